@@ -1,0 +1,25 @@
+"""Letting the C library keep the large blocks that every pass asks for anew."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import sys
+
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
+
+
+def keep_large_blocks() -> None:
+    """Tell glibc not to give large blocks back to the system between passes; elsewhere do nothing.
+
+    By default each activation of some megabytes is mapped afresh and its pages are zeroed by the kernel, which takes about
+    as long as computing it (see ``benchmarks/passes.py``). This is a choice for a whole process, so only the program makes
+    it, never the library.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    with contextlib.suppress(OSError, AttributeError):
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+        mallopt(_MMAP_THRESHOLD, 1 << 30)
+        mallopt(_TRIM_THRESHOLD, (1 << 31) - 1)
+        mallopt(_TOP_PAD, 1 << 28)

@@ -1,0 +1,66 @@
+"""The program: its verbs, and how errors end it."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from maskstack.cli.allocator import keep_large_blocks
+from maskstack.cli.explain import explain
+from maskstack.cli.models import models
+from maskstack.errors import MaskstackError
+from maskstack.version import __version__
+
+app = typer.Typer(
+    name="maskstack",
+    help="Which region of an image made a network answer as it did.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command()(explain)
+app.command()(models)
+
+
+@app.callback(invoke_without_command=True)
+def _main(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.", is_eager=True)] = False,
+) -> None:
+    if version:
+        typer.echo(f"maskstack {__version__}")
+        raise typer.Exit
+
+
+def run() -> None:
+    """Run the command line: exit 0 when done, 2 with one sentence when the caller can put it right, 130 on Ctrl-C."""
+    sys.exit(main(sys.argv[1:]))
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command line on these arguments and return its exit code."""
+    keep_large_blocks()
+    try:
+        code = app(arguments, prog_name="maskstack", standalone_mode=False)
+    except MaskstackError as error:
+        return _fail(str(error))
+    except (KeyboardInterrupt, typer.Abort):
+        return _fail("stopped; what was finished is kept, and --resume goes on from there", code=130)
+    except BrokenPipeError:
+        return 0
+    except Exception as error:
+        # Wrong usage: Typer's own exceptions, of which it makes only these two methods public.
+        if hasattr(error, "format_message") and hasattr(error, "exit_code"):
+            said = error.format_message().rstrip(".")
+            return _fail(f"{said}; see 'maskstack explain --help'") if said else 2
+        raise
+    return code if isinstance(code, int) else 0
+
+
+def _fail(sentence: str, *, code: int = 2) -> int:
+    one_line = " ".join(sentence.split())
+    Console(stderr=True, soft_wrap=True).print(Text.assemble(("maskstack: ", "bold red"), one_line))
+    return code

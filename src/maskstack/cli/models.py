@@ -1,0 +1,32 @@
+"""``maskstack models``: which kinds of networks can be loaded here."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from maskstack.models import installed_models
+
+
+def models(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+) -> None:
+    """List the kinds of networks that can be loaded, and what each needs."""
+    found = installed_models()
+    if as_json:
+        typer.echo(json.dumps([kind._asdict() for kind in found], indent=2))
+        return
+    console = Console(highlight=False)
+    table = Table(box=None, pad_edge=False)
+    for heading in ("kind", "what", "here"):
+        table.add_column(heading, overflow="fold")
+    for kind in found:
+        table.add_row(kind.kind, kind.what, kind.status if kind.status != "ready" else f"ready ({kind.version})")
+    console.print(table)
+    console.print("\nexamples:")
+    for kind in found:
+        console.print(f"  --model {kind.example}", markup=False, soft_wrap=True)

@@ -1,0 +1,195 @@
+"""The work of ``maskstack explain``: load, check everything, then photo by photo explain and write."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from maskstack.cli.device import pick_device
+from maskstack.cli.report import Report
+from maskstack.draw import overlay
+from maskstack.errors import InputError, ModelError
+from maskstack.explainers import MDM
+from maskstack.explanation import Explanation
+from maskstack.files import write_whole
+from maskstack.models import LoadedModel, find_class, load_model, open_photo
+from maskstack.objectives import class_scores
+from maskstack.outputs import find_tensor
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for on the command line."""
+
+    photos: tuple[str, ...]
+    model: str
+    target: str
+    out: Path
+    resume: bool
+    as_json: bool
+    device: str
+    objective: str
+    preset: str
+    settings: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One class of one photo: what to explain and where the results go."""
+
+    photo: str
+    tensor: Tensor
+    target: int
+    path: Path
+
+
+def explain_photos(request: Request) -> None:
+    """Do what was asked for; everything that can be wrong is found before the first photo is worked on.
+
+    Raises:
+        MaskstackError: Something the caller can put right.
+    """
+    report = Report(as_json=request.as_json)
+    opened = [open_photo(photo) for photo in request.photos]
+    device = pick_device(request.device)
+    net = load_model(request.model)
+    net.model.to(device)
+    mdm = MDM(net, preset=request.preset, objective=request.objective, **request.settings)
+    _check_writable(request.out)
+    if net.weights == "random":
+        report.warn(f"{request.model} has random weights: its maps mean nothing until you give it weights=FILE")
+    jobs = _jobs(request, net, opened, device, report)
+    todo = [job for job in jobs if not (request.resume and _is_finished(job, mdm, request))]
+    report.cost(mdm.cost(len(todo)), todo=len(todo), done=len(jobs) - len(todo), seconds=_pass_seconds(net, todo))
+    with report.progress(len(todo)):
+        for job in todo:
+            explanation = _explain(mdm, job, request, report)
+            report.result(job.photo, explanation, _write(job, net, explanation))
+    report.finish(request.out)
+
+
+def _jobs(
+    request: Request, net: LoadedModel, photos: Sequence[Image.Image], device: torch.device, report: Report
+) -> list[Job]:
+    top = re.fullmatch(r"top(\d+)", request.target.strip().lower())
+    fixed = None if top else find_class(net.class_names, request.target)
+    jobs, taken = [], set()
+    for name, photo in zip(request.photos, photos, strict=True):
+        tensor = net.preprocess(photo).to(device)
+        scores = _scores(net, tensor)
+        best = scores.topk(min(5, len(scores)))
+        report.predictions(name, [(_name(net, i), p) for p, i in zip(*map(Tensor.tolist, best), strict=True)])
+        if fixed is not None and fixed >= len(scores):
+            raise InputError(f"target {fixed} is out of range; the network has classes 0 to {len(scores) - 1}")
+        targets = [fixed] if fixed is not None else scores.topk(_count(top, len(scores))).indices.tolist()
+        stem = _free_name(Path(name).stem, taken)
+        for rank, target in enumerate(targets, start=1):
+            suffix = f".{rank}-{_plain(_name(net, target))}" if len(targets) > 1 else ""
+            jobs.append(Job(name, tensor, target, request.out / f"{stem}{suffix}"))
+    return jobs
+
+
+def _count(top: re.Match[str] | None, classes: int) -> int:
+    count = int(top.group(1)) if top else 1
+    if not 1 <= count <= classes:
+        raise InputError(f"--target top{count} asks for {count} classes; the network has {classes}")
+    return count
+
+
+def _scores(net: LoadedModel, tensor: Tensor) -> Tensor:
+    with torch.no_grad():
+        try:
+            output = net.model(tensor.unsqueeze(0))
+        except RuntimeError as error:
+            reason = str(error).strip().splitlines()[0]
+            raise ModelError(
+                f"the network does not take images of shape {tuple(tensor.shape)}; give the size it was made for, "
+                f"as size=224 in the spec ({reason})"
+            ) from error
+    scores = class_scores(find_tensor(output)).float()[0]
+    if not torch.isfinite(scores).all():
+        raise ModelError("the network's answer is NaN or infinite; check its weights and normalisation")
+    return scores.sigmoid() if len(scores) == 1 else scores.softmax(dim=0)
+
+
+def _explain(mdm: MDM, job: Job, request: Request, report: Report) -> Explanation:
+    explanation = mdm(job.tensor.unsqueeze(0), job.target, progress=report.step)
+    return replace(explanation, notes={"model": request.model, "photo": Path(job.photo).name})
+
+
+def _write(job: Job, net: LoadedModel, explanation: Explanation) -> dict[str, str]:
+    picture = net.picture(job.tensor.cpu())
+    laid_over = overlay(picture, explanation.saliency[0, 0].cpu().numpy())
+    figure = explanation.plot(picture)
+    files = {
+        "overlay": write_whole(_beside(job.path, ".overlay.png"), laid_over.save),
+        "figure": write_whole(_beside(job.path, ".figure.png"), lambda file: figure.savefig(file, dpi=120)),
+        # Last, since --resume takes a photo with this file for finished.
+        "explanation": explanation.save(_beside(job.path, ".safetensors")),
+    }
+    return {kind: str(path) for kind, path in files.items()}
+
+
+def _is_finished(job: Job, mdm: MDM, request: Request) -> bool:
+    try:
+        found = Explanation.load(_beside(job.path, ".safetensors"))
+    except InputError:
+        return False
+    same = {"model": request.model, "photo": Path(job.photo).name}
+    objective = mdm._objective(job.target).name
+    return (
+        found.notes == same
+        and found.target == (job.target,)
+        and found.objective == objective
+        and found.settings == mdm.settings.as_dict()
+    )
+
+
+def _pass_seconds(net: LoadedModel, todo: Sequence[Job]) -> float:
+    """Seconds of one forward and backward pass, measured on the first photo."""
+    if not todo:
+        return 0.0
+    image = todo[0].tensor.unsqueeze(0)
+    times = []
+    for _ in range(2):
+        started = time.perf_counter()
+        leaf = image.detach().requires_grad_(True)
+        output = find_tensor(net.model(leaf))
+        if output.requires_grad:
+            torch.autograd.grad(output.float().sum(), leaf, allow_unused=True)
+        times.append(time.perf_counter() - started)
+    return min(times)
+
+
+def _check_writable(folder: Path) -> None:
+    """Fail early, before any work, where nothing can be written."""
+    write_whole(folder / ".maskstack-probe", lambda file: file.write_bytes(b"")).unlink()
+
+
+def _beside(path: Path, ending: str) -> Path:
+    return path.with_name(path.name + ending)
+
+
+def _name(net: LoadedModel, index: int) -> str:
+    return net.class_names[index] if index < len(net.class_names) else f"class {index}"
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") or "class"
+
+
+def _free_name(stem: str, taken: set[str]) -> str:
+    name, number = stem, 1
+    while name in taken:
+        number += 1
+        name = f"{stem}-{number}"
+    taken.add(name)
+    return name

@@ -1,0 +1,58 @@
+"""The figure of one explanation: photo, each size's mask, stack, overlay, masked photo."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from maskstack.draw.overlay import COLOURS, as_rgb, overlay
+
+
+def explanation_figure(
+    image: Any,
+    *,
+    masks: NDArray[np.float32],
+    sizes: Sequence[tuple[int, int]],
+    stack: NDArray[np.float32],
+    saliency: NDArray[np.float32],
+    title: str = "",
+) -> Figure:
+    """Draw what a mask search found, in two rows: photo, overlay, masked photo and stack over the masks of all sizes.
+
+    Args:
+        image: What the network saw, see :func:`maskstack.draw.overlay.as_rgb`.
+        masks: S x H x W in [0, 1].
+        sizes: Height and width of each grid, in cells.
+        stack: H x W in [0, 1], not scaled; what the photo is masked with.
+        saliency: H x W in [0, 1].
+        title: Line over the figure.
+
+    Returns:
+        A matplotlib figure that belongs to no window; ``figure.savefig`` writes it.
+    """
+    photo = as_rgb(image)
+    top: list[tuple[str, NDArray[np.float32], bool]] = [
+        ("photo", photo, False),
+        ("overlay", as_rgb(overlay(photo, saliency)), False),
+        (f"masked, area {stack.mean():.0%}", photo * stack[..., None], False),
+        ("stack", saliency, True),
+    ]
+    bottom = [(f"{h} x {w}, area {mask.mean():.0%}", mask, True) for (h, w), mask in zip(sizes, masks, strict=True)]
+    columns = max(len(top), len(bottom))
+    aspect = photo.shape[0] / photo.shape[1]
+    figure = Figure(figsize=(2.3 * columns, 2 * (2.3 * aspect + 0.35) + 0.4), layout="constrained")
+    figure.suptitle(title, fontsize=11)
+    axes = figure.subplots(2, columns, squeeze=False)
+    for row, panels in enumerate((top, bottom)):
+        for column in range(columns):
+            axis = axes[row, column]
+            axis.set_axis_off()
+            if column < len(panels):
+                name, panel, is_map = panels[column]
+                axis.imshow(panel, cmap=COLOURS if is_map else None, vmin=0, vmax=1)
+                axis.set_title(name, fontsize=9)
+    return figure

@@ -1,0 +1,258 @@
+"""MDM: multiple dynamic masks (arXiv 2207.08046), as ``docs/method.md`` defines it."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from maskstack import objectives
+from maskstack.errors import InputError, ModelError
+from maskstack.explainers.inputs import check_images, read_target
+from maskstack.explainers.network import Network
+from maskstack.explainers.untouched import device_of, untouched
+from maskstack.explanation import Explanation
+from maskstack.masks.presets import preset as settings_named
+from maskstack.masks.batches import Batches
+from maskstack.masks.grids import check_sizes
+from maskstack.masks.losses import reference_scale
+from maskstack.masks.search import OnProgress, SearchResult, search
+from maskstack.masks.stack import minmax
+from maskstack.objectives import Objective, Target
+from maskstack.outputs import find_tensor
+from maskstack.version import __version__
+
+
+@runtime_checkable
+class HasModel(Protocol):
+    """A network that comes with its class names, as ``load_model`` returns it."""
+
+    @property
+    def model(self) -> Callable[[Tensor], Any]: ...  # noqa: D102
+    @property
+    def class_names(self) -> Sequence[str]: ...  # noqa: D102
+
+
+class MDM:
+    """Explains a network's answers by learned masks of several sizes.
+
+    Args:
+        model: Any differentiable callable from images B x C x H x W to an output, usually an ``nn.Module``; or what
+            ``load_model`` returned. It comes back exactly as it was.
+        preset: Name of the settings to start from: ``default`` or ``paper``.
+        objective: What an integer target means: ``probability``, ``log_probability``, ``logit`` or ``margin``.
+        class_names: Names of the classes, for the result.
+        **settings: Changes to the preset, see :class:`maskstack.masks.SearchSettings`.
+
+    Raises:
+        InputError: A setting is unknown or out of range.
+
+    >>> import torch
+    >>> net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
+    >>> mdm = MDM(net, sizes=(2, 4), steps=3)
+    >>> mdm(torch.rand(2, 3, 16, 24), 1).saliency.shape
+    torch.Size([2, 1, 16, 24])
+    """
+
+    def __init__(
+        self,
+        model: Callable[[Tensor], Any] | HasModel,
+        *,
+        preset: str = "default",
+        objective: str = "probability",
+        class_names: Sequence[str] = (),
+        **settings: Any,
+    ) -> None:
+        if isinstance(model, HasModel) and not isinstance(model, torch.nn.Module):
+            class_names = class_names or model.class_names
+            model = model.model
+        if not callable(model):
+            raise InputError(f"a network is a callable from images to an output, not a {type(model).__name__}")
+        if objective not in objectives.NAMED:
+            raise InputError(f"objective is {objective!r}; it must be one of {', '.join(objectives.NAMED)}")
+        self.model = model
+        self.objective = objective
+        self.class_names = tuple(class_names)
+        self.settings = settings_named(preset).with_(**settings)
+
+    def __call__(
+        self,
+        images: Tensor,
+        objective: Objective | Callable[[Any], Tensor] | Target = None,
+        *,
+        fill_image: Tensor | None = None,
+        progress: OnProgress | None = None,
+    ) -> Explanation:
+        """Explain a batch.
+
+        Args:
+            images: B x C x H x W, floating point, as the network takes them.
+            objective: An objective, a function from the network's output to one number per image, a class index, one
+                class index per image, or None for each image's predicted class.
+            fill_image: The fill of the name ``given``, which the settings then have to use.
+            progress: Called after each step; may end the search by returning False.
+
+        Raises:
+            InputError: The images, the target or a setting cannot be used.
+            ModelError: The network's output cannot be read, is not finite, or lets no gradient through.
+        """
+        check_images(images)
+        check_sizes(self.settings.sizes, (images.shape[2], images.shape[3]))
+        if (fill_image is None) == ("given" in self.settings.fill):
+            raise InputError("fill_image and fill='given' belong together; give both or neither")
+        goal = self._objective(objective)
+        with untouched(self.model):
+            network = self._network(images)
+            moved = images.to(device_of(self.model, images))
+            bound = self._bind(network, moved, goal)
+            found = search(
+                lambda batch, rows: bound.select(rows)(network(batch)),
+                moved.float(),
+                settings=self.settings,
+                fill_image=fill_image,
+                progress=progress,
+            )
+        return self._explanation(found, bound, images.device)
+
+    def attribute(
+        self,
+        inputs: Tensor,
+        baselines: Tensor | float | None = None,
+        target: Any = None,
+        additional_forward_args: Any = None,
+        **_options: Any,
+    ) -> Tensor:
+        """The map in Captum's convention, so that its tools (NoiseTunnel, sensitivity_max, infidelity) can wrap it.
+
+        Args:
+            inputs: B x C x H x W.
+            baselines: What shows where a mask is closed: a number, or a tensor that broadcasts to the inputs. None leaves
+                the settings' fills.
+            target: None, a class index, or one per image as a list or tensor; or an objective.
+            additional_forward_args: A tuple of further arguments of the network, the same for all images.
+            **_options: Ignored, as Captum's wrappers pass options of their own.
+
+        Returns:
+            The map repeated over the channels, of the shape of ``inputs``.
+        """
+        mdm = self
+        extra = additional_forward_args
+        if extra is not None:
+            more = extra if isinstance(extra, tuple) else (extra,)
+            mdm = self._like(lambda images: self.model(images, *more))  # type: ignore[operator]
+        fill_image = None
+        if baselines is not None:
+            fill_image = torch.as_tensor(baselines, dtype=inputs.dtype, device=inputs.device)
+            mdm = mdm._like(mdm.model, fill=("given",))
+        with untouched(self.model):
+            found = mdm(inputs.detach(), read_target(target), fill_image=fill_image)
+        return found.saliency.to(inputs.dtype).expand_as(inputs).clone()
+
+    multiplies_by_inputs = False
+    """Captum's question whether attributions are gradients times inputs."""
+
+    @property
+    def forward_func(self) -> Any:
+        """The network, by Captum's name for it."""
+        return self.model
+
+    def has_convergence_delta(self) -> bool:
+        """Captum's question whether attributions add up to the output; masks do not."""
+        return False
+
+    def cost(self, images: int) -> dict[str, int]:
+        """Forward and backward passes that a batch takes at most, counted in images."""
+        settings = self.settings
+        steps = settings.steps * (1 if settings.joint else len(settings.sizes))
+        around = 3 + len(settings.fill) + len(settings.sizes)
+        return {"forward": images * (steps + around), "backward": images * steps}
+
+    def _like(self, model: Any, **settings: Any) -> MDM:
+        changed = self.settings.with_(**settings).as_dict()
+        return MDM(model, objective=self.objective, class_names=self.class_names, **changed)
+
+    def _objective(self, objective: Objective | Callable[[Any], Tensor] | Target) -> Objective:
+        if isinstance(objective, Objective):
+            return objective
+        if callable(objective) and not isinstance(objective, Tensor):
+            return objectives.custom(objective, name=getattr(objective, "__name__", "custom"))
+        return objectives.NAMED[self.objective](objective)
+
+    def _network(self, images: Tensor) -> Network:
+        settings = self.settings
+        return Network(
+            self.model,  # type: ignore[arg-type]
+            dtype=images.dtype,
+            precision=settings.precision,
+            channels_last=settings.channels_last,
+            compile=settings.compile,
+        )
+
+    def _bind(self, network: Network, images: Tensor, objective: Objective) -> Objective:
+        """Predict once, which tells what the network cannot take, fills in targets and checks them."""
+        every = torch.arange(len(images), device=images.device)
+        with torch.no_grad():
+            outputs = Batches(self.settings.batch_size).run(every, lambda chunk: network.first(images[chunk]))
+        if not objective.wanted:
+            return objective.bind(outputs[0], len(images))
+        scores = torch.cat([objectives.class_scores(find_tensor(output)).float() for output in outputs])
+        if len(scores) != len(images):
+            raise ModelError(f"the network gave {len(scores)} answers for {len(images)} images; it must give one each")
+        return objective.bind(scores, len(images))
+
+    def _explanation(self, found: SearchResult, bound: Objective, device: torch.device) -> Explanation:
+        target = None if bound.targets is None else tuple(bound.targets)
+        names = None
+        if target is not None and self.class_names:
+            names = tuple(self.class_names[t] if t < len(self.class_names) else f"class {t}" for t in target)
+        return Explanation(
+            saliency=minmax(found.stack).unsqueeze(1).to(device),
+            stack=found.stack.unsqueeze(1).to(device),
+            masks=found.masks.to(device),
+            grids=tuple(grid.to(device) for grid in found.grids),
+            method="mdm",
+            objective=bound.name,
+            target=target,
+            target_name=names,
+            score_before=found.before.to(device),
+            score_hidden=found.hidden.to(device),
+            score_under_masks=found.under_masks.to(device),
+            score_under_stack=found.under_stack.to(device),
+            steps=found.steps.to(device),
+            forward_passes=(found.forward_passes + 1).to(device),  # and the prediction
+            backward_passes=found.backward_passes.to(device),
+            seconds=found.seconds,
+            settings=self.settings.as_dict(),
+            versions={
+                "maskstack": __version__,
+                "torch": torch.__version__,
+                "python": platform.python_version(),
+                "device": found.stack.device.type,
+            },
+            degenerate=tuple(doubts(found)),
+        )
+
+
+
+def doubts(found: SearchResult) -> list[str | None]:
+    """For each image of a search, None or the reason why its map says nothing."""
+    scale = reference_scale(found.before, found.hidden)
+    loss_hidden = ((found.before - found.hidden) / scale).amin(dim=0)
+    loss_kept = (found.before - found.under_stack) / scale
+    spread = found.stack.amax(dim=(1, 2)) - found.stack.amin(dim=(1, 2))
+    reasons: list[str | None] = []
+    for row in range(len(found.before)):
+        if found.failed[row]:
+            reasons.append("the network's answer became NaN or infinite during the search")
+        elif loss_hidden[row] < 0.05:
+            reasons.append("the activation is as high with the whole image hidden, so no region carries it")
+        elif spread[row] < 0.01:
+            reasons.append("the mask is the same everywhere; the search found no region")
+        elif loss_kept[row] > 0.5:
+            reasons.append("the region found keeps less than half of the activation; try more steps or another fill")
+        else:
+            reasons.append(None)
+    return reasons

@@ -1,0 +1,221 @@
+"""The result of an explanation: the map, what it was made of, and what it cost."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from maskstack.draw.figure import explanation_figure
+from maskstack.errors import InputError
+from maskstack.files import write_whole
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FORMAT = "maskstack-explanation-1"
+_TENSORS = (
+    "saliency", "stack", "masks", "score_before", "score_hidden", "score_under_masks", "score_under_stack", "steps",
+    "forward_passes", "backward_passes",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """Maps of B images and everything needed to read, judge and repeat them.
+
+    Attributes:
+        saliency: The map, B x 1 x H x W, float32 in [0, 1].
+        stack: The stacked masks before scaling, B x 1 x H x W in [0, 1].
+        masks: The upsampled mask of each size, B x S x H x W in [0, 1].
+        grids: The learned grids as they are, one B x h x w tensor a size.
+        method: Name of the method that made the map.
+        objective: What was kept.
+        target: Class index of each image, or None if the objective is about no class.
+        target_name: Name of each target, where class names are known.
+        score_before: The objective on each image, B.
+        score_hidden: The objective on each fill alone, F x B.
+        score_under_masks: The objective under each size's mask, B x S, over the first fill.
+        score_under_stack: The objective under the stack, B, over the first fill.
+        steps: Steps taken for each size, B x S.
+        forward_passes: Images sent forward for each image, B.
+        backward_passes: Images sent backward for each image, B.
+        seconds: Wall time of the batch.
+        settings: The settings of the run; with the seed among them, the same map can be made again.
+        versions: Versions of this package, torch and Python, and the device's kind.
+        degenerate: For each image None, or the reason why its map should not be trusted.
+        notes: What else is worth keeping with the result, such as the network's spec and the photo's name.
+    """
+
+    saliency: Tensor
+    stack: Tensor
+    masks: Tensor
+    grids: tuple[Tensor, ...]
+    method: str
+    objective: str
+    target: tuple[int, ...] | None
+    target_name: tuple[str, ...] | None
+    score_before: Tensor
+    score_hidden: Tensor
+    score_under_masks: Tensor
+    score_under_stack: Tensor
+    steps: Tensor
+    forward_passes: Tensor
+    backward_passes: Tensor
+    seconds: float
+    settings: Mapping[str, Any]
+    versions: Mapping[str, str]
+    degenerate: tuple[str | None, ...]
+    notes: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.saliency)
+
+    @property
+    def area(self) -> Tensor:
+        """Share of the image that the stack leaves open, B."""
+        return self.stack.mean(dim=(1, 2, 3))
+
+    @property
+    def area_per_size(self) -> Tensor:
+        """Share of the image that each size's mask leaves open, B x S."""
+        return self.masks.mean(dim=(2, 3))
+
+    @property
+    def seed(self) -> int | None:
+        """Seed of the run."""
+        seed = self.settings.get("seed")
+        return None if seed is None else int(seed)
+
+    def summary(self) -> list[dict[str, Any]]:
+        """The numbers of each image, as JSON can hold them: None for what is NaN or infinite."""
+        return [
+            {
+                "target": None if self.target is None else self.target[row],
+                "target_name": None if self.target_name is None else self.target_name[row],
+                "objective": self.objective,
+                "score_before": _json_numbers(self.score_before[row]),
+                "score_hidden": _json_numbers(self.score_hidden[:, row]),
+                "score_under_masks": _json_numbers(self.score_under_masks[row]),
+                "score_under_stack": _json_numbers(self.score_under_stack[row]),
+                "area": _json_numbers(self.area[row]),
+                "area_per_size": _json_numbers(self.area_per_size[row]),
+                "steps": self.steps[row].tolist(),
+                "forward_passes": int(self.forward_passes[row]),
+                "backward_passes": int(self.backward_passes[row]),
+                "degenerate": self.degenerate[row],
+            }
+            for row in range(len(self))
+        ]
+
+    def select(self, row: int) -> Explanation:
+        """The explanation of one image of the batch, as a batch of one.
+
+        The seconds stay those of the whole batch: images that were worked on together have no time of their own.
+
+        Raises:
+            InputError: There is no such image.
+        """
+        if not 0 <= row < len(self):
+            raise InputError(f"image {row} is out of range; the explanation holds {len(self)}")
+        one = slice(row, row + 1)
+        changes: dict[str, Any] = {name: getattr(self, name)[one] for name in _TENSORS if name != "score_hidden"}
+        changes["score_hidden"] = self.score_hidden[:, one]
+        changes["grids"] = tuple(grid[one] for grid in self.grids)
+        for name in ("target", "target_name", "degenerate"):
+            value = getattr(self, name)
+            changes[name] = None if value is None else value[one]
+        return dataclasses.replace(self, **changes)
+
+    def plot(self, image: Any, *, row: int = 0, title: str | None = None) -> Figure:
+        """Draw one image's photo, the mask of each size, the stack and the masked photo.
+
+        Args:
+            image: What the network saw, as a PIL image or an H x W x 3 array in [0, 255] (or in [0, 1] if floating).
+            row: Which image of the batch.
+            title: Line over the figure; by default the target and the score kept.
+        """
+        one = self.select(row)
+        name = one.target_name[0] if one.target_name else "" if one.target is None else f"class {one.target[0]}"
+        kept = f"{one.objective} {float(one.score_before[0]):.3g}, kept {float(one.score_under_stack[0]):.3g}"
+        return explanation_figure(
+            image,
+            masks=one.masks[0].cpu().numpy(),
+            sizes=[(grid.shape[1], grid.shape[2]) for grid in one.grids],
+            stack=one.stack[0, 0].cpu().numpy(),
+            saliency=one.saliency[0, 0].cpu().numpy(),
+            title=title if title is not None else ": ".join(part for part in (name, kept) if part),
+        )
+
+    def save(self, path: str | Path) -> Path:
+        """Save as safetensors, with everything but the tensors as JSON in its header and, to be read, beside it.
+
+        Each of the two files appears whole or not at all; :meth:`load` needs only the first.
+
+        Args:
+            path: Of the safetensors file; the suffix is added if it has none.
+
+        Raises:
+            OutputError: The file cannot be written.
+        """
+        path = Path(path)
+        path = path if path.suffix == ".safetensors" else path.with_name(path.name + ".safetensors")
+        tensors: dict[str, Tensor] = {name: getattr(self, name) for name in _TENSORS}
+        tensors |= {f"grid.{index}": grid for index, grid in enumerate(self.grids)}
+        # Copied, as safetensors refuses tensors that share memory.
+        tensors = {
+            name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+            for name, tensor in tensors.items()
+        }
+        fields = {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if field.name not in (*_TENSORS, "grids")
+        }
+        header = {"format": FORMAT, "explanation": json.dumps(fields, default=dict)}
+        write_whole(path, lambda file: file.write_bytes(safetensors.torch.save(tensors, header)))
+        readable = json.dumps(fields | {"images": self.summary()}, indent=2, default=dict)
+        write_whole(path.with_suffix(".json"), lambda file: file.write_text(readable + "\n", encoding="utf-8"))
+        return path
+
+    @classmethod
+    def load(cls, path: str | Path) -> Explanation:
+        """Load what :meth:`save` wrote.
+
+        Raises:
+            InputError: The file is missing, damaged, or no explanation.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise InputError(f"there is no file {path}")
+        try:
+            with safetensors.safe_open(path, framework="pt") as file:
+                header = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except (safetensors.SafetensorError, OSError) as error:
+            raise InputError(f"{path} is damaged or no safetensors file: {error}") from error
+        if header.get("format") != FORMAT:
+            raise InputError(f"{path} is no explanation of this version; it was not written by Explanation.save")
+        try:
+            fields = json.loads(header["explanation"])
+            grids = tuple(tensors.pop(f"grid.{index}") for index in range(tensors["masks"].shape[1]))
+            for name in ("target", "target_name", "degenerate"):
+                fields[name] = None if fields[name] is None else tuple(fields[name])
+            return cls(grids=grids, **tensors, **fields)
+        except (LookupError, TypeError, ValueError) as error:
+            raise InputError(f"{path} lacks parts of an explanation: {error}") from error
+
+
+def _json_numbers(values: Tensor) -> Any:
+    """A number, or a list of them; JSON knows no NaN and no infinity."""
+    if values.ndim:
+        return [_json_numbers(value) for value in values]
+    return float(values) if torch.isfinite(values) else None

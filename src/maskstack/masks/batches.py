@@ -1,0 +1,66 @@
+"""Working through many problems in chunks of few sizes, and smaller ones when memory runs out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from maskstack.errors import ModelError
+
+T = TypeVar("T")
+
+
+class Batches:
+    """Runs a piece of work over indices, never more than ``limit`` at a time.
+
+    What is left after the full chunks goes in powers of two: a backend prepares its kernels anew for every batch size it
+    meets, and while problems leave one by one there would be as many sizes as problems.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+
+    def run(self, indices: Tensor, work: Callable[[Tensor], T]) -> list[T]:
+        """Call ``work`` on chunks of the indices, in order.
+
+        A chunk that does not fit in memory is tried again at half the size, and the limit stays halved.
+
+        Raises:
+            ModelError: Not even one at a time fits.
+        """
+        results = []
+        start = 0
+        while start < len(indices):
+            size = chunk_size(len(indices) - start, self.limit)
+            try:
+                results.append(work(indices[start : start + size]))
+            except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
+                if not _is_out_of_memory(error):
+                    raise
+                if size == 1:
+                    raise ModelError(
+                        "one image alone does not fit in memory; use a smaller input or a device with more memory"
+                    ) from error
+                self.limit = size // 2
+            else:
+                start += size
+        return results
+
+
+def chunk_size(left: int, limit: int) -> int:
+    """Size of the next chunk: the limit, or the largest power of two that is left.
+
+    >>> [chunk_size(left, 32) for left in (100, 32, 13, 5, 1)]
+    [32, 32, 8, 4, 1]
+    """
+    return limit if left >= limit else 1 << (left.bit_length() - 1)
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    text = str(error)
+    return "out of memory" in text or "can't allocate memory" in text or "could not create a memory" in text

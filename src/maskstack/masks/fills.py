@@ -1,0 +1,83 @@
+"""What shows where a mask is closed."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from maskstack.errors import InputError
+
+FILLS = ("zero", "mean", "blur", "noise", "given")
+"""Names of the fills: the normalisation mean, each image's own mean colour, the blurred image, noise, a given image."""
+
+
+def gaussian_blur(images: Tensor, sigma: float) -> Tensor:
+    """Blur by a Gaussian, edges repeated.
+
+    Args:
+        images: B x C x H x W.
+        sigma: Standard deviation in pixels; 0 changes nothing.
+    """
+    radius = math.ceil(3 * sigma)
+    if radius == 0:
+        return images
+    offsets = torch.arange(-radius, radius + 1, dtype=torch.float32, device=images.device)
+    kernel = torch.exp(-(offsets**2) / (2 * sigma**2))
+    kernel = (kernel / kernel.sum()).to(images.dtype)
+    batch, channels, height, width = images.shape
+    planes = images.reshape(batch * channels, 1, height, width)
+    planes = functional.pad(planes, (radius, radius, 0, 0), mode="replicate")
+    planes = functional.conv2d(planes, kernel.view(1, 1, 1, -1))
+    planes = functional.pad(planes, (0, 0, radius, radius), mode="replicate")
+    planes = functional.conv2d(planes, kernel.view(1, 1, -1, 1))
+    return planes.reshape(batch, channels, height, width)
+
+
+def make_fill(
+    name: str, images: Tensor, *, blur: float = 0.05, generator: torch.Generator, given: Tensor | None = None
+) -> Tensor:
+    """Make the fill of that name for a batch of images.
+
+    Noise has each image's own mean and spread per channel; its field is drawn once and shared by the batch, so that an
+    image gets the same noise alone and in company.
+
+    Args:
+        name: One of :data:`FILLS`.
+        images: B x C x H x W, normalised as the network takes them.
+        blur: Standard deviation of the blur as a share of the image's shorter side.
+        generator: Source of the noise, on the CPU, so that every device draws the same field.
+        given: The fill of the name ``given``; broadcasts to the images.
+
+    Returns:
+        Fill, B x C x H x W.
+
+    Raises:
+        InputError: ``given`` is asked for and missing, or does not fit the images.
+    """
+    if name == "zero":
+        return torch.zeros_like(images)
+    if name == "mean":
+        return images.mean(dim=(2, 3), keepdim=True).expand_as(images)
+    if name == "blur":
+        return gaussian_blur(images, blur * min(images.shape[-2:]))
+    if name == "noise":
+        field = torch.randn(images.shape[1:], generator=generator).to(images)
+        return images.mean(dim=(2, 3), keepdim=True) + images.std(dim=(2, 3), keepdim=True, correction=0) * field
+    return _given_fill(images, given)
+
+
+def _given_fill(images: Tensor, given: Tensor | None) -> Tensor:
+    if given is None:
+        raise InputError("the fill 'given' needs an image: pass it as fill_image")
+    try:
+        fill = given.to(images).expand_as(images)
+    except RuntimeError as error:
+        raise InputError(
+            f"fill_image has shape {tuple(given.shape)}, which does not broadcast to the images' {tuple(images.shape)}"
+        ) from error
+    if not torch.isfinite(fill).all():
+        raise InputError("fill_image holds NaN or infinite values; replace them first")
+    return fill

@@ -1,0 +1,112 @@
+"""Learnable grids of several sizes, and their bilinear upsampling to the image.
+
+All grids of all problems live in one tensor, padded to the largest size: bilinear upsampling is linear and separable, so
+``U(m) = R m C^T`` with one matrix of row weights and one of column weights per size. Padding costs nothing in the result,
+since the weights of padded cells are zero, and problems of different sizes can share a batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from maskstack.errors import InputError
+
+GridSize = tuple[int, int]
+"""Height and width of a grid, in cells."""
+
+
+def as_grid_size(size: int | Sequence[int]) -> GridSize:
+    """Read one grid size: ``7`` is a square, ``(4, 6)`` has 4 rows and 6 columns.
+
+    Raises:
+        InputError: The size is not one or two positive whole numbers.
+
+    >>> as_grid_size(7), as_grid_size((4, 6))
+    ((7, 7), (4, 6))
+    """
+    values = tuple(size) if isinstance(size, Sequence) else (size, size)
+    if len(values) != 2 or any(isinstance(v, bool) or not isinstance(v, int) or v < 1 for v in values):
+        raise InputError(f"a grid size is a positive whole number or a pair (height, width) of them, not {size!r}")
+    return values[0], values[1]
+
+
+def check_sizes(sizes: Sequence[GridSize], image_size: tuple[int, int]) -> None:
+    """Check that no grid is finer than the image.
+
+    Raises:
+        InputError: A grid has more cells than the image has pixels along a side.
+    """
+    height, width = image_size
+    for h, w in sizes:
+        if h > height or w > width:
+            raise InputError(
+                f"a grid of {h} x {w} cells is larger than the image of {height} x {width} pixels; choose smaller sizes"
+            )
+
+
+@dataclass(frozen=True)
+class Upsampler:
+    """The weights that carry grids of several sizes to an image of one size.
+
+    Attributes:
+        sizes: The grid sizes, in the order of the weights.
+        rows: Row weights, S x H x (largest grid height).
+        columns: Column weights, S x W x (largest grid width).
+    """
+
+    sizes: tuple[GridSize, ...]
+    rows: Tensor
+    columns: Tensor
+
+    @classmethod
+    def build(cls, sizes: Sequence[GridSize], image_size: tuple[int, int], device: torch.device) -> Upsampler:
+        """Make the weights of bilinear upsampling, ``align_corners=False``.
+
+        Raises:
+            InputError: A grid has more cells than the image has pixels along a side.
+        """
+        check_sizes(sizes, image_size)
+        height, width = image_size
+        rows = _padded_weights([h for h, _ in sizes], height, device)
+        columns = _padded_weights([w for _, w in sizes], width, device)
+        return cls(tuple(sizes), rows, columns)
+
+    @property
+    def cells(self) -> tuple[int, int]:
+        """Height and width that grids are padded to."""
+        return self.rows.shape[-1], self.columns.shape[-1]
+
+    def __call__(self, grids: Tensor, which: Tensor) -> Tensor:
+        """Upsample padded grids.
+
+        Args:
+            grids: ... x h x w, padded to :attr:`cells`.
+            which: Index of each grid's size in :attr:`sizes`, of the leading shape of ``grids``.
+
+        Returns:
+            Masks, ... x H x W.
+        """
+        return self.rows[which] @ grids @ self.columns[which].transpose(-1, -2)
+
+    def crop(self, grids: Tensor, which: int) -> Tensor:
+        """Take the padding off grids of one size: ... x h x w."""
+        h, w = self.sizes[which]
+        return grids[..., :h, :w]
+
+
+def _padded_weights(cells: Sequence[int], pixels: int, device: torch.device) -> Tensor:
+    weights = torch.zeros(len(cells), pixels, max(cells), device=device)
+    for index, count in enumerate(cells):
+        weights[index, :, :count] = _axis_weights(count, pixels).to(device)
+    return weights
+
+
+def _axis_weights(cells: int, pixels: int) -> Tensor:
+    """Weights of one axis, read off torch's own interpolation of unit vectors: pixels x cells."""
+    unit = torch.eye(cells).unsqueeze(1)  # cells 1 cells
+    return functional.interpolate(unit, size=pixels, mode="linear", align_corners=False).squeeze(1).T

@@ -1,0 +1,28 @@
+"""Settings with a name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from maskstack.masks.settings import SearchSettings, one_of
+
+PRESETS: Mapping[str, SearchSettings] = {
+    "default": SearchSettings(),
+    "paper": SearchSettings(
+        sizes=((4, 4), (7, 7), (14, 14), (28, 28)), joint=False, steps=200, smoothness=0.0, fill=("zero",), patience=0
+    ),
+}
+"""``default`` is the measured one; ``paper`` is the plain reading of the method: each size alone, one fill."""
+
+
+def preset(name: str) -> SearchSettings:
+    """The settings of that name in :data:`PRESETS`.
+
+    Raises:
+        InputError: There is no such preset.
+
+    >>> preset("paper").joint
+    False
+    """
+    one_of("preset", name, tuple(PRESETS))
+    return PRESETS[name]

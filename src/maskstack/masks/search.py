@@ -1,0 +1,257 @@
+"""The search: one step for all open problems, until they are done."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from maskstack.errors import ModelError
+from maskstack.masks.batches import Batches
+from maskstack.masks.fills import make_fill
+from maskstack.masks.grids import Upsampler
+from maskstack.masks.losses import consistency, mask_value, reference_scale, total_variation
+from maskstack.masks.problems import Problems
+from maskstack.masks.settings import SearchSettings
+from maskstack.masks.stack import stack_masks
+
+Score = Callable[[Tensor, Tensor], Tensor]
+"""Activations of a batch: (images P x C x H x W, index of each one's original image P) to P."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a search stands after a step.
+
+    Attributes:
+        step: Steps done, from 1.
+        steps: Steps at most.
+        open: Problems still worked on.
+        problems: Problems in all.
+        loss: Mean loss of the problems worked on in this step.
+        preview: Makes the stack as it is now, B x H x W in [0, 1].
+    """
+
+    step: int
+    steps: int
+    open: int
+    problems: int
+    loss: float
+    preview: Callable[[], Tensor]
+
+
+OnProgress = Callable[[Progress], bool | None]
+"""Called after every step; a return of False ends the search with what was found."""
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """What a search found for a batch of B images and S sizes.
+
+    Attributes:
+        grids: The learned grids, one B x h x w tensor a size, values in [0, 1].
+        masks: The grids upsampled, B x S x H x W.
+        stack: The masks stacked, B x H x W in [0, 1], not scaled.
+        before: Activation of each image, B.
+        hidden: Activation of each image's fills alone, F x B.
+        under_masks: Activation under each mask, B x S.
+        under_stack: Activation under the stack, B.
+        steps: Steps taken, B x S (the same for all sizes of a joint search).
+        forward_passes: Images sent forward, for each original image, B.
+        backward_passes: Images sent backward, B.
+        failed: Images whose search met a value that is not finite, B.
+        seconds: Wall time of the whole search.
+    """
+
+    grids: tuple[Tensor, ...]
+    masks: Tensor
+    stack: Tensor
+    before: Tensor
+    hidden: Tensor
+    under_masks: Tensor
+    under_stack: Tensor
+    steps: Tensor
+    forward_passes: Tensor
+    backward_passes: Tensor
+    failed: Tensor
+    seconds: float
+
+
+def search(
+    score: Score,
+    images: Tensor,
+    *,
+    settings: SearchSettings,
+    fill_image: Tensor | None = None,
+    progress: OnProgress | None = None,
+) -> SearchResult:
+    """Learn the masks of a batch of images.
+
+    Args:
+        score: The activation to keep. Its gradient has to reach the images.
+        images: B x C x H x W, float32, as the network takes them.
+        settings: How to search.
+        fill_image: The fill of the name ``given``; broadcasts to the images.
+        progress: Called after each step; may end the search by returning False.
+
+    Raises:
+        InputError: A grid is larger than the image, or the given fill is missing or does not fit.
+        ModelError: No gradient reaches the images, the images' own activation is not finite, or memory runs out.
+    """
+    with torch.enable_grad():
+        return _Search(score, images.detach(), settings, fill_image).run(progress)
+
+
+class _Search:
+    def __init__(self, score: Score, images: Tensor, settings: SearchSettings, fill_image: Tensor | None) -> None:
+        self.started = time.perf_counter()
+        self.score, self.images, self.settings = score, images, settings
+        self.upsampler = Upsampler.build(settings.sizes, (images.shape[-2], images.shape[-1]), images.device)
+        self.problems = Problems.lay_out(len(images), self.upsampler, settings)
+        self.batches = Batches(settings.batch_size)
+        self.generator = torch.Generator().manual_seed(settings.seed)
+        self.fill_image = fill_image
+        self.fixed_fills = {name: self._make_fill(name) for name in settings.fill if name != "noise"}
+
+    def run(self, progress: OnProgress | None) -> SearchResult:
+        before = self._scores(self.images)
+        if not torch.isfinite(before).all():
+            which = (~torch.isfinite(before)).nonzero().flatten().tolist()
+            raise ModelError(
+                f"the network's answer for image {which[0]} is {before[which[0]].item()}; check the image's "
+                "normalisation and the network's weights"
+            )
+        hidden = torch.stack([self._scores(self.fill(index)) for index in range(len(self.settings.fill))])
+        self.before, self.scale = before, reference_scale(before, hidden)
+        self._learn(progress)
+        return self._result(before, hidden)
+
+    def fill(self, step: int) -> Tensor:
+        name = self.settings.fill[step % len(self.settings.fill)]
+        return self.fixed_fills[name] if name in self.fixed_fills else self._make_fill(name)
+
+    def _make_fill(self, name: str) -> Tensor:
+        return make_fill(
+            name, self.images, blur=self.settings.blur, generator=self.generator, given=self.fill_image
+        )
+
+    def _learn(self, progress: OnProgress | None) -> None:
+        problems = self.problems
+        problems.free.requires_grad_(True)
+        optimiser = torch.optim.Adam([problems.free], lr=self.settings.learning_rate)
+        kept = problems.free.detach().clone()
+        for step in range(self.settings.steps):
+            working = problems.open.nonzero().flatten()
+            losses, gradient = self._step(working, self.fill(step))
+            problems.free.grad = gradient
+            optimiser.step()
+            with torch.no_grad():
+                problems.hold()
+                problems.record(working, losses, step)
+                # Adam's momentum goes on moving what has left the batch, so what counts is kept aside.
+                fine = working[~problems.failed[working]]
+                kept[fine] = problems.free[fine]
+            if progress is not None and progress(self._progress(step, losses, kept)) is False:
+                break
+            if not problems.open.any():
+                break
+        problems.free = kept
+
+    def _step(self, working: Tensor, fill: Tensor) -> tuple[Tensor, Tensor]:
+        """Losses of the problems worked on, and the gradient of all free values (zero elsewhere)."""
+        gradient = torch.zeros_like(self.problems.free)
+
+        def work(chunk: Tensor) -> Tensor:
+            losses, gradient[chunk] = self._losses(chunk, fill)
+            return losses
+
+        return torch.cat(self.batches.run(working, work)), gradient
+
+    def _losses(self, chunk: Tensor, fill: Tensor) -> tuple[Tensor, Tensor]:
+        rows = self.problems.image[chunk]
+        free = self.problems.free.detach()[chunk].requires_grad_(True)
+        masks = self._masks(free, chunk).mean(dim=1)  # P H W
+        masked = blend(masks, self.images[rows], fill[rows])
+        activation = self.score(masked, rows)
+        losses = consistency(activation, self.before[rows], self.scale[rows], self.settings.consistency)
+        losses = losses + self.settings.mask_weight * mask_value(masks)
+        if self.settings.smoothness:
+            losses = losses + self.settings.smoothness * total_variation(masks)
+        # The masked images are asked for too: with only the grids, whose price always has a gradient, a network that
+        # lets none through would go unnoticed.
+        reached, gradient = torch.autograd.grad(losses.sum(), [masked, free], allow_unused=True)
+        if not activation.requires_grad or reached is None:
+            raise ModelError(
+                "no gradient reaches the image through this network and objective; masks can only be learned where "
+                "the output is differentiable (no detach, argmax, rounding or numpy on the way)"
+            )
+        return losses.detach(), gradient
+
+    def _masks(self, free: Tensor, chunk: Tensor) -> Tensor:
+        """Upsampled grids of a chunk of problems, P x G x H x W."""
+        return self.upsampler(self.problems.values(free), self.problems.size[chunk])
+
+    def _scores(self, images: Tensor) -> Tensor:
+        """Activation of one image for each original image, without gradient."""
+        every = torch.arange(len(images), device=images.device)
+        with torch.no_grad():
+            return torch.cat(self.batches.run(every, lambda chunk: self.score(images[chunk], chunk)))
+
+    def _grid_values(self, free: Tensor) -> Tensor:
+        """Values of all grids, B x S x h x w, padded."""
+        values = self.problems.values(free.detach())
+        return values.reshape(len(self.images), len(self.upsampler.sizes), *self.upsampler.cells)
+
+    def _all_masks(self, free: Tensor) -> Tensor:
+        values = self._grid_values(free)
+        sizes = torch.arange(values.shape[1], device=values.device).expand(len(values), -1)
+        return self.upsampler(values, sizes)
+
+    def _progress(self, step: int, losses: Tensor, free: Tensor) -> Progress:
+        return Progress(
+            step=step + 1,
+            steps=self.settings.steps,
+            open=int(self.problems.open.sum()),
+            problems=len(self.problems.open),
+            loss=float(losses.mean()),
+            preview=lambda: stack_masks(self._all_masks(free), self.settings.stack),
+        )
+
+    def _result(self, before: Tensor, hidden: Tensor) -> SearchResult:
+        count, sizes = len(self.images), len(self.upsampler.sizes)
+        values, masks = self._grid_values(self.problems.free), self._all_masks(self.problems.free)
+        stack = stack_masks(masks, self.settings.stack)
+        fill = self.fill(0)
+        under = [self._scores(blend(mask, self.images, fill)) for mask in masks.unbind(dim=1)]
+        steps = self.problems.steps.reshape(count, -1)
+        backward = steps.sum(dim=1)
+        failed = self.problems.failed.reshape(count, -1).any(dim=1)
+        return SearchResult(
+            grids=tuple(self.upsampler.crop(values[:, size], size).clone() for size in range(sizes)),
+            masks=masks,
+            stack=stack,
+            before=before,
+            hidden=hidden,
+            under_masks=torch.stack(under, dim=1),
+            under_stack=self._scores(blend(stack, self.images, fill)),
+            steps=steps.expand(count, sizes).clone(),
+            # before, under each fill alone, under each mask and under the stack
+            forward_passes=backward + 2 + len(self.settings.fill) + sizes,
+            backward_passes=backward,
+            failed=failed,
+            seconds=time.perf_counter() - self.started,
+        )
+
+
+def blend(masks: Tensor, images: Tensor, fill: Tensor) -> Tensor:
+    """Show the image where the mask is open and the fill where it is closed.
+
+    Args:
+        masks: P x H x W in [0, 1].
+        images: P x C x H x W.
+        fill: P x C x H x W.
+    """
+    return torch.lerp(fill, images, masks.unsqueeze(1))

@@ -1,0 +1,81 @@
+"""``python:module:function``: a network made by the user's own code."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from torch import nn
+
+from maskstack.errors import InputError, ModelError
+from maskstack.models.loaded import LoadedModel, loaded
+from maskstack.models.options import PICTURE_KEYS, adjusted
+from maskstack.models.preprocess import Preprocess
+from maskstack.models.spec import Spec
+
+
+def load_python(spec: Spec) -> LoadedModel:
+    """What a function without arguments returns: a network, or a :class:`LoadedModel`.
+
+    Args:
+        spec: The name is ``module:function`` or ``path/to/file.py:function``. For a mere network the keys
+            ``size``
+            (224 unless given), ``norm`` (ImageNet's), ``mean``, ``std`` and ``channels`` say what it takes.
+
+    Raises:
+        InputError: The module cannot be imported, or has no such function.
+        ModelError: The function fails, or returns something else.
+    """
+    function = _find(spec.name)
+    try:
+        result = function()
+    # The user's own code may raise anything.
+    except Exception as error:
+        raise ModelError(
+            f"{spec.name} failed with {type(error).__name__}: {error}; make it run without arguments"
+        ) from error
+    if isinstance(result, LoadedModel):
+        keys = sorted(spec.options.keys() & {*PICTURE_KEYS, "channels"})
+        if keys:
+            raise InputError(f"{spec.name} gives its own preprocessing; leave out {', '.join(keys)}")
+        return replace(result, spec=spec.text)
+    if isinstance(result, nn.Module):
+        return loaded(result, adjusted(Preprocess(), spec.options), spec=spec.text, weights=spec.name)
+    raise ModelError(
+        f"{spec.name} returned a {type(result).__name__}; return a torch.nn.Module or a LoadedModel"
+    )
+
+
+def _find(name: str) -> Callable[[], Any]:
+    module_name, _, function_name = name.rpartition(":")
+    if not module_name or not function_name:
+        raise InputError(f"python:{name} names no function; write python:module:function")
+    try:
+        module = (
+            _from_file(Path(module_name))
+            if module_name.endswith(".py")
+            else importlib.import_module(module_name)
+        )
+    # Importing runs the module, which may raise anything.
+    except Exception as error:
+        raise InputError(
+            f"{module_name} cannot be imported ({type(error).__name__}: {error}); check its name"
+        ) from error
+    function = getattr(module, function_name, None)
+    if not callable(function):
+        raise InputError(f"{module_name} has no function {function_name}; define it there")
+    return function  # type: ignore[no-any-return]
+
+
+def _from_file(path: Path) -> ModuleType:
+    place = importlib.util.spec_from_file_location(path.stem, path)
+    if place is None or place.loader is None:
+        raise ImportError(f"{path} is no Python file")
+    module = importlib.util.module_from_spec(place)
+    place.loader.exec_module(module)
+    return module

@@ -1,0 +1,80 @@
+"""``timm:NAME``: any network of timm."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from PIL import Image
+
+from maskstack.errors import InputError, ModelError
+from maskstack.models.extras import require
+from maskstack.models.loaded import RANDOM, LoadedModel, loaded
+from maskstack.models.options import adjusted, read_size, whole_number
+from maskstack.models.preprocess import Preprocess
+from maskstack.models.reasons import reason
+from maskstack.models.spec import Spec, did_you_mean
+
+
+def load_timm(spec: Spec) -> LoadedModel:
+    """A network of timm, with the preprocessing of its pretrained configuration.
+
+    Args:
+        spec: The name may have a tag, as ``resnet18.a1_in1k``; keys ``num_classes``, ``channels``; flag
+            ``pretrained``.
+
+    Raises:
+        InputError: timm has no network of this name.
+        MissingExtraError: timm is not installed.
+        ModelError: The network cannot be built so, or its weights cannot be downloaded.
+    """
+    timm = require("timm", extra="models")
+    pretrained = "pretrained" in spec.flags
+    _check_name(timm, spec, pretrained=pretrained)
+    options = _build_options(timm, spec)
+    try:
+        model = timm.create_model(spec.name, pretrained=pretrained, **options)
+    # Each way to fetch (urllib, httpx, huggingface_hub) and each network's builder has errors of its own.
+    except Exception as error:
+        what = "built with its pretrained weights" if pretrained else "built"
+        raise ModelError(
+            f"timm's {spec.name} could not be {what} ({reason(error)}); check its options and the network"
+        ) from error
+    config = timm.data.resolve_model_data_config(model)
+    weights = "pretrained" if pretrained else RANDOM
+    return loaded(model, adjusted(_preprocess(config), spec.options), spec=spec.text, weights=weights)
+
+
+def _check_name(timm: Any, spec: Spec, *, pretrained: bool) -> None:
+    if spec.name.startswith(("hf-hub:", "hf_hub:")):
+        # Even the configuration of such a name is downloaded.
+        if not pretrained:
+            raise InputError(f"{spec.name} is downloaded from the hub; add the flag: {spec.text},pretrained")
+    elif not timm.is_model(spec.name):
+        guess = did_you_mean(spec.name, timm.list_models())
+        raise InputError(f"timm has no network {spec.name!r};{guess} See timm.list_models()")
+
+
+def _build_options(timm: Any, spec: Spec) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    if "num_classes" in spec.options:
+        options["num_classes"] = whole_number("num_classes", spec.options["num_classes"])
+    if "channels" in spec.options:
+        options["in_chans"] = whole_number("channels", spec.options["channels"])
+    config = timm.get_pretrained_cfg(spec.name, allow_unregistered=True)
+    # Transformers are built for one size; convolutional networks refuse the argument.
+    if "size" in spec.options and config is not None and config.fixed_input_size:
+        options["img_size"] = read_size(spec.options["size"])
+    return options
+
+
+def _preprocess(config: dict[str, Any]) -> Preprocess:
+    channels, height, width = config["input_size"]
+    return Preprocess(
+        size=(height, width),
+        share=config["crop_pct"],
+        squash=config["crop_mode"] == "squash",
+        mean=tuple(config["mean"]),
+        std=tuple(config["std"]),
+        resampling=getattr(Image.Resampling, config["interpolation"].upper(), Image.Resampling.BICUBIC),
+        channels=channels,
+    )

@@ -1,0 +1,130 @@
+"""From a picture to what a network sees, and back."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from maskstack.errors import InputError
+from maskstack.models.modes import to_rgb
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_GREY_WEIGHTS = (0.299, 0.587, 0.114)  # ITU-R 601, by which Pillow turns colours to grey.
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """Resizes, crops and normalises a picture; call it with one.
+
+    Attributes:
+        size: Height and width of what the network takes.
+        share: The part of the resized picture the centre crop keeps: 0.875 resizes to 256 for a crop of 224.
+        squash: Whether to resize regardless of the aspect, rather than to keep it.
+        mean: Subtracted from the 0..1 values, one per channel.
+        std: Then divided by, one per channel.
+        resampling: Filter of the resizing; Pillow's are antialiased.
+        channels: 3 for RGB, 1 for grey.
+
+    Raises:
+        InputError: A size, share, mean, std or number of channels that cannot be.
+    """
+
+    size: tuple[int, int] = (224, 224)
+    share: float = 0.875
+    squash: bool = False
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+    resampling: Image.Resampling = Image.Resampling.BILINEAR
+    channels: int = 3
+
+    def __post_init__(self) -> None:
+        if min(self.size) < 1 or not 0 < self.share <= 1:
+            raise InputError(
+                f"size is {self.size} and share {self.share}; sizes are 1 or more, the share in (0, 1]"
+            )
+        if self.channels not in (1, 3):
+            raise InputError(
+                f"the network takes {self.channels} channels; only pictures of 1 or 3 can be made"
+            )
+        check_normalisation(self.mean, self.std, channels=self.channels)
+
+    def __call__(self, image: Image.Image) -> Tensor:
+        """The picture as the network takes it: C x H x W, float32.
+
+        Args:
+            image: Of any mode and orientation, see :func:`maskstack.models.modes.to_rgb`.
+        """
+        image = self.crop(to_rgb(image))
+        if self.channels == 1:
+            image = image.convert("L")
+        values = np.array(image, dtype=np.float32) / 255
+        pixels = torch.from_numpy(values.reshape(*self.size, self.channels)).permute(2, 0, 1)
+        return ((pixels - _column(self.mean)) / _column(self.std)).contiguous()
+
+    def crop(self, image: Image.Image) -> Image.Image:
+        """The part of the picture the network sees, resized to its size."""
+        height, width = self.size
+        # Floor, as timm and torchvision do: 224 / 0.9 is 248.
+        tall, wide = (math.floor(side / self.share + 1e-6) for side in self.size)
+        if not self.squash:
+            scale = max(tall / image.height, wide / image.width)
+            tall, wide = max(tall, int(image.height * scale)), max(wide, int(image.width * scale))
+        left, top = round((wide - width) / 2), round((tall - height) / 2)
+        return image.resize((wide, tall), self.resampling).crop((left, top, left + width, top + height))
+
+
+def check_normalisation(mean: tuple[float, ...], std: tuple[float, ...], *, channels: int) -> None:
+    """Check that mean and std fit each other and the channels.
+
+    Raises:
+        InputError: Not one number per channel, not finite, or a std that is not positive.
+    """
+    if not len(mean) == len(std) == channels:
+        raise InputError(
+            f"{len(mean)} numbers in mean and {len(std)} in std for {channels} channels; give one for each"
+        )
+    if not all(map(math.isfinite, (*mean, *std))) or min(std) <= 0:
+        raise InputError(f"mean is {mean} and std {std}; both must be finite, and std above 0")
+
+
+def grey_normalisation(values: tuple[float, ...]) -> tuple[float]:
+    """Mean or std of a grey picture from that of an RGB one, by the weights the colours have in grey.
+
+    >>> grey_normalisation((0.5, 0.5, 0.5))
+    (0.5,)
+    """
+    if len(values) == 1:
+        return (values[0],)
+    return (round(sum(weight * value for weight, value in zip(_GREY_WEIGHTS, values, strict=True)), 6),)
+
+
+def to_picture(tensor: Tensor, *, mean: tuple[float, ...], std: tuple[float, ...]) -> Image.Image:
+    """Undo the normalisation.
+
+    Args:
+        tensor: C x H x W, on any device.
+        mean: One number per channel.
+        std: One number per channel.
+
+    Returns:
+        RGB image of W x H, grey if the tensor has one channel.
+
+    Raises:
+        InputError: The tensor is not C x H x W with as many channels as mean and std.
+    """
+    if tensor.ndim != 3 or tensor.shape[0] != len(mean):
+        raise InputError(
+            f"a tensor of shape {tuple(tensor.shape)} is no picture of {len(mean)} x height x width"
+        )
+    pixels = tensor.detach().float().cpu() * _column(std) + _column(mean)
+    values = (pixels.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+    return Image.fromarray(values.squeeze(2) if values.shape[2] == 1 else values).convert("RGB")
+
+
+def _column(values: tuple[float, ...]) -> Tensor:
+    return torch.tensor(values, dtype=torch.float32).view(-1, 1, 1)

@@ -1,0 +1,134 @@
+"""A copy of a ``.pt2`` file from which nothing can be unpickled or run while it is loaded.
+
+``torch.export.load`` trusts its file: it unpickles the example inputs and some weights, resolves any dotted
+name under ``torch`` as an operator, evaluates size expressions as Python, and imports what container types
+name. So the archive is written anew here with what a plain network needs and no more, each string in it held
+against what it may be.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from maskstack.errors import ModelError
+
+_PLAIN_FILES = re.compile(
+    r"archive_format|archive_version|(\.data/)?version|byteorder"
+    r"|data/weights/weight_\d+|data/constants/tensor_\d+"
+)
+_PAYLOADS = re.compile(r"data/(weights|constants)/model_(weights|constants)_config\.json")
+_GRAPH = "models/model.json"
+_EXAMPLES = "data/sample_inputs/model.pt"
+
+# Of all operators of aten, save and from_file are those that take the name of a file.
+_TARGET = re.compile(
+    r"torch\.ops\.(aten|prims|higher_order|torchvision)\.(?!save\b|from_file\b)(?!__)\w+(\.(?!__)\w+)?"
+    r"|torch\._?sym_\w+|math\.(ceil|floor|trunc)"
+    r"|_operator\.(getitem|add|sub|mul|truediv|floordiv|mod|neg|pow|eq|ne|lt|le|gt|ge|and_|or_)"
+)
+# As sympy's srepr writes them: Mul(Integer(2), Symbol('s0', positive=True)). Possessive, so that refusing
+# a text takes no longer than reading it.
+_EXPRESSION = re.compile(
+    r"(?:[a-z]{1,2}+\d++|[A-Z][A-Za-z]*+|int_oo|'[a-z]{1,2}+\d++'|'[\d.e+-]++'"
+    r"|[a-z]++=(?:True|False|\d++)|[\d.]++|[-+*/%(),<>=&|~! ])++"
+)
+_LITERAL = re.compile(r"[^'\"\\\n\r]*")
+_NAME = re.compile(r"[\w.:+]*")
+_PATTERNS = {
+    "target": _TARGET,
+    "as_operator": _TARGET,
+    "expr_str": _EXPRESSION,
+    "as_string": _LITERAL,
+    "as_strings": _LITERAL,
+}
+# Traces of the exporter's source code and guards, which are Python text.
+_EMPTIED = {"metadata": dict, "guards_code": list}
+_CONTAINERS = frozenset({None, "builtins.tuple", "builtins.list", "builtins.dict", "collections.OrderedDict"})
+
+
+def harmless_copy(path: Path) -> io.BytesIO:
+    """The network of a ``.pt2`` file, in memory, without anything that runs when loaded.
+
+    Raises:
+        ModelError: The file is no such archive, damaged, or needs what is refused.
+    """
+    copy = io.BytesIO()
+    try:
+        with zipfile.ZipFile(path) as source, zipfile.ZipFile(copy, "w") as target:
+            for entry in source.namelist():
+                root, _, inner = entry.partition("/")
+                content = _kept(path, inner, source, entry)
+                if content is not None:
+                    target.writestr(f"{root}/{inner}", content)
+    except ModelError:
+        raise
+    # Damage shows as anything from BadZipFile and zlib.error to a KeyError in what should be the graph.
+    except Exception as error:
+        raise ModelError(f"{path} is damaged or no file of torch.export.save; get a whole copy") from error
+    copy.seek(0)
+    return copy
+
+
+def _kept(path: Path, inner: str, source: zipfile.ZipFile, entry: str) -> bytes | None:
+    """What the copy holds for a file of the archive; None if it is left out."""
+    if inner == _EXAMPLES:
+        return b""
+    if _PLAIN_FILES.fullmatch(inner):
+        return source.read(entry)
+    if _PAYLOADS.fullmatch(inner):
+        config = json.loads(source.read(entry))
+        if any(payload["use_pickle"] for payload in config["config"].values()):
+            raise ModelError(
+                f"{path} holds pickled objects, which are refused because they can run code; export it anew"
+            )
+        return json.dumps(config).encode()
+    if inner == _GRAPH:
+        return json.dumps(_checked(path, "", json.loads(source.read(entry)))).encode()
+    return None
+
+
+def _checked(path: Path, key: str, value: Any) -> Any:
+    """The graph with its metadata left out, if each of its strings is what it may be."""
+    if isinstance(value, dict):
+        return {
+            each: _EMPTIED[each]() if each in _EMPTIED else _checked(path, each, inner)
+            for each, inner in value.items()
+            if _allow(path, _NAME, each)
+        }
+    if isinstance(value, list):
+        return [_checked(path, key, inner) for inner in value]
+    if not isinstance(value, str):
+        return value
+    if key in ("in_spec", "out_spec"):
+        _check_containers(path, json.loads(value))
+    else:
+        _allow(path, _PATTERNS.get(key, _NAME), value)
+    return value
+
+
+def _allow(path: Path, pattern: re.Pattern[str], text: str) -> bool:
+    if pattern.fullmatch(text):
+        return True
+    raise ModelError(
+        f"{path} holds {text[:60]!r}, which is refused because it could run code; export a plain network"
+    )
+
+
+def _check_containers(path: Path, spec: Any) -> None:
+    """Refuse containers whose description makes torch import something, as enums and defaultdicts do."""
+    for node in spec[1:] if isinstance(spec, list) else [spec]:
+        context = json.loads(node["context"]) if node["context"] else None
+        plain = context is None or (
+            isinstance(context, list) and all(isinstance(key, str | int) for key in context)
+        )
+        if node["type"] not in _CONTAINERS or not plain:
+            raise ModelError(
+                f"{path} takes or returns a {node['type']}; export it with tensors, tuples, lists or dicts"
+            )
+        for child in node["children_spec"]:
+            _check_containers(path, child)

@@ -1,0 +1,56 @@
+"""Finding the tensor in what a network returns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from maskstack.errors import ModelError
+
+LOGIT_KEYS = ("logits", "out", "output", "prediction", "predictions", "pred")
+
+
+def find_tensor(output: Any) -> Tensor:
+    """Unwrap a network's output to the tensor that holds its answer.
+
+    A tensor is itself; an object is its ``.logits``; a mapping gives its ``logits`` (or ``out``, ``output``, ... or its
+    only tensor); a tuple or list gives its first tensor, as networks with auxiliary heads put the answer first.
+
+    Raises:
+        ModelError: None of these fits; the message names the type that was found.
+    """
+    found = _find(output)
+    if found is None:
+        raise ModelError(
+            f"the network returned {_describe(output)}, in which no single tensor could be found; pass an objective "
+            "that reads it: objectives.custom(function of the output -> one number per image)"
+        )
+    return found
+
+
+def _find(output: Any) -> Tensor | None:
+    if isinstance(output, Tensor):
+        return output
+    logits = getattr(output, "logits", None)
+    if isinstance(logits, Tensor):
+        return logits
+    if isinstance(output, Mapping):
+        for key in LOGIT_KEYS:
+            if isinstance(output.get(key), Tensor):
+                return output[key]
+        tensors = [value for value in output.values() if isinstance(value, Tensor)]
+        return tensors[0] if len(tensors) == 1 else None
+    if isinstance(output, tuple | list) and output:
+        return _find(output[0]) if not isinstance(output[0], str) else None
+    return None
+
+
+def _describe(output: Any) -> str:
+    kind = type(output).__name__
+    if isinstance(output, Mapping):
+        return f"a {kind} with keys {', '.join(map(str, list(output)[:6]))}"
+    if isinstance(output, tuple | list):
+        return f"a {kind} of {', '.join(type(item).__name__ for item in output[:4]) or 'nothing'}"
+    return f"a {kind}"

@@ -1,0 +1,126 @@
+"""``maskstack explain`` as a person types it, with the real bundled network and real photographs."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from maskstack import Explanation
+from maskstack.cli.main import main
+
+pytest.importorskip("efficientnet_lite_pytorch", reason="the extra 'demo' is not installed")
+data = pytest.importorskip("skimage.data", reason="the extra 'demo' is not installed")
+
+QUICK = ["--steps", "3", "--sizes", "4,7"]
+
+
+@pytest.fixture(scope="module")
+def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("photos") / "coffee.jpg"
+    Image.fromarray(data.coffee()).save(file)
+    return file
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    code = main([str(argument) for argument in arguments])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_says_what_it_sees_and_costs_and_writes_everything(photo, tmp_path, capsys) -> None:
+    code, out, err = run(capsys, "explain", photo, "--out", tmp_path, *QUICK)
+    assert code == 0, err
+    assert "espresso 9" in out
+    assert "1 map: at most 10 forward and 3 backward passes" in out
+    assert out.index("backward passes") < out.index("kept by the mask")
+    names = {file.name for file in tmp_path.iterdir()}
+    assert names == {"coffee.overlay.png", "coffee.figure.png", "coffee.safetensors", "coffee.json"}
+    assert Image.open(tmp_path / "coffee.overlay.png").size == (224, 224)
+    found = Explanation.load(tmp_path / "coffee.safetensors")
+    assert found.target_name == ("espresso",)
+    assert found.notes == {"model": "bundled", "photo": "coffee.jpg"}
+    assert json.loads((tmp_path / "coffee.json").read_text())["images"][0]["target"] == 967
+
+
+def test_json_is_one_document_and_nothing_else(photo, tmp_path, capsys) -> None:
+    code, out, err = run(capsys, "explain", photo, "--out", tmp_path, *QUICK, "--json", "--target", "cup")
+    assert code == 0, err
+    document = json.loads(out)
+    assert err == ""
+    assert document["predictions"][str(photo)][0]["class"] == "espresso"
+    (result,) = document["results"]
+    assert result["target_name"] == "cup"
+    assert all(Path(file).is_file() for file in result["files"].values())
+
+
+def test_several_targets_get_files_of_their_own(photo, tmp_path, capsys) -> None:
+    code, _, err = run(capsys, "explain", photo, "--out", tmp_path, *QUICK, "--target", "top2")
+    assert code == 0, err
+    names = sorted(file.name for file in tmp_path.glob("*.overlay.png"))
+    assert names == ["coffee.1-espresso.overlay.png", "coffee.2-cup.overlay.png"]
+
+
+def test_photos_of_one_name_do_not_overwrite_each_other(photo, tmp_path, capsys) -> None:
+    twin = tmp_path / "twin" / "coffee.jpg"
+    twin.parent.mkdir()
+    shutil.copy(photo, twin)
+    code, _, err = run(capsys, "explain", photo, twin, "--out", tmp_path / "out", *QUICK)
+    assert code == 0, err
+    assert sorted(file.name for file in (tmp_path / "out").glob("*.overlay.png")) == [
+        "coffee-2.overlay.png",
+        "coffee.overlay.png",
+    ]
+
+
+def test_resume_skips_what_is_finished_and_fits(photo, tmp_path, capsys) -> None:
+    arguments = ["explain", photo, "--out", tmp_path, *QUICK, "--resume"]
+    run(capsys, *arguments)
+    before = (tmp_path / "coffee.safetensors").stat().st_mtime_ns
+    _, out, _ = run(capsys, *arguments)
+    assert "0 maps, 1 already done" in out
+    assert (tmp_path / "coffee.safetensors").stat().st_mtime_ns == before
+    _, out, _ = run(capsys, *arguments, "--seed", "1")
+    assert "1 map:" in out, "other settings are other work"
+    (tmp_path / "coffee.safetensors").write_bytes(b"broken")
+    _, out, _ = run(capsys, *arguments)
+    assert "1 map:" in out, "a damaged file is no finished work"
+
+
+def test_random_weights_are_said(photo, tmp_path, capsys) -> None:
+    pytest.importorskip("timm", reason="the extra 'models' is not installed")
+    code, _, err = run(capsys, "explain", photo, "--out", tmp_path, *QUICK, "--model", "timm:test_resnet")
+    assert code == 0, err
+    assert "random weights" in err
+
+
+@pytest.mark.parametrize("mode", ["L", "RGBA", "CMYK", "I;16", "P"])
+def test_photos_of_every_mode_work(mode, photo, tmp_path, capsys) -> None:
+    picture = Image.open(photo)
+    if mode == "I;16":
+        picture = Image.fromarray(data.camera().astype("uint16") * 257)
+    file = tmp_path / f"photo.{'tif' if mode == 'CMYK' else 'png'}"
+    (picture if mode == "I;16" else picture.convert(mode)).save(file)
+    code, _, err = run(capsys, "explain", file, "--out", tmp_path / "out", "--steps", 1, "--sizes", "4")
+    assert code == 0, err
+
+
+def test_exif_orientation_is_honoured(photo, tmp_path, capsys) -> None:
+    turned = tmp_path / "turned.jpg"
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.open(photo).rotate(90, expand=True).save(turned, exif=exif, quality=95)
+    _, out, _ = run(capsys, "explain", turned, "--out", tmp_path, *QUICK, "--json")
+    upright = json.loads(out)["predictions"][str(turned)][0]
+    assert upright["class"] == "espresso"
+    assert upright["probability"] > 0.85
+
+
+def test_models_lists_every_kind(capsys) -> None:
+    code, out, _ = run(capsys, "models", "--json")
+    kinds = {entry["kind"]: entry["status"] for entry in json.loads(out)}
+    assert code == 0
+    assert {"bundled", "timm", "torchvision", "hf", "onnx", "exported", "python"} <= set(kinds)
+    assert kinds["bundled"] == "ready"
+    assert run(capsys, "models")[0] == 0

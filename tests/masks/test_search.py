@@ -1,0 +1,188 @@
+"""The search finds the region that carries the score, for each image by itself, and counts what it costs."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from maskstack.errors import InputError
+from maskstack.masks.search import Progress, blend, search
+from maskstack.masks.settings import SearchSettings
+
+SIDE = 32
+PATCHES = torch.zeros(3, SIDE, SIDE, dtype=torch.bool)
+"""The pixels whose mean is the score of each image."""
+PATCHES[0, 4:12, 8:20] = PATCHES[1, 16:28, 20:32] = PATCHES[2, 0:8, 24:32] = True
+
+
+def quick(**changes) -> SearchSettings:
+    changes = {
+        "sizes": ((8, 8),), "joint": True, "steps": 60, "learning_rate": 0.2, "mask_weight": 1.0, "fill": ("zero",),
+        "patience": 0, "smoothness": 0.0, "consistency": "one_sided", "parametrisation": "sigmoid", "start": 0.5,
+        "stack": "mean", "batch_size": 32, "seed": 0, **changes,
+    }  # fmt: skip
+    return SearchSettings(**changes)
+
+
+def patch_score(images: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    patches = PATCHES[rows].float()
+    return (images.mean(dim=1) * patches).sum(dim=(1, 2)) / patches.sum(dim=(1, 2))
+
+
+def inside_and_outside(mask: torch.Tensor, row: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mask values in the patch, and those out of reach of the cells that touch it (of 4 pixels)."""
+    near = functional.max_pool2d(PATCHES[row][None].float(), 13, 1, 6)[0].bool()
+    return mask[PATCHES[row]], mask[~near]
+
+
+class Counted:
+    """A score that counts the images each original image sent forward."""
+
+    def __init__(self, score) -> None:
+        self.score, self.images, self.with_gradient = score, torch.zeros(8, dtype=torch.long), 0
+
+    def __call__(self, images: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        self.images += rows.bincount(minlength=8)
+        self.with_gradient += len(rows) if torch.is_grad_enabled() else 0
+        return self.score(images, rows)
+
+
+@pytest.fixture(scope="module")
+def net_score():
+    torch.manual_seed(0)
+    conv = nn.Sequential(nn.Conv2d(3, 8, 5, stride=2), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.ReLU())
+    net = nn.Sequential(conv, nn.AdaptiveAvgPool2d(3), nn.Flatten(), nn.Linear(72, 4)).requires_grad_(False)
+    return lambda images, rows: net(images)[:, 1]
+
+
+@pytest.fixture(scope="module")
+def photos() -> torch.Tensor:
+    return torch.randn(5, 3, SIDE, 24, generator=torch.Generator().manual_seed(3)) * 2
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"parametrisation": "clip", "learning_rate": 0.05},
+        {"consistency": "squared", "mask_weight": 0.1},
+        {"consistency": "absolute"},
+        {"smoothness": 0.1},
+        {"sizes": (8, 16, (8, 32)), "joint": True},
+        {"sizes": (8, 16), "joint": False},
+        {"sizes": (8, 16), "joint": False, "stack": "geometric"},
+        {"fill": ("zero", "mean"), "steps": 80},
+        {"fill": ("noise",), "steps": 80},
+        {"patience": 5, "steps": 500},
+    ],
+    ids=str,
+)
+def test_the_mask_opens_what_carries_the_score_and_closes_the_rest(changes) -> None:
+    generator = torch.Generator().manual_seed(0)
+    images = 1 + 0.2 * torch.rand(3, 3, SIDE, SIDE, generator=generator)
+    if "fill" in changes:  # or else the mean would show what the image shows
+        images = images - 1 + PATCHES.unsqueeze(1)
+    found = search(patch_score, images, settings=quick(**changes))
+    for row in range(3):
+        inside, outside = inside_and_outside(found.stack[row], row)
+        assert inside.mean() > 0.8, "the patch is not open"
+        assert outside.max() < 0.1, "the rest is not closed"
+        assert outside.mean() < 0.05
+    assert (found.under_stack > 0.8 * found.before).all()
+    assert found.stack.min() >= 0
+    assert found.stack.max() <= 1 + 1e-6
+
+
+@pytest.mark.parametrize("parametrisation", ["sigmoid", "clip"])
+def test_a_negative_or_zero_score_is_kept_as_well(parametrisation: str) -> None:
+    images = torch.ones(1, 1, SIDE, SIDE)
+    for shift in (-1.0, -3.0):  # the image scores 0 or -2, the empty image -1 or -3
+        found = search(
+            lambda x, rows, shift=shift: patch_score(x, rows) + shift,
+            images,
+            settings=quick(parametrisation=parametrisation, mask_weight=0.3),
+        )
+        inside, outside = inside_and_outside(found.stack[0], 0)
+        assert inside.mean() > 0.8
+        assert outside.max() < 0.1
+
+
+@pytest.mark.parametrize("joint", [True, False])
+@pytest.mark.parametrize("changes", [{}, {"fill": ("noise", "blur", "mean")}, {"patience": 3}], ids=str)
+def test_images_together_are_as_each_alone(net_score, photos, joint: bool, changes) -> None:
+    settings = quick(
+        sizes=(3, (8, 5)), steps=12, joint=joint, batch_size=3, consistency="squared", mask_weight=0.1, **changes
+    )
+    together = search(net_score, photos, settings=settings)
+    assert together.stack.flatten(1).std(dim=1).min() > 0.05, "the masks hardly moved"
+    for row in range(len(photos)):
+        alone = search(net_score, photos[row : row + 1], settings=settings)
+        torch.testing.assert_close(alone.masks[0], together.masks[row], atol=1e-4, rtol=0)
+        torch.testing.assert_close(alone.stack[0], together.stack[row], atol=1e-4, rtol=0)
+        torch.testing.assert_close(alone.hidden[:, 0], together.hidden[:, row], atol=1e-4, rtol=0)
+        torch.testing.assert_close(alone.under_masks[0], together.under_masks[row], atol=1e-4, rtol=0)
+        assert torch.equal(alone.steps[0], together.steps[row])
+        assert torch.equal(alone.forward_passes[0], together.forward_passes[row])
+
+
+@pytest.mark.parametrize("joint", [True, False])
+@pytest.mark.parametrize("fill", [("zero",), ("zero", "noise", "blur")])
+def test_the_counts_are_the_calls_made(net_score, photos, joint: bool, fill) -> None:
+    counted = Counted(net_score)
+    settings = quick(sizes=(2, 4, 7), steps=9, joint=joint, fill=fill, batch_size=4, patience=2, tolerance=0.02)
+    found = search(counted, photos, settings=settings)
+    assert found.forward_passes.tolist() == counted.images[: len(photos)].tolist()
+    assert int(found.backward_passes.sum()) == counted.with_gradient
+    problems = found.steps[:, 0] if joint else found.steps.sum(dim=1)
+    assert torch.equal(problems, found.backward_passes)
+
+
+def test_leaving_early_saves_passes_and_hardly_changes_the_mask() -> None:
+    images = torch.ones(3, 1, SIDE, SIDE)
+    early, full = Counted(patch_score), Counted(patch_score)
+    patient = search(early, images, settings=quick(steps=200, patience=5, tolerance=1e-3))
+    whole = search(full, images, settings=quick(steps=200))
+    assert whole.steps.tolist() == [[200]] * 3
+    assert (patient.steps < 120).all()
+    assert (early.images[:3] < full.images[:3] - 80).all()
+    assert (patient.stack - whole.stack).abs().max() < 0.1
+
+
+def test_what_is_reported_is_what_the_score_says_of_the_masks(net_score, photos) -> None:
+    settings = quick(sizes=(2, 5), joint=False, steps=5, fill=("blur", "zero"))
+    found = search(net_score, photos, settings=settings)
+    rows = torch.arange(len(photos))
+    zero = torch.zeros_like(photos)
+    torch.testing.assert_close(found.before, net_score(photos, rows))
+    torch.testing.assert_close(found.hidden[1], net_score(zero, rows))
+    grid = functional.interpolate(found.grids[1].unsqueeze(1), size=photos.shape[2:], mode="bilinear")[:, 0]
+    torch.testing.assert_close(found.masks[:, 1], grid)
+    torch.testing.assert_close(found.stack, found.masks.mean(dim=1))
+    again = search(net_score, photos, settings=settings.with_(fill=("zero",), steps=5))
+    torch.testing.assert_close(again.under_stack, net_score(photos * again.stack.unsqueeze(1), rows))
+    torch.testing.assert_close(again.under_masks[:, 0], net_score(photos * again.masks[:, :1], rows))
+
+
+def test_a_joint_step_learns_the_mean_of_the_sizes(net_score, photos) -> None:
+    seen: list[torch.Tensor] = []
+
+    def score(images: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        seen.append(images.detach())
+        return net_score(images, rows)
+
+    found = search(score, photos, settings=quick(sizes=(2, 5), steps=2, start=0.3))
+    first = torch.cat(seen)[2 * len(photos) : 3 * len(photos)]  # after the images and their fills alone
+    torch.testing.assert_close(first, photos * 0.3)
+    assert int(found.backward_passes.sum()) == 2 * len(photos), "one pass an image and step for all sizes"
+    assert found.steps.tolist() == [[2, 2]] * 5
+
+
+def test_noise_is_that_of_the_seed(net_score, photos) -> None:
+    first, same, other = (
+        search(net_score, photos, settings=quick(fill=("noise",), steps=6, seed=seed)).stack for seed in (1, 1, 2)
+    )
+    assert torch.equal(first, same)
+    assert (first - other).abs().max() > 1e-3
+    state = torch.get_rng_state()
+    search(net_score, photos, settings=quick(fill=("noise",), steps=2))
+    assert torch.equal(torch.get_rng_state(), state), "the caller's random numbers were touched"

@@ -1,0 +1,189 @@
+"""The search when it is stopped, short of memory, or given a score it cannot follow."""
+
+import pytest
+import torch
+from torch import nn
+
+from maskstack.errors import InputError, ModelError
+from maskstack.masks.search import Progress, SearchResult, blend, search
+from maskstack.masks.settings import SearchSettings
+
+IMAGES = torch.randn(4, 3, 16, 20, generator=torch.Generator().manual_seed(0))
+
+
+def quick(**changes) -> SearchSettings:
+    changes = {
+        "sizes": (2, 5), "joint": False, "steps": 6, "learning_rate": 0.2, "mask_weight": 1.0, "fill": ("zero", "blur"),
+        "patience": 0, "batch_size": 32, **changes,
+    }  # fmt: skip
+    return SearchSettings(**changes)
+
+
+@pytest.fixture(scope="module")
+def score():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 6, 3), nn.Tanh(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(24, 1))
+    return lambda images, rows: net(images)[:, 0]
+
+
+def assert_same(one: SearchResult, other: SearchResult, rows: slice = slice(None)) -> None:
+    for name in ("masks", "stack", "before", "under_masks", "under_stack"):
+        torch.testing.assert_close(getattr(one, name)[rows], getattr(other, name)[rows], atol=1e-4, rtol=0)
+    for name in ("steps", "forward_passes", "backward_passes", "failed"):
+        assert torch.equal(getattr(one, name)[rows], getattr(other, name)[rows]), name
+
+
+def test_progress_tells_each_step_and_previews_the_stack(score) -> None:
+    states: list[Progress] = []
+    previews = []
+
+    def progress(state: Progress) -> None:
+        states.append(state)
+        previews.append(state.preview())
+
+    found = search(score, IMAGES, settings=quick(), progress=progress)
+    assert [state.step for state in states] == [1, 2, 3, 4, 5, 6]
+    assert {(state.steps, state.problems, state.open) for state in states} == {(6, 8, 8)}
+    assert states[-1].loss < states[0].loss
+    assert torch.equal(previews[-1], found.stack)
+    assert not torch.equal(previews[0], previews[-1])
+    assert not previews[0].requires_grad
+
+
+@pytest.mark.parametrize("answer", [False, None, True, 0])
+def test_only_a_progress_that_returns_false_stops(score, answer) -> None:
+    found = search(score, IMAGES, settings=quick(), progress=lambda state: answer if state.step == 2 else None)
+    steps = 2 if answer is False else 6
+    assert found.steps.unique().tolist() == [steps]
+    assert_same(found, search(score, IMAGES, settings=quick(steps=steps)))
+
+
+def test_an_error_in_progress_comes_through(score) -> None:
+    def progress(_state: Progress) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        search(score, IMAGES, settings=quick(), progress=progress)
+
+
+@pytest.mark.parametrize("joint", [True, False])
+@pytest.mark.parametrize("fits", [1, 3, 5])
+@pytest.mark.parametrize("backward", [False, True], ids=["forward", "backward"])
+def test_too_little_memory_gives_the_same_masks(score, joint: bool, fits: int, backward: bool) -> None:
+    refused = []
+
+    class Greedy(torch.autograd.Function):
+        @staticmethod
+        def forward(_context, images: torch.Tensor) -> torch.Tensor:
+            return images.clone()
+
+        @staticmethod
+        def backward(_context, gradient: torch.Tensor) -> torch.Tensor:
+            check(gradient)
+            return gradient
+
+    def check(images: torch.Tensor) -> None:
+        if len(images) > fits:
+            refused.append(len(images))
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    def limited(images: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        if backward:
+            return score(Greedy.apply(images), rows)
+        check(images)
+        return score(images, rows)
+
+    settings = quick(joint=joint, fill=("noise", "zero"))
+    assert_same(search(limited, IMAGES, settings=settings), search(score, IMAGES, settings=settings))
+    assert len(refused) <= 4, "memory that ran out was asked for again and again"
+    assert refused or fits >= (4 if joint else 8)
+
+
+def test_an_image_that_does_not_fit_alone_is_a_model_error(score) -> None:
+    def never(_images: torch.Tensor, _rows: torch.Tensor) -> torch.Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(ModelError, match="one image alone does not fit in memory"):
+        search(never, IMAGES, settings=quick())
+
+
+@pytest.mark.parametrize("joint", [True, False])
+@pytest.mark.parametrize("patience", [0, 3])
+@pytest.mark.parametrize("value", [torch.nan, -torch.inf])
+def test_an_answer_that_breaks_midway_fails_its_image_only(score, joint: bool, patience: int, value: float) -> None:
+    learning = []
+
+    def breaking(images: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        learning.append(torch.is_grad_enabled())
+        broken = (rows == 1) & (sum(learning) > 2)
+        return score(images, rows) + torch.zeros(len(rows)).masked_fill(broken, value)
+
+    settings = quick(joint=joint, patience=patience, tolerance=0.0, steps=8)
+    found, healthy = search(breaking, IMAGES, settings=settings), search(score, IMAGES, settings=settings)
+    assert found.failed.tolist() == [False, True, False, False]
+    assert_same(found, healthy, slice(0, 1))
+    assert_same(found, healthy, slice(2, 4))
+    assert torch.isfinite(found.masks).all(), "what was found before the failure is lost"
+    assert (found.steps[1] < healthy.steps[1]).all()
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+def test_an_image_without_a_finite_score_is_a_model_error(score, value: float) -> None:
+    def broken(images: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        return torch.where(rows == 2, torch.tensor(value), score(images, rows))
+
+    with pytest.raises(ModelError, match=rf"answer for image 2 is {value}; check the image's normalisation"):
+        search(broken, IMAGES, settings=quick())
+
+
+@pytest.mark.parametrize(
+    "cut",
+    [
+        lambda score: lambda x, rows: score(x.detach(), rows),
+        lambda score: lambda x, rows: score(x, rows).detach(),
+        lambda score: lambda x, rows: torch.from_numpy(score(x, rows).detach().numpy()),
+        lambda score: lambda x, rows: x.flatten(1).argmax(dim=1).float(),
+        lambda score: lambda x, rows: torch.ones(len(x)) * torch.ones((), requires_grad=True),
+    ],
+    ids=["detached image", "detached answer", "numpy", "argmax", "constant parameter"],
+)
+def test_a_score_without_a_gradient_is_a_model_error(score, cut) -> None:
+    with pytest.raises(ModelError, match="no gradient reaches the image"):
+        search(cut(score), IMAGES, settings=quick())
+
+
+def test_it_works_inside_no_grad_and_leaves_the_images_alone(score) -> None:
+    images = IMAGES.clone().requires_grad_(True)
+    with torch.no_grad():
+        inside = search(score, images, settings=quick())
+    assert_same(inside, search(score, IMAGES, settings=quick()))
+    assert images.grad is None
+    assert torch.equal(images, IMAGES)
+    assert not any(grid.requires_grad for grid in inside.grids)
+    assert not inside.stack.requires_grad
+
+
+def test_the_given_fill_is_what_shows_where_the_mask_is_closed(score) -> None:
+    fill = torch.randn(3, 16, 20, generator=torch.Generator().manual_seed(9))
+    found = search(score, IMAGES, settings=quick(fill=("given",)), fill_image=fill)
+    expected = score(fill.unsqueeze(0), torch.zeros(1)).item()
+    assert found.hidden.tolist() == [pytest.approx([expected] * 4, abs=1e-5)]
+    with pytest.raises(InputError, match="needs an image"):
+        search(score, IMAGES, settings=quick(fill=("given",)))
+    with pytest.raises(InputError, match="does not broadcast"):
+        search(score, IMAGES, settings=quick(fill=("given",)), fill_image=fill[:, :5])
+
+
+def test_a_grid_finer_than_the_image_is_refused_before_any_pass(score) -> None:
+    def never(_images: torch.Tensor, _rows: torch.Tensor) -> torch.Tensor:
+        pytest.fail("the network was asked")
+
+    with pytest.raises(InputError, match="17 x 17 cells is larger than the image of 16 x 20"):
+        search(never, IMAGES, settings=quick(sizes=(2, 17)))
+
+
+def test_blend_shows_the_image_where_open_and_the_fill_where_closed() -> None:
+    image, fill = torch.full((1, 3, 2, 2), 4.0), torch.full((1, 3, 2, 2), -4.0)
+    masks = torch.tensor([[[0.0, 1.0], [0.5, 0.25]]])
+    expected = torch.tensor([[-4.0, 4.0], [0.0, -2.0]]).expand(1, 3, 2, 2)
+    assert torch.equal(blend(masks, image, fill), expected)

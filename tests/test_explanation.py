@@ -1,0 +1,173 @@
+"""An explanation survives the disk, tells its numbers as JSON and draws itself."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from torch import nn
+
+from maskstack import MDM, Explanation, InputError, OutputError
+
+NAMES = ("cat", "dog", "bird")
+TENSORS = (
+    "saliency", "stack", "masks", "score_before", "score_hidden", "score_under_masks", "score_under_stack",
+    "steps", "forward_passes", "backward_passes",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def explanation() -> Explanation:
+    torch.manual_seed(0)
+    layers = nn.Conv2d(3, 6, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(24, 3)
+    mdm = MDM(nn.Sequential(*layers), class_names=NAMES, sizes=(2, (3, 5)), fill=("zero", "blur", "mean"), steps=4)
+    found = mdm(torch.rand(2, 3, 20, 24, generator=torch.Generator().manual_seed(1)), [2, 0])
+    return dataclasses.replace(found, notes={"photo": "Kätzchen.jpg"})
+
+
+def assert_equal(left: Explanation, right: Explanation) -> None:
+    for field in dataclasses.fields(Explanation):
+        a, b = getattr(left, field.name), getattr(right, field.name)
+        if field.name in TENSORS:
+            torch.testing.assert_close(a, b, rtol=0, atol=0, equal_nan=True)
+        elif field.name == "grids":
+            assert len(a) == len(b)
+            assert all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+        else:
+            assert a == b, field.name
+
+
+def strict_json(text: str) -> dict:
+    return json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+
+
+def test_save_and_load_give_back_the_same(explanation, tmp_path) -> None:
+    path = explanation.save(tmp_path / "new" / "map.safetensors")
+    assert_equal(Explanation.load(path), explanation)
+    assert sorted(file.name for file in path.parent.iterdir()) == ["map.json", "map.safetensors"]
+
+
+def test_save_adds_the_suffix_and_needs_no_json_to_load(explanation, tmp_path) -> None:
+    path = explanation.save(str(tmp_path / "photo.jpg"))
+    assert path.name == "photo.jpg.safetensors"
+    (tmp_path / "photo.jpg.json").unlink()
+    assert_equal(Explanation.load(str(path)), explanation)
+
+
+def test_an_explanation_about_no_class_survives_too(explanation, tmp_path) -> None:
+    classless = dataclasses.replace(explanation, target=None, target_name=None, degenerate=(None, "it is flat"))
+    assert_equal(Explanation.load(classless.save(tmp_path / "map")), classless)
+
+
+def test_maps_that_share_memory_or_are_views_are_saved(explanation, tmp_path) -> None:
+    shared = dataclasses.replace(explanation, saliency=explanation.stack, masks=explanation.masks.expand(2, -1, -1, -1))
+    transposed = dataclasses.replace(shared, stack=explanation.stack.mT.contiguous().mT)
+    assert_equal(Explanation.load(transposed.save(tmp_path / "map")), transposed)
+
+
+def test_the_json_beside_can_be_read_by_anyone(explanation, tmp_path) -> None:
+    path = explanation.save(tmp_path / "map")
+    read = strict_json(path.with_suffix(".json").read_text(encoding="utf-8"))
+    assert read["images"] == explanation.summary()
+    assert read["settings"] == explanation.settings
+    assert read["notes"] == {"photo": "Kätzchen.jpg"}
+    assert [image["target_name"] for image in read["images"]] == ["bird", "cat"]
+
+
+def test_a_failed_image_leaves_no_nan_in_the_json(explanation, tmp_path) -> None:
+    under = explanation.score_under_stack.clone()
+    under[1] = torch.nan
+    masks = explanation.score_under_masks.clone()
+    masks[1, 0] = torch.inf
+    failed = dataclasses.replace(explanation, score_under_stack=under, score_under_masks=masks)
+    path = failed.save(tmp_path / "map")
+    images = strict_json(path.with_suffix(".json").read_text())["images"]
+    assert images[1]["score_under_stack"] is None
+    assert images[1]["score_under_masks"] == [None, masks[1, 1].item()]
+    assert images[0] == explanation.summary()[0]
+    assert_equal(Explanation.load(path), failed)
+
+
+def test_a_disk_that_refuses_is_an_output_error(explanation, tmp_path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="cannot write"):
+        explanation.save(tmp_path / "file" / "map")
+
+
+@pytest.mark.parametrize("kept", [0.0, 0.01, 0.5, 0.999])
+def test_a_truncated_file_is_an_input_error(explanation, tmp_path, kept: float) -> None:
+    path = explanation.save(tmp_path / "map")
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(kept * len(whole))])
+    with pytest.raises(InputError, match=r"map\.safetensors is damaged or no safetensors file"):
+        Explanation.load(path)
+
+
+def test_other_peoples_files_are_an_input_error(explanation, tmp_path) -> None:
+    weights = tmp_path / "weights.safetensors"
+    safetensors.torch.save_file({"layer.weight": torch.ones(2, 2)}, weights)
+    with pytest.raises(InputError, match="no explanation of this version"):
+        Explanation.load(weights)
+    with pytest.raises(InputError, match="there is no file"):
+        Explanation.load(tmp_path / "nothing.safetensors")
+    with pytest.raises(InputError, match="there is no file"):
+        Explanation.load(tmp_path)
+
+
+@pytest.mark.parametrize("lost", ["saliency", "masks", "grid.1"])
+def test_a_file_that_lacks_a_part_is_an_input_error(explanation, tmp_path, lost: str) -> None:
+    path = explanation.save(tmp_path / "map")
+    with safetensors.safe_open(path, framework="pt") as file:
+        header, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys() if name != lost}  # noqa: SIM118
+    safetensors.torch.save_file(tensors, path, header)
+    with pytest.raises(InputError, match=f"lacks parts of an explanation: .*{lost}"):
+        Explanation.load(path)
+
+
+@pytest.mark.parametrize("fields", ["", "[]", "{", "{}"])
+def test_a_damaged_header_is_an_input_error(explanation, tmp_path, fields: str) -> None:
+    path = explanation.save(tmp_path / "map")
+    with safetensors.safe_open(path, framework="pt") as file:
+        header, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    safetensors.torch.save_file(tensors, path, header | {"explanation": fields})
+    with pytest.raises(InputError, match="lacks parts of an explanation"):
+        Explanation.load(path)
+
+
+def test_selecting_rows_gives_batches_of_one(explanation) -> None:
+    one = explanation.select(1)
+    assert len(one) == 1
+    assert len(explanation) == 2
+    assert one.target_name == ("cat",)
+    assert one.score_hidden.shape == (3, 1)
+    assert torch.equal(one.score_hidden, explanation.score_hidden[:, 1:])
+    assert [grid.shape for grid in one.grids] == [(1, 2, 2), (1, 3, 5)]
+    assert one.summary() == [explanation.summary()[1]]
+    for row in (-1, 2):
+        with pytest.raises(InputError, match=f"image {row} is out of range; the explanation holds 2"):
+            explanation.select(row)
+
+
+def test_areas_are_the_open_shares(explanation) -> None:
+    for row in range(2):
+        assert explanation.area[row].item() == pytest.approx(explanation.stack[row].numpy().mean())
+        expected = explanation.masks[row].numpy().mean(axis=(1, 2))
+        np.testing.assert_allclose(explanation.area_per_size[row].numpy(), expected, rtol=1e-5)
+    assert explanation.seed == explanation.settings["seed"]
+    assert dataclasses.replace(explanation, settings={}).seed is None
+
+
+def test_plot_shows_the_row_asked_for(explanation) -> None:
+    photo = np.random.default_rng(0).integers(0, 256, (20, 24, 3), dtype=np.uint8)
+    figure = explanation.plot(photo, row=1)
+    panels = {axis.get_title(): axis.images[0].get_array() for axis in figure.axes if axis.images}
+    area = f"area {explanation.area_per_size[1, 1].item():.0%}"
+    np.testing.assert_array_equal(panels[f"3 x 5, {area}"], explanation.masks[1, 1].numpy())
+    np.testing.assert_array_equal(panels["stack"], explanation.saliency[1, 0].numpy())
+    np.testing.assert_allclose(panels["photo"], photo / 255, rtol=1e-6)
+    assert figure.get_suptitle().startswith("cat: class_probability ")
+    assert explanation.plot(photo, title="mine").get_suptitle() == "mine"
+    nameless = dataclasses.replace(explanation, target_name=None)
+    assert nameless.plot(photo).get_suptitle().startswith("class 2: ")
