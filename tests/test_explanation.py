@@ -116,12 +116,18 @@ def test_other_peoples_files_are_an_input_error(explanation, tmp_path) -> None:
         Explanation.load(tmp_path)
 
 
+def rewrite(path, *, lost: str = "", **header: str) -> None:
+    """Take a tensor out of a saved explanation, or change its header."""
+    with safetensors.safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys() if name != lost}
+        header = file.metadata() | header
+    safetensors.torch.save_file(tensors, path, header)
+
+
 @pytest.mark.parametrize("lost", ["saliency", "masks", "grid.1"])
 def test_a_file_that_lacks_a_part_is_an_input_error(explanation, tmp_path, lost: str) -> None:
     path = explanation.save(tmp_path / "map")
-    with safetensors.safe_open(path, framework="pt") as file:
-        header, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys() if name != lost}  # noqa: SIM118
-    safetensors.torch.save_file(tensors, path, header)
+    rewrite(path, lost=lost)
     with pytest.raises(InputError, match=f"lacks parts of an explanation: .*{lost}"):
         Explanation.load(path)
 
@@ -129,9 +135,7 @@ def test_a_file_that_lacks_a_part_is_an_input_error(explanation, tmp_path, lost:
 @pytest.mark.parametrize("fields", ["", "[]", "{", "{}"])
 def test_a_damaged_header_is_an_input_error(explanation, tmp_path, fields: str) -> None:
     path = explanation.save(tmp_path / "map")
-    with safetensors.safe_open(path, framework="pt") as file:
-        header, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    safetensors.torch.save_file(tensors, path, header | {"explanation": fields})
+    rewrite(path, explanation=fields)
     with pytest.raises(InputError, match="lacks parts of an explanation"):
         Explanation.load(path)
 

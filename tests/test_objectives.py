@@ -182,7 +182,9 @@ def test_box_score_without_any_detection_is_zero() -> None:
     assert read(objective, (torch.zeros(2, 0, 4), torch.zeros(2, 0)), 2) == [0, 0]
 
 
-@pytest.mark.parametrize("box", [(0, 0, 4), (4, 0, 4, 4), (0, 5, 4, 4), (0, 0, math.nan, 4), "box", torch.ones(1, 1, 4)])
+@pytest.mark.parametrize(
+    "box", [(0, 0, 4), (4, 0, 4, 4), (0, 5, 4, 4), (0, 0, math.nan, 4), "box", torch.ones(1, 1, 4)]
+)
 def test_a_box_that_is_none_is_refused(box) -> None:
     with pytest.raises(InputError, match="a box is x1 y1 x2 y2 with x1 < x2 and y1 < y2"):
         objectives.box_score(box, lambda output: output)

@@ -10,7 +10,6 @@ from maskstack.errors import InputError, MaskstackError, MissingExtraError, Mode
 from maskstack.explainers import MDM, MDMCAM, Explainer, explain_func
 from maskstack.explanation import Explanation
 from maskstack.masks import SearchSettings
-
 from maskstack.models import LoadedModel, load_model
 from maskstack.version import __version__
 

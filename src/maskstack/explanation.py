@@ -172,8 +172,7 @@ class Explanation:
         tensors |= {f"grid.{index}": grid for index, grid in enumerate(self.grids)}
         # Copied, as safetensors refuses tensors that share memory.
         tensors = {
-            name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
-            for name, tensor in tensors.items()
+            name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
         }
         fields = {
             field.name: getattr(self, field.name)

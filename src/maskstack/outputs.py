@@ -38,8 +38,9 @@ def _find(output: Any) -> Tensor | None:
         return logits
     if isinstance(output, Mapping):
         for key in LOGIT_KEYS:
-            if isinstance(output.get(key), Tensor):
-                return output[key]
+            value = output.get(key)
+            if isinstance(value, Tensor):
+                return value
         tensors = [value for value in output.values() if isinstance(value, Tensor)]
         return tensors[0] if len(tensors) == 1 else None
     if isinstance(output, tuple | list) and output:

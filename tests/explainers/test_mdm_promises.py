@@ -71,7 +71,7 @@ def test_works_frozen_and_under_no_grad_with_the_same_map() -> None:
 
 
 def test_inference_mode_gets_one_sentence() -> None:
-    with torch.inference_mode(), pytest.raises(ModelError, match="inference_mode.*outside"):
+    with torch.inference_mode(), pytest.raises(ModelError, match=r"inference_mode.*outside"):
         MDM(network(), **QUICK)(photos(1), 1)
 
 

@@ -1,5 +1,7 @@
 """Grids of all sizes are upsampled together as torch upsamples each alone."""
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -10,6 +12,15 @@ from maskstack.errors import InputError
 from maskstack.masks.grids import Upsampler, as_grid_size, check_sizes
 
 CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """So small tensors gain nothing from more, and on a busy machine threads that wait for each other lose a lot."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @st.composite
@@ -91,7 +102,9 @@ def test_a_grid_finer_than_the_image_is_refused(size) -> None:
     check_sizes([(8, 10), (1, 1)], (8, 10))
 
 
-@pytest.mark.parametrize("size", [0, -1, True, 2.5, "7", "77", None, (), (1, 2, 3), (2, 0), (2, 2.0), (True, 2)], ids=repr)
+@pytest.mark.parametrize(
+    "size", [0, -1, True, 2.5, "7", "77", None, (), (1, 2, 3), (2, 0), (2, 2.0), (True, 2)], ids=repr
+)
 def test_what_is_no_grid_size_is_refused(size) -> None:
     with pytest.raises(InputError, match="positive whole number or a pair"):
         as_grid_size(size)

@@ -1,12 +1,13 @@
 """The search finds the region that carries the score, for each image by itself, and counts what it costs."""
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional
 
-from maskstack.errors import InputError
-from maskstack.masks.search import Progress, blend, search
+from maskstack.masks.search import search
 from maskstack.masks.settings import SearchSettings
 
 SIDE = 32
@@ -45,6 +46,15 @@ class Counted:
         self.images += rows.bincount(minlength=8)
         self.with_gradient += len(rows) if torch.is_grad_enabled() else 0
         return self.score(images, rows)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """So small tensors gain nothing from more, and on a busy machine threads that wait for each other lose a lot."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +121,13 @@ def test_a_negative_or_zero_score_is_kept_as_well(parametrisation: str) -> None:
 @pytest.mark.parametrize("changes", [{}, {"fill": ("noise", "blur", "mean")}, {"patience": 3}], ids=str)
 def test_images_together_are_as_each_alone(net_score, photos, joint: bool, changes) -> None:
     settings = quick(
-        sizes=(3, (8, 5)), steps=12, joint=joint, batch_size=3, consistency="squared", mask_weight=0.1, **changes
+        sizes=(3, (8, 5)),
+        steps=12,
+        joint=joint,
+        batch_size=3,
+        consistency="squared",
+        mask_weight=0.1,
+        **changes,
     )
     together = search(net_score, photos, settings=settings)
     assert together.stack.flatten(1).std(dim=1).min() > 0.05, "the masks hardly moved"

@@ -82,9 +82,7 @@ RANGES = {
 }
 
 
-@pytest.mark.parametrize(
-    ("name", "value"), [(name, value) for name, (_, values) in RANGES.items() for value in values]
-)
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, (_, values) in RANGES.items() for value in values])
 def test_an_invalid_value_is_named_with_its_range(name: str, value: object) -> None:
     with pytest.raises(InputError) as caught:
         SearchSettings(**{name: value})

@@ -1,5 +1,7 @@
 """Does the score follow what the map calls important?"""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -34,11 +36,12 @@ def written_out_curve(score, saliency, start, end, steps: int) -> list[float]:
 
 
 def written_out_area(curve: list[float]) -> float:
-    return sum((a + b) / 2 for a, b in zip(curve, curve[1:], strict=False)) / (len(curve) - 1)
+    return sum((a + b) / 2 for a, b in pairwise(curve)) / (len(curve) - 1)
 
 
 @given(
-    st.integers(1, 9), st.integers(1, 9), st.integers(1, 30), st.integers(1, 5), st.integers(1, 40), st.integers(0, 2**31)
+    st.integers(1, 9), st.integers(1, 9), st.integers(1, 30),
+    st.integers(1, 5), st.integers(1, 40), st.integers(0, 2**31),
 )  # fmt: skip
 @settings(deadline=None, max_examples=30)
 def test_the_curve_is_the_written_out_loop(height, width, steps, levels, batch_size, seed) -> None:

@@ -55,9 +55,7 @@ def test_half_precision_is_made_whole(folder):
 
 
 def test_names_that_are_none(folder):
-    transformers.ViTForImageClassification(config(id2label={0: "LABEL_0", 1: "LABEL_1"})).save_pretrained(
-        folder
-    )
+    transformers.ViTForImageClassification(config(id2label={0: "LABEL_0", 1: "LABEL_1"})).save_pretrained(folder)
     assert load_model(f"hf:{folder}").class_names == ()
 
 

@@ -71,9 +71,7 @@ def test_torchvision(torchvision, photo):
 
 
 def test_torchvision_segmentation_downloads_no_backbone(torchvision, monkeypatch):
-    monkeypatch.setattr(
-        torch.hub, "load_state_dict_from_url", lambda *_: pytest.fail("something was downloaded")
-    )
+    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", lambda *_: pytest.fail("something was downloaded"))
     model = load_model("torchvision:lraspp_mobilenet_v3_large,size=64")
     assert model.model(torch.rand(1, 3, 64, 64))["out"].shape == (1, 21, 64, 64)
 

@@ -9,9 +9,7 @@ onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnx2torch")
 
 
-def write_onnx(
-    path, tiny, shape=(None, 3, 32, 32), *, kind=onnx.TensorProto.FLOAT, extra_input=False, first=None
-):
+def write_onnx(path, tiny, shape=(None, 3, 32, 32), *, kind=onnx.TensorProto.FLOAT, extra_input=False, first=None):
     """The tiny network as a graph; None leaves a dimension open."""
     weights = {name: value.numpy() for name, value in tiny.state_dict().items()}
     dims = ["open" if dim is None else dim for dim in shape]

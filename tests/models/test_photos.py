@@ -46,9 +46,7 @@ def test_text_named_as_a_picture(tmp_path):
 
 
 def test_postscript_which_would_run_a_program(tmp_path):
-    (tmp_path / "drawing.eps").write_text(
-        "%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n%%EOF\n"
-    )
+    (tmp_path / "drawing.eps").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n%%EOF\n")
     refused(tmp_path / "drawing.eps", "not a picture")
 
 

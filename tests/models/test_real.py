@@ -15,9 +15,7 @@ def photos(data):
     folder = data / "imagenet-val"
     with (folder / "annotations.csv").open() as lines:
         rows = list(csv.DictReader(lines))[:PHOTOS]
-    return [open_photo(folder / "images" / row["file"]) for row in rows], [
-        int(row["class_index"]) for row in rows
-    ]
+    return [open_photo(folder / "images" / row["file"]) for row in rows], [int(row["class_index"]) for row in rows]
 
 
 @pytest.mark.parametrize(

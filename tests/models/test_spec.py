@@ -19,9 +19,7 @@ def test_spaces_around_parts_do_not_matter():
     assert (spec.name, dict(spec.options)) == ("a.onnx", {"norm": "half", "size": "192x256"})
 
 
-@pytest.mark.parametrize(
-    "text", ["", ":resnet18", "timm:resnet18,", "timm:resnet18,size=", "timm:resnet18,=3"]
-)
+@pytest.mark.parametrize("text", ["", ":resnet18", "timm:resnet18,", "timm:resnet18,size=", "timm:resnet18,=3"])
 def test_parts_that_say_nothing_are_refused(text):
     with pytest.raises(InputError):
         parse_spec(text)

@@ -50,9 +50,7 @@ def explain(
     start: Annotated[
         float | None, typer.Option(help="Value of every cell before the first step.", rich_help_panel=_SEARCH)
     ] = None,
-    stack: Annotated[
-        str | None, typer.Option(help="mean, normalised or geometric.", rich_help_panel=_SEARCH)
-    ] = None,
+    stack: Annotated[str | None, typer.Option(help="mean, normalised or geometric.", rich_help_panel=_SEARCH)] = None,
     tolerance: Annotated[float | None, typer.Option(help="Least improvement.", rich_help_panel=_SEARCH)] = None,
     patience: Annotated[
         int | None, typer.Option(help="Steps without it before stopping; 0 never.", rich_help_panel=_SEARCH)

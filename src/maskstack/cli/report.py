@@ -70,9 +70,7 @@ class Report:
         """Show the numbers of one finished map and where its files are."""
         self._finished += 1
         numbers = explanation.summary()[0]
-        self.document["results"].append(
-            {"photo": photo, **numbers, "seconds": explanation.seconds, "files": files}
-        )
+        self.document["results"].append({"photo": photo, **numbers, "seconds": explanation.seconds, "files": files})
         table = Table(box=None, pad_edge=False, show_header=True)
         cells = {
             "target": numbers["target_name"] or f"class {numbers['target']}",

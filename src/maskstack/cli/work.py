@@ -81,7 +81,8 @@ def _jobs(
 ) -> list[Job]:
     top = re.fullmatch(r"top(\d+)", request.target.strip().lower())
     fixed = None if top else find_class(net.class_names, request.target)
-    jobs, taken = [], set()
+    jobs: list[Job] = []
+    taken: set[str] = set()
     for name, photo in zip(request.photos, photos, strict=True):
         tensor = net.preprocess(photo).to(device)
         scores = _scores(net, tensor)

@@ -35,9 +35,7 @@ def as_rgb(image: Any) -> NDArray[np.float32]:
     return np.broadcast_to(np.clip(array / scale, 0, 1), (*array.shape[:2], 3)).astype(np.float32)
 
 
-def overlay(
-    image: Any, saliency: NDArray[np.float32], *, opacity: float = 0.85, colours: str = COLOURS
-) -> Image.Image:
+def overlay(image: Any, saliency: NDArray[np.float32], *, opacity: float = 0.85, colours: str = COLOURS) -> Image.Image:
     """Lay a map over its photo: the photo greyed and dimmed where the map is low, coloured by the map where it is high.
 
     Args:

@@ -15,10 +15,10 @@ from maskstack.explainers.inputs import check_images, read_target
 from maskstack.explainers.network import Network
 from maskstack.explainers.untouched import device_of, untouched
 from maskstack.explanation import Explanation
-from maskstack.masks.presets import preset as settings_named
 from maskstack.masks.batches import Batches
 from maskstack.masks.grids import check_sizes
 from maskstack.masks.losses import reference_scale
+from maskstack.masks.presets import preset as settings_named
 from maskstack.masks.search import OnProgress, SearchResult, search
 from maskstack.masks.stack import minmax
 from maskstack.objectives import Objective, Target
@@ -129,8 +129,8 @@ class MDM:
 
         Args:
             inputs: B x C x H x W.
-            baselines: What shows where a mask is closed: a number, or a tensor that broadcasts to the inputs. None leaves
-                the settings' fills.
+            baselines: What shows where a mask is closed: a number, or a tensor that broadcasts to the inputs. None
+                leaves the settings' fills.
             target: None, a class index, or one per image as a list or tensor; or an objective.
             additional_forward_args: A tuple of further arguments of the network, the same for all images.
             **_options: Ignored, as Captum's wrappers pass options of their own.
@@ -142,7 +142,7 @@ class MDM:
         extra = additional_forward_args
         if extra is not None:
             more = extra if isinstance(extra, tuple) else (extra,)
-            mdm = self._like(lambda images: self.model(images, *more))  # type: ignore[operator]
+            mdm = self._like(lambda images: self.model(images, *more))
         fill_image = None
         if baselines is not None:
             fill_image = torch.as_tensor(baselines, dtype=inputs.dtype, device=inputs.device)
@@ -184,7 +184,7 @@ class MDM:
     def _network(self, images: Tensor) -> Network:
         settings = self.settings
         return Network(
-            self.model,  # type: ignore[arg-type]
+            self.model,
             dtype=images.dtype,
             precision=settings.precision,
             channels_last=settings.channels_last,
@@ -234,7 +234,6 @@ class MDM:
             },
             degenerate=tuple(doubts(found)),
         )
-
 
 
 def doubts(found: SearchResult) -> list[str | None]:

@@ -26,9 +26,7 @@ class MDMCAM:
         **settings: Settings of :class:`MDM`.
     """
 
-    def __init__(
-        self, model: Any, target_layers: Any = None, reshape_transform: Any = None, **settings: Any
-    ) -> None:
+    def __init__(self, model: Any, target_layers: Any = None, reshape_transform: Any = None, **settings: Any) -> None:
         del target_layers, reshape_transform
         self.mdm = MDM(model, **settings)
 

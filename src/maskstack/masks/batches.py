@@ -16,8 +16,8 @@ T = TypeVar("T")
 class Batches:
     """Runs a piece of work over indices, never more than ``limit`` at a time.
 
-    What is left after the full chunks goes in powers of two: a backend prepares its kernels anew for every batch size it
-    meets, and while problems leave one by one there would be as many sizes as problems.
+    What is left after the full chunks goes in powers of two: a backend prepares its kernels anew for every batch size
+    it meets, and while problems leave one by one there would be as many sizes as problems.
     """
 
     def __init__(self, limit: int) -> None:

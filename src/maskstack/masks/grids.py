@@ -1,8 +1,8 @@
 """Learnable grids of several sizes, and their bilinear upsampling to the image.
 
-All grids of all problems live in one tensor, padded to the largest size: bilinear upsampling is linear and separable, so
-``U(m) = R m C^T`` with one matrix of row weights and one of column weights per size. Padding costs nothing in the result,
-since the weights of padded cells are zero, and problems of different sizes can share a batch.
+All grids of all problems live in one tensor, padded to the largest size: bilinear upsampling is linear and separable,
+so ``U(m) = R m C^T`` with one matrix of row weights and one of column weights per size. Padding changes nothing, since
+the weights of padded cells are zero, and problems of different sizes can share a batch.
 """
 
 from __future__ import annotations

@@ -15,9 +15,9 @@ TINY = 1e-6
 def reference_scale(reference: Tensor, hidden: Tensor) -> Tensor:
     """The unit in which a loss of activation is counted.
 
-    The larger of the reference's own size and its distance from the activation of the wholly hidden image. The first alone
-    would divide by nearly zero for a small reference; with both, a unit is lost when the activation falls from the
-    image's to nothing's, whatever its sign.
+    The larger of the reference's own size and its distance from the activation of the wholly hidden image. The first
+    alone would divide by nearly zero for a small reference; with both, at most a unit is lost when the activation falls
+    from the image's to nothing's, whatever its sign.
 
     Args:
         reference: Activation of each image, B.

@@ -134,9 +134,7 @@ class _Search:
         return self.fixed_fills[name] if name in self.fixed_fills else self._make_fill(name)
 
     def _make_fill(self, name: str) -> Tensor:
-        return make_fill(
-            name, self.images, blur=self.settings.blur, generator=self.generator, given=self.fill_image
-        )
+        return make_fill(name, self.images, blur=self.settings.blur, generator=self.generator, given=self.fill_image)
 
     def _learn(self, progress: OnProgress | None) -> None:
         problems = self.problems

@@ -27,11 +27,7 @@ def try_out(model: nn.Module, shape: tuple[int, int, int]) -> tuple[int, ...]:
     noise = torch.rand(1, *shape, generator=torch.Generator().manual_seed(0)).to(device).requires_grad_()
     try:
         output = find_tensor(model(noise))
-        grad = (
-            torch.autograd.grad(output.float().sum(), noise, allow_unused=True)[0]
-            if output.requires_grad
-            else None
-        )
+        grad = torch.autograd.grad(output.float().sum(), noise, allow_unused=True)[0] if output.requires_grad else None
     except ModelError:
         raise
     # What a network raises on an input it does not take is its own affair; the sentence is the same.

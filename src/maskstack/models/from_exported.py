@@ -75,9 +75,7 @@ def _load(path: Path) -> Any:
 
 def _input(path: Path, program: Any) -> GraphInput:
     names = program.graph_signature.user_inputs
-    values = [
-        node.meta["val"] for node in program.graph.nodes if node.op == "placeholder" and node.name in names
-    ]
+    values = [node.meta["val"] for node in program.graph.nodes if node.op == "placeholder" and node.name in names]
     if len(names) != 1 or len(values) != 1 or not isinstance(values[0], torch.Tensor):
         raise ModelError(f"{path} has {len(names)} inputs; only networks of one image input can be explained")
     if values[0].dtype != torch.float32:

@@ -30,16 +30,14 @@ def load_hf(spec: Spec) -> LoadedModel:
     folder = Path(spec.name).is_dir()
     if not folder and "pretrained" not in spec.flags:
         raise InputError(
-            f"{spec.name} is no folder here; to download it from the hub, add the flag: "
-            f"{spec.text},pretrained"
+            f"{spec.name} is no folder here; to download it from the hub, add the flag: {spec.text},pretrained"
         )
     transformers = require("transformers", extra="models")
     options = {"local_files_only": folder, "trust_remote_code": False}
     model, missing = _quietly(transformers, lambda: _fetch_model(transformers, spec.name, options))
     if missing:
         raise ModelError(
-            f"{spec.name} has no weights for {', '.join(sorted(missing)[:3])}; give a checkpoint with a "
-            "class head"
+            f"{spec.name} has no weights for {', '.join(sorted(missing)[:3])}; give a checkpoint with a class head"
         )
     processor = _fetch(transformers.AutoImageProcessor, spec.name, options)
     preprocess = adjusted(_preprocess(spec.name, processor.to_dict()), spec.options)

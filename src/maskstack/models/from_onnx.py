@@ -49,9 +49,7 @@ def _read(onnx: Any, path: Path) -> Any:
         onnx.checker.check_model(graph)
     # protobuf's DecodeError, the checker's ValidationError, and missing files of external data.
     except Exception as error:
-        raise ModelError(
-            f"{path} is damaged or no ONNX file; get a whole copy, with its external data"
-        ) from error
+        raise ModelError(f"{path} is damaged or no ONNX file; get a whole copy, with its external data") from error
     return graph
 
 
@@ -59,15 +57,11 @@ def _input(onnx: Any, path: Path, model: Any) -> GraphInput:
     stored = {tensor.name for tensor in model.graph.initializer}
     inputs = [each for each in model.graph.input if each.name not in stored]
     if len(inputs) != 1:
-        raise ModelError(
-            f"{path} has {len(inputs)} inputs; only networks of one image input can be explained"
-        )
+        raise ModelError(f"{path} has {len(inputs)} inputs; only networks of one image input can be explained")
     tensor = inputs[0].type.tensor_type
     if tensor.elem_type != onnx.TensorProto.FLOAT:
         kind = onnx.TensorProto.DataType.Name(tensor.elem_type).lower()
-        raise ModelError(
-            f"{path} takes {kind} images; export it with float32 input, which lets gradients pass"
-        )
+        raise ModelError(f"{path} takes {kind} images; export it with float32 input, which lets gradients pass")
     dims = [dim.dim_value if dim.dim_value > 0 else None for dim in tensor.shape.dim]
     return GraphInput.of(str(path), dims)
 

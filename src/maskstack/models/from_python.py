@@ -46,9 +46,7 @@ def load_python(spec: Spec) -> LoadedModel:
         return replace(result, spec=spec.text)
     if isinstance(result, nn.Module):
         return loaded(result, adjusted(Preprocess(), spec.options), spec=spec.text, weights=spec.name)
-    raise ModelError(
-        f"{spec.name} returned a {type(result).__name__}; return a torch.nn.Module or a LoadedModel"
-    )
+    raise ModelError(f"{spec.name} returned a {type(result).__name__}; return a torch.nn.Module or a LoadedModel")
 
 
 def _find(name: str) -> Callable[[], Any]:
@@ -56,11 +54,7 @@ def _find(name: str) -> Callable[[], Any]:
     if not module_name or not function_name:
         raise InputError(f"python:{name} names no function; write python:module:function")
     try:
-        module = (
-            _from_file(Path(module_name))
-            if module_name.endswith(".py")
-            else importlib.import_module(module_name)
-        )
+        module = _from_file(Path(module_name)) if module_name.endswith(".py") else importlib.import_module(module_name)
     # Importing runs the module, which may raise anything.
     except Exception as error:
         raise InputError(

@@ -31,9 +31,7 @@ def load_torchvision(spec: Spec) -> LoadedModel:
     models = require("torchvision.models", extra="models")
     if spec.name not in models.list_models():
         guess = did_you_mean(spec.name, models.list_models())
-        raise InputError(
-            f"torchvision has no network {spec.name!r};{guess} See torchvision.models.list_models()"
-        )
+        raise InputError(f"torchvision has no network {spec.name!r};{guess} See torchvision.models.list_models()")
     preset = models.get_model_weights(spec.name).DEFAULT
     preprocess = _preprocess(spec.name, preset.transforms())
     model = _build(models, spec)
@@ -58,9 +56,7 @@ def _build(models: Any, spec: Spec) -> Any:
     try:
         return models.get_model(spec.name, weights=None, **options)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise ModelError(
-            f"torchvision's {spec.name} could not be built ({error}); check its options"
-        ) from error
+        raise ModelError(f"torchvision's {spec.name} could not be built ({error}); check its options") from error
 
 
 def _download(preset: Any) -> Any:

@@ -38,15 +38,9 @@ class GraphInput:
         """
         shape = " x ".join("?" if dim is None else str(dim) for dim in dims)
         if len(dims) != 4:
-            raise ModelError(
-                f"{source} takes {shape or 'a number'}; only images, B x C x H x W, can be explained"
-            )
+            raise ModelError(f"{source} takes {shape or 'a number'}; only images, B x C x H x W, can be explained")
         if dims[1] not in (None, 1, 3):
-            last = (
-                "; it seems to take channels last, so export it with channels first"
-                if dims[3] in (1, 3)
-                else ""
-            )
+            last = "; it seems to take channels last, so export it with channels first" if dims[3] in (1, 3) else ""
             raise ModelError(f"{source} takes {shape}, not images of 1 or 3 channels, B x C x H x W{last}")
         return cls(source, *dims)
 
@@ -64,9 +58,7 @@ def graph_preprocess(taken: GraphInput, spec: Spec) -> Preprocess:
         std=grey_normalisation(IMAGENET_STD) if grey else IMAGENET_STD,
     )
     if taken.height is not None and taken.width is not None:
-        start = Preprocess(
-            size=(taken.height, taken.width), channels=start.channels, mean=start.mean, std=start.std
-        )
+        start = Preprocess(size=(taken.height, taken.width), channels=start.channels, mean=start.mean, std=start.std)
     elif "size" not in spec.options:
         raise InputError(f"{taken.source} leaves the size of its images open; add it: {spec.text},size=224")
     wanted = adjusted(start, spec.options)

@@ -84,22 +84,16 @@ def _try_out(model: LoadedModel) -> int | None:
     page = Image.new("RGB", (width, height))
     shape = tuple(model.preprocess(page).shape)
     if len(shape) != 3:
-        raise InputError(
-            f"the preprocessing of {model.spec} makes a tensor of shape {shape}; it must be C x H x W"
-        )
+        raise InputError(f"the preprocessing of {model.spec} makes a tensor of shape {shape}; it must be C x H x W")
     output = try_out(model.model, shape)
     return output[0] if len(output) == 1 else None
 
 
-def _fit_names(
-    names: tuple[str, ...], outputs: int | None, kind: Kind, model: LoadedModel
-) -> tuple[str, ...]:
+def _fit_names(names: tuple[str, ...], outputs: int | None, kind: Kind, model: LoadedModel) -> tuple[str, ...]:
     """The class names if there is one for each output, ImageNet's if these must be meant."""
     if names:
         if outputs is not None and len(names) != outputs:
-            raise InputError(
-                f"{len(names)} class names for the {outputs} classes of {model.spec}; give one for each"
-            )
+            raise InputError(f"{len(names)} class names for the {outputs} classes of {model.spec}; give one for each")
         return names
     imagenet = kind.imagenet and outputs == 1000 and model.weights != RANDOM
     return imagenet_names() if imagenet else ()

@@ -58,6 +58,4 @@ def loaded(
     class_names: tuple[str, ...] = (),
 ) -> LoadedModel:
     """A :class:`LoadedModel` whose size, mean and std are those of its preprocessing."""
-    return LoadedModel(
-        model, preprocess, class_names, preprocess.size, preprocess.mean, preprocess.std, spec, weights
-    )
+    return LoadedModel(model, preprocess, class_names, preprocess.size, preprocess.mean, preprocess.std, spec, weights)

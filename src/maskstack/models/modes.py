@@ -30,9 +30,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
             return _on_white(image)
         return image if image.mode == "RGB" else image.convert("RGB")
     except ValueError as error:
-        raise InputError(
-            f"a picture of mode {image.mode} cannot be converted to RGB; save it as RGB"
-        ) from error
+        raise InputError(f"a picture of mode {image.mode} cannot be converted to RGB; save it as RGB") from error
 
 
 def _on_white(image: Image.Image) -> Image.Image:

@@ -16,9 +16,7 @@ def imagenet_names() -> tuple[str, ...]:
     >>> imagenet_names()[285], len(set(imagenet_names()))
     ('Egyptian cat', 1000)
     """
-    return tuple(
-        (resources.files(__package__) / "imagenet_classes.txt").read_text(encoding="utf-8").splitlines()
-    )
+    return tuple((resources.files(__package__) / "imagenet_classes.txt").read_text(encoding="utf-8").splitlines())
 
 
 def read_names(source: str | Path) -> tuple[str, ...]:
@@ -37,7 +35,5 @@ def read_names(source: str | Path) -> tuple[str, ...]:
         ) from error
     names = tuple(line.strip() for line in lines)
     if not names or not all(names):
-        raise InputError(
-            f"the class names {source} hold an empty line or nothing; give one name per line, in order"
-        )
+        raise InputError(f"the class names {source} hold an empty line or nothing; give one name per line, in order")
     return names

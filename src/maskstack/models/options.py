@@ -61,9 +61,7 @@ def read_size(text: str) -> tuple[int, int]:
     match = re.fullmatch(r"(\d{1,4})(?:x(\d{1,4}))?", text)
     size = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
     if not 8 <= min(size) <= max(size) <= 8192:
-        raise InputError(
-            f"size={text} is no size; write N or HxW with 8 to 8192, as size=224 or size=192x256"
-        )
+        raise InputError(f"size={text} is no size; write N or HxW with 8 to 8192, as size=224 or size=192x256")
     return size
 
 

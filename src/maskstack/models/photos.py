@@ -68,19 +68,14 @@ def _read(path: Path, max_pixels: int) -> Image.Image:
         raise InputError(f"{path} may not be read; change its permissions") from error
     # Pillow's decoders meet damage with anything from SyntaxError to struct.error.
     except Exception as error:
-        raise InputError(
-            f"{path} is damaged and cannot be read ({reason(error)}); get a whole copy of it"
-        ) from error
+        raise InputError(f"{path} is damaged and cannot be read ({reason(error)}); get a whole copy of it") from error
 
 
 def _check_size(path: Path, size: tuple[int, int], max_pixels: int) -> None:
     width, height = size
     if width * height > max_pixels:
         raise InputError(
-            f"{path} has {width} x {height} pixels, more than the limit of {max_pixels}; make it smaller "
-            "first"
+            f"{path} has {width} x {height} pixels, more than the limit of {max_pixels}; make it smaller first"
         )
     if min(size) < SMALLEST_SIDE:
-        raise InputError(
-            f"{path} has {width} x {height} pixels; the shorter side must have {SMALLEST_SIDE} at least"
-        )
+        raise InputError(f"{path} has {width} x {height} pixels; the shorter side must have {SMALLEST_SIDE} at least")

@@ -44,13 +44,9 @@ class Preprocess:
 
     def __post_init__(self) -> None:
         if min(self.size) < 1 or not 0 < self.share <= 1:
-            raise InputError(
-                f"size is {self.size} and share {self.share}; sizes are 1 or more, the share in (0, 1]"
-            )
+            raise InputError(f"size is {self.size} and share {self.share}; sizes are 1 or more, the share in (0, 1]")
         if self.channels not in (1, 3):
-            raise InputError(
-                f"the network takes {self.channels} channels; only pictures of 1 or 3 can be made"
-            )
+            raise InputError(f"the network takes {self.channels} channels; only pictures of 1 or 3 can be made")
         check_normalisation(self.mean, self.std, channels=self.channels)
 
     def __call__(self, image: Image.Image) -> Tensor:
@@ -118,9 +114,7 @@ def to_picture(tensor: Tensor, *, mean: tuple[float, ...], std: tuple[float, ...
         InputError: The tensor is not C x H x W with as many channels as mean and std.
     """
     if tensor.ndim != 3 or tensor.shape[0] != len(mean):
-        raise InputError(
-            f"a tensor of shape {tuple(tensor.shape)} is no picture of {len(mean)} x height x width"
-        )
+        raise InputError(f"a tensor of shape {tuple(tensor.shape)} is no picture of {len(mean)} x height x width")
     pixels = tensor.detach().float().cpu() * _column(std) + _column(mean)
     values = (pixels.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
     return Image.fromarray(values.squeeze(2) if values.shape[2] == 1 else values).convert("RGB")

@@ -114,18 +114,14 @@ def _checked(path: Path, key: str, value: Any) -> Any:
 def _allow(path: Path, pattern: re.Pattern[str], text: str) -> bool:
     if pattern.fullmatch(text):
         return True
-    raise ModelError(
-        f"{path} holds {text[:60]!r}, which is refused because it could run code; export a plain network"
-    )
+    raise ModelError(f"{path} holds {text[:60]!r}, which is refused because it could run code; export a plain network")
 
 
 def _check_containers(path: Path, spec: Any) -> None:
     """Refuse containers whose description makes torch import something, as enums and defaultdicts do."""
     for node in spec[1:] if isinstance(spec, list) else [spec]:
         context = json.loads(node["context"]) if node["context"] else None
-        plain = context is None or (
-            isinstance(context, list) and all(isinstance(key, str | int) for key in context)
-        )
+        plain = context is None or (isinstance(context, list) and all(isinstance(key, str | int) for key in context))
         if node["type"] not in _CONTAINERS or not plain:
             raise ModelError(
                 f"{path} takes or returns a {node['type']}; export it with tensors, tuples, lists or dicts"

@@ -38,8 +38,7 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
         return _read_safetensors(path)
     if path.suffix not in _TORCH_SUFFIXES:
         raise InputError(
-            f"the weights {path} have an unknown suffix; give .safetensors or one of "
-            f"{', '.join(_TORCH_SUFFIXES)}"
+            f"the weights {path} have an unknown suffix; give .safetensors or one of {', '.join(_TORCH_SUFFIXES)}"
         )
     return _state_dict(path, _read_torch(path))
 
@@ -68,9 +67,7 @@ def load_weights(model: nn.Module, state: Mapping[str, Tensor], *, source: str) 
     wrong = {"missing": missing, "unexpected": unexpected, "of another shape": shapes}
     said = "; ".join(f"{what}: {_first_few(names)}" for what, names in wrong.items() if names)
     if said:
-        raise ModelError(
-            f"the weights {source} are not of this network: {said}; give weights of the same network"
-        )
+        raise ModelError(f"the weights {source} are not of this network: {said}; give weights of the same network")
     model.load_state_dict(state, strict=False)
 
 
@@ -78,9 +75,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
-        raise ModelError(
-            f"the weights {path} are damaged or no safetensors file; get a whole copy"
-        ) from error
+        raise ModelError(f"the weights {path} are damaged or no safetensors file; get a whole copy") from error
 
 
 def _read_torch(path: Path) -> Any:
@@ -94,9 +89,7 @@ def _read_torch(path: Path) -> Any:
         ) from error
     # torch.load meets damage with anything from EOFError to RuntimeError; nothing was executed.
     except Exception as error:
-        raise ModelError(
-            f"the weights {path} are damaged or no checkpoint of torch.save; get a whole copy"
-        ) from error
+        raise ModelError(f"the weights {path} are damaged or no checkpoint of torch.save; get a whole copy") from error
 
 
 def _state_dict(path: Path, content: Any) -> dict[str, Tensor]:
@@ -105,9 +98,7 @@ def _state_dict(path: Path, content: Any) -> dict[str, Tensor]:
             content = content[key]
             break
     if not isinstance(content, Mapping):
-        raise ModelError(
-            f"the weights {path} hold a {type(content).__name__}; save the network's state_dict()"
-        )
+        raise ModelError(f"the weights {path} hold a {type(content).__name__}; save the network's state_dict()")
     strange = [str(name) for name, value in content.items() if not isinstance(value, Tensor)]
     if strange or not content:
         held = f"things that are no tensors: {_first_few(strange)}" if strange else "nothing"
@@ -117,9 +108,7 @@ def _state_dict(path: Path, content: Any) -> dict[str, Tensor]:
 
 def _without_wrappers(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
     for prefix in _WRAPPERS:
-        if all(name.startswith(prefix) for name in state) and not any(
-            name.startswith(prefix) for name in own
-        ):
+        if all(name.startswith(prefix) for name in state) and not any(name.startswith(prefix) for name in own):
             state = {name.removeprefix(prefix): value for name, value in state.items()}
     return state
 

@@ -1,0 +1,91 @@
+"""The variants of ``docs/choices.md``: rivals and controls for scale, then one change at a time from the default."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmarks.photographs import Photograph
+from maskstack import MDM
+from maskstack.masks.stack import minmax
+from maskstack.models import LoadedModel
+
+Method = Callable[[LoadedModel, Photograph], tuple[Tensor, Tensor, int]]
+"""From a network and a photograph to saliency (H x W), stack (H x W) and forward-and-backward passes."""
+
+
+def mdm(**settings: Any) -> Method:
+    """MDM with these changes to the default."""
+
+    def explain(net: LoadedModel, photo: Photograph) -> tuple[Tensor, Tensor, int]:
+        found = MDM(net, **settings)(photo.image.unsqueeze(0), photo.target)
+        return found.saliency[0, 0], found.stack[0, 0], int(found.backward_passes[0])
+
+    return explain
+
+
+def grad_cam(net: LoadedModel, photo: Photograph) -> tuple[Tensor, Tensor, int]:
+    """Grad-CAM at the last convolution, by the grad-cam package."""
+    from pytorch_grad_cam import GradCAM
+    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+
+    last = [module for module in net.model.modules() if isinstance(module, torch.nn.Conv2d)][-1]
+    image = photo.image.unsqueeze(0).requires_grad_(True)
+    with GradCAM(model=net.model, target_layers=[last]) as cam:
+        saliency = torch.from_numpy(cam(input_tensor=image, targets=[ClassifierOutputTarget(photo.target)])[0])
+    return saliency, saliency, 1
+
+
+def random_map(_net: LoadedModel, photo: Photograph) -> tuple[Tensor, Tensor, int]:
+    """Control: independent noise."""
+    noise = torch.rand(photo.inside.shape, generator=torch.Generator().manual_seed(photo.target))
+    return noise, noise, 0
+
+
+def centre(_net: LoadedModel, photo: Photograph) -> tuple[Tensor, Tensor, int]:
+    """Control: a Gaussian in the middle."""
+    height, width = photo.inside.shape
+    down, across = torch.linspace(-1, 1, height).unsqueeze(1), torch.linspace(-1, 1, width)
+    bump = minmax(torch.exp(-(down**2 + across**2) / (2 * 0.4**2)))
+    return bump, bump, 0
+
+
+VARIANTS: Mapping[str, Method] = {
+    "random map": random_map,
+    "centre Gaussian": centre,
+    "Grad-CAM": grad_cam,
+    "default": mdm(),
+    "paper": mdm(preset="paper"),
+    "paper, fill blur": mdm(preset="paper", fill="blur"),
+    "fill zero": mdm(fill="zero"),
+    "fill blur": mdm(fill="blur"),
+    "fill noise": mdm(fill="noise"),
+    "fill zero, blur": mdm(fill=("zero", "blur")),
+    "fill blur, noise": mdm(fill=("blur", "noise")),
+    "each size alone": mdm(joint=False),
+    "sizes 4 7 14": mdm(sizes=(4, 7, 14)),
+    "sizes 4 7 14 28": mdm(sizes=(4, 7, 14, 28)),
+    "smoothness 0": mdm(smoothness=0.0),
+    "smoothness 0.02": mdm(smoothness=0.02),
+    "smoothness 0.1": mdm(smoothness=0.1),
+    "mask weight 0.5": mdm(mask_weight=0.5),
+    "mask weight 2": mdm(mask_weight=2.0),
+    "learning rate 0.05": mdm(learning_rate=0.05),
+    "learning rate 0.2": mdm(learning_rate=0.2),
+    "start 0.8": mdm(start=0.8),
+    "clip": mdm(parametrisation="clip", learning_rate=0.03),
+    "squared": mdm(consistency="squared"),
+    "absolute": mdm(consistency="absolute"),
+    "logit": mdm(objective="logit"),
+    "log-probability": mdm(objective="log_probability"),
+    "stack normalised": mdm(stack="normalised"),
+    "stack geometric": mdm(stack="geometric"),
+    "30 steps": mdm(steps=30),
+    "60 steps": mdm(steps=60),
+    "100 steps": mdm(steps=100),
+    "leaving early (patience 10)": mdm(patience=10),
+    "bf16": mdm(precision="bf16"),
+}

@@ -1,0 +1,112 @@
+"""Objectives of one class: its logit, its probability, what sets it apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from maskstack.errors import InputError, ModelError
+from maskstack.objectives.objective import Objective, Rows, Target, class_scores
+
+
+def class_logit(target: Target = None) -> Objective:
+    """The class's output as it is."""
+    return _of_class("class_logit", target, lambda scores, rows: _pick(scores, rows["target"]))
+
+
+def class_probability(target: Target = None, *, activation: str = "softmax") -> Objective:
+    """The class's probability.
+
+    A network with a single output is read through the sigmoid, as softmax over one class is always 1.
+
+    Args:
+        target: A class index for all images, one per image, or None for the predicted class.
+        activation: ``softmax``, or ``sigmoid`` where classes do not exclude each other.
+
+    Raises:
+        InputError: The activation is neither.
+    """
+    log_read = _log_probability(activation)
+    return _of_class("class_probability", target, lambda scores, rows: log_read(scores, rows).exp())
+
+
+def log_probability(target: Target = None, *, activation: str = "softmax") -> Objective:
+    """The logarithm of the class's probability, see :func:`class_probability`."""
+    return _of_class("log_probability", target, _log_probability(activation))
+
+
+def contrast(target: int | Sequence[int] | Tensor, other: int | Sequence[int] | Tensor) -> Objective:
+    """Logit of one class less that of another: what speaks for the one and not for the other."""
+    both = {"target": _indices("target", target), "other": _indices("other", other)}
+    return Objective(
+        "contrast",
+        lambda output, rows: _pick(class_scores(output), rows["target"]) - _pick(class_scores(output), rows["other"]),
+        both,
+        wanted=("target", "other"),
+    )
+
+
+def margin(target: Target = None) -> Objective:
+    """Logit of the class less that of the best other class.
+
+    Raises:
+        ModelError: When read, if the network has fewer than two classes.
+    """
+
+    def read(scores: Tensor, rows: Rows) -> Tensor:
+        if scores.shape[1] < 2:
+            raise ModelError("margin needs at least two classes; use class_logit for a single output")
+        own = functional.one_hot(rows["target"], scores.shape[1]).bool()
+        return _pick(scores, rows["target"]) - scores.masked_fill(own, -torch.inf).amax(dim=1)
+
+    return _of_class("margin", target, read)
+
+
+NAMED: Mapping[str, Callable[..., Objective]] = {
+    "probability": class_probability,
+    "log_probability": log_probability,
+    "logit": class_logit,
+    "margin": margin,
+}
+"""The objectives that need only a target, by the names the command line has for them."""
+
+
+def _of_class(name: str, target: Target, read: Callable[[Tensor, Rows], Tensor]) -> Objective:
+    rows = {} if target is None else {"target": _indices("target", target)}
+    return Objective(
+        name,
+        lambda output, rows: read(class_scores(output), rows),
+        rows,
+        wanted=("target",),
+        predicts=target is None,
+    )
+
+
+def _log_probability(activation: str) -> Callable[[Tensor, Rows], Tensor]:
+    if activation not in ("softmax", "sigmoid"):
+        raise InputError(f"activation is {activation!r}; it must be one of softmax, sigmoid")
+
+    def read(scores: Tensor, rows: Rows) -> Tensor:
+        alone = activation == "sigmoid" or scores.shape[1] == 1
+        logs = functional.logsigmoid(scores) if alone else functional.log_softmax(scores, dim=1)
+        return _pick(logs, rows["target"])
+
+    return read
+
+
+def _pick(scores: Tensor, target: Tensor) -> Tensor:
+    return scores.gather(1, target.unsqueeze(1)).squeeze(1)
+
+
+def _indices(key: str, values: int | Sequence[int] | Tensor) -> Tensor:
+    try:
+        indices = torch.as_tensor(values)
+        indices = indices.unsqueeze(0) if indices.ndim == 0 else indices
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"{key} is {values!r}; it must be a class index or one per image") from error
+    if indices.ndim != 1 or indices.is_floating_point() or indices.dtype == torch.bool or len(indices) == 0:
+        raise InputError(f"{key} is {values!r}; it must be a class index or one per image, whole numbers")
+    return indices.long()

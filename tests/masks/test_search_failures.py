@@ -1,0 +1,117 @@
+"""The search under a score that is not finite, not differentiable, or not one number an image."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import nn
+
+from maskstack.errors import ModelError
+from maskstack.masks.search import SearchResult, search
+from maskstack.masks.settings import SearchSettings
+
+IMAGES = torch.randn(4, 3, 16, 20, generator=torch.Generator().manual_seed(0))
+
+
+def quick(**changes) -> SearchSettings:
+    changes = {
+        "sizes": (2, 5), "joint": False, "steps": 6, "learning_rate": 0.2, "mask_weight": 1.0, "fill": ("zero", "blur"),
+        "patience": 0, "batch_size": 32, **changes,
+    }  # fmt: skip
+    return SearchSettings(**changes)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """So small tensors gain nothing from more, and on a busy machine threads that wait for each other lose a lot."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def score():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 6, 3), nn.Tanh(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(24, 1))
+    return lambda images, rows: net(images)[:, 0]
+
+
+def assert_same(one: SearchResult, other: SearchResult, rows: slice = slice(None)) -> None:
+    for name in ("masks", "stack", "before", "under_masks", "under_stack"):
+        torch.testing.assert_close(getattr(one, name)[rows], getattr(other, name)[rows], atol=1e-4, rtol=0)
+    for name in ("steps", "forward_passes", "backward_passes", "failed"):
+        assert torch.equal(getattr(one, name)[rows], getattr(other, name)[rows]), name
+
+
+@pytest.mark.parametrize("joint", [True, False])
+@pytest.mark.parametrize("patience", [0, 3])
+@pytest.mark.parametrize("value", [torch.nan, -torch.inf])
+def test_an_answer_that_breaks_midway_fails_its_image_only(score, joint: bool, patience: int, value: float) -> None:
+    learning = []
+
+    def breaking(images: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        learning.append(torch.is_grad_enabled())
+        broken = (rows == 1) & (sum(learning) > 2)
+        return score(images, rows) + torch.zeros(len(rows)).masked_fill(broken, value)
+
+    settings = quick(joint=joint, patience=patience, tolerance=0.0, steps=8)
+    found, healthy = search(breaking, IMAGES, settings=settings), search(score, IMAGES, settings=settings)
+    assert found.failed.tolist() == [False, True, False, False]
+    assert_same(found, healthy, slice(0, 1))
+    assert_same(found, healthy, slice(2, 4))
+    assert torch.isfinite(found.masks).all(), "what was found before the failure is lost"
+    assert (found.steps[1] < healthy.steps[1]).all()
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+def test_an_image_without_a_finite_score_is_a_model_error(score, value: float) -> None:
+    def broken(images: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        return torch.where(rows == 2, torch.tensor(value), score(images, rows))
+
+    with pytest.raises(ModelError, match=rf"answer for image 2 is {value}; check the image's normalisation"):
+        search(broken, IMAGES, settings=quick())
+
+
+@pytest.mark.parametrize(
+    "cut",
+    [
+        lambda score: lambda x, rows: score(x.detach(), rows),
+        lambda score: lambda x, rows: score(x, rows).detach(),
+        lambda score: lambda x, rows: torch.from_numpy(score(x, rows).detach().numpy()),
+        lambda score: lambda x, rows: x.flatten(1).argmax(dim=1).float(),
+        lambda score: lambda x, rows: torch.ones(len(x)) * torch.ones((), requires_grad=True),
+    ],
+    ids=["detached image", "detached answer", "numpy", "argmax", "constant parameter"],
+)
+def test_a_score_without_a_gradient_is_a_model_error(score, cut) -> None:
+    with pytest.raises(ModelError, match="no gradient reaches the image"):
+        search(cut(score), IMAGES, settings=quick())
+
+
+def not_finite(kind: str, images: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    """Zero; but for image 1, a gradient of NaN, or while learning an infinite value."""
+    if kind == "NaN gradient":
+        zero = images.sum(dim=(1, 2, 3)) * 0
+        return torch.stack([value.sqrt() if row == 1 else value for value, row in zip(zero, rows, strict=True)])
+    return torch.zeros(len(rows)).masked_fill((rows == 1) & torch.is_grad_enabled(), torch.inf)
+
+
+@pytest.mark.xfail(strict=True, reason="masks.search takes in a step whose loss is finite but not its gradient")
+@pytest.mark.parametrize("kind", ["NaN gradient", "infinite score"])
+def test_a_finite_loss_hides_no_failure(score, kind: str) -> None:
+    def hiding(images: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        return score(images, rows) + not_finite(kind, images, rows)
+
+    found = search(hiding, IMAGES, settings=quick(steps=1))
+    assert torch.isfinite(found.masks).all()
+    assert found.failed.tolist() == [False, True, False, False]
+
+
+@pytest.mark.xfail(strict=True, reason="masks.search does not count what the score gives")
+@pytest.mark.parametrize(
+    "wrong", [lambda v: v.repeat(2), lambda v: v[:1], lambda v: v.mean()], ids=["twice", "one", "scalar"]
+)
+def test_a_score_that_is_not_one_value_an_image_is_a_model_error(score, wrong) -> None:
+    with pytest.raises(ModelError, match="one"):
+        search(lambda images, rows: wrong(score(images, rows)), IMAGES, settings=quick())
