@@ -1,9 +1,9 @@
 """The table of ``docs/choices.md``: what each setting of the mask search does to the quality of the map.
 
-    python -m benchmarks.choices FOLDER [--half tuning] [--images 24] [--only NAME ...] [--out table.md] [--pictures DIR]
+    python -m benchmarks.choices FOLDER [--half tuning] [--images 24] [--only NAME ...] [--out table.md]
 
-FOLDER holds annotated photographs (``annotations.csv`` and ``images/``, see ``benchmarks/photographs.py``). Each finished
-variant is kept beside the table as JSON, so that a run that was stopped goes on where it was.
+FOLDER holds annotated photographs (``annotations.csv`` and ``images/``, see ``benchmarks/photographs.py``). Each
+finished variant is kept beside the table as JSON, so that a run that was stopped goes on where it was.
 """
 
 from __future__ import annotations

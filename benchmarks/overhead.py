@@ -24,7 +24,7 @@ from maskstack.models import load_model
 def bare_passes(network: nn.Module, images: Tensor, *, batch_size: int, steps: int, forwards: int) -> float:
     """Seconds of ``steps`` forward and backward passes and ``forwards`` forward passes over all images."""
     started = time.perf_counter()
-    for chunk in images.split(batch_size):
+    for chunk in torch.split(images, batch_size):
         for _ in range(steps):
             leaf = chunk.clone(memory_format=torch.channels_last).requires_grad_(True)
             scores = network(leaf).softmax(dim=1)[:, 0]
@@ -51,7 +51,8 @@ def main() -> None:
     # No problem may leave early, or the two would not do the same work.
     mdm = MDM(net, batch_size=arguments.batch_size, patience=0)
     cost = mdm.cost(1)
-    work = {"batch_size": arguments.batch_size, "steps": cost["backward"], "forwards": cost["forward"] - cost["backward"]}
+    forwards = cost["forward"] - cost["backward"]
+    work = {"batch_size": arguments.batch_size, "steps": cost["backward"], "forwards": forwards}
     bare_passes(net.model, images, batch_size=arguments.batch_size, steps=2, forwards=1)
     found = mdm(images, 0)
     if found.backward_passes.tolist() != [work["steps"]] * len(images):
@@ -66,7 +67,8 @@ def main() -> None:
     per_pass = 1000 * statistics.median(bares) / (len(images) * work["steps"])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"passes an image: {cost['forward']} forward, {cost['backward']} backward; batch {arguments.batch_size}")
-    print(f"search {statistics.median(searches):.2f} s, bare passes {statistics.median(bares):.2f} s ({per_pass:.1f} ms)")
+    search, bare = statistics.median(searches), statistics.median(bares)
+    print(f"search {search:.2f} s, bare passes {bare:.2f} s ({per_pass:.1f} ms a pass and image)")
     print(f"overhead: {statistics.median(ratios):.3f} x (from {min(ratios):.3f} to {max(ratios):.3f})")
     print(f"peak memory: {peak:.0f} MiB")
 

@@ -2,8 +2,8 @@
 
     python -m benchmarks.passes [--batch-size 8] [--repeats 5]
 
-Each way runs in a process of its own, with and without the allocator's setting of the command line, as both leave traces
-in a process. Prints milliseconds an image, and each way's ratio to the plain one of the same run.
+Each way runs in a process of its own, with and without the allocator's setting of the command line, as both leave
+traces in a process. Prints milliseconds an image, and each way's ratio to the plain one of the same run.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ import copy
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from typing import Any
 
 import torch
-from torch import nn
 from torch.fx.experimental.optimization import fuse
 
 from maskstack.cli.allocator import keep_large_blocks
@@ -32,7 +33,7 @@ def time_way(way: str, batch_size: int, repeats: int) -> tuple[float, float]:
     network = net.model.requires_grad_(False)
     if "folded" in way:
         network = fuse(copy.deepcopy(network))
-    call: nn.Module = torch.compile(network, dynamic=False) if "compiled" in way else network
+    call: Callable[..., Any] = torch.compile(network, dynamic=False) if "compiled" in way else network
     layout = torch.channels_last if "channels_last" in way else torch.contiguous_format
     images = torch.randn(batch_size, 3, *net.input_size).contiguous(memory_format=layout)
     times = []

@@ -63,8 +63,9 @@ def test_an_explanation_about_no_class_survives_too(explanation, tmp_path) -> No
 
 def test_maps_that_share_memory_or_are_views_are_saved(explanation, tmp_path) -> None:
     shared = dataclasses.replace(explanation, saliency=explanation.stack, masks=explanation.masks.expand(2, -1, -1, -1))
-    transposed = dataclasses.replace(shared, stack=explanation.stack.mT.contiguous().mT)
-    assert_equal(Explanation.load(transposed.save(tmp_path / "map")), transposed)
+    transposed = dataclasses.replace(explanation, stack=explanation.stack.mT.contiguous().mT)
+    for index, each in enumerate((shared, transposed)):
+        assert_equal(Explanation.load(each.save(tmp_path / f"map{index}")), each)
 
 
 def test_the_json_beside_can_be_read_by_anyone(explanation, tmp_path) -> None:

@@ -65,7 +65,7 @@ def test_real_hugging_face_and_torchvision_outputs() -> None:
         (ANSWER.numpy(), "a ndarray"),
         ((), "a tuple of nothing"),
         ([], "a list of nothing"),
-        (["cat", ANSWER], "a list of str, Tensor"),
+        (["cat", 3], "a list of str, int"),
         ({"boxes": ANSWER, "scores": OTHER}, "a dict with keys boxes, scores"),
         ([{"boxes": ANSWER, "scores": OTHER}], "a list of dict"),
         (SimpleNamespace(logits="no tensor"), "a SimpleNamespace"),

@@ -43,8 +43,8 @@ def _find(output: Any) -> Tensor | None:
                 return value
         tensors = [value for value in output.values() if isinstance(value, Tensor)]
         return tensors[0] if len(tensors) == 1 else None
-    if isinstance(output, tuple | list) and output:
-        return _find(output[0]) if not isinstance(output[0], str) else None
+    if isinstance(output, tuple | list):
+        return next((found for item in output if (found := _find(item)) is not None), None)
     return None
 
 

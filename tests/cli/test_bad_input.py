@@ -77,7 +77,10 @@ CASES = {
     "unknown network": (["good.jpg", "--model", "tim:resnet18"], "timm"),
     "corrupt checkpoint": (["good.jpg", "--model", "bundled,weights=bad.safetensors"], "bad.safetensors"),
     "missing checkpoint": (["good.jpg", "--model", "bundled,weights=no.safetensors"], "no.safetensors"),
-    "network without gradient": (["good.jpg", "--model", "python:nets:stepped"], "no gradient reaches the image"),
+    "network without gradient": (
+        ["good.jpg", "--model", "python:nets:stepped"],
+        "no gradient reaches the network's input",
+    ),
     "network of NaN": (["good.jpg", "--model", "python:nets:nan"], "NaN"),
 }
 

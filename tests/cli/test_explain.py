@@ -33,11 +33,12 @@ def test_says_what_it_sees_and_costs_and_writes_everything(photo, tmp_path, caps
     code, out, err = run(capsys, "explain", photo, "--out", tmp_path, *QUICK)
     assert code == 0, err
     assert "espresso 9" in out
-    assert "1 map: at most 10 forward and 3 backward passes" in out
+    assert "1 map: at most 11 forward and 3 backward passes" in out
     assert out.index("backward passes") < out.index("kept by the mask")
     names = {file.name for file in tmp_path.iterdir()}
     assert names == {"coffee.overlay.png", "coffee.figure.png", "coffee.safetensors", "coffee.json"}
-    assert Image.open(tmp_path / "coffee.overlay.png").size == (224, 224)
+    with Image.open(tmp_path / "coffee.overlay.png") as overlay:
+        assert overlay.size == (224, 224)
     found = Explanation.load(tmp_path / "coffee.safetensors")
     assert found.target_name == ("espresso",)
     assert found.notes == {"model": "bundled", "photo": "coffee.jpg"}
@@ -59,7 +60,7 @@ def test_several_targets_get_files_of_their_own(photo, tmp_path, capsys) -> None
     code, _, err = run(capsys, "explain", photo, "--out", tmp_path, *QUICK, "--target", "top2")
     assert code == 0, err
     names = sorted(file.name for file in tmp_path.glob("*.overlay.png"))
-    assert names == ["coffee.1-espresso.overlay.png", "coffee.2-cup.overlay.png"]
+    assert names == ["coffee.1-espresso.overlay.png", "coffee.2-consomme.overlay.png"]
 
 
 def test_photos_of_one_name_do_not_overwrite_each_other(photo, tmp_path, capsys) -> None:
@@ -97,9 +98,7 @@ def test_random_weights_are_said(photo, tmp_path, capsys) -> None:
 
 @pytest.mark.parametrize("mode", ["L", "RGBA", "CMYK", "I;16", "P"])
 def test_photos_of_every_mode_work(mode, photo, tmp_path, capsys) -> None:
-    picture = Image.open(photo)
-    if mode == "I;16":
-        picture = Image.fromarray(data.camera().astype("uint16") * 257)
+    picture = Image.fromarray(data.camera().astype("uint16") * 257 if mode == "I;16" else data.coffee())
     file = tmp_path / f"photo.{'tif' if mode == 'CMYK' else 'png'}"
     (picture if mode == "I;16" else picture.convert(mode)).save(file)
     code, _, err = run(capsys, "explain", file, "--out", tmp_path / "out", "--steps", 1, "--sizes", "4")

@@ -70,6 +70,14 @@ def test_a_high_map_takes_the_maps_colour() -> None:
         np.testing.assert_allclose(laid[0, 0], matplotlib.colormaps[colours](1.0)[:3], atol=1 / 255)
 
 
+def test_the_colours_share_grows_evenly_with_the_map() -> None:
+    white, half = np.full((1, 3, 3), 255, dtype=np.uint8), np.array([[0, 0.5, 1]], dtype=np.float32)
+    laid = np.asarray(overlay(white, half, opacity=0.6))[0] / 255
+    colours = matplotlib.colormaps["inferno"](half[0])[:, :3]
+    for share, colour, pixel in zip((0, 0.3, 0.6), colours, laid, strict=True):
+        np.testing.assert_allclose(pixel, (1 - share) * 0.75 + share * colour, atol=1 / 255)
+
+
 def test_only_the_marked_half_changes_with_the_map() -> None:
     saliency = np.zeros((9, 14), dtype=np.float32)
     plain = np.asarray(overlay(PHOTO, saliency)).astype(int)

@@ -1,7 +1,5 @@
 """Grids of all sizes are upsampled together as torch upsamples each alone."""
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 from hypothesis import given, settings
@@ -12,15 +10,6 @@ from maskstack.errors import InputError
 from maskstack.masks.grids import Upsampler, as_grid_size, check_sizes
 
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """So small tensors gain nothing from more, and on a busy machine threads that wait for each other lose a lot."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @st.composite

@@ -1,7 +1,5 @@
 """The search finds the region that carries the score, for each image by itself, and counts what it costs."""
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 from torch import nn
@@ -46,15 +44,6 @@ class Counted:
         self.images += rows.bincount(minlength=8)
         self.with_gradient += len(rows) if torch.is_grad_enabled() else 0
         return self.score(images, rows)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """So small tensors gain nothing from more, and on a busy machine threads that wait for each other lose a lot."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -191,14 +180,3 @@ def test_a_joint_step_learns_the_mean_of_the_sizes(net_score, photos) -> None:
     torch.testing.assert_close(first, photos * 0.3)
     assert int(found.backward_passes.sum()) == 2 * len(photos), "one pass an image and step for all sizes"
     assert found.steps.tolist() == [[2, 2]] * 5
-
-
-def test_noise_is_that_of_the_seed(net_score, photos) -> None:
-    first, same, other = (
-        search(net_score, photos, settings=quick(fill=("noise",), steps=6, seed=seed)).stack for seed in (1, 1, 2)
-    )
-    assert torch.equal(first, same)
-    assert (first - other).abs().max() > 1e-3
-    state = torch.get_rng_state()
-    search(net_score, photos, settings=quick(fill=("noise",), steps=2))
-    assert torch.equal(torch.get_rng_state(), state), "the caller's random numbers were touched"

@@ -1,6 +1,4 @@
-"""The search when it is stopped, short of memory, or handed what it cannot use."""
-
-from collections.abc import Iterator
+"""The search's fills, and what it does when it is stopped, short of memory or handed what it cannot use."""
 
 import pytest
 import torch
@@ -19,15 +17,6 @@ def quick(**changes) -> SearchSettings:
         "patience": 0, "batch_size": 32, **changes,
     }  # fmt: skip
     return SearchSettings(**changes)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """So small tensors gain nothing from more, and on a busy machine threads that wait for each other lose a lot."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -127,6 +116,17 @@ def test_it_works_inside_no_grad_and_leaves_the_images_alone(score) -> None:
     assert torch.equal(images, IMAGES)
     assert not any(grid.requires_grad for grid in inside.grids)
     assert not inside.stack.requires_grad
+
+
+def test_noise_is_that_of_the_seed(score) -> None:
+    first, same, other = (
+        search(score, IMAGES, settings=quick(fill=("noise",), steps=6, seed=seed)).stack for seed in (1, 1, 2)
+    )
+    assert torch.equal(first, same)
+    assert (first - other).abs().max() > 1e-3
+    state = torch.get_rng_state()
+    search(score, IMAGES, settings=quick(fill=("noise",), steps=2))
+    assert torch.equal(torch.get_rng_state(), state), "the caller's random numbers were touched"
 
 
 def test_the_given_fill_is_what_shows_where_the_mask_is_closed(score) -> None:

@@ -92,13 +92,16 @@ def test_an_invalid_value_is_named_with_its_range(name: str, value: object) -> N
     assert repr(bad) in str(caught.value)
 
 
-@pytest.mark.parametrize(("name", "value"), [("sizes", ()), ("sizes", []), ("fill", ())])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("sizes", ()), ("sizes", []), ("sizes", None), ("sizes", "7"), ("sizes", 2.5), ("fill", ()), ("fill", 3)],
+)
 def test_an_empty_choice_is_refused(name: str, value: object) -> None:
-    with pytest.raises(InputError, match=f"{name} is empty; give at least one"):
+    with pytest.raises(InputError, match=f"{name} is .*; give at least one"):
         SearchSettings(**{name: value})
 
 
-@pytest.mark.parametrize("sizes", [(7, 0), (7, (3, 4, 5)), "7", (2.5,), ((2, None),), (True,)], ids=repr)
+@pytest.mark.parametrize("sizes", [(7, 0), (7, (3, 4, 5)), (2.5,), ((2, None),), (True,)], ids=repr)
 def test_a_size_that_is_none_is_refused(sizes: object) -> None:
     with pytest.raises(InputError, match="positive whole number or a pair"):
         SearchSettings(sizes=sizes)

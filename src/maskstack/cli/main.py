@@ -15,6 +15,9 @@ from maskstack.cli.models import models
 from maskstack.errors import MaskstackError
 from maskstack.version import __version__
 
+INTERRUPTED = 130
+"""Exit code of a program that Ctrl-C ended."""
+
 app = typer.Typer(
     name="maskstack",
     help="Which region of an image made a network answer as it did.",
@@ -48,7 +51,7 @@ def main(arguments: list[str]) -> int:
     except MaskstackError as error:
         return _fail(str(error))
     except (KeyboardInterrupt, typer.Abort):
-        return _fail("stopped; what was finished is kept, and --resume goes on from there", code=130)
+        code = INTERRUPTED
     except BrokenPipeError:
         return 0
     except Exception as error:
@@ -57,6 +60,8 @@ def main(arguments: list[str]) -> int:
             said = error.format_message().rstrip(".")
             return _fail(f"{said}; see 'maskstack explain --help'") if said else 2
         raise
+    if code == INTERRUPTED:  # Typer turns Ctrl-C into this code by itself
+        return _fail("stopped; what was finished is kept, and --resume goes on from there", code=INTERRUPTED)
     return code if isinstance(code, int) else 0
 
 

@@ -35,18 +35,3 @@ def check_images(images: Any) -> None:
         )
     if not torch.isfinite(images).all():
         raise InputError("images hold NaN or infinite values; clean them first")
-
-
-def read_target(target: Any) -> Any:
-    """A target in Captum's convention as one of ours: lists of one-tuples are flattened.
-
-    Raises:
-        InputError: The target picks from an output of more than one dimension.
-    """
-    if isinstance(target, tuple):
-        if len(target) == 1:
-            return target[0]
-        raise InputError(f"target {target} picks from a map; pass objectives.region or objectives.custom instead")
-    if isinstance(target, list):
-        return [read_target(item) for item in target]
-    return target

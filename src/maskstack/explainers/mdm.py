@@ -11,7 +11,8 @@ from torch import Tensor
 
 from maskstack import objectives
 from maskstack.errors import InputError, ModelError
-from maskstack.explainers.inputs import check_images, read_target
+from maskstack.explainers.captum_convention import only, read_target, seen_by_captum, with_arguments
+from maskstack.explainers.inputs import check_images
 from maskstack.explainers.network import Network
 from maskstack.explainers.untouched import device_of, untouched
 from maskstack.explanation import Explanation
@@ -117,39 +118,38 @@ class MDM:
             )
         return self._explanation(found, bound, images.device)
 
+    @seen_by_captum
     def attribute(
         self,
-        inputs: Tensor,
-        baselines: Tensor | float | None = None,
+        inputs: Tensor | tuple[Tensor],
+        baselines: Any = None,
         target: Any = None,
         additional_forward_args: Any = None,
         **_options: Any,
-    ) -> Tensor:
+    ) -> Tensor | tuple[Tensor]:
         """The map in Captum's convention, so that its tools (NoiseTunnel, sensitivity_max, infidelity) can wrap it.
 
         Args:
-            inputs: B x C x H x W.
+            inputs: B x C x H x W, or a tuple of this one tensor.
             baselines: What shows where a mask is closed: a number, or a tensor that broadcasts to the inputs. None
                 leaves the settings' fills.
             target: None, a class index, or one per image as a list or tensor; or an objective.
-            additional_forward_args: A tuple of further arguments of the network, the same for all images.
+            additional_forward_args: Further arguments of the network, the same for all images.
             **_options: Ignored, as Captum's wrappers pass options of their own.
 
         Returns:
-            The map repeated over the channels, of the shape of ``inputs``.
+            The map repeated over the channels, of the shape and type of ``inputs``; a tuple if they were one.
         """
-        mdm = self
-        extra = additional_forward_args
-        if extra is not None:
-            more = extra if isinstance(extra, tuple) else (extra,)
-            mdm = self._like(lambda images: self.model(images, *more))
-        fill_image = None
-        if baselines is not None:
-            fill_image = torch.as_tensor(baselines, dtype=inputs.dtype, device=inputs.device)
-            mdm = mdm._like(mdm.model, fill=("given",))
+        if isinstance(inputs, tuple):
+            (images,) = only(inputs)
+            baselines = only(baselines)[0] if isinstance(baselines, tuple) else baselines
+            return (self.attribute(images, baselines, target, additional_forward_args),)  # type: ignore[return-value]
         with untouched(self.model):
-            found = mdm(inputs.detach(), read_target(target), fill_image=fill_image)
-        return found.saliency.to(inputs.dtype).expand_as(inputs).clone()
+            fill = None if baselines is None else torch.as_tensor(baselines, dtype=inputs.dtype, device=inputs.device)
+            changes = {} if fill is None else {"fill": ("given",)}
+            mdm = self._like(with_arguments(self.model, additional_forward_args), **changes)
+            saliency = mdm(inputs.detach(), read_target(target), fill_image=fill).saliency
+        return saliency.to(inputs.dtype).expand_as(inputs).clone()
 
     multiplies_by_inputs = False
     """Captum's question whether attributions are gradients times inputs."""

@@ -62,5 +62,5 @@ def chunk_size(left: int, limit: int) -> int:
 def _is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    text = str(error)
-    return "out of memory" in text or "can't allocate memory" in text or "could not create a memory" in text
+    signs = ("out of memory", "can't allocate memory", "not enough memory", "could not create a memory")
+    return any(sign in str(error) for sign in signs)

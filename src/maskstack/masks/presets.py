@@ -9,7 +9,13 @@ from maskstack.masks.settings import SearchSettings, one_of
 PRESETS: Mapping[str, SearchSettings] = {
     "default": SearchSettings(),
     "paper": SearchSettings(
-        sizes=((4, 4), (7, 7), (14, 14), (28, 28)), joint=False, steps=200, smoothness=0.0, fill=("zero",), patience=0
+        sizes=((4, 4), (7, 7), (14, 14), (28, 28)),
+        joint=False,
+        steps=100,
+        mask_weight=1.0,
+        smoothness=0.0,
+        fill=("zero",),
+        patience=20,
     ),
 }
 """``default`` is the measured one; ``paper`` is the plain reading of the method: each size alone, one fill."""

@@ -173,7 +173,7 @@ class _Search:
         free = self.problems.free.detach()[chunk].requires_grad_(True)
         masks = self._masks(free, chunk).mean(dim=1)  # P H W
         masked = blend(masks, self.images[rows], fill[rows])
-        activation = self.score(masked, rows)
+        activation = self._score(masked, rows)
         losses = consistency(activation, self.before[rows], self.scale[rows], self.settings.consistency)
         losses = losses + self.settings.mask_weight * mask_value(masks)
         if self.settings.smoothness:
@@ -186,7 +186,19 @@ class _Search:
                 "no gradient reaches the image through this network and objective; masks can only be learned where "
                 "the output is differentiable (no detach, argmax, rounding or numpy on the way)"
             )
-        return losses.detach(), gradient
+        # Where a value is not finite the problem ends: its loss is made to say so, whichever way it came about.
+        whole = torch.isfinite(gradient).flatten(1).all(dim=1) & torch.isfinite(activation)
+        return losses.detach().masked_fill(~whole, torch.nan), gradient
+
+    def _score(self, images: Tensor, rows: Tensor) -> Tensor:
+        """The score, checked: one number per image."""
+        activation = self.score(images, rows)
+        if activation.shape != rows.shape:
+            raise ModelError(
+                f"the objective gave shape {tuple(activation.shape)} for {len(rows)} images; it must give one number "
+                "per image"
+            )
+        return activation
 
     def _masks(self, free: Tensor, chunk: Tensor) -> Tensor:
         """Upsampled grids of a chunk of problems, P x G x H x W."""
@@ -196,7 +208,7 @@ class _Search:
         """Activation of one image for each original image, without gradient."""
         every = torch.arange(len(images), device=images.device)
         with torch.no_grad():
-            return torch.cat(self.batches.run(every, lambda chunk: self.score(images[chunk], chunk)))
+            return torch.cat(self.batches.run(every, lambda chunk: self._score(images[chunk], chunk)))
 
     def _grid_values(self, free: Tensor) -> Tensor:
         """Values of all grids, B x S x h x w, padded."""
@@ -206,7 +218,7 @@ class _Search:
     def _all_masks(self, free: Tensor) -> Tensor:
         values = self._grid_values(free)
         sizes = torch.arange(values.shape[1], device=values.device).expand(len(values), -1)
-        return self.upsampler(values, sizes)
+        return self.upsampler(values, sizes).clamp(0, 1)  # rounding may leave the range
 
     def _progress(self, step: int, losses: Tensor, free: Tensor) -> Progress:
         return Progress(
@@ -214,7 +226,7 @@ class _Search:
             steps=self.settings.steps,
             open=int(self.problems.open.sum()),
             problems=len(self.problems.open),
-            loss=float(losses.mean()),
+            loss=float(losses.nanmean()),
             preview=lambda: stack_masks(self._all_masks(free), self.settings.stack),
         )
 

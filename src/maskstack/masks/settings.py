@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -50,16 +49,16 @@ class SearchSettings:
     joint: bool = True
     steps: int = 60
     learning_rate: float = 0.1
-    mask_weight: float = 1.0
-    smoothness: float = 0.0
-    fill: tuple[str, ...] = ("zero", "blur")
+    mask_weight: float = 2.0
+    smoothness: float = 0.05
+    fill: tuple[str, ...] = ("zero", "blur", "noise")
     blur: float = 0.045
     consistency: str = "one_sided"
     parametrisation: str = "sigmoid"
     start: float = 0.5
     stack: str = "mean"
     tolerance: float = 1e-3
-    patience: int = 0
+    patience: int = 10
     seed: int = 0
     batch_size: int = 32
     precision: str = "fp32"
@@ -67,13 +66,8 @@ class SearchSettings:
     compile: bool = False
 
     def __post_init__(self) -> None:
-        sizes = (self.sizes,) if isinstance(self.sizes, int) else self.sizes
-        object.__setattr__(self, "sizes", tuple(as_grid_size(size) for size in sizes))
-        object.__setattr__(self, "fill", (self.fill,) if isinstance(self.fill, str) else tuple(self.fill))
-        if not self.sizes:
-            raise InputError("sizes is empty; give at least one grid size")
-        if not self.fill:
-            raise InputError("fill is empty; give at least one fill")
+        object.__setattr__(self, "sizes", tuple(as_grid_size(size) for size in _several("sizes", self.sizes, int)))
+        object.__setattr__(self, "fill", _several("fill", self.fill, str))
         for name in self.fill:
             one_of("fill", name, FILLS)
         one_of("consistency", self.consistency, CONSISTENCIES)
@@ -130,6 +124,14 @@ def one_of(field: str, value: object, allowed: Sequence[str]) -> None:
         raise InputError(f"{field} is {value!r}; it must be one of {', '.join(allowed)}{hint}")
 
 
+def _several(field: str, value: Any, single: type) -> tuple[Any, ...]:
+    """A field's values as a tuple, also where a single one was given."""
+    values = (value,) if isinstance(value, single) else value
+    if not isinstance(values, list | tuple) or not values:
+        raise InputError(f"{field} is {value!r}; give at least one in a list or tuple")
+    return tuple(values)
+
+
 def _whole(field: str, value: object, low: int, high: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         raise InputError(f"{field} is {value!r}; it must be a whole number from {low} to {high}")
@@ -138,9 +140,10 @@ def _whole(field: str, value: object, low: int, high: int) -> None:
 def _real(
     field: str, value: object, low: float, high: float, *, open_low: bool = False, open_high: bool = False
 ) -> None:
-    ok = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if ok and isinstance(value, int | float):
-        ok = (low < value if open_low else low <= value) and (value < high if open_high else value <= high)
+    ok = isinstance(value, int | float) and not isinstance(value, bool)
+    if isinstance(value, int | float):
+        # Written so that NaN, which compares with nothing, is out of every range.
+        ok = ok and (low < value if open_low else low <= value) and (value < high if open_high else value <= high)
     if not ok:
         left, right = "(" if open_low else "[", ")" if open_high else "]"
         raise InputError(f"{field} is {value!r}; it must be a number in {left}{low:g}, {high:g}{right}")
