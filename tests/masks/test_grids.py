@@ -104,3 +104,12 @@ def test_what_is_no_grid_size_is_refused(size) -> None:
 def test_a_size_is_a_number_or_a_pair(height: int, width: int) -> None:
     assert as_grid_size(height) == (height, height)
     assert as_grid_size((height, width)) == as_grid_size([height, width]) == (height, width)
+
+
+@given(st.lists(st.tuples(st.integers(1, 6), st.integers(1, 8)), min_size=1, max_size=4), st.integers(0, 2**31))
+@settings(deadline=None, max_examples=30)
+def test_the_mean_over_sizes_is_the_mean_of_the_single_ones(sizes: list[tuple[int, int]], seed: int) -> None:
+    upsampler = Upsampler.build(sizes, (12, 17), CPU)
+    grids = torch.rand(3, len(sizes), *upsampler.cells, generator=torch.Generator().manual_seed(seed))
+    single = upsampler(grids, torch.arange(len(sizes)).expand(3, -1))
+    torch.testing.assert_close(upsampler.mean(grids), single.mean(dim=1), rtol=1e-5, atol=1e-6)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -36,6 +37,52 @@ def gaussian_blur(images: Tensor, sigma: float) -> Tensor:
     return planes.reshape(batch, channels, height, width)
 
 
+class Fills:
+    """The fills of a batch in their turns; those that stay the same are made once.
+
+    Args:
+        names: Of :data:`FILLS`, taking turns.
+        images: B x C x H x W.
+        blur: Standard deviation of the blur as a share of the image's shorter side.
+        seed: Of the noise.
+        given: The fill of the name ``given``.
+
+    Raises:
+        InputError: ``given`` is asked for and missing, or does not fit the images.
+    """
+
+    def __init__(
+        self, names: Sequence[str], images: Tensor, *, blur: float, seed: int, given: Tensor | None = None
+    ) -> None:
+        self.names = names
+        # On the CPU, so that every device draws the same.
+        self.generator = torch.Generator().manual_seed(seed)
+        self.fixed = {
+            name: make_fill(name, images, blur=blur, generator=self.generator, given=given)
+            for name in names
+            if name != "noise"
+        }
+        self.noise = _Noise(images)
+
+    def __call__(self, step: int) -> Tensor:
+        """The fill whose turn it is in this step; noise is drawn anew each time."""
+        name = self.names[step % len(self.names)]
+        return self.fixed[name] if name in self.fixed else self.noise(self.generator)
+
+
+class _Noise:
+    """Noise of each image's own mean and spread per channel, from one field for all images."""
+
+    def __init__(self, images: Tensor) -> None:
+        self.images = images
+        self.centre = images.mean(dim=(2, 3), keepdim=True)
+        self.spread = images.std(dim=(2, 3), keepdim=True, correction=0)
+
+    def __call__(self, generator: torch.Generator) -> Tensor:
+        field = torch.randn(self.images.shape[1:], generator=generator).to(self.images)
+        return torch.addcmul(self.centre, self.spread, field.unsqueeze(0))
+
+
 def make_fill(
     name: str, images: Tensor, *, blur: float = 0.05, generator: torch.Generator, given: Tensor | None = None
 ) -> Tensor:
@@ -64,8 +111,7 @@ def make_fill(
     if name == "blur":
         return gaussian_blur(images, blur * min(images.shape[-2:]))
     if name == "noise":
-        field = torch.randn(images.shape[1:], generator=generator).to(images)
-        return images.mean(dim=(2, 3), keepdim=True) + images.std(dim=(2, 3), keepdim=True, correction=0) * field
+        return _Noise(images)(generator)
     return _given_fill(images, given)
 
 

@@ -93,6 +93,22 @@ class Upsampler:
         """
         return self.rows[which] @ grids @ self.columns[which].transpose(-1, -2)
 
+    def mean(self, grids: Tensor) -> Tensor:
+        """Mean of the upsampled grids of all sizes, without making each of them.
+
+        A sum of products is one product of what is laid side by side: the rows of each size are weighted by itself, the
+        columns of all sizes at once.
+
+        Args:
+            grids: P x S x h x w, one grid of each size in their order, padded to :attr:`cells`.
+
+        Returns:
+            Masks, P x H x W.
+        """
+        halves = [self.rows[s, :, :h] @ grids[:, s, :h, :w] for s, (h, w) in enumerate(self.sizes)]  # P H w
+        weights = [self.columns[s, :, :w] for s, (_, w) in enumerate(self.sizes)]  # W w
+        return torch.cat(halves, dim=-1) @ torch.cat(weights, dim=-1).T / len(self.sizes)
+
     def crop(self, grids: Tensor, which: int) -> Tensor:
         """Take the padding off grids of one size: ... x h x w."""
         h, w = self.sizes[which]

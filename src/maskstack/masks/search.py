@@ -11,7 +11,7 @@ from torch import Tensor
 
 from maskstack.errors import ModelError
 from maskstack.masks.batches import Batches
-from maskstack.masks.fills import make_fill
+from maskstack.masks.fills import Fills
 from maskstack.masks.grids import Upsampler
 from maskstack.masks.losses import consistency, mask_value, reference_scale, total_variation
 from maskstack.masks.problems import Problems
@@ -112,9 +112,7 @@ class _Search:
         self.upsampler = Upsampler.build(settings.sizes, (images.shape[-2], images.shape[-1]), images.device)
         self.problems = Problems.lay_out(len(images), self.upsampler, settings)
         self.batches = Batches(settings.batch_size)
-        self.generator = torch.Generator().manual_seed(settings.seed)
-        self.fill_image = fill_image
-        self.fixed_fills = {name: self._make_fill(name) for name in settings.fill if name != "noise"}
+        self.fill = Fills(settings.fill, images, blur=settings.blur, seed=settings.seed, given=fill_image)
 
     def run(self, progress: OnProgress | None) -> SearchResult:
         before = self._scores(self.images)
@@ -128,13 +126,6 @@ class _Search:
         self.before, self.scale = before, reference_scale(before, hidden)
         self._learn(progress)
         return self._result(before, hidden)
-
-    def fill(self, step: int) -> Tensor:
-        name = self.settings.fill[step % len(self.settings.fill)]
-        return self.fixed_fills[name] if name in self.fixed_fills else self._make_fill(name)
-
-    def _make_fill(self, name: str) -> Tensor:
-        return make_fill(name, self.images, blur=self.settings.blur, generator=self.generator, given=self.fill_image)
 
     def _learn(self, progress: OnProgress | None) -> None:
         problems = self.problems
@@ -171,8 +162,8 @@ class _Search:
     def _losses(self, chunk: Tensor, fill: Tensor) -> tuple[Tensor, Tensor]:
         rows = self.problems.image[chunk]
         free = self.problems.free.detach()[chunk].requires_grad_(True)
-        masks = self._masks(free, chunk).mean(dim=1)  # P H W
-        masked = blend(masks, self.images[rows], fill[rows])
+        masks = self._masks(free, chunk)  # P H W
+        masked = blend(masks, _take(self.images, rows), _take(fill, rows))
         activation = self._score(masked, rows)
         losses = consistency(activation, self.before[rows], self.scale[rows], self.settings.consistency)
         losses = losses + self.settings.mask_weight * mask_value(masks)
@@ -201,8 +192,11 @@ class _Search:
         return activation
 
     def _masks(self, free: Tensor, chunk: Tensor) -> Tensor:
-        """Upsampled grids of a chunk of problems, P x G x H x W."""
-        return self.upsampler(self.problems.values(free), self.problems.size[chunk])
+        """The mask of each problem of a chunk, P x H x W: its upsampled grid, or the mean of them."""
+        values = self.problems.values(free)
+        if self.settings.joint:
+            return self.upsampler.mean(values)
+        return self.upsampler(values[:, 0], self.problems.size[chunk, 0])
 
     def _scores(self, images: Tensor) -> Tensor:
         """Activation of one image for each original image, without gradient."""
@@ -254,6 +248,13 @@ class _Search:
             failed=failed,
             seconds=time.perf_counter() - self.started,
         )
+
+
+def _take(tensor: Tensor, rows: Tensor) -> Tensor:
+    """Rows of a tensor, without a copy where they are all of it."""
+    if len(rows) == len(tensor) and torch.equal(rows, torch.arange(len(rows), device=rows.device)):
+        return tensor
+    return tensor[rows]
 
 
 def blend(masks: Tensor, images: Tensor, fill: Tensor) -> Tensor:
