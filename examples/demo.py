@@ -4,7 +4,6 @@ Usage: python examples/demo.py [FOLDER]
 """
 
 import sys
-import tempfile
 from pathlib import Path
 
 from PIL import Image
@@ -16,11 +15,11 @@ from maskstack.cli.main import main
 def demo(out: str) -> int:
     """Explain scikit-image's cat, coffee and cameraman with the bundled network."""
     photos = {"cat": data.chelsea(), "coffee": data.coffee(), "cameraman": data.camera()}
-    with tempfile.TemporaryDirectory() as folder:
-        files = [Path(folder) / f"{name}.png" for name in photos]
-        for file, pixels in zip(files, photos.values(), strict=True):
-            Image.fromarray(pixels).save(file)
-        return main(["explain", *map(str, files), "--out", out])
+    files = [Path(out) / "photos" / f"{name}.png" for name in photos]
+    for file, pixels in zip(files, photos.values(), strict=True):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(file)
+    return main(["explain", *map(str, files), "--out", out])
 
 
 if __name__ == "__main__":

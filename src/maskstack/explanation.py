@@ -145,7 +145,7 @@ class Explanation:
         """
         one = self.select(row)
         name = one.target_name[0] if one.target_name else "" if one.target is None else f"class {one.target[0]}"
-        kept = f"{one.objective} {float(one.score_before[0]):.3g}, kept {float(one.score_under_stack[0]):.3g}"
+        kept = f"{one.objective.removeprefix('class_')} {float(one.score_before[0]):.3g}, kept {float(one.score_under_stack[0]):.3g}"
         return explanation_figure(
             image,
             masks=one.masks[0].cpu().numpy(),

@@ -40,7 +40,7 @@ class Report:
         """Say what the network takes the photo for."""
         self.document["predictions"][photo] = [{"class": name, "probability": p} for name, p in best]
         line = ", ".join(f"{name} {p:.1%}" for name, p in best)
-        self.console.print(Text.assemble((photo, "bold"), ": ", line))
+        self.console.print(Text.assemble((photo, "bold"), ": ", line), soft_wrap=True)
 
     def cost(self, passes: dict[str, int], *, todo: int, done: int, seconds: float) -> None:
         """Say what the work will cost, before it starts."""
