@@ -172,7 +172,7 @@ def test_plot_shows_the_row_asked_for(explanation) -> None:
     np.testing.assert_array_equal(panels[f"3 x 5, {area}"], explanation.masks[1, 1].numpy())
     np.testing.assert_array_equal(panels["stack"], explanation.saliency[1, 0].numpy())
     np.testing.assert_allclose(panels["photo"], photo / 255, rtol=1e-6)
-    assert figure.get_suptitle().startswith("cat: class_probability ")
+    assert figure.get_suptitle().startswith("cat: probability ")
     assert explanation.plot(photo, title="mine").get_suptitle() == "mine"
     nameless = dataclasses.replace(explanation, target_name=None)
     assert nameless.plot(photo).get_suptitle().startswith("class 2: ")

@@ -104,7 +104,7 @@ class MDM:
         check_sizes(self.settings.sizes, (images.shape[2], images.shape[3]))
         if (fill_image is None) == ("given" in self.settings.fill):
             raise InputError("fill_image and fill='given' belong together; give both or neither")
-        goal = self._objective(objective)
+        goal = self.objective_for(objective)
         with untouched(self.model):
             network = self._network(images)
             moved = images.to(device_of(self.model, images))
@@ -163,6 +163,14 @@ class MDM:
         """Captum's question whether attributions add up to the output; masks do not."""
         return False
 
+    def objective_for(self, objective: Objective | Callable[[Any], Tensor] | Target) -> Objective:
+        """The objective that a target, or a function of the output, stands for here."""
+        if isinstance(objective, Objective):
+            return objective
+        if callable(objective) and not isinstance(objective, Tensor):
+            return objectives.custom(objective, name=getattr(objective, "__name__", "custom"))
+        return objectives.NAMED[self.objective](objective)
+
     def cost(self, images: int) -> dict[str, int]:
         """Forward and backward passes that a batch takes at most, counted in images."""
         settings = self.settings
@@ -173,13 +181,6 @@ class MDM:
     def _like(self, model: Any, **settings: Any) -> MDM:
         changed = self.settings.with_(**settings).as_dict()
         return MDM(model, objective=self.objective, class_names=self.class_names, **changed)
-
-    def _objective(self, objective: Objective | Callable[[Any], Tensor] | Target) -> Objective:
-        if isinstance(objective, Objective):
-            return objective
-        if callable(objective) and not isinstance(objective, Tensor):
-            return objectives.custom(objective, name=getattr(objective, "__name__", "custom"))
-        return objectives.NAMED[self.objective](objective)
 
     def _network(self, images: Tensor) -> Network:
         settings = self.settings
