@@ -145,7 +145,8 @@ class Explanation:
         """
         one = self.select(row)
         name = one.target_name[0] if one.target_name else "" if one.target is None else f"class {one.target[0]}"
-        kept = f"{one.objective.removeprefix('class_')} {float(one.score_before[0]):.3g}, kept {float(one.score_under_stack[0]):.3g}"
+        read, before, under = one.objective.removeprefix("class_"), one.score_before[0], one.score_under_stack[0]
+        kept = f"{read} {float(before):.3g}, kept {float(under):.3g}"
         return explanation_figure(
             image,
             masks=one.masks[0].cpu().numpy(),
