@@ -45,6 +45,17 @@ def test_the_same_call_gives_the_same_map_bit_for_bit() -> None:
     assert torch.equal(first.saliency, second.saliency)
 
 
+def test_the_default_dtype_is_neither_used_nor_changed() -> None:
+    net, images = network(), photos(1)
+    plain = MDM(net, **QUICK)(images, 1).saliency
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert torch.equal(MDM(net, **QUICK)(images, 1).saliency, plain)
+        assert torch.get_default_dtype() == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
 def test_a_run_can_be_made_again_from_its_settings() -> None:
     net, images = network(), photos(1)
     first = MDM(net, preset="paper", sizes=(3, 4), steps=5)(images, 1)

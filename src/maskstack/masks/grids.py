@@ -116,7 +116,7 @@ class Upsampler:
 
 
 def _padded_weights(cells: Sequence[int], pixels: int, device: torch.device) -> Tensor:
-    weights = torch.zeros(len(cells), pixels, max(cells), device=device)
+    weights = torch.zeros(len(cells), pixels, max(cells), device=device, dtype=torch.float32)
     for index, count in enumerate(cells):
         weights[index, :, :count] = _axis_weights(count, pixels).to(device)
     return weights
@@ -124,5 +124,5 @@ def _padded_weights(cells: Sequence[int], pixels: int, device: torch.device) -> 
 
 def _axis_weights(cells: int, pixels: int) -> Tensor:
     """Weights of one axis, read off torch's own interpolation of unit vectors: pixels x cells."""
-    unit = torch.eye(cells).unsqueeze(1)  # cells 1 cells
+    unit = torch.eye(cells, dtype=torch.float32).unsqueeze(1)  # cells 1 cells
     return functional.interpolate(unit, size=pixels, mode="linear", align_corners=False).squeeze(1).T

@@ -46,7 +46,7 @@ class Problems:
         else:
             image = image.repeat_interleave(len(sizes))
             size = sizes.repeat(images).unsqueeze(1)
-        start = torch.tensor(settings.start, device=device)
+        start = torch.tensor(settings.start, device=device, dtype=torch.float32)
         if settings.parametrisation == "sigmoid":
             start = start.logit()
         free = start.expand(*size.shape, *upsampler.cells).clone()
@@ -58,8 +58,8 @@ class Problems:
         self.failed = torch.zeros(count, dtype=torch.bool, device=device)
         self.steps = torch.zeros(count, dtype=torch.long, device=device)
         # Fills take turns, so a step's loss is only comparable over a whole turn.
-        self._recent = torch.full((len(self.settings.fill), count), torch.inf, device=device)
-        self._best = torch.full((count,), torch.inf, device=device)
+        self._recent = torch.full((len(self.settings.fill), count), torch.inf, device=device, dtype=torch.float32)
+        self._best = torch.full((count,), torch.inf, device=device, dtype=torch.float32)
         self._stale = torch.zeros(count, dtype=torch.long, device=device)
 
     def values(self, free: Tensor) -> Tensor:
