@@ -79,7 +79,9 @@ class _Noise:
         self.spread = images.std(dim=(2, 3), keepdim=True, correction=0)
 
     def __call__(self, generator: torch.Generator) -> Tensor:
-        field = torch.randn(self.images.shape[1:], generator=generator, dtype=torch.float32, device="cpu").to(self.images)
+        field = torch.randn(self.images.shape[1:], generator=generator, dtype=torch.float32, device="cpu").to(
+            self.images
+        )
         return torch.addcmul(self.centre, self.spread, field.unsqueeze(0))
 
 
