@@ -2,6 +2,7 @@
 
 import gc
 import resource
+import shutil
 
 import pytest
 import torch
@@ -188,6 +189,16 @@ def test_bf16_autocast_and_channels_last_agree_with_the_plain_map() -> None:
     half = MDM(net, **QUICK, precision="bf16")(images, class_logit(1)).stack
     assert torch.allclose(plain, last, atol=1e-3)
     assert (plain - half).abs().mean() < 0.05
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on the CPU")
+def test_a_compiled_network_gives_the_same_map_and_stays_as_it_was() -> None:
+    net, images = network(), photos(1)
+    plain = MDM(net, **QUICK)(images, class_logit(1)).stack
+    compiled = MDM(net, **QUICK, compile=True)(images, class_logit(1)).stack
+    assert torch.allclose(plain, compiled, atol=1e-3)
+    assert net.training
+    assert all(parameter.requires_grad and parameter.grad is None for parameter in net.parameters())
 
 
 def test_a_function_of_the_output_is_an_objective() -> None:
