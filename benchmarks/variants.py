@@ -76,11 +76,6 @@ VARIANTS: Mapping[str, Method] = {
     "start 0.8": mdm(start=0.8),
     "each size alone, 30 steps": mdm(joint=False, steps=30),
     "absolute": mdm(consistency="absolute"),
-    "squared": mdm(consistency="squared"),
-    "stack geometric": mdm(stack="geometric"),
-    "stack normalised": mdm(stack="normalised"),
-    "logit": mdm(objective="logit"),
-    "learning rate 0.05": mdm(learning_rate=0.05),
     "no leaving (patience 0)": mdm(patience=0),
     "bf16": mdm(precision="bf16"),
 }
