@@ -76,6 +76,10 @@ VARIANTS: Mapping[str, Method] = {
     "start 0.8": mdm(start=0.8),
     "each size alone, 30 steps": mdm(joint=False, steps=30),
     "absolute": mdm(consistency="absolute"),
+    "squared": mdm(consistency="squared"),
+    "stack normalised": mdm(stack="normalised"),
+    "stack geometric": mdm(stack="geometric"),
+    "logit": mdm(objective="logit"),
     "no leaving (patience 0)": mdm(patience=0),
     "bf16": mdm(precision="bf16"),
 }
