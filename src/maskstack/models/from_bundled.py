@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PIL import Image
 
-from maskstack.models.extras import require
+from maskstack.extras import require
 from maskstack.models.loaded import LoadedModel, loaded
 from maskstack.models.options import adjusted
 from maskstack.models.preprocess import Preprocess

@@ -6,7 +6,7 @@ import importlib
 from typing import Any
 
 from maskstack.errors import MissingExtraError
-from maskstack.models.reasons import reason
+from maskstack.reasons import reason
 
 
 def require(package: str, *, extra: str) -> Any:

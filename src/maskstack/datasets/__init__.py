@@ -1,0 +1,1 @@
+"""Annotated images: labels, boxes, masks and parts, from the formats people keep them in."""

@@ -1,0 +1,1 @@
+"""The comparison of methods on annotated images: planned, run anywhere, stored, reported."""
