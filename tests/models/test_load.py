@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+from maskstack import extras as extras_module
 from maskstack.errors import InputError, MissingExtraError, ModelError
 from maskstack.models import Preprocess, imagenet_names, installed_models, load_model, loaded, read_names
-from maskstack.models import extras as extras_module
 from maskstack.models.check import try_out
 from maskstack.models.kinds import KINDS
 

@@ -145,7 +145,7 @@ def _is_finished(job: Job, mdm: MDM, request: Request) -> bool:
     except InputError:
         return False
     same = {"model": request.model, "photo": Path(job.photo).name}
-    objective = mdm.objective_for(job.target).name
+    objective = mdm.subject.goal(job.target).name
     return (
         found.notes == same
         and found.target == (job.target,)

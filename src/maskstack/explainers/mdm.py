@@ -2,39 +2,25 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from maskstack import objectives
-from maskstack.errors import InputError, ModelError
+from maskstack.errors import InputError
 from maskstack.explainers.captum_convention import only, read_target, seen_by_captum, with_arguments
 from maskstack.explainers.doubts import doubts
 from maskstack.explainers.inputs import check_images
 from maskstack.explainers.network import Network
+from maskstack.explainers.subject import Model, Subject, bind, versions
 from maskstack.explainers.untouched import device_of, untouched
 from maskstack.explanation import Explanation
-from maskstack.masks.batches import Batches
 from maskstack.masks.grids import check_sizes
 from maskstack.masks.presets import preset as settings_named
 from maskstack.masks.search import OnProgress, SearchResult, search
 from maskstack.masks.stack import minmax
 from maskstack.objectives import Objective, Target
-from maskstack.outputs import find_tensor
-from maskstack.version import __version__
-
-
-@runtime_checkable
-class HasModel(Protocol):
-    """A network that comes with its class names, as ``load_model`` returns it."""
-
-    @property
-    def model(self) -> Callable[[Tensor], Any]: ...  # noqa: D102
-    @property
-    def class_names(self) -> Sequence[str]: ...  # noqa: D102
 
 
 class MDM:
@@ -60,23 +46,14 @@ class MDM:
 
     def __init__(
         self,
-        model: Callable[[Tensor], Any] | HasModel,
+        model: Model,
         *,
         preset: str = "default",
         objective: str = "probability",
         class_names: Sequence[str] = (),
         **settings: Any,
     ) -> None:
-        if isinstance(model, HasModel) and not isinstance(model, torch.nn.Module):
-            class_names = class_names or model.class_names
-            model = model.model
-        if not callable(model):
-            raise InputError(f"a network is a callable from images to an output, not a {type(model).__name__}")
-        if objective not in objectives.NAMED:
-            raise InputError(f"objective is {objective!r}; it must be one of {', '.join(objectives.NAMED)}")
-        self.model = model
-        self.objective = objective
-        self.class_names = tuple(class_names)
+        self.subject = Subject.of(model, objective=objective, class_names=class_names)
         self.settings = settings_named(preset).with_(**settings)
 
     def __call__(
@@ -104,11 +81,11 @@ class MDM:
         check_sizes(self.settings.sizes, (images.shape[2], images.shape[3]))
         if (fill_image is None) == ("given" in self.settings.fill):
             raise InputError("fill_image and fill='given' belong together; give both or neither")
-        goal = self.objective_for(objective)
+        goal = self.subject.goal(objective)
         with untouched(self.model):
             network = self._network(images)
             moved = images.to(device_of(self.model, images))
-            bound = self._bind(network, moved, goal)
+            bound = bind(network, moved, goal, batch_size=self.settings.batch_size)
             found = search(
                 lambda batch, rows: bound.select(rows)(network(batch)),
                 moved.float(),
@@ -151,6 +128,11 @@ class MDM:
             saliency = mdm(inputs.detach(), read_target(target), fill_image=fill).saliency
         return saliency.to(inputs.dtype).expand_as(inputs).clone()
 
+    @property
+    def model(self) -> Callable[[Tensor], Any]:
+        """The network."""
+        return self.subject.model
+
     multiplies_by_inputs = False
     """Captum's question whether attributions are gradients times inputs."""
 
@@ -163,14 +145,6 @@ class MDM:
         """Captum's question whether attributions add up to the output; masks do not."""
         return False
 
-    def objective_for(self, objective: Objective | Callable[[Any], Tensor] | Target) -> Objective:
-        """The objective that a target, or a function of the output, stands for here."""
-        if isinstance(objective, Objective):
-            return objective
-        if callable(objective) and not isinstance(objective, Tensor):
-            return objectives.custom(objective, name=getattr(objective, "__name__", "custom"))
-        return objectives.NAMED[self.objective](objective)
-
     def cost(self, images: int) -> dict[str, int]:
         """Forward and backward passes that a batch takes at most, counted in images."""
         settings = self.settings
@@ -180,7 +154,8 @@ class MDM:
 
     def _like(self, model: Any, **settings: Any) -> MDM:
         changed = self.settings.with_(**settings).as_dict()
-        return MDM(model, objective=self.objective, class_names=self.class_names, **changed)
+        subject = self.subject
+        return MDM(model, objective=subject.objective, class_names=subject.class_names, **changed)
 
     def _network(self, images: Tensor) -> Network:
         settings = self.settings
@@ -192,23 +167,8 @@ class MDM:
             compile=settings.compile,
         )
 
-    def _bind(self, network: Network, images: Tensor, objective: Objective) -> Objective:
-        """Predict once, which tells what the network cannot take, fills in targets and checks them."""
-        every = torch.arange(len(images), device=images.device)
-        with torch.no_grad():
-            outputs = Batches(self.settings.batch_size).run(every, lambda chunk: network.first(images[chunk]))
-        if not objective.wanted:
-            return objective.bind(outputs[0], len(images))
-        scores = torch.cat([objectives.class_scores(find_tensor(output)).float() for output in outputs])
-        if len(scores) != len(images):
-            raise ModelError(f"the network gave {len(scores)} answers for {len(images)} images; it must give one each")
-        return objective.bind(scores, len(images))
-
     def _explanation(self, found: SearchResult, bound: Objective, device: torch.device) -> Explanation:
         target = None if bound.targets is None else tuple(bound.targets)
-        names = None
-        if target is not None and self.class_names:
-            names = tuple(self.class_names[t] if t < len(self.class_names) else f"class {t}" for t in target)
         return Explanation(
             saliency=minmax(found.stack).unsqueeze(1).to(device),
             stack=found.stack.unsqueeze(1).to(device),
@@ -217,7 +177,7 @@ class MDM:
             method="mdm",
             objective=bound.name,
             target=target,
-            target_name=names,
+            target_name=self.subject.names(bound),
             score_before=found.before.to(device),
             score_hidden=found.hidden.to(device),
             score_under_masks=found.under_masks.to(device),
@@ -227,11 +187,6 @@ class MDM:
             backward_passes=found.backward_passes.to(device),
             seconds=found.seconds,
             settings=self.settings.as_dict(),
-            versions={
-                "maskstack": __version__,
-                "torch": torch.__version__,
-                "python": platform.python_version(),
-                "device": found.stack.device.type,
-            },
+            versions=versions(found.stack.device),
             degenerate=tuple(doubts(found)),
         )

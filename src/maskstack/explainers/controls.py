@@ -1,0 +1,78 @@
+"""Maps that know nothing of the network: what every method has to beat."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from maskstack.explainers.attribute import Maps, explain
+from maskstack.explainers.scored import ScoredNetwork
+from maskstack.explainers.subject import Model, Subject
+from maskstack.explanation import Explanation
+from maskstack.objectives import Objective, Target
+
+
+class Control:
+    """A map that does not look at the network.
+
+    Args:
+        model: The network; asked only for its prediction.
+        kind: ``random`` (a uniform 7 x 7 grid, upsampled, so that it has regions as maps do), ``centre`` (a Gaussian of
+            a quarter of each side) or ``edges`` (the gradient magnitude of the image, blurred a little).
+        seed: Of the random map; each image's own, so that a batch gives what its images give alone.
+        objective: What a class index means.
+    """
+
+    def __init__(self, model: Model, *, kind: str = "random", seed: int = 0, objective: str = "probability") -> None:
+        self.subject = Subject.of(model, objective=objective)
+        self.kind, self.seed = kind, seed
+        self.draw = KINDS[kind]
+
+    def __call__(
+        self, images: Tensor, objective: Objective | Callable[[Any], Tensor] | Target = None, /
+    ) -> Explanation:
+        """Draw the maps of a batch, see :class:`maskstack.explainers.Explainer`."""
+
+        def attribute(_scored: ScoredNetwork, batch: Tensor) -> Maps:
+            return Maps(torch.stack([self.draw(image, self.seed) for image in batch]))
+
+        settings = {"kind": self.kind, "seed": self.seed}
+        return explain(attribute, self.subject, images, objective, method=self.kind, settings=settings)
+
+    def cost(self, images: int) -> dict[str, int]:
+        """Forward and backward passes a batch takes."""
+        return {"forward": 2 * images, "backward": 0}
+
+
+def _random(image: Tensor, seed: int) -> Tensor:
+    # Seeded by what the image holds: images of a batch differ, and each gets alone what it gets in company.
+    own = int(image.double().abs().sum().mul(1e3).round().item()) % (2**31)
+    generator = torch.Generator().manual_seed(seed * 2**31 + own)
+    grid = torch.rand(1, 1, 7, 7, generator=generator)
+    size = (image.shape[1], image.shape[2])
+    return functional.interpolate(grid, size=size, mode="bilinear", align_corners=False)[0, 0]
+
+
+def _centre(image: Tensor, _seed: int) -> Tensor:
+    height, width = image.shape[1:]
+    y = torch.linspace(-1, 1, height).unsqueeze(1) / 0.5
+    x = torch.linspace(-1, 1, width).unsqueeze(0) / 0.5
+    return torch.exp(-(x**2 + y**2) / 2)
+
+
+def _edges(image: Tensor, _seed: int) -> Tensor:
+    grey = image.mean(dim=0, keepdim=True).unsqueeze(0)
+    kernel = torch.tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]], device=image.device)
+    both = torch.stack([kernel, kernel.T]).unsqueeze(1)
+    padded = functional.pad(grey, (1, 1, 1, 1), mode="replicate")
+    size = functional.conv2d(padded, both).square().sum(dim=1, keepdim=True).sqrt()
+    padded = functional.pad(size, (4, 4, 4, 4), mode="replicate")
+    return functional.avg_pool2d(padded, 9, stride=1)[0, 0]
+
+
+KINDS: dict[str, Callable[[Tensor, int], Tensor]] = {"random": _random, "centre": _centre, "edges": _edges}
+"""The controls by name: each from an image C x H x W and a seed to a map H x W."""
