@@ -2,12 +2,24 @@
 
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.metrics.toy import MANY_SEEDS, ranked_maps, square_photo, square_score
 
-from maskstack.metrics import average_drop, average_increase, deletion, insertion, pixel_curve
+from maskstack.errors import InputError
+from maskstack.metrics import (
+    area_under,
+    average_drop,
+    average_increase,
+    blur,
+    deletion,
+    insertion,
+    narrow_blur,
+    pixel_curve,
+)
 
 SIDE = 12
 PATCH = torch.zeros(SIDE, SIDE, dtype=torch.bool)
@@ -108,3 +120,37 @@ def test_average_drop_and_increase_are_what_is_written_out() -> None:
     before, masked = torch.tensor([0.8, 0.5, 0.4, 0.2]), torch.tensor([0.6, 0.9, 0.4, 0.0])
     assert average_drop(before, masked).tolist() == pytest.approx([0.25, 0, 0, 1])
     assert average_increase(before, masked).tolist() == [0, 1, 0, 0]
+
+
+def test_a_score_of_nothing_cannot_drop() -> None:
+    assert average_drop(torch.zeros(2), torch.tensor([0.0, 0.5])).tolist() == [0, 0]
+
+
+@given(st.lists(st.floats(0, 1, width=32), min_size=2, max_size=30))
+@settings(deadline=None, max_examples=40)
+def test_the_area_is_numpys_and_within_the_scores(scores: list[float]) -> None:
+    area = area_under(torch.tensor(scores, dtype=torch.float64)).item()
+    assert area == pytest.approx(np.trapezoid(scores, np.linspace(0, 1, len(scores))))
+    assert min(scores) - 1e-9 <= area <= max(scores) + 1e-9
+
+
+@pytest.mark.parametrize("seed", MANY_SEEDS)
+@pytest.mark.parametrize("fill", ["zero", "wide", "narrow"])
+def test_where_the_evidence_lies_beats_chance_beats_the_reverse(seed: int, fill: str) -> None:
+    image = square_photo(seed)
+    onto = {"zero": torch.zeros_like(image), "wide": blur(image, sigma=5), "narrow": narrow_blur(image)}[fill]
+    inserted = [insertion(square_score, image, map_, onto).item() for map_ in ranked_maps(seed)]
+    deleted = [deletion(square_score, image, map_, onto).item() for map_ in ranked_maps(seed)]
+    assert inserted == sorted(inserted, reverse=True)
+    assert deleted == sorted(deleted)
+    assert inserted[0] - inserted[2] > 0.1
+    assert deleted[2] - deleted[0] > 0.1
+
+
+def test_what_makes_no_curve_is_refused() -> None:
+    saliency = torch.rand(SIDE, SIDE)
+    for bad in ({"steps": 0}, {"batch_size": 0}):
+        with pytest.raises(InputError, match="at least 1"):
+            pixel_curve(patch_score, saliency, FILL, IMAGE, **bad)
+    with pytest.raises(InputError, match="agree"):
+        pixel_curve(patch_score, saliency[1:], FILL, IMAGE)

@@ -1,14 +1,58 @@
 """How good a map is: pure functions on tensors, a value per image."""
 
-from maskstack.metrics.faithfulness import average_drop, average_increase, deletion, insertion, pixel_curve
-from maskstack.metrics.localization import energy_in_box, pointing_game
+from maskstack.metrics.blurs import blur, narrow_blur
+from maskstack.metrics.cascade import Cascade, cascade
+from maskstack.metrics.complexity import entropy, gini
+from maskstack.metrics.faithfulness import (
+    area_under,
+    average_drop,
+    average_increase,
+    deletion,
+    insertion,
+    pixel_curve,
+)
+from maskstack.metrics.imputation import noisy_linear_imputation
+from maskstack.metrics.localization import (
+    at_chosen_threshold,
+    box_ious,
+    energy_in_box,
+    mask_average_precision,
+    mask_ious,
+    max_box_acc,
+    pointing_game,
+)
+from maskstack.metrics.order import keep_top
+from maskstack.metrics.road import road, road_images
+from maskstack.metrics.robustness import max_sensitivity
+from maskstack.metrics.sanity import Depth, randomization, rank_correlation, structural_similarity
 
 __all__ = [
+    "Cascade",
+    "Depth",
+    "area_under",
+    "at_chosen_threshold",
     "average_drop",
     "average_increase",
+    "blur",
+    "box_ious",
+    "cascade",
     "deletion",
     "energy_in_box",
+    "entropy",
+    "gini",
     "insertion",
+    "keep_top",
+    "mask_average_precision",
+    "mask_ious",
+    "max_box_acc",
+    "max_sensitivity",
+    "narrow_blur",
+    "noisy_linear_imputation",
     "pixel_curve",
     "pointing_game",
+    "randomization",
+    "rank_correlation",
+    "road",
+    "road_images",
+    "structural_similarity",
 ]

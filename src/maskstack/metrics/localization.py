@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import Tensor
+
+from maskstack.errors import InputError
+from maskstack.extras import require
+from maskstack.metrics.order import check_map
+
+THRESHOLDS = tuple(step / 50 for step in range(50))
+"""Shares of the map's maximum at which it is cut to a region."""
 
 
 def energy_in_box(saliency: Tensor, inside: Tensor) -> Tensor:
@@ -27,3 +39,143 @@ def pointing_game(saliency: Tensor, inside: Tensor) -> Tensor:
         inside: Union of the boxes, H x W booleans.
     """
     return inside.flatten()[saliency.flatten().argmax()].to(saliency.dtype)
+
+
+def box_ious(saliency: Tensor, boxes: Tensor, *, thresholds: Sequence[float] = THRESHOLDS) -> Tensor:
+    """Overlap of the map's box with the annotated ones, at each threshold (Choe et al. 2020).
+
+    At a threshold the map is cut at that share of its maximum; the box is that around the largest connected component
+    (neighbours also across corners), and counts with the annotated box it overlaps best.
+
+    Args:
+        saliency: H x W, not negative.
+        boxes: N x 4 as x1, y1, x2, y2 in pixels; x2 and y2 are the first beyond the box.
+        thresholds: Shares of the maximum, in [0, 1].
+
+    Returns:
+        Intersection over union at each threshold in [0, 1], T. A map of zeros is constant: its box is the image.
+
+    Raises:
+        InputError: There is no box, or see :func:`mask_ious`.
+        MissingExtraError: scipy is not installed.
+    """
+    if boxes.ndim != 2 or boxes.shape[1] != 4 or len(boxes) == 0:
+        raise InputError(f"boxes have shape {tuple(boxes.shape)}; give N x 4, at least one")
+    truth = boxes.detach().cpu().double().numpy()
+    return _sweep(saliency, thresholds, lambda region: _best_overlap(_component_box(region), truth))
+
+
+def mask_ious(saliency: Tensor, mask: Tensor, *, thresholds: Sequence[float] = THRESHOLDS) -> Tensor:
+    """Intersection over union of the map, cut at each threshold, with the object's mask (Choe et al. 2020): T.
+
+    Args:
+        saliency: H x W, not negative.
+        mask: H x W booleans.
+        thresholds: Shares of the maximum, in [0, 1].
+
+    Raises:
+        InputError: The map is not H x W, or holds NaN or negative values; the mask does not fit it; or a threshold is
+            outside [0, 1].
+    """
+    check_map(saliency, image=mask)
+    truth = mask.cpu().numpy() > 0
+    return _sweep(saliency, thresholds, lambda region: float((region & truth).sum() / (region | truth).sum()))
+
+
+def mask_average_precision(saliency: Tensor, mask: Tensor) -> Tensor:
+    """Average precision of the map's values as a ranking of pixels of the object (PxAP on one image, Choe et al. 2020).
+
+    Args:
+        saliency: H x W; equal values enter together.
+        mask: H x W booleans, some of them true.
+
+    Returns:
+        A scalar in (0, 1]: the mean, over the object's pixels, of the precision at their value.
+
+    Raises:
+        InputError: The map is not H x W or holds NaN; the mask does not fit it or is empty.
+
+    >>> mask_average_precision(torch.tensor([[0.9, 0.6, 0.3]]), torch.tensor([[True, False, True]]))
+    tensor(0.8333)
+    """
+    check_map(saliency, image=mask)
+    if not mask.any():
+        raise InputError("the mask is empty; there is no object to rank")
+    values, order = saliency.flatten().sort(descending=True)
+    inside = mask.flatten()[order].double().cumsum(0)
+    last = torch.cat([values[1:] != values[:-1], values.new_ones(1, dtype=torch.bool)])  # Of the pixels of one value.
+    taken = torch.arange(1, len(values) + 1, dtype=torch.float64, device=values.device)[last]
+    found = inside[last]
+    gained = found.diff(prepend=found.new_zeros(1))
+    return ((gained * found / taken).sum() / found[-1]).float()
+
+
+def max_box_acc(ious: Tensor, *, delta: float = 0.5) -> Tensor:
+    """MaxBoxAcc (Choe et al. 2020) with the threshold chosen on other images.
+
+    The images at even places are judged at the threshold that is right most often on those at odd places, and the other
+    way round; of equally good thresholds the lowest is taken. So no image has a say in its own threshold.
+
+    Args:
+        ious: N x T as :func:`box_ious` gives them, images in an order that does not depend on their content.
+        delta: Overlap from which a box is right.
+
+    Returns:
+        1 where the box is right, else 0: N; NaN for a single image, which has no other to choose on.
+
+    Raises:
+        InputError: ``ious`` is not N x T.
+    """
+    return at_chosen_threshold((_as_table(ious) >= delta).float())
+
+
+def at_chosen_threshold(quality: Tensor) -> Tensor:
+    """A quality at the threshold where it is best on the mean of the images at the other half of the places.
+
+    Args:
+        quality: N x T, high is good.
+
+    Returns:
+        N; NaN for a single image.
+
+    Raises:
+        InputError: ``quality`` is not N x T.
+    """
+    quality = _as_table(quality)
+    found = torch.full((len(quality),), torch.nan, dtype=quality.dtype)
+    if len(quality) > 1:
+        for own, other in ((0, 1), (1, 0)):
+            found[own::2] = quality[own::2, int(quality[other::2].mean(dim=0).argmax())]
+    return found
+
+
+def _as_table(values: Tensor) -> Tensor:
+    if values.ndim != 2 or 0 in values.shape:
+        raise InputError(f"overlaps have shape {tuple(values.shape)}; give images x thresholds")
+    return values
+
+
+def _sweep(saliency: Tensor, thresholds: Sequence[float], judge: Callable[[NDArray[np.bool_]], float]) -> Tensor:
+    check_map(saliency, positive=True)
+    if not all(0 <= share <= 1 for share in thresholds):
+        raise InputError(f"the thresholds are {tuple(thresholds)}; give shares of the map's maximum, from 0 to 1")
+    values = saliency.detach().cpu().double().numpy()
+    return torch.tensor([judge(values >= share * values.max()) for share in thresholds])
+
+
+def _component_box(region: NDArray[np.bool_]) -> tuple[float, float, float, float]:
+    ndimage = require("scipy.ndimage", extra="bench")
+    labels, count = ndimage.label(region, structure=np.ones((3, 3)))
+    sizes = np.bincount(labels.ravel(), minlength=count + 1)
+    sizes[0] = 0
+    rows, columns = ndimage.find_objects((labels == sizes.argmax()).astype(np.int8))[0]
+    return columns.start, rows.start, columns.stop, rows.stop
+
+
+def _best_overlap(box: tuple[float, float, float, float], truth: NDArray[np.float64]) -> float:
+    x1, y1, x2, y2 = box
+    wide = (np.minimum(x2, truth[:, 2]) - np.maximum(x1, truth[:, 0])).clip(0)
+    high = (np.minimum(y2, truth[:, 3]) - np.maximum(y1, truth[:, 1])).clip(0)
+    shared = wide * high
+    areas = (truth[:, 2] - truth[:, 0]) * (truth[:, 3] - truth[:, 1])
+    return float((shared / ((x2 - x1) * (y2 - y1) + areas - shared)).max())
