@@ -1,0 +1,153 @@
+"""COCO's instances: one JSON file of images, annotations and categories."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from maskstack.datasets.annotated import AnnotatedImage, AnnotatedImages, Box
+from maskstack.datasets.objects import box_of_size, main_class
+from maskstack.datasets.places import check_present, folder_of, relative
+from maskstack.datasets.regions import Polygons, Region, RunLengths
+from maskstack.errors import InputError
+from maskstack.reasons import reason
+
+_BEGINNING = 1_000_000  # Bytes of a file looked into before it is taken for COCO's.
+
+
+def from_coco(root: Path, *, split: str | None = None) -> AnnotatedImages:
+    """Read an instances file.
+
+    An image's class is the one whose boxes cover most, its boxes and masks those of that class. Crowds are left out.
+    Labels count the categories in the order of their ids.
+
+    Args:
+        root: The JSON file, or the folder in which, or in whose ``annotations``, it lies. The pictures lie beside
+            it, in ``images/``, or in the folder named in the file's name (``val2017``), there or one folder up.
+        split: Part of the file's name, where there are several.
+
+    Raises:
+        InputError: A file is missing or cannot be read; it names the annotation.
+    """
+    path = root if root.is_file() else _chosen(root, split)
+    content = _read(path)
+    categories = sorted(_records(path, content, "categories", id=int, name=str), key=lambda each: each["id"])
+    names = tuple(each["name"] for each in categories)
+    order = {each["id"]: index for index, each in enumerate(categories)}
+    by_image: dict[Any, list[dict[str, Any]]] = defaultdict(list)
+    for annotation in _records(path, content, "annotations", image_id=(int, str), category_id=int):
+        if annotation["category_id"] not in order:
+            raise InputError(f"{_where(path, annotation)}: its category_id is not among the categories; correct it")
+        if not annotation.get("iscrowd"):
+            by_image[annotation["image_id"]].append(annotation)
+    records = _records(path, content, "images", id=(int, str), file_name=str)
+    files = [relative(each["file_name"], f"{path} image {each['id']}") for each in records]
+    folder = folder_of(files, _folders(path))
+    images = []
+    for record, file in zip(records, files, strict=True):
+        images.append(_image(path, folder / file, file, record, by_image[record["id"]], names, order))
+    if not images:
+        raise InputError(f"{path} lists no images; give a whole instances file")
+    check_present(images, path)
+    return AnnotatedImages(tuple(images), names, "coco")
+
+
+def looks_like(path: Path) -> bool:
+    """Whether a JSON file begins as COCO's do."""
+    with path.open("rb") as file:
+        start = file.read(_BEGINNING)
+    return b'"images"' in start or b'"annotations"' in start
+
+
+def instances(folder: Path) -> list[Path]:
+    """The files in a folder, or its ``annotations``, that may be COCO's; only the instances' if some are so called."""
+    found = [path for place in (folder, folder / "annotations") for path in sorted(place.glob("*.json"))]
+    found = [path for path in found if looks_like(path)]
+    return [path for path in found if path.name.startswith("instances")] or found
+
+
+def _image(
+    source: Path,
+    path: Path,
+    name: str,
+    record: Mapping[str, Any],
+    annotations: list[dict[str, Any]],
+    names: tuple[str, ...],
+    order: Mapping[int, int],
+) -> AnnotatedImage:
+    objects: list[tuple[str, Box]] = []
+    regions: list[Region | None] = []
+    for each in annotations:
+        where = _where(source, each)
+        objects.append((names[order[each["category_id"]]], box_of_size(each.get("bbox"), where)))
+        regions.append(_region(each.get("segmentation"), record, where))
+    main = main_class(objects)
+    ours = [index for index, (name, _) in enumerate(objects) if name == main]
+    return AnnotatedImage(
+        path,
+        name,
+        names.index(main) if main is not None else None,
+        main,
+        boxes=tuple(objects[index][1] for index in ours),
+        regions=tuple(region for index in ours if (region := regions[index])),
+    )
+
+
+def _region(segmentation: Any, record: Mapping[str, Any], where: str) -> Region | None:
+    if not segmentation:
+        return None
+    try:
+        if isinstance(segmentation, list):
+            outlines = tuple(tuple(map(float, outline)) for outline in segmentation)
+            if any(len(outline) % 2 or len(outline) < 6 for outline in outlines):
+                raise ValueError("a polygon of less than three corners")
+            return Polygons(outlines)
+        height, width = segmentation.get("size") or (record["height"], record["width"])
+        counts = segmentation["counts"]
+        return RunLengths(
+            counts if isinstance(counts, str) else tuple(map(int, counts)), (int(width), int(height)), where
+        )
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        raise InputError(f"{where}: its segmentation is neither polygons nor run lengths ({reason(error)})") from error
+
+
+def _chosen(root: Path, split: str | None) -> Path:
+    found = [path for path in instances(root) if split is None or split in path.stem]
+    if len(found) != 1:
+        listed = ", ".join(path.name for path in found[:10]) or "none"
+        raise InputError(f"{root} has {len(found)} files that may be COCO's for the split {split} ({listed}); give one")
+    return found[0]
+
+
+def _folders(path: Path) -> list[Path]:
+    named = path.stem.split("_")[-1]
+    above = [path.parent, path.parent.parent] if path.parent.name == "annotations" else [path.parent]
+    return [folder / place for folder in above for place in ("", "images", named, f"images/{named}")]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path} cannot be read as JSON ({reason(error)}); get a whole copy of it") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path} holds no object with images, annotations and categories, as COCO's files do")
+    return content
+
+
+def _records(path: Path, content: dict[str, Any], key: str, **fields: Any) -> list[dict[str, Any]]:
+    records = content.get(key)
+    if not isinstance(records, list):
+        raise InputError(f"{path} has no list of {key}, as COCO's files do; give an instances file")
+    for number, record in enumerate(records):
+        for field, kind in fields.items():
+            if not isinstance(record, dict) or not isinstance(record.get(field), kind):
+                raise InputError(f"{path}: number {number} of its {key} has no proper {field}; correct it")
+    return records
+
+
+def _where(path: Path, annotation: Mapping[str, Any]) -> str:
+    return f"{path} annotation {annotation.get('id', '?')}"

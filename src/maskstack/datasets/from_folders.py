@@ -1,0 +1,65 @@
+"""Pictures in a folder per class, or in one folder without classes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from maskstack.datasets.annotated import AnnotatedImage, AnnotatedImages
+from maskstack.datasets.places import is_picture
+from maskstack.errors import InputError
+
+_SPLITS = frozenset({"train", "val", "valid", "validation", "test"})
+_WNID = re.compile(r"n\d{8}")
+_IMAGENET_CLASSES = 1000  # Sorted by their WordNet ids they have the standard order.
+
+
+def from_folders(root: Path, *, split: str | None = None) -> AnnotatedImages:
+    """Take the names of the subfolders, sorted, for classes.
+
+    Folders called ``train``, ``val``, ``test`` and alike stand for splits if there are no others.
+
+    Args:
+        root: Holds the subfolders, or pictures, which then have no label.
+        split: A folder of the root; None for all.
+
+    Raises:
+        InputError: There are no pictures, or there is no such split.
+    """
+    below = _subfolders(root)
+    splits = below if below and all(folder.name.lower() in _SPLITS for folder in below) else []
+    names = sorted({folder.name for base in splits or [root] for folder in _subfolders(base)})
+    if split is not None:
+        splits = [folder for folder in below if folder.name == split]
+        if not splits:
+            raise InputError(f"{root} has no folder {split} for the split; it has {_listed(below)}")
+        names = names if splits[0].name.lower() in _SPLITS else [folder.name for folder in _subfolders(splits[0])]
+    bases = splits or [root]
+    indices = {name: index for index, name in enumerate(names)}
+    images = tuple(image for base in bases for image in _images(root, base, indices))
+    if not images:
+        raise InputError(f"{root} holds no pictures; give a folder of pictures, or of a folder per class")
+    whole = len(names) == _IMAGENET_CLASSES and all(map(_WNID.fullmatch, names))
+    return AnnotatedImages(images, tuple(names), "folders", indices_given=whole)
+
+
+def _images(root: Path, base: Path, indices: dict[str, int]) -> Iterator[AnnotatedImage]:
+    for path in sorted(base.iterdir()):
+        if is_picture(path) and path.is_file():
+            yield AnnotatedImage(path, path.relative_to(root).as_posix())
+    for folder in _subfolders(base):
+        for path in sorted(folder.rglob("*")):
+            if is_picture(path) and path.is_file():
+                name = path.relative_to(root).as_posix()
+                yield AnnotatedImage(path, name, indices[folder.name], folder.name)
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    """Those with anything in them that is not hidden; archives of macOS bring folders called __MACOSX."""
+    found = (path for path in folder.iterdir() if path.is_dir() and not path.name.startswith((".", "__")))
+    return sorted(path for path in found if any(not each.name.startswith(".") for each in path.iterdir()))
+
+
+def _listed(folders: list[Path]) -> str:
+    return ", ".join(folder.name for folder in folders[:10]) or "no folders"

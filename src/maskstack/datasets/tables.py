@@ -1,0 +1,118 @@
+"""Reading tables whose faults are named by file and line."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import math
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from maskstack.errors import InputError
+from maskstack.reasons import reason
+
+Value = TypeVar("Value", int, float)
+LARGEST_CELL = 10_000_000  # Characters; Python's own limit is too small for images of a thousand boxes.
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a table.
+
+    Attributes:
+        where: File and line, as errors name it.
+        cells: By the name of the column.
+    """
+
+    where: str
+    cells: Mapping[str, str]
+
+    def text(self, *columns: str) -> str:
+        """The first of these columns that is there and not empty; empty if none is."""
+        return next((self.cells[column] for column in columns if self.cells.get(column)), "")
+
+    def number(self, column: str) -> float:
+        """A finite number.
+
+        Raises:
+            InputError: It is none.
+        """
+        return self._parsed(column, float, "a number")
+
+    def integer(self, column: str) -> int | None:
+        """A whole number; None if empty.
+
+        Raises:
+            InputError: It is none.
+        """
+        return self._parsed(column, int, "a whole number") if self.text(column) else None
+
+    def _parsed(self, column: str, parse: Callable[[str], Value], kind: str) -> Value:
+        with contextlib.suppress(ValueError):
+            value = parse(self.text(column))
+            if math.isfinite(value):
+                return value
+        raise InputError(f"{self.where}: {column} is {self.text(column)!r}, which is not {kind}; correct it")
+
+
+def read_table(path: Path, *, columns: Collection[str]) -> tuple[Row, ...]:
+    """The rows of a CSV file with a header.
+
+    Args:
+        path: The file, UTF-8.
+        columns: Those it must have.
+
+    Raises:
+        InputError: It cannot be read, is empty, lacks a column, or a row has more or fewer cells than the header.
+    """
+    csv.field_size_limit(LARGEST_CELL)
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            lines = csv.reader(file, strict=True)
+            header = [name.strip() for name in next(lines, [])]
+            lacking = [name for name in columns if name not in header]
+            if lacking:
+                raise InputError(
+                    f"{path} has no column {' or '.join(lacking)}; its header is {','.join(header)!r:.120}"
+                )
+            rows = tuple(_row(f"{path} line {lines.line_num}", header, cells) for cells in lines if cells)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path} cannot be read as a table ({reason(error)}); save it as UTF-8 CSV") from error
+    if not rows:
+        raise InputError(f"{path} has no rows below its header; list the images there")
+    return rows
+
+
+def _row(where: str, header: list[str], cells: list[str]) -> Row:
+    if len(cells) != len(header):
+        raise InputError(f"{where} has {len(cells)} cells, the header {len(header)}; correct it")
+    return Row(where, dict(zip(header, map(str.strip, cells), strict=True)))
+
+
+def read_words(path: Path, *, columns: Collection[str], rest: bool = False) -> tuple[Row, ...]:
+    """The lines of a text file without header, cells separated by blanks.
+
+    Args:
+        path: The file, UTF-8.
+        columns: What its cells are.
+        rest: Whether the last cell may hold blanks itself.
+
+    Raises:
+        InputError: It cannot be read, is empty, or a line has other than that many cells.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read as text ({reason(error)}); get a whole copy of it") from error
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        cells = line.split(None, len(columns) - 1) if rest else line.split()
+        if cells and len(cells) != len(columns):
+            raise InputError(f"{path} line {number} has {len(cells)} cells, not {len(columns)}; correct it")
+        if cells:
+            rows.append(Row(f"{path} line {number}", dict(zip(columns, cells, strict=True))))
+    if not rows:
+        raise InputError(f"{path} is empty; get a whole copy of it")
+    return tuple(rows)
