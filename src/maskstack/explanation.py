@@ -136,24 +136,27 @@ class Explanation:
         return dataclasses.replace(self, **changes)
 
     def plot(self, image: Any, *, row: int = 0, title: str | None = None) -> Figure:
-        """Draw one image's photo, the mask of each size, the stack and the masked photo.
+        """Draw one image's photo, the overlay, the masked photo and, where there are masks, these and their stack.
 
         Args:
             image: What the network saw, as a PIL image or an H x W x 3 array in [0, 255] (or in [0, 1] if floating).
             row: Which image of the batch.
-            title: Line over the figure; by default the target and the score kept.
+            title: Line over the figure; by default the target and its score.
         """
         one = self.select(row)
         name = one.target_name[0] if one.target_name else "" if one.target is None else f"class {one.target[0]}"
-        read, before, under = one.objective.removeprefix("class_"), one.score_before[0], one.score_under_stack[0]
-        kept = f"{read} {float(before):.3g}, kept {float(under):.3g}"
+        masks = one.masks[0].cpu().numpy()
+        score = f"{one.objective.removeprefix('class_')} {float(one.score_before[0]):.3g}"
+        if len(masks):
+            score += f", kept {float(one.score_under_stack[0]):.3g}"
         return explanation_figure(
             image,
-            masks=one.masks[0].cpu().numpy(),
-            sizes=[(grid.shape[1], grid.shape[2]) for grid in one.grids],
+            masks=masks,
+            # Without masks, the grids are the method's own.
+            sizes=[(grid.shape[1], grid.shape[2]) for grid in one.grids] if len(masks) else [],
             stack=one.stack[0, 0].cpu().numpy(),
             saliency=one.saliency[0, 0].cpu().numpy(),
-            title=title if title is not None else ": ".join(part for part in (name, kept) if part),
+            title=title if title is not None else ": ".join(part for part in (name, score) if part),
         )
 
     def save(self, path: str | Path) -> Path:
@@ -206,7 +209,8 @@ class Explanation:
             raise InputError(f"{path} is no explanation of this version; it was not written by Explanation.save")
         try:
             fields = json.loads(header["explanation"])
-            grids = tuple(tensors.pop(f"grid.{index}") for index in range(tensors["masks"].shape[1]))
+            count = sum(name.startswith("grid.") for name in tensors)
+            grids = tuple(tensors.pop(f"grid.{index}") for index in range(count))
             for name in ("target", "target_name", "degenerate"):
                 fields[name] = None if fields[name] is None else tuple(fields[name])
             return cls(grids=grids, **tensors, **fields)

@@ -1,4 +1,4 @@
-"""The figure of one explanation: photo, each size's mask, stack, overlay, masked photo."""
+"""The figure of one explanation: photo, overlay, masked photo and, where masks were learned, stack and masks."""
 
 from __future__ import annotations
 
@@ -23,9 +23,11 @@ def explanation_figure(
 ) -> Figure:
     """Draw what a mask search found, in two rows: photo, overlay, masked photo and stack over the masks of all sizes.
 
+    A map of a method without masks gets a single row: photo, overlay and masked photo.
+
     Args:
         image: What the network saw, see :func:`maskstack.draw.overlay.as_rgb`.
-        masks: S x H x W in [0, 1].
+        masks: S x H x W in [0, 1]; S is 0 for a method that learns none.
         sizes: Height and width of each grid, in cells.
         stack: H x W in [0, 1], not scaled; what the photo is masked with.
         saliency: H x W in [0, 1].
@@ -39,15 +41,17 @@ def explanation_figure(
         ("photo", photo, False),
         ("overlay", as_rgb(overlay(photo, saliency)), False),
         (f"masked, area {stack.mean():.0%}", photo * stack[..., None], False),
-        ("stack", saliency, True),
     ]
+    if len(masks):
+        top.append(("stack", saliency, True))
     bottom = [(f"{h} x {w}, area {mask.mean():.0%}", mask, True) for (h, w), mask in zip(sizes, masks, strict=True)]
-    columns = max(len(top), len(bottom))
+    rows = [top, bottom] if bottom else [top]
+    columns = max(len(panels) for panels in rows)
     aspect = photo.shape[0] / photo.shape[1]
-    figure = Figure(figsize=(2.3 * columns, 2 * (2.3 * aspect + 0.35) + 0.4), layout="constrained")
+    figure = Figure(figsize=(2.3 * columns, len(rows) * (2.3 * aspect + 0.35) + 0.4), layout="constrained")
     figure.suptitle(title, fontsize=11)
-    axes = figure.subplots(2, columns, squeeze=False)
-    for row, panels in enumerate((top, bottom)):
+    axes = figure.subplots(len(rows), columns, squeeze=False)
+    for row, panels in enumerate(rows):
         for column in range(columns):
             axis = axes[row, column]
             axis.set_axis_off()

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+# Which submodules a module has, and its hooks of every kind, by the names this version of torch has for them.
+_TABLES = tuple(
+    name
+    for name, value in vars(nn.Module()).items()
+    if isinstance(value, dict) and (name == "_modules" or "hook" in name)
+)
+_EMPTY: dict[Any, Any] = {}
 
 
 @contextmanager
@@ -15,14 +23,18 @@ def untouched(model: Any) -> Iterator[None]:
     """Run a network in evaluation mode with frozen parameters, and put everything back, whatever happens.
 
     Put back are the training flag of each submodule, ``requires_grad`` of each parameter, buffers that the forward pass
-    itself changes, and the state of torch's random generators. Parameters are frozen meanwhile since only masks are
-    differentiated: nothing then keeps activations for gradients of weights, and none can arrive in ``.grad``.
+    itself changes, and the state of torch's random generators; and, as other libraries' methods exchange layers, leave
+    hooks behind and clear gradients, each module's submodules and hooks and the ``.grad`` of each parameter. Parameters
+    are frozen meanwhile since only masks are differentiated: nothing then keeps activations for gradients of weights,
+    and none can arrive in ``.grad``, which is empty meanwhile.
     """
     modules = list(model.modules()) if isinstance(model, nn.Module) else []
     parameters = list(model.parameters()) if isinstance(model, nn.Module) else []
     # Flags are set one by one: train() and eval() may be overridden, or forbidden as on exported programs.
     training = [module.training for module in modules]
     wants_grad = [parameter.requires_grad for parameter in parameters]
+    gradients = [parameter.grad for parameter in parameters]
+    tables = [_tables(module) for module in modules]
     buffers = [
         (module, name, buffer, buffer.detach().clone())
         for module in modules
@@ -35,17 +47,47 @@ def untouched(model: Any) -> Iterator[None]:
                 module.training = False
             for parameter in parameters:
                 parameter.requires_grad_(False)
+            _set_gradients(parameters, [None] * len(parameters))
             yield
         finally:
+            for module, kept in zip(modules, tables, strict=True):
+                _put_back(module, kept)
             for module, flag in zip(modules, training, strict=True):
                 module.training = flag
             for parameter, flag in zip(parameters, wants_grad, strict=True):
                 parameter.requires_grad_(flag)
+            _set_gradients(parameters, gradients)
             with torch.no_grad():
                 for module, name, buffer, before in buffers:
                     module._buffers[name] = buffer
                     if not torch.equal(buffer, before):
                         buffer.copy_(before)
+
+
+def _tables(module: nn.Module) -> list[tuple[str, dict[Any, Any], dict[Any, Any]]]:
+    """Name and content of each of a module's tables, and a copy of it unless it is empty."""
+    own = vars(module)
+    # A scripted module's submodules are in no dictionary; nothing can exchange them either.
+    return [
+        (name, table, dict(table) if table else _EMPTY) for name in _TABLES if isinstance(table := own.get(name), dict)
+    ]
+
+
+def _put_back(module: nn.Module, tables: list[tuple[str, dict[Any, Any], dict[Any, Any]]]) -> None:
+    own = vars(module)
+    for name, table, entries in tables:
+        # The same dictionary, as the handles of hooks refer to it.
+        if own.get(name) is not table:
+            own[name] = table
+        if table != entries if entries else table:
+            table.clear()
+            table.update(entries)
+
+
+def _set_gradients(parameters: list[nn.Parameter], gradients: Sequence[Tensor | None]) -> None:
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        if parameter.grad is not gradient:
+            parameter.grad = gradient
 
 
 def _devices(parameters: list[nn.Parameter]) -> list[Any]:
