@@ -10,8 +10,11 @@ from rich.console import Console
 from rich.text import Text
 
 from maskstack.cli.allocator import keep_large_blocks
+from maskstack.cli.bench import bench
 from maskstack.cli.explain import explain
+from maskstack.cli.methods import methods
 from maskstack.cli.models import models
+from maskstack.cli.report import report
 from maskstack.errors import MaskstackError
 from maskstack.version import __version__
 
@@ -26,6 +29,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(explain)
+app.command()(bench)
+app.command()(report)
+app.command()(methods)
 app.command()(models)
 
 

@@ -13,8 +13,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from maskstack.cli.console import Report
 from maskstack.cli.device import pick_device
-from maskstack.cli.report import Report
 from maskstack.draw import overlay
 from maskstack.errors import InputError, ModelError
 from maskstack.explainers import MDM

@@ -1,0 +1,22 @@
+"""``maskstack methods``: what can be compared."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+
+from maskstack.explainers.table import METHODS
+from maskstack.leaderboard.measures import GROUPS
+
+
+def methods() -> None:
+    """List the methods and groups of metrics that 'maskstack bench' knows."""
+    console = Console(highlight=False)
+    for title, lines in (
+        ("methods", {name: method.about for name, method in METHODS.items()}),
+        ("metrics", {name: group.about for name, group in GROUPS.items()}),
+    ):
+        table = Table(title=title, title_justify="left", box=None, show_header=False)
+        for name, about in lines.items():
+            table.add_row(name, about)
+        console.print(table)

@@ -1,0 +1,134 @@
+"""Every method by its name: a new one is a file of its own and a line here."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from maskstack.errors import InputError
+from maskstack.explainers.cams import CAM
+from maskstack.explainers.controls import Control
+from maskstack.explainers.extremal import ExtremalPerturbation
+from maskstack.explainers.gradients import GradientSHAP, IntegratedGradients, SmoothGrad
+from maskstack.explainers.mdm import MDM
+from maskstack.explainers.perturbations import LIME, KernelSHAP, Occlusion
+from maskstack.explainers.rise import RISE
+from maskstack.explainers.subject import Model
+from maskstack.explanation import Explanation
+from maskstack.objectives import Objective, Target
+
+
+class CostedExplainer(Protocol):
+    """An explainer that says what it costs before it starts."""
+
+    def __call__(self, images: Tensor, objective: Objective | Target = None, /) -> Explanation:
+        """Explain a batch."""
+        ...
+
+    def cost(self, images: int) -> dict[str, int]:
+        """Forward and backward passes that so many images take at most."""
+        ...
+
+
+@dataclass(frozen=True)
+class Method:
+    """A line of the table.
+
+    Attributes:
+        build: Makes the explainer from a network, ``fixed`` and the caller's options.
+        about: What it is, with its paper.
+        fixed: Options that make this method of the class.
+    """
+
+    build: Callable[..., CostedExplainer]
+    about: str
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+
+
+METHODS: Mapping[str, Method] = {
+    "mdm": Method(MDM, "multiple dynamic masks (Peng et al. 2022), default settings"),
+    "mdm-paper": Method(MDM, "MDM as the paper's abstract reads, each size by itself", {"preset": "paper"}),
+    "gradcam": Method(CAM, "Grad-CAM (Selvaraju et al. 2017)", {"kind": "gradcam"}),
+    "gradcam++": Method(CAM, "Grad-CAM++ (Chattopadhay et al. 2018)", {"kind": "gradcam++"}),
+    "xgradcam": Method(CAM, "XGrad-CAM (Fu et al. 2020)", {"kind": "xgradcam"}),
+    "hirescam": Method(CAM, "HiRes-CAM (Draelos and Carin 2020)", {"kind": "hirescam"}),
+    "layercam": Method(CAM, "Layer-CAM (Jiang et al. 2021)", {"kind": "layercam"}),
+    "eigencam": Method(CAM, "Eigen-CAM (Muhammad and Yeasin 2020); knows no class", {"kind": "eigencam"}),
+    "scorecam": Method(CAM, "Score-CAM (Wang et al. 2020)", {"kind": "scorecam"}),
+    "ablationcam": Method(CAM, "Ablation-CAM (Desai and Ramaswamy 2020)", {"kind": "ablationcam"}),
+    "ig": Method(IntegratedGradients, "integrated gradients (Sundararajan et al. 2017)"),
+    "smoothgrad": Method(SmoothGrad, "SmoothGrad (Smilkov et al. 2017)"),
+    "gradientshap": Method(GradientSHAP, "GradientSHAP (Lundberg and Lee 2017)"),
+    "occlusion": Method(Occlusion, "occlusion (Zeiler and Fergus 2014)"),
+    "lime": Method(LIME, "LIME (Ribeiro et al. 2016) on superpixels"),
+    "kernelshap": Method(KernelSHAP, "KernelSHAP (Lundberg and Lee 2017) on superpixels"),
+    "rise": Method(RISE, "RISE (Petsiuk et al. 2018)"),
+    "extremal": Method(ExtremalPerturbation, "extremal perturbation (Fong et al. 2019)"),
+    "random": Method(Control, "control: a random map", {"kind": "random"}),
+    "centre": Method(Control, "control: a Gaussian in the centre", {"kind": "centre"}),
+    "edges": Method(Control, "control: the image's edges", {"kind": "edges"}),
+}
+"""All methods, by the names the command line has for them."""
+
+CONTROLS = ("random", "centre", "edges")
+"""The methods that know nothing of the network."""
+
+
+def parse_method(spec: str) -> tuple[str, dict[str, Any]]:
+    """Read a method's name and options.
+
+    Raises:
+        InputError: There is no such method, or an option is not written as key=value.
+
+    >>> parse_method("rise:masks=1000:seed=2")
+    ('rise', {'masks': 1000, 'seed': 2})
+    """
+    name, *options = spec.strip().split(":")
+    if name not in METHODS:
+        close = difflib.get_close_matches(name, METHODS, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"the methods are {', '.join(METHODS)}"
+        raise InputError(f"there is no method {name!r}; {hint}")
+    read = {}
+    for option in options:
+        key, equals, value = option.partition("=")
+        if not equals or not key:
+            raise InputError(f"the method {spec!r} has the option {option!r}; write options as {name}:key=value")
+        read[key] = _value(value)
+    return name, read
+
+
+def make_explainer(spec: str, model: Model, **options: Any) -> CostedExplainer:
+    """Make the explainer that a method's name and options ask for.
+
+    Args:
+        spec: As ``mdm``, ``mdm:steps=100`` or ``rise:masks=1000:seed=2``.
+        model: The network, or what ``load_model`` returned.
+        **options: Options for any method; those of the spec stand over them.
+
+    Raises:
+        InputError: There is no such method or option.
+        MissingExtraError: A package is needed that is not installed.
+    """
+    name, own = parse_method(spec)
+    method = METHODS[name]
+    known = inspect.signature(method.build).parameters
+    open_ended = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in known.values())
+    allowed = [key for key in known if key != "model" and key not in method.fixed]
+    for key in own:
+        if key not in allowed and not open_ended:
+            raise InputError(f"the method {name} has no option {key!r}; it has {', '.join(allowed)}")
+    general = {key: value for key, value in options.items() if open_ended or key in known}
+    return method.build(model, **{**general, **method.fixed, **own})
+
+
+def _value(text: str) -> Any:
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text

@@ -1,0 +1,58 @@
+"""Runs in processes of their own, and how two of them are compared."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from maskstack.leaderboard.store import Store
+
+METHODS = "mdm:steps=3,gradcam,random,centre"
+GROUPS = "faithfulness,localization,complexity"
+
+
+def command(data: Path, out: Path, *more: str, methods: str = METHODS) -> list[str]:
+    """The command line of a run in a process of its own."""
+    program = "from maskstack.cli.main import run; run()"
+    what = ["--data", str(data), "--methods", methods, "--curve-steps", "2", "--out", str(out)]
+    return [sys.executable, "-c", program, "bench", *what, "--metrics", GROUPS, *more]
+
+
+def environment() -> dict[str, str]:
+    """One thread, as two processes with two threads each on two processors wait for each other."""
+    return {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+
+
+def run_bench(data: Path, out: Path, *more: str, **options: str) -> subprocess.CompletedProcess[str]:
+    """Run to the end."""
+    return subprocess.run(
+        command(data, out, *more, **options),
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def table(run: Path) -> dict[tuple[str, ...], tuple[object, ...]]:
+    """A run's rows by what they are; fails where one is there twice. Seconds are nobody's promise."""
+    found: dict[tuple[str, ...], tuple[object, ...]] = {}
+    for row in Store.open(run).rows():
+        name = (row.model, row.method, row.image, row.group, row.metric)
+        assert name not in found, f"{name} is there twice"
+        found[name] = (row.value, row.curve, row.protocol, row.target, row.forward, row.backward, row.failure)
+    return found
+
+
+def assert_same(found: dict, wanted: dict) -> None:
+    """Two runs have one and the same table: every row, and its numbers to rounding."""
+    assert found.keys() == wanted.keys()
+    for name, (value, curve, *rest) in wanted.items():
+        assert list(found[name][2:]) == rest, name
+        assert found[name][0] == pytest.approx(value, abs=2e-4), name
+        assert found[name][1] == (curve if curve is None else pytest.approx(curve, abs=2e-4)), name

@@ -1,0 +1,184 @@
+"""Runs as their user starts, kills, repeats and extends them."""
+
+import json
+import random
+import shutil
+import signal
+import subprocess
+import time
+
+import pytest
+from tests.leaderboard.runs import METHODS, assert_same, command, environment, run_bench, table
+
+from maskstack.cli.main import main
+from maskstack.leaderboard.store import FAILED, Store
+
+
+def test_a_run_measures_every_method_on_every_image(whole_run):
+    found = table(whole_run)
+    pairs = {name[:3] for name in found}
+    assert len(pairs) == 4 * 4
+    metrics = {name[4] for name in found}
+    assert {"insertion_wide", "deletion_zero", "average_drop", "pointing_game", "box_ious", "gini"} <= metrics
+    assert all(0 <= value[0] <= 1 for name, value in found.items() if name[4] == "insertion_wide")
+
+
+def test_passes_are_those_of_the_method(whole_run):
+    passes = {name[1]: value[4:6] for name, value in table(whole_run).items()}
+    assert passes["random"][1] == 0
+    assert passes["gradcam"][1] == 1
+    assert passes["mdm:steps=3"][1] == 3
+
+
+def test_a_metric_that_does_not_apply_says_why(whole_run):
+    value = table(whole_run)["bundled", "gradcam", "rocket.jpg", "localization", "pointing_game"]
+    assert value[0] is None
+    assert "no box" in value[-1]
+
+
+def test_protocols_are_kept_with_the_numbers(whole_run):
+    value = table(whole_run)["bundled", "gradcam", "cat.jpg", "faithfulness", "insertion_wide"]
+    assert json.loads(value[2]) | {"fill": "blur", "sigma": 10, "steps": 2, "score": "softmax"} == json.loads(value[2])
+    assert len(value[1]) == 3
+
+
+def test_running_again_does_nothing_and_says_so(annotated, whole_run, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(whole_run, copy)
+    again = run_bench(annotated, copy)
+    assert again.returncode == 0
+    assert "0 maps to make and measure, 16 already there" in again.stdout
+    assert_same(table(copy), table(whole_run))
+
+
+def test_killed_at_any_moment_it_goes_on_to_the_same_table(annotated, whole_run, tmp_path):
+    out = tmp_path / "killed"
+    moments = random.Random()
+    kept: dict[str, int] = {}
+    for _ in range(3):
+        running = subprocess.Popen(
+            command(annotated, out), env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        # Loading takes seconds in which there is nothing to lose: the moment counts from the first new pair.
+        before = len(list(out.glob("rows/pair-*.parquet")))
+        while running.poll() is None and len(list(out.glob("rows/pair-*.parquet"))) == before:
+            time.sleep(0.01)
+        time.sleep(moments.uniform(0, 1.5))
+        running.send_signal(signal.SIGKILL)
+        running.wait()
+        for name, written in kept.items():
+            assert (out / "rows" / name).stat().st_mtime_ns == written, "a finished pair was done again"
+        kept = {path.name: path.stat().st_mtime_ns for path in out.glob("rows/pair-*.parquet")}
+        assert len(kept) > before
+    done = run_bench(annotated, out)
+    assert done.returncode == 0, done.stderr
+    assert f"{len(kept)} already there" in done.stdout
+    assert_same(table(out), table(whole_run))
+
+
+def test_a_damaged_shard_is_reported_and_done_again(annotated, whole_run, tmp_path):
+    out = tmp_path / "damaged"
+    shutil.copytree(whole_run, out)
+    shard = Store.open(out).shards()[3]
+    shard.write_bytes(shard.read_bytes()[:100])
+    done = run_bench(annotated, out)
+    assert done.returncode == 0
+    assert shard.name in done.stderr
+    assert "1 maps to make and measure, 15 already there" in done.stdout
+    assert_same(table(out), table(whole_run))
+
+
+def test_a_run_grows_by_methods_and_metrics_but_not_by_another_protocol(annotated, whole_run, tmp_path):
+    out = tmp_path / "grown"
+    shutil.copytree(whole_run, out)
+    more = run_bench(annotated, out, "--images", "2", "--metrics", "complexity,robustness", methods="centre,edges")
+    assert more.returncode == 0, more.stderr
+    added = table(out).keys() - table(whole_run).keys()
+    assert {name[1:5:2] for name in added} == {
+        ("centre", "robustness"), ("edges", "robustness"), ("edges", "complexity"),
+    }  # fmt: skip
+    assert len({name[2] for name in added}) == 2
+    other = run_bench(annotated, out, "--seed", "5")
+    assert other.returncode == 2
+    assert "seed=0, not 5" in other.stderr
+
+
+def test_a_broken_image_and_a_broken_method_are_rows_with_reasons(annotated, tmp_path):
+    data = tmp_path / "data"
+    shutil.copytree(annotated, data)
+    (data / "images" / "coffee.jpg").write_bytes((data / "images" / "coffee.jpg").read_bytes()[:2000])
+    out = tmp_path / "run"
+    done = run_bench(data, out, methods="mdm:sizes=300,random,centre:objective=margin")
+    assert done.returncode == 0, done.stderr
+    found = table(out)
+    assert "damaged" in found["bundled", "random", "coffee.jpg", "faithfulness", FAILED][-1]
+    assert "300 x 300 cells" in found["bundled", "mdm:sizes=300", "cat.jpg", "complexity", FAILED][-1]
+    assert found["bundled", "random", "cat.jpg", "complexity", "gini"][0] is not None
+    (data / "images" / "coffee.jpg").write_bytes((annotated / "images" / "coffee.jpg").read_bytes())
+    again = run_bench(data, out, "--retry-failed", methods="random")
+    assert "1 maps to make" in again.stdout
+    assert table(out)["bundled", "random", "coffee.jpg", "complexity", "gini"][0] is not None
+
+
+def test_maps_are_kept_on_request(annotated, tmp_path):
+    from safetensors.numpy import load_file
+
+    out = tmp_path / "run"
+    assert run_bench(annotated, out, "--maps", "--images", "1", methods="centre").returncode == 0
+    (kept,) = out.glob("maps/bundled/centre/*.safetensors")
+    saliency = load_file(kept)["saliency"]
+    assert (saliency.shape, saliency.dtype.name) == ((224, 224), "float16")
+    assert (saliency.min(), saliency.max()) == (0, 1)
+
+
+def test_only_images_that_the_network_gets_right(annotated, tmp_path):
+    out = tmp_path / "run"
+    done = run_bench(annotated, out, "--which", "right", "--metrics", "complexity", methods="centre")
+    assert done.returncode == 0, done.stderr
+    right = {name[2] for name in table(out)}
+    assert {"coffee.jpg", "tripod.jpg"} <= right
+    assert len(right) < 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--methods", "mmd"], "did you mean mdm?"),
+        (["--methods", "rise:mask=3"], "no option 'mask'"),
+        (["--methods", "rise:masks"], "key=value"),
+        (["--methods", "gradcam:layer=nowhere"], "no layer 'nowhere'"),
+        (["--methods", "mdm,mdm"], "named twice"),
+        (["--methods", ""], "at least one"),
+        (["--metrics", "speed"], "must be one of"),
+        (["--images", "0"], "whole number from 1"),
+        (["--half", "left"], "must be one of"),
+        (["--which", "wrong"], "must be one of"),
+        (["--engine", "spark"], "must be local or ray"),
+        (["--model", "timm:nothing_like_it"], "nothing_like_it"),
+    ],
+)
+def test_bad_requests_end_with_a_sentence_before_any_work(annotated, tmp_path, capsys, arguments, said):
+    out = tmp_path / "run"
+    assert main(["bench", "--data", str(annotated), "--out", str(out), *arguments]) == 2
+    assert said in " ".join(capsys.readouterr().err.split())
+    assert not list(out.glob("rows/*.parquet"))
+
+
+def test_other_folders_are_left_alone(annotated, tmp_path, capsys):
+    (tmp_path / "thesis.tex").write_text("mine")
+    assert main(["bench", "--data", str(annotated), "--out", str(tmp_path)]) == 2
+    assert "other files" in capsys.readouterr().err
+
+
+def test_two_processes_do_not_share_a_run(annotated, tmp_path, capsys):
+    from maskstack.leaderboard.lock import locked
+
+    with locked(tmp_path / "run"):
+        assert main(["bench", "--data", str(annotated), "--out", str(tmp_path / "run")]) == 2
+    assert "another process" in capsys.readouterr().err
+
+
+def test_methods_are_listed(capsys):
+    assert main(["methods"]) == 0
+    said = capsys.readouterr().out
+    assert all(name.split(":")[0] in said for name in METHODS.split(","))
