@@ -7,7 +7,9 @@ to the one process that writes them. What a lost actor had in flight is done aga
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -49,23 +51,47 @@ def work_on_ray(tasks: Sequence[Task], worker: Worker, *, cluster: Cluster) -> I
     if not tasks:
         return
     started = not ray.is_initialized()
-    if started:
-        ray.init(address=cluster.address, log_to_driver=False, include_dashboard=False)
+    with _quiet():
+        if started:
+            ray.init(address=cluster.address or "local", log_to_driver=False, logging_level=logging.ERROR)
+        try:
+            yield from _flow(ray_data, tasks, worker.request, cluster)
+        finally:
+            if started:
+                ray.shutdown()
+
+
+def _flow(ray_data: Any, tasks: Sequence[Task], request: Request, cluster: Cluster) -> Iterator[Pair]:
+    """Let the tasks flow through the actors."""
+    context = ray_data.DataContext.get_current()
+    bars, context.enable_progress_bars = context.enable_progress_bars, False
     try:
-        ray_data.DataContext.get_current().enable_progress_bars = False
         flow = ray_data.from_items([_packed(task) for task in tasks], override_num_blocks=len(tasks)).map_batches(
             _Actor,
-            fn_constructor_args=(asdict(worker.request), max(1, int(cluster.cpus))),
+            fn_constructor_args=(asdict(request), max(1, int(cluster.cpus))),
             batch_size=1,
-            concurrency=cluster.workers,
+            compute=ray_data.ActorPoolStrategy(size=cluster.workers),
             num_cpus=cluster.cpus,
             num_gpus=cluster.gpus or None,
         )
         for row in flow.iter_rows():
             yield from _unpacked(row)
     finally:
-        if started:
-            ray.shutdown()
+        context.enable_progress_bars = bars
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Within, Ray says only what went wrong; what it does otherwise is the caller's to tell."""
+    loggers = [logging.getLogger(name) for name in ("ray", "ray.data", "ray._private")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 class _Actor:

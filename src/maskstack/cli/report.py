@@ -1,0 +1,106 @@
+"""``maskstack report``: what runs found, as tables, a CSV file and a page."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from maskstack.leaderboard.comparison import Cell, Comparison, is_control
+from maskstack.leaderboard.page import count, number
+from maskstack.leaderboard.report import Report, make_report
+from maskstack.leaderboard.summary import cost, lines
+from maskstack.leaderboard.verdict import Verdict, judge
+
+
+def report(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of runs, as 'maskstack bench --out'.")],
+    out: Annotated[Path | None, typer.Option(help="Folder of the report; RUN/report by default.")] = None,
+    reference: Annotated[str, typer.Option(help="The method to compare the others with.")] = "mdm",
+    only_common: Annotated[
+        bool, typer.Option("--only-common", help="Only images on which all methods have a value.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines, nothing else.")] = False,
+) -> None:
+    """Compare the methods of one or more runs: tables, summary.csv and report.html."""
+    written = make_report(runs, out, reference=reference, only_common=only_common)
+    if as_json:
+        typer.echo(json.dumps(_document(written), indent=2))
+        return
+    console = Console(highlight=False)
+    for comparison in written.comparisons:
+        console.print(_table(comparison))
+        console.print(_sentence(comparison, judge(comparison)), "\n")
+    console.print(f"wrote {written.page} and {written.summary}", soft_wrap=True, markup=False)
+
+
+def _table(comparison: Comparison) -> Table:
+    """What fits a terminal; the page has the rest."""
+    images = len(comparison.network.images)
+    table = Table(
+        title=Text(f"{comparison.network.model}, {images} images, rank: mean over metrics", style="bold"),
+        title_justify="left",
+        box=None,
+        pad_edge=False,
+    )
+    shown = [column for column in comparison.columns if column.short]
+    table.add_column("method", overflow="fold", min_width=10)
+    for column in shown:
+        table.add_column(f"{column.short} {column.arrow}", justify="right", no_wrap=True)
+    for heading in ("rank ↓", "passes ↓"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for method in comparison.methods:
+        cells = [_cell(comparison.cells[column.metric].get(method)) for column in shown]
+        rank = comparison.mean_ranks.get(method)
+        placed = f"{rank[0]:.1f}" if rank and rank[1] else "–"
+        style = "dim" if is_control(method) else "bold" if method == comparison.reference else ""
+        table.add_row(Text(method), *cells, placed, count(cost(comparison, method).passes), style=style)
+    return table
+
+
+def _cell(cell: Cell | None) -> Text:
+    if cell is None:
+        return Text("–")
+    text = Text(number(cell.mean), style="bold green" if cell.first else "underline" if cell.tied else "")
+    return text.append(" " if cell.whole else "*")
+
+
+def _sentence(comparison: Comparison, verdict: Verdict) -> Text:
+    lost = ", ".join(f"{loss.column.label.lower()} ({', '.join(loss.best)})" for loss in verdict.behind)
+    said = (
+        f"{comparison.reference} on {verdict.counted} metrics of quality: first on "
+        f"{len(verdict.ahead) + len(verdict.first)} ({len(verdict.ahead)} beyond chance), tied with the best on "
+        f"{len(verdict.tied)}, behind on {len(verdict.behind)}"
+    )
+    text = Text(f"{said}: {lost}" if lost else said)
+    if any(not cell.whole for cells in comparison.cells.values() for cell in cells.values()):
+        text.append("\n* on fewer images than others; the page says how many", style="dim")
+    failed = sum(failure.images for failure in comparison.network.failures)
+    return text.append(f"\n{failed} measurements failed; the page lists them", style="yellow") if failed else text
+
+
+def _document(written: Report) -> dict[str, Any]:
+    networks = []
+    for comparison in written.comparisons:
+        verdict = judge(comparison)
+        networks.append(
+            {
+                "model": comparison.network.model,
+                "reference": comparison.reference,
+                "images": len(comparison.network.images),
+                "mean_ranks": {method: rank for method, (rank, placed) in comparison.mean_ranks.items() if placed},
+                "ahead": [column.metric for column in verdict.ahead],
+                "first": [column.metric for column in verdict.first],
+                "tied": [column.metric for column in verdict.tied],
+                "behind": {loss.column.metric: list(loss.best) for loss in verdict.behind},
+                "failures": [asdict(failure) for failure in comparison.network.failures],
+                "lines": [asdict(line) for line in lines(comparison)],
+            }
+        )
+    return {"networks": networks, "files": {"page": str(written.page), "summary": str(written.summary)}}

@@ -1,0 +1,196 @@
+"""Methods that add up gradients along a way to the image or around it; captum's, behind our protocol.
+
+Each map is the mean over the channels of the attribution's absolute value (Smilkov et al. 2017, section 3.1, take the
+absolute value as well): the sign of a pixel's attribution depends on whether it is light or dark, not on whether it is
+evidence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from maskstack.explainers.rival import PREDICTIONS, OneByOne, check_share, check_whole, gradient_expected
+from maskstack.explainers.scored import ScoredNetwork
+from maskstack.explainers.subject import Model
+from maskstack.extras import require
+from maskstack.masks.fills import gaussian_blur
+
+
+class IntegratedGradients(OneByOne):
+    """Gradients averaged on the straight way from a zero image, times the image (Sundararajan et al. 2017, eq. 1).
+
+    Args:
+        model: The network.
+        steps: Points on the way, of Gauss-Legendre quadrature.
+        objective: What a class index means.
+        batch_size: Images in one pass at most.
+        class_names: For the result.
+
+    Raises:
+        InputError: An option is out of range.
+        MissingExtraError: captum is not installed.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        *,
+        steps: int = 50,
+        objective: str = "logit",
+        batch_size: int = 32,
+        class_names: Sequence[str] = (),
+    ) -> None:
+        check_whole("steps", steps, least=1)
+        settings = {"steps": steps}
+        super().__init__(
+            "ig", model, objective=objective, batch_size=batch_size, class_names=class_names, settings=settings
+        )
+        self.steps = steps
+        self.captum = require("captum.attr", extra="rivals")
+
+    def cost(self, images: int, *, size: tuple[int, int] = (224, 224)) -> dict[str, int]:
+        """Passes that so many images take at most."""
+        del size
+        return {"forward": images * (self.steps + PREDICTIONS), "backward": images * self.steps}
+
+    def _map(self, scored: ScoredNetwork, image: Tensor) -> Tensor:
+        with gradient_expected():
+            found: Tensor = self.captum.IntegratedGradients(scored).attribute(
+                image, baselines=0.0, n_steps=self.steps, internal_batch_size=self.batch_size
+            )
+        return _size(found)
+
+
+class SmoothGrad(OneByOne):
+    """The gradient averaged over noisy copies of the image (Smilkov et al. 2017, section 3.2).
+
+    Args:
+        model: The network.
+        samples: Noisy copies.
+        noise: Standard deviation of the noise as a share of the image's range, ``max - min`` over all channels.
+        seed: Of the noise.
+        objective: What a class index means.
+        batch_size: Images in one pass at most.
+        class_names: For the result.
+
+    Raises:
+        InputError: An option is out of range.
+        MissingExtraError: captum is not installed.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        *,
+        samples: int = 25,
+        noise: float = 0.15,
+        seed: int = 0,
+        objective: str = "logit",
+        batch_size: int = 32,
+        class_names: Sequence[str] = (),
+    ) -> None:
+        check_whole("samples", samples, least=1)
+        check_whole("seed", seed, least=0)
+        check_share("noise", noise, zero=True, one=True)
+        settings = {"samples": samples, "noise": noise, "seed": seed}
+        super().__init__(
+            "smoothgrad", model, objective=objective, batch_size=batch_size, class_names=class_names, settings=settings
+        )
+        self.samples, self.noise = samples, noise
+        self.captum = require("captum.attr", extra="rivals")
+
+    def cost(self, images: int, *, size: tuple[int, int] = (224, 224)) -> dict[str, int]:
+        """Passes that so many images take at most."""
+        del size
+        return {"forward": images * (self.samples + PREDICTIONS), "backward": images * self.samples}
+
+    def _map(self, scored: ScoredNetwork, image: Tensor) -> Tensor:
+        tunnel = self.captum.NoiseTunnel(self.captum.Saliency(scored))
+        with gradient_expected():
+            found: Tensor = tunnel.attribute(
+                image,
+                nt_type="smoothgrad",
+                nt_samples=self.samples,
+                nt_samples_batch_size=self.batch_size,
+                stdevs=float(self.noise * (image.amax() - image.amin())),
+                # captum's default makes each sample's gradient absolute before the mean; the paper averages gradients.
+                abs=False,
+            )
+        return _size(found)
+
+
+class GradientSHAP(OneByOne):
+    """Gradients at random points on the ways from baselines to the image (expected gradients; Lundberg and Lee 2017).
+
+    The baselines are the zero image and the image itself, blurred: with zero alone it would be integrated gradients by
+    another quadrature.
+
+    Args:
+        model: The network.
+        samples: Random points; each draws its baseline.
+        blur: Standard deviation of the blurred baseline as a share of the image's shorter side.
+        noise: Standard deviation of noise on the image, as a share of its range.
+        seed: Of the draws.
+        objective: What a class index means.
+        batch_size: Images in one pass at most.
+        class_names: For the result.
+
+    Raises:
+        InputError: An option is out of range.
+        MissingExtraError: captum is not installed.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        *,
+        samples: int = 25,
+        blur: float = 0.045,
+        noise: float = 0.0,
+        seed: int = 0,
+        objective: str = "logit",
+        batch_size: int = 32,
+        class_names: Sequence[str] = (),
+    ) -> None:
+        check_whole("samples", samples, least=1)
+        check_whole("seed", seed, least=0)
+        check_share("blur", blur, zero=True, one=True)
+        check_share("noise", noise, zero=True, one=True)
+        settings = {"samples": samples, "blur": blur, "noise": noise, "seed": seed}
+        super().__init__(
+            "gradientshap",
+            model,
+            objective=objective,
+            batch_size=batch_size,
+            class_names=class_names,
+            settings=settings,
+        )
+        self.samples, self.blur, self.noise = samples, blur, noise
+        self.captum = require("captum.attr", extra="rivals")
+
+    def cost(self, images: int, *, size: tuple[int, int] = (224, 224)) -> dict[str, int]:
+        """Passes that so many images take at most."""
+        del size
+        return {"forward": images * (self.samples + PREDICTIONS), "backward": images * self.samples}
+
+    def _map(self, scored: ScoredNetwork, image: Tensor) -> Tensor:
+        blurred = gaussian_blur(image, self.blur * min(image.shape[2:]))
+        baselines = torch.cat([torch.zeros_like(image), blurred])
+        shap = self.captum.GradientShap(scored)
+        total = torch.zeros_like(image)
+        # captum sends all samples through in one pass, so a bound on the pass has to be a bound on the samples.
+        for start in range(0, self.samples, self.batch_size):
+            several = min(self.batch_size, self.samples - start)
+            stdev = float(self.noise * (image.amax() - image.amin()))
+            with gradient_expected():
+                found = shap.attribute(image.clone(), baselines=baselines, n_samples=several, stdevs=stdev)
+            total += found.detach() * several
+        return _size(total / self.samples)
+
+
+def _size(attribution: Tensor) -> Tensor:
+    """From an attribution 1 x C x H x W to a map H x W, see the head of this file."""
+    return attribution[0].abs().mean(dim=0)

@@ -1,0 +1,147 @@
+"""RISE: the mean of random masks, weighted by the score under each (Petsiuk, Das and Saenko 2018)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from maskstack.errors import InputError
+from maskstack.explainers.attribute import Maps
+from maskstack.explainers.rival import PREDICTIONS, Rival, check_share, check_whole
+from maskstack.explainers.scored import ScoredNetwork
+from maskstack.explainers.subject import Model
+from maskstack.masks.grids import Upsampler
+
+
+class RISE(Rival):
+    """Random masks over the image, zero where they hide (Petsiuk et al. 2018, equation 6).
+
+    Masks are drawn on the CPU and shared by the images of a batch, so that each image gets the same alone and in
+    company, on any device.
+
+    Args:
+        model: The network; no gradient is asked of it.
+        masks: Random masks; the paper takes 4000 for VGG16 and 8000 for ResNet-50.
+        grid: Cells along each side of the random grids.
+        p: Probability of a cell to be open.
+        seed: Of the masks.
+        objective: What a class index means.
+        batch_size: Images in one pass at most.
+        class_names: For the result.
+
+    Raises:
+        InputError: An option is out of range.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        *,
+        masks: int = 4000,
+        grid: int = 7,
+        p: float = 0.5,
+        seed: int = 0,
+        objective: str = "probability",
+        batch_size: int = 32,
+        class_names: Sequence[str] = (),
+    ) -> None:
+        check_whole("masks", masks, least=1)
+        check_whole("grid", grid, least=1)
+        check_whole("seed", seed, least=0)
+        check_share("p", p)
+        settings = {"masks": masks, "grid": grid, "p": p, "seed": seed}
+        super().__init__(
+            "rise", model, objective=objective, batch_size=batch_size, class_names=class_names, settings=settings
+        )
+        self.masks, self.grid, self.p, self.seed = masks, grid, p, seed
+
+    def cost(self, images: int, *, size: tuple[int, int] = (224, 224)) -> dict[str, int]:
+        """Passes that so many images take."""
+        del size
+        return {"forward": images * (self.masks + PREDICTIONS), "backward": 0}
+
+    def _maps(self, scored: ScoredNetwork, images: Tensor) -> Maps:
+        height, width = images.shape[2:]
+        random = RandomMasks.draw(self.masks, (height, width), cells=self.grid, p=self.p, seed=self.seed)
+        random = random.to(images.device)
+        total = torch.zeros_like(images[:, 0])
+        # Channels last, as the network wants it: the products then come out that way too.
+        images = images.contiguous(memory_format=torch.channels_last)
+        for start in range(0, self.masks, self.batch_size):
+            masks = random.slice(start, start + self.batch_size)  # N H W
+            for row in range(len(images)):
+                masked = _hide(images[row : row + 1], masks)
+                rows = torch.full((len(masks),), row)
+                scores = scored.scores(masked, rows, batch_size=self.batch_size)
+                total[row] += torch.tensordot(scores.to(masks), masks, dims=1)
+        return Maps(total / (self.masks * self.p))
+
+
+@dataclass(frozen=True)
+class RandomMasks:
+    """Random grids upsampled and shifted, made into masks only as they are needed.
+
+    The upsampled grid overhangs the image by a cell, and a window of the image's size is cut out of it at random
+    (section 3.3 of the paper). Upsampling is linear and separable, so that the window's rows and columns are rows of
+    two weight matrices, and a mask is ``R m C^T``.
+
+    Attributes:
+        grids: N x cells x cells of zeros and ones.
+        down: First row of each window, N.
+        right: First column of each window, N.
+        rows: Weights of the window's rows for every first row: (first rows) x H x cells.
+        columns: The same for the columns: (first columns) x W x cells.
+    """
+
+    grids: Tensor
+    down: Tensor
+    right: Tensor
+    rows: Tensor
+    columns: Tensor
+
+    @classmethod
+    def draw(cls, count: int, size: tuple[int, int], *, cells: int, p: float, seed: int) -> RandomMasks:
+        """Draw the grids and the windows of ``count`` masks, on the CPU.
+
+        Raises:
+            InputError: There are more cells than pixels along a side.
+        """
+        if cells > min(size):
+            raise InputError(
+                f"grid is {cells}, more cells than the {min(size)} pixels of the image's shorter side; choose fewer"
+            )
+        generator = torch.Generator().manual_seed(seed)
+        grids = (torch.rand(count, cells, cells, generator=generator, dtype=torch.float32) < p).float()
+        # Rounded up, where the paper rounds down: or the windows of sides that the cells do not divide would not fit.
+        cell = [math.ceil(side / cells) for side in size]
+        down, right = (torch.randint(0, pixels + 1, (count,), generator=generator) for pixels in cell)
+        whole = (cells + 1) * cell[0], (cells + 1) * cell[1]
+        upsampler = Upsampler.build([(cells, cells)], whole, torch.device("cpu"))
+        rows = _windows(upsampler.rows[0], size[0], cell[0] + 1)
+        columns = _windows(upsampler.columns[0], size[1], cell[1] + 1)
+        return cls(grids, down, right, rows, columns)
+
+    def to(self, device: torch.device) -> RandomMasks:
+        """The same on another device."""
+        parts = (self.grids, self.down, self.right, self.rows, self.columns)
+        return RandomMasks(*(part.to(device) for part in parts))
+
+    def slice(self, start: int, stop: int) -> Tensor:
+        """The masks of these numbers: N x H x W in [0, 1]."""
+        rows, columns = self.rows[self.down[start:stop]], self.columns[self.right[start:stop]]
+        return rows @ self.grids[start:stop] @ columns.transpose(1, 2)
+
+
+def _windows(weights: Tensor, length: int, count: int) -> Tensor:
+    """All windows of ``length`` rows, from the first row on: count x length x cells."""
+    return torch.stack([weights[first : first + length] for first in range(count)])
+
+
+def _hide(image: Tensor, masks: Tensor) -> Tensor:
+    """The image under each mask, channels last: N x C x H x W of 1 x C x H x W and N x H x W."""
+    masked = image.permute(0, 2, 3, 1) * masks.unsqueeze(3)
+    return masked.permute(0, 3, 1, 2)

@@ -1,0 +1,199 @@
+"""The methods of one network against each other and against the reference: what a table of a report says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maskstack.errors import InputError
+from maskstack.explainers.table import CONTROLS
+from maskstack.leaderboard.columns import COLUMNS, QUALITY, Column
+from maskstack.leaderboard.results import Network
+from maskstack.leaderboard.statistics import SIGNIFICANT, Bootstrap, holm, ranks, signed_rank_p
+
+Values = NDArray[np.float64]
+_NONE = float("nan")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A method on a metric.
+
+    Attributes:
+        n: Images.
+        mean: Over them, with its interval from ``low`` to ``high``.
+        difference: Mean of this method minus the reference over the images both have; NaN for the reference.
+        difference_low: Its interval.
+        difference_high: Its interval.
+        p: Of that difference.
+        p_holm: The same, corrected for the number of methods.
+        rank: Among the methods that are no controls, 1 is best; NaN for a control.
+        first: Whether no method is better.
+        tied: Whether it is not first, yet not told apart from the best.
+        whole: Whether it has all images that any method has.
+    """
+
+    n: int
+    mean: float
+    low: float
+    high: float
+    difference: float = _NONE
+    difference_low: float = _NONE
+    difference_high: float = _NONE
+    p: float = _NONE
+    p_holm: float = _NONE
+    rank: float = _NONE
+    first: bool = False
+    tied: bool = False
+    whole: bool = True
+
+    @property
+    def half(self) -> float:
+        """Half the width of the interval."""
+        return (self.high - self.low) / 2
+
+    @property
+    def told_apart(self) -> bool:
+        """Whether it differs from the reference by more than chance explains."""
+        return self.p_holm < SIGNIFICANT
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All methods of a network on all metrics.
+
+    Attributes:
+        network: What was found.
+        reference: The method that the others are compared with.
+        methods: The ranked methods by mean rank, then the controls.
+        cells: For each metric the methods that have it.
+        mean_ranks: For each ranked method the mean of its ranks on quality, and on how many metrics it has one.
+    """
+
+    network: Network
+    reference: str
+    methods: tuple[str, ...]
+    cells: Mapping[str, Mapping[str, Cell]]
+    mean_ranks: Mapping[str, tuple[float, int]]
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The metrics that were measured."""
+        return tuple(COLUMNS[metric] for metric in self.cells)
+
+    @property
+    def counted(self) -> tuple[Column, ...]:
+        """Those of them that count as quality."""
+        return tuple(column for column in self.columns if column.kind == QUALITY)
+
+    def best(self, metric: str) -> tuple[str, ...]:
+        """The first methods on a metric, several if equal."""
+        return tuple(method for method, cell in self.cells[metric].items() if cell.first)
+
+
+def is_control(method: str) -> bool:
+    """Whether a method knows nothing of the network."""
+    return method.split(":")[0] in CONTROLS
+
+
+def compare(network: Network, reference: str = "mdm", *, bootstrap: Bootstrap | None = None) -> Comparison:
+    """Compare the methods of a network.
+
+    Args:
+        network: What was found on it.
+        reference: The method to compare the others with.
+        bootstrap: What draws the intervals' samples.
+
+    Raises:
+        InputError: The network was not measured with the reference, or the reference is a control.
+        MissingExtraError: scipy is not installed.
+    """
+    if reference not in network.methods:
+        raise InputError(
+            f"{network.model} was not measured with the reference {reference}; "
+            f"choose --reference among {', '.join(network.methods)}"
+        )
+    if is_control(reference):
+        raise InputError(f"the reference {reference} is a control, which is not ranked; choose a method")
+    bootstrap = bootstrap or Bootstrap()
+    cells = {
+        metric: _compare(network.methods, values, COLUMNS[metric].sign, reference, bootstrap)
+        for metric, values in network.values.items()
+    }
+    counted = [metric for metric in cells if COLUMNS[metric].kind == QUALITY]
+    mean_ranks = {}
+    for method in network.methods:
+        placed = [cells[metric][method].rank for metric in counted if method in cells[metric]]
+        if not is_control(method):
+            mean_ranks[method] = (float(np.mean(placed)) if placed else _NONE, len(placed))
+    ranked = sorted(mean_ranks, key=lambda method: (np.isnan(mean_ranks[method][0]), mean_ranks[method][0], method))
+    controls = sorted(
+        set(network.methods) - set(ranked), key=lambda method: (CONTROLS.index(method.split(":")[0]), method)
+    )
+    return Comparison(network, reference, (*ranked, *controls), cells, mean_ranks)
+
+
+def _compare(
+    methods: Sequence[str], values: Values, sign: int, reference: str, bootstrap: Bootstrap
+) -> dict[str, Cell]:
+    """The cells of one metric: values are methods x images."""
+    lines = dict(zip(methods, values, strict=True))
+    own = {method: line[np.isfinite(line)] for method, line in lines.items()}
+    own = {method: line for method, line in own.items() if len(line)}
+    differences = {
+        method: _paired(lines[method], lines[reference]) for method in own if method != reference and reference in own
+    }
+    means, apart = _with_intervals(own, bootstrap), _with_intervals(differences, bootstrap)
+    p = {method: signed_rank_p(difference) for method, difference in differences.items()}
+    corrected = dict(zip(p, holm(list(p.values())), strict=True))
+    places, tied = _places({method: lines[method] for method in own if not is_control(method)}, sign)
+    first = min(places.values(), default=_NONE)
+    everywhere = int(np.isfinite(values).any(axis=0).sum())
+    return {
+        method: Cell(
+            len(own[method]),
+            *means[method],
+            *apart.get(method, (_NONE,) * 3),
+            p=p.get(method, _NONE),
+            p_holm=float(corrected.get(method, _NONE)),
+            rank=places.get(method, _NONE),
+            first=places.get(method, _NONE) == first,
+            tied=method in tied,
+            whole=len(own[method]) == everywhere,
+        )
+        for method in own
+    }
+
+
+def _places(lines: Mapping[str, Values], sign: int) -> tuple[dict[str, float], set[str]]:
+    """The methods' ranks, and those that are not first but not told apart from the first."""
+    if not lines or not sign:
+        return {}, set()
+    places = dict(zip(lines, map(float, ranks(np.stack(list(lines.values())), sign=sign)), strict=True))
+    best = min(places, key=lambda method: places[method])
+    others = [method for method in lines if places[method] > places[best]]
+    p = holm([signed_rank_p(_paired(lines[method], lines[best])) for method in others])
+    return places, {method for method, value in zip(others, p, strict=True) if value >= SIGNIFICANT}
+
+
+def _paired(one: Values, other: Values) -> Values:
+    difference = one - other
+    found: Values = difference[np.isfinite(difference)]
+    return found
+
+
+def _with_intervals(samples: Mapping[str, Values], bootstrap: Bootstrap) -> dict[str, tuple[float, float, float]]:
+    """Mean, low and high of each sample; samples of one size are drawn together."""
+    found: dict[str, tuple[float, float, float]] = {}
+    for size in _sizes(samples.values()):
+        names = [name for name, sample in samples.items() if len(sample) == size]
+        for name, (low, high) in zip(names, bootstrap.intervals(np.stack([samples[n] for n in names])), strict=True):
+            found[name] = (float(samples[name].mean()) if size else _NONE, float(low), float(high))
+    return found
+
+
+def _sizes(samples: Iterable[Values]) -> list[int]:
+    return sorted({len(sample) for sample in samples})

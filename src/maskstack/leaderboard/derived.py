@@ -1,0 +1,73 @@
+"""Values that an image has only among others: overlaps at a threshold that was chosen on other images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from maskstack import metrics
+
+OVERLAPS = (30, 50, 70)
+"""Percent of overlap from which a box counts as found."""
+
+Values = NDArray[np.float64]
+
+
+def derive(curves: Mapping[str, Values]) -> dict[str, Values]:
+    """Box accuracies and mask overlaps from the overlaps at each threshold.
+
+    Args:
+        curves: ``box_ious`` and ``mask_ious``, each methods x images x thresholds, the images in the order of their
+            names, NaN where there is none; either may be missing or without thresholds.
+
+    Returns:
+        For each metric methods x images, NaN where there is none. A method's threshold for an image is that which is
+        best on the mean of the other half of its images.
+    """
+    found: dict[str, Values] = {}
+    boxes, masks = (curves.get(sweep) for sweep in ("box_ious", "mask_ious"))
+    if boxes is not None and boxes.shape[2]:
+        for percent in OVERLAPS:
+            found[f"max_box_acc_{percent}"] = _each_method(boxes, _judge_boxes(percent / 100))
+        found["max_box_acc"] = np.mean([found[f"max_box_acc_{percent}"] for percent in OVERLAPS], axis=0)
+    if masks is not None and masks.shape[2]:
+        found["mask_iou"] = _each_method(masks, metrics.at_chosen_threshold)
+    return found
+
+
+def _judge_boxes(delta: float) -> Callable[[Tensor], Tensor]:
+    return lambda ious: metrics.max_box_acc(ious, delta=delta)
+
+
+def _each_method(curves: Values, judge: Callable[[Tensor], Tensor]) -> Values:
+    values = np.full(curves.shape[:2], np.nan)
+    for line, curve in zip(values, curves, strict=True):
+        there = np.isfinite(curve).all(axis=1)
+        if there.any():
+            line[there] = judge(torch.from_numpy(curve[there])).numpy()
+    return values
+
+
+def mean_of_classes(values: Values, targets: NDArray[np.int64]) -> tuple[Values, int]:
+    """The mean over classes of each class's mean over its images, so that frequent classes do not outweigh rare ones.
+
+    Args:
+        values: Methods x images, NaN where there is none.
+        targets: The class of each image, -1 where unknown.
+
+    Returns:
+        A number per method, NaN where there is none, and how many classes there are.
+    """
+    there = np.isfinite(values)
+    classes = np.unique(targets[there.any(axis=0) & (targets >= 0)])
+    members = targets == classes[:, None]  # classes x images
+    counts = there.astype(np.float64) @ members.T  # methods x classes
+    sums = np.where(there, values, 0) @ members.T
+    with np.errstate(invalid="ignore"):
+        of_class = sums / counts
+    found = np.array([line[np.isfinite(line)].mean() if np.isfinite(line).any() else np.nan for line in of_class])
+    return found, len(classes)
