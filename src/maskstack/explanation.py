@@ -183,7 +183,7 @@ class Explanation:
             for field in dataclasses.fields(self)
             if field.name not in (*_TENSORS, "grids")
         }
-        header = {"format": FORMAT, "explanation": json.dumps(fields, default=dict)}
+        header = {"format": FORMAT, "grids": str(len(self.grids)), "explanation": json.dumps(fields, default=dict)}
         write_whole(path, lambda file: file.write_bytes(safetensors.torch.save(tensors, header)))
         readable = json.dumps(fields | {"images": self.summary()}, indent=2, default=dict)
         write_whole(path.with_suffix(".json"), lambda file: file.write_text(readable + "\n", encoding="utf-8"))
@@ -209,8 +209,7 @@ class Explanation:
             raise InputError(f"{path} is no explanation of this version; it was not written by Explanation.save")
         try:
             fields = json.loads(header["explanation"])
-            count = sum(name.startswith("grid.") for name in tensors)
-            grids = tuple(tensors.pop(f"grid.{index}") for index in range(count))
+            grids = tuple(tensors.pop(f"grid.{index}") for index in range(int(header["grids"])))
             for name in ("target", "target_name", "degenerate"):
                 fields[name] = None if fields[name] is None else tuple(fields[name])
             return cls(grids=grids, **tensors, **fields)

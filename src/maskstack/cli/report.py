@@ -23,13 +23,15 @@ def report(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of runs, as 'maskstack bench --out'.")],
     out: Annotated[Path | None, typer.Option(help="Folder of the report; RUN/report by default.")] = None,
     reference: Annotated[str, typer.Option(help="The method to compare the others with.")] = "mdm",
+    methods: Annotated[str, typer.Option(help="Only these, as a list with commas.")] = "",
     only_common: Annotated[
         bool, typer.Option("--only-common", help="Only images on which all methods have a value.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines, nothing else.")] = False,
 ) -> None:
     """Compare the methods of one or more runs: tables, summary.csv and report.html."""
-    written = make_report(runs, out, reference=reference, only_common=only_common)
+    names = tuple(name.strip() for name in methods.split(",") if name.strip())
+    written = make_report(runs, out, reference=reference, methods=names, only_common=only_common)
     if as_json:
         typer.echo(json.dumps(_document(written), indent=2))
         return

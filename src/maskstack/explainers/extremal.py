@@ -132,7 +132,8 @@ class ExtremalPerturbation(Rival):
         scale = at_stake[rows.to(at_stake.device)]
 
         def gained(coarse: Tensor) -> Tensor:
-            return scored(blurs(smooth.upsample(coarse), own), rows) / scale
+            scores: Tensor = scored(blurs(smooth.upsample(coarse), own), rows)
+            return scores / scale
 
         values = torch.full((len(problems), smooth.count), 0.5, device=images.device, requires_grad=True)
         # All values are equal, and which of them are the highest, as the price of the area asks, is for the score to

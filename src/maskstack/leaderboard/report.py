@@ -31,7 +31,12 @@ class Report:
 
 
 def make_report(
-    runs: Sequence[Path], out: Path | None = None, *, reference: str = "mdm", only_common: bool = False
+    runs: Sequence[Path],
+    out: Path | None = None,
+    *,
+    reference: str = "mdm",
+    methods: Sequence[str] = (),
+    only_common: bool = False,
 ) -> Report:
     """Compare what runs found and write it down.
 
@@ -39,6 +44,7 @@ def make_report(
         runs: Folders of runs.
         out: Folder for the report; ``report`` in the first run if None.
         reference: The method the others are compared with.
+        methods: Only these, where not empty.
         only_common: Whether a metric keeps only those images on which all methods that have it have a value.
 
     Raises:
@@ -47,7 +53,7 @@ def make_report(
         MissingExtraError: A package of the extra ``bench`` is not installed.
     """
     bootstrap = Bootstrap()
-    networks = read_results(runs, only_common=only_common)
+    networks = read_results(runs, methods=methods, only_common=only_common)
     comparisons = tuple(compare(network, reference, bootstrap=bootstrap) for network in networks)
     sections = [section(comparison, gallery(comparison), bootstrap) for comparison in comparisons]
     text = render(sections, only_common=only_common)

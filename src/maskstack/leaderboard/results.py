@@ -85,11 +85,14 @@ class Network:
         return self.values["insertion_wide"] - self.values["deletion_zero"]
 
 
-def read_results(folders: Sequence[Path], *, only_common: bool = False) -> tuple[Network, ...]:
+def read_results(
+    folders: Sequence[Path], *, methods: Sequence[str] = (), only_common: bool = False
+) -> tuple[Network, ...]:
     """Read what runs found.
 
     Args:
         folders: Of the runs; what is in several counts once.
+        methods: Only these, where not empty.
         only_common: Whether a metric keeps only those images on which all methods that have it have a value.
 
     Returns:
@@ -101,6 +104,8 @@ def read_results(folders: Sequence[Path], *, only_common: bool = False) -> tuple
     """
     runs = open_runs(folders)
     rows = Rows(folders)
+    if methods:
+        rows.keep(methods)
     there = {model for (model,) in rows.ask("select distinct model from rows")}
     wanted = dict.fromkeys([model for run in runs for model in run.specs if model in there] + sorted(there))
     return tuple(_network(rows, model, runs, only_common=only_common) for model in wanted)

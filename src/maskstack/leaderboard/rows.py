@@ -46,6 +46,8 @@ class Rows:
     def __init__(self, runs: Sequence[Path]) -> None:
         duckdb = require("duckdb", extra="bench")
         self._database = duckdb.connect()
+        # It writes its own bar to stderr when a query takes long.
+        self._database.execute("set enable_progress_bar = false")
         for last in (False, True):
             shards = [str(shard) for run in runs for shard in Store(run / "rows").shards()]
             if not shards:
@@ -63,6 +65,18 @@ class Rows:
         self._database.execute(_DROP_MADE_UP_FOR)
         if not self.ask("select 1 from rows limit 1"):
             raise InputError(f"{_list(runs)} holds no rows yet; let 'maskstack bench' finish a map first")
+
+    def keep(self, methods: Sequence[str]) -> None:
+        """Leave out all methods but these.
+
+        Raises:
+            InputError: One of them was not measured.
+        """
+        there = [method for (method,) in self.ask("select distinct method from rows order by method")]
+        for method in methods:
+            if method not in there:
+                raise InputError(f"the method {method!r} was not measured; there are {', '.join(there)}")
+        self._database.execute("delete from rows where not list_contains(?, method)", [list(methods)])
 
     def ask(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         """The answer to a query on the table ``rows``."""
