@@ -47,8 +47,8 @@ def _cell(row: dict[str, str] | None) -> str:
     mean, half = float(row["mean"]), (float(row["high"]) - float(row["low"])) / 2
     text = f"{mean:.3f} ±{half:.3f}"
     if row["p_holm"] and float(row["p_holm"]) < 0.05 and row["difference"]:
-        better = float(row["difference"]) * COLUMNS[row["metric"]].sign > 0
-        text += " ▲" if better else " ▼"
+        change = float(row["difference"]) * COLUMNS[row["metric"]].sign
+        text += " ▲" if change > 0 else " ▼" if change < 0 else ""
     return f"**{text}**" if row["rank"] and float(row["rank"]) == 1 else text
 
 

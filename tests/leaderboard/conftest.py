@@ -6,10 +6,14 @@ import csv
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from skimage import data as photos
 from tests.leaderboard.runs import run_bench
+
+from maskstack.leaderboard.request import Request, settle
+from maskstack.leaderboard.store import FAILED, Row, Store
 
 
 @pytest.fixture(scope="session")
@@ -39,3 +43,35 @@ def whole_run(annotated, tmp_path_factory) -> Path:
     done = run_bench(annotated, out)
     assert done.returncode == 0, done.stderr
     return out
+
+
+def row(method, image, metric, value, **more):
+    fixed = {"group": "faithfulness", "protocol": json.dumps({"steps": 4}), "target": 7, "forward": 10, "backward": 2}
+    return Row("net", method, image, metric=metric, value=value, **{**fixed, **more})
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A run in which mdm is better than gradcam by 0.1 on every image, rise has few images and lime fails."""
+    folder = tmp_path / "run"
+    request = Request(
+        models=("net=timm:resnet18",), data=str(tmp_path), methods=("mdm", "gradcam", "rise", "random"),
+        groups=("faithfulness",),
+    )  # fmt: skip
+    settle(folder, request, versions={"maskstack": "test"})
+    store, random = Store.open(folder), np.random.default_rng(5)
+    for index in range(40):
+        image = f"<script>alert({index})</script>.jpg"
+        base = float(random.uniform(0.3, 0.6))
+        for method, above in (("mdm", 0.1), ("gradcam", 0.0), ("random", -0.2)):
+            store.write([
+                row(method, image, "insertion_wide", base + above, curve=(0.0, base, 1.0)),
+                row(method, image, "deletion_zero", 0.5 - above, curve=(1.0, base, 0.0)),
+            ])  # fmt: skip
+        if index < 5:
+            store.write([row("rise", image, "insertion_wide", base + 0.05)])
+        store.write([row("lime", image, FAILED, None, failure="method: no <b>memory</b>")])
+    store.merge()
+    # The same pair once more, as a kill between merging and clearing leaves it.
+    store.write([row("gradcam", "<script>alert(0)</script>.jpg", "insertion_wide", 0.5)])
+    return folder

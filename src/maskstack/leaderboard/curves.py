@@ -12,7 +12,7 @@ from maskstack.leaderboard.scatter import Tick, nice_marks
 from maskstack.leaderboard.styles import styles
 
 WIDTH, HEIGHT = 460.0, 320.0
-LEFT, RIGHT, TOP, BOTTOM = 48.0, 12.0, 12.0, 44.0
+LEFT, RIGHT, TOP, BOTTOM = 48.0, 20.0, 12.0, 44.0
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,80 @@
+"""What a report says: intervals, tests and ranks against independent implementations, and known answers."""
+
+import csv
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from maskstack.leaderboard.report import make_report
+from maskstack.leaderboard.statistics import Bootstrap, holm, ranks, signed_rank_p
+
+IMAGES = 40  # of the run that is reported
+
+
+def test_intervals_agree_with_scipys():
+    values = np.random.default_rng(3).gamma(2.0, size=60)
+    wanted = stats.bootstrap((values,), np.mean, method="percentile", n_resamples=20_000, random_state=1)
+    low, high = Bootstrap(draws=20_000).intervals(values[None])[0]
+    assert low == pytest.approx(wanted.confidence_interval.low, abs=0.02)
+    assert high == pytest.approx(wanted.confidence_interval.high, abs=0.02)
+
+
+def test_intervals_hold_the_mean_as_often_as_they_say():
+    random, held = np.random.default_rng(0), 0
+    for _ in range(200):
+        low, high = Bootstrap(draws=300).intervals(random.normal(1.0, 1.0, size=(1, 50)))[0]
+        held += low <= 1.0 <= high
+    assert 0.88 <= held / 200 <= 0.99
+
+
+def test_the_paired_test_is_wilcoxons():
+    differences = np.random.default_rng(1).normal(0.2, 1.0, size=30)
+    assert signed_rank_p(differences) == pytest.approx(stats.wilcoxon(differences).pvalue)
+    assert signed_rank_p(np.zeros(5)) == 1
+    assert np.isnan(signed_rank_p(np.empty(0)))
+
+
+def test_holm_is_the_step_down_rule():
+    given = np.random.default_rng(2).uniform(size=9) ** 3
+    order, worst, wanted = np.argsort(given), 0.0, np.empty(9)
+    for place, index in enumerate(order):
+        worst = max(worst, min(1.0, (len(given) - place) * given[index]))
+        wanted[index] = worst
+    assert holm(given) == pytest.approx(wanted)
+
+
+def test_ranks_are_those_of_the_means():
+    values = np.random.default_rng(4).normal(size=(6, 20))
+    assert ranks(values, sign=1) == pytest.approx(stats.rankdata(-values.mean(axis=1)))
+    assert ranks(values, sign=-1) == pytest.approx(stats.rankdata(values.mean(axis=1)))
+
+
+def numbers(path):
+    with path.open(newline="", encoding="utf-8") as file:
+        return {(line["method"], line["metric"]): line for line in csv.DictReader(file)}
+
+
+def test_means_differences_and_ranks_come_out(run):
+    found = numbers(make_report([run]).summary)
+    mdm, gradcam, rise = (found[name, "insertion_wide"] for name in ("mdm", "gradcam", "rise"))
+    assert float(mdm["low"]) < float(mdm["mean"]) < float(mdm["high"])
+    assert (int(mdm["n"]), int(gradcam["n"]), int(rise["n"])) == (IMAGES, IMAGES, 5)
+    assert float(gradcam["difference"]) == pytest.approx(-0.1, abs=0.01)
+    assert float(rise["difference"]) == pytest.approx(-0.05, abs=1e-6)
+    assert float(gradcam["p_holm"]) < 0.001
+    assert [float(line["rank"]) for line in (mdm, rise, gradcam)] == [1, 2, 3]
+    assert not found["random", "insertion_wide"]["rank"]
+    assert float(found["gradcam", "deletion_zero"]["difference"]) == pytest.approx(0.1, abs=1e-6)
+    assert float(mdm["forward"]) == 10
+
+
+def test_another_reference_turns_the_differences_round(run):
+    found = numbers(make_report([run], reference="gradcam").summary)
+    assert float(found["mdm", "insertion_wide"]["difference"]) == pytest.approx(0.1, abs=0.01)
+
+
+def test_only_chosen_methods_and_only_common_images(run, tmp_path):
+    few = numbers(make_report([run], tmp_path / "few", methods=("mdm", "rise"), only_common=True).summary)
+    assert {method for method, _ in few} == {"mdm", "rise"}
+    assert few["mdm", "insertion_wide"]["n"] == "5"

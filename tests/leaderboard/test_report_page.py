@@ -1,0 +1,68 @@
+"""The page and the command line of a report."""
+
+from html.parser import HTMLParser
+
+import pytest
+
+from maskstack.cli.main import main
+from maskstack.leaderboard.report import make_report
+
+
+class Outline(HTMLParser):
+    """What a page fetches, runs and heads."""
+
+    def __init__(self):
+        super().__init__()
+        self.fetched, self.scripts, self.headings, self.tags = [], 0, [], set()
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.add(tag)
+        self.scripts += tag == "script"
+        self.fetched += [value for name, value in attributes if name in ("src", "href") and not value.startswith("#")]
+
+    def handle_data(self, data):
+        self.headings.append(data)
+
+
+def test_the_page_holds_everything_and_fetches_nothing(run):
+    text = make_report([run]).page.read_text(encoding="utf-8")
+    outline = Outline()
+    outline.feed(text)
+    assert all(address.startswith("data:") for address in outline.fetched)
+    assert outline.scripts == 0
+    assert {"table", "caption", "svg", "h1", "h2"} <= outline.tags
+    for method in ("mdm", "gradcam", "rise", "random", "lime"):
+        assert method in text
+    assert "<b>memory</b>" not in text
+    assert "--maps" in text
+
+
+def test_the_command_line_prints_the_table_and_names_the_files(run, capsys):
+    assert main(["report", str(run)]) == 0
+    said = capsys.readouterr().out
+    assert "first on" in said
+    assert "report.html" in said
+    assert (run / "report" / "summary.csv").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--reference", "mmd"], "mmd"),
+        (["--methods", "mdm,nothing"], "'nothing' was not measured"),
+    ],
+)
+def test_what_was_not_measured_is_a_sentence(run, capsys, arguments, said):
+    assert main(["report", str(run), *arguments]) == 2
+    assert said in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_folder_without_a_run_is_a_sentence(tmp_path, capsys):
+    assert main(["report", str(tmp_path)]) == 2
+    assert "holds no run" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_run_measured_for_real_is_reported(whole_run, tmp_path, capsys):
+    assert main(["report", str(whole_run), "--reference", "gradcam", "--out", str(tmp_path)]) == 0
+    assert "gradcam on" in capsys.readouterr().out
+    assert (tmp_path / "report.html").stat().st_size > 20_000
