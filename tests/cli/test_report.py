@@ -1,0 +1,69 @@
+"""``maskstack report`` as its user calls it: JSON, the table and exit codes."""
+
+import csv
+import json
+
+import pytest
+
+from maskstack.cli.main import main
+from maskstack.leaderboard.request import Request, settle
+from maskstack.leaderboard.store import Row, Store
+
+
+@pytest.fixture
+def run(tmp_path):
+    folder = tmp_path / "run"
+    request = Request(models=("net=bundled",), data="data", methods=("mdm", "gradcam"), groups=("faithfulness",))
+    settle(folder, request, versions={"maskstack": "test"})
+    rows = [
+        Row("net", method, f"{image}.jpg", "faithfulness", metric, 0.1 * place + 0.01 * image, forward=3, seconds=0.5)
+        for place, method in enumerate(("gradcam", "mdm", "centre"))
+        for metric in ("insertion_wide", "deletion_zero")
+        for image in range(8)
+    ]
+    Store.open(folder).write(rows)
+    return folder
+
+
+def test_json_is_all_that_is_printed_and_agrees_with_the_csv(run, capsys):
+    assert main(["report", str(run), "--json"]) == 0
+    captured = capsys.readouterr()
+    document = json.loads(captured.out)
+    (network,) = document["networks"]
+    assert network["ahead"] == ["insertion_wide"]
+    assert network["behind"] == {"deletion_zero": ["gradcam"]}
+    with open(document["files"]["summary"], newline="", encoding="utf-8") as file:  # noqa: PTH123
+        lines = list(csv.DictReader(file))
+    assert len(lines) == len(network["lines"]) == 6
+    for line, wanted in zip(lines, network["lines"], strict=True):
+        assert line["method"] == wanted["method"]
+        for name in ("mean", "low", "high", "difference", "p_holm", "rank", "forward", "seconds"):
+            assert (float(line[name]) if line[name] else None) == wanted[name], name
+
+
+def test_the_table_names_wins_and_losses(run, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
+    assert main(["report", str(run), "--out", str(tmp_path / "out")]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "first on 1 (1 beyond chance), tied with the best on 0, behind on 1: deletion to zero (gradcam)" in said
+    assert "centre" in said
+    assert (tmp_path / "out" / "report.html").is_file()
+
+
+def test_mistakes_end_with_2_and_a_sentence(run, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    for arguments, wanted in (
+        ([str(run), "--reference", "rise"], "choose --reference among centre, gradcam, mdm"),
+        ([str(run), str(run)], "named twice"),
+        ([str(tmp_path / "nowhere")], "holds no run"),
+        ([str(run), "--out", str(tmp_path / "file")], "cannot write"),
+        ([], "Missing argument"),
+    ):
+        assert main(["report", *arguments]) == 2, arguments
+        assert wanted in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_missing_extra_is_named(run, capsys, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "duckdb", None)
+    assert main(["report", str(run)]) == 2
+    assert "maskstack[bench]" in capsys.readouterr().err
