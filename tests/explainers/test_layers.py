@@ -1,5 +1,6 @@
 """Which layer a class activation map is read from, without being told."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from maskstack.explainers.token_grid import fits, token_grid
 timm = pytest.importorskip("timm")
 torchvision = pytest.importorskip("torchvision")
 
-ONNX = Path("/work/shared/data/networks/mobilenetv2-imagenet.onnx")
+ONNX = Path(os.environ.get("MASKSTACK_DATA", "")) / "networks" / "mobilenetv2-imagenet.onnx"
 
 
 def tiny_vit(size: tuple[int, int] = (32, 32), **options: object) -> nn.Module:
@@ -66,7 +67,7 @@ def test_the_layer_is_the_one_people_would_name(name: str) -> None:
     assert (found.name, found.channels, found.grid, found.layout) == expected
 
 
-@pytest.mark.skipif(not ONNX.is_file(), reason="the network is not here")
+@pytest.mark.skipif(not ONNX.is_file(), reason="MASKSTACK_DATA is not set, so there is no such network to try")
 def test_an_onnx_network_has_layers_too() -> None:
     found = find_layer(load_model(f"onnx:{ONNX},norm=half,classes=imagenet").model, image=torch.rand(1, 3, 224, 224))
     assert (found.channels, found.grid, found.layout) == (1280, (7, 7), "channels first")
