@@ -134,7 +134,14 @@ def test_ctrl_c_keeps_what_is_finished_and_nothing_half_written(folder) -> None:
     Image.open(folder / "good.jpg").save(folder / "second.png")
     command = [sys.executable, "-c", "import sys; from maskstack.cli.main import main; sys.exit(main(sys.argv[1:]))"]
     arguments = ["explain", "good.jpg", "second.png", "--steps", "40", "--out", "res"]
-    process = subprocess.Popen([*command, *arguments], cwd=folder, stderr=subprocess.PIPE, text=True)
+    # A shell that runs the tests in the background ignores Ctrl-C for all it starts; a user's does not.
+    process = subprocess.Popen(
+        [*command, *arguments],
+        cwd=folder,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     patience = time.monotonic() + 240
     while not (out / "good.json").exists() and process.poll() is None and time.monotonic() < patience:
         time.sleep(0.05)
