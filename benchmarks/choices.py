@@ -24,7 +24,7 @@ from benchmarks.variants import VARIANTS
 from maskstack.cli.allocator import keep_large_blocks
 from maskstack.files import write_whole
 from maskstack.masks.fills import gaussian_blur, make_fill
-from maskstack.metrics import average_drop, average_increase, deletion, energy_in_box, insertion, pointing_game
+from maskstack.metrics import average_drop, average_increase, deletion, energy_in_box, gini, insertion, pointing_game
 from maskstack.models import LoadedModel, load_model
 
 COLUMNS = {
@@ -35,6 +35,7 @@ COLUMNS = {
     "average_increase": "share of images whose probability rises under the map",
     "energy": "share of the map inside the boxes, up is better",
     "pointing": "share of images whose highest pixel is inside the boxes",
+    "gini": "Gini index of the map, up is sparser",
     "hard": "probability kept when the map is cut to its most salient 20% of pixels over the blur (share)",
     "unseen": "probability kept under the stack over a fill of uniform noise, which no variant trains with (share)",
     "passes": "forward and backward passes an image",
@@ -67,6 +68,7 @@ def measure(net: LoadedModel, photo: Photograph, saliency: Tensor, stack: Tensor
         "average_increase": average_increase(before, masked),
         "energy": energy_in_box(saliency, photo.inside),
         "pointing": pointing_game(saliency, photo.inside),
+        "gini": gini(saliency),
         "hard": (hard / before).clamp(max=1),
         "unseen": (unseen / before).clamp(max=1),
     }

@@ -11,7 +11,8 @@ SIZES = ((2, 2), (3, 5))
 
 
 def lay_out(images: int = 2, **changes) -> Problems:
-    changes = {"sizes": SIZES, "fill": "zero", "patience": 2, "tolerance": 0.1, **changes}
+    changes = {"sizes": SIZES, "fill": "zero", "stack": "mean", "patience": 2, "tolerance": 0.1, **changes}
+    changes = {"removal_every": 0, **changes}
     settings = SearchSettings(**changes)
     return Problems.lay_out(images, Upsampler.build(settings.sizes, (8, 8), torch.device("cpu")), settings)
 
@@ -93,6 +94,13 @@ def test_fills_that_take_turns_are_compared_over_a_whole_turn() -> None:
     assert feed(problems, *alternating) == [[True]] * 6, "the harder fill must not count as getting worse"
     stale = lay_out(images=1, fill=("zero", "blur"), patience=2, tolerance=0.05)
     assert feed(stale, [1.0], [0.2], [1.0], [0.2], [1.0])[-2:] == [[False], [False]]
+
+
+def test_steps_that_keep_and_steps_that_remove_are_compared_over_a_whole_turn() -> None:
+    problems = lay_out(images=1, removal_every=2, patience=2, tolerance=0.05)
+    assert feed(problems, [0.2], [1.0], [0.1], [0.9], [0.0], [0.8]) == [[True]] * 6
+    stale = lay_out(images=1, removal_every=2, patience=2, tolerance=0.05)
+    assert feed(stale, [0.2], [1.0], [0.2], [1.0], [0.2])[-2:] == [[False], [False]]
 
 
 @pytest.mark.parametrize("patience", [0, 2])

@@ -18,7 +18,7 @@ def quick(**changes) -> SearchSettings:
     changes = {
         "sizes": ((8, 8),), "joint": True, "steps": 60, "learning_rate": 0.2, "mask_weight": 1.0, "fill": ("zero",),
         "patience": 0, "smoothness": 0.0, "consistency": "one_sided", "parametrisation": "sigmoid", "start": 0.5,
-        "stack": "mean", "batch_size": 32, "seed": 0, **changes,
+        "stack": "mean", "removal_every": 0, "batch_size": 32, "seed": 0, **changes,
     }  # fmt: skip
     return SearchSettings(**changes)
 
@@ -73,6 +73,9 @@ def photos() -> torch.Tensor:
         {"fill": ("zero", "mean"), "steps": 80},
         {"fill": ("noise",), "steps": 80},
         {"patience": 5, "steps": 500},
+        {"stack": "log_odds"},
+        {"stack": "log_odds", "sizes": (4, 8, 16), "removal_every": 3, "removal": 1.0},
+        {"stack": "log_odds", "sizes": (8, 16), "joint": False},
     ],
     ids=str,
 )

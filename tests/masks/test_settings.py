@@ -25,6 +25,8 @@ VALID = st.fixed_dictionaries(
         "steps": st.integers(1, 100_000),
         "learning_rate": st.floats(0, 10, exclude_min=True),
         "mask_weight": st.floats(0, 1000),
+        "removal": st.floats(0, 1000),
+        "removal_every": st.sampled_from([0, 2, 3, 1000]),
         "smoothness": st.floats(0, 1000),
         "fill": st.lists(st.sampled_from(FILLS), min_size=1, max_size=3).map(tuple),
         "blur": st.floats(0, 1),
@@ -44,6 +46,8 @@ VALID = st.fixed_dictionaries(
 @given(VALID)
 @hypothesis_settings(deadline=None)
 def test_valid_settings_survive_json(changes) -> None:
+    if changes.get("parametrisation") == "clip" and changes.get("stack", "log_odds") == "log_odds":
+        changes["stack"] = "mean"
     made = SearchSettings().with_(**changes)
     written = json.dumps(made.as_dict(), allow_nan=False)
     assert SearchSettings.from_dict(json.loads(written)) == made
@@ -67,6 +71,8 @@ RANGES = {
     "batch_size": ("a whole number from 1 to 65536", [0, 65_537, None]),
     "learning_rate": ("a number in (0, 10]", [0, -0.1, 10.1, math.nan, math.inf, "0.1", None, True]),
     "mask_weight": ("a number in [0, 1000]", [-0.1, 1000.1, math.nan, -math.inf]),
+    "removal": ("a number in [0, 1000]", [-0.1, math.inf]),
+    "removal_every": ("a whole number from 0 to 1000", [-1, 1001, 2.0]),
     "smoothness": ("a number in [0, 1000]", [-0.1, 1001, 1j]),
     "blur": ("a number in [0, 1]", [-0.1, 1.1]),
     "start": ("a number in (0, 1)", [0, 1, 0.0, 1.0, -1]),
@@ -76,7 +82,7 @@ RANGES = {
     "compile": ("True or False", [1.0]),
     "consistency": ("one of one_sided, squared, absolute", ["two_sided", 2, None]),
     "parametrisation": ("one of sigmoid, clip", ["softmax", ["sigmoid"]]),
-    "stack": ("one of mean, normalised, geometric", ["median", ""]),
+    "stack": ("one of log_odds, mean, normalised, geometric", ["median", ""]),
     "precision": ("one of fp32, bf16", ["fp16", 32]),
     "fill": ("one of zero, mean, blur, noise, given", [("zero", "black"), "grey", (1,)]),
 }

@@ -5,7 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import stats
+from scipy import special, stats
 
 from maskstack.masks.stack import STACKS, minmax, stack_masks
 
@@ -30,6 +30,18 @@ def test_the_mean_and_the_geometric_mean_are_numpys_and_scipys() -> None:
     masks = random_masks(0, 2, 3, 5, 6) + 1e-3
     np.testing.assert_allclose(stack_masks(masks, "mean").numpy(), masks.numpy().mean(axis=1), rtol=1e-5)
     np.testing.assert_allclose(stack_masks(masks, "geometric").numpy(), stats.gmean(masks.numpy(), axis=1), rtol=1e-4)
+
+
+def test_log_odds_are_pooled_as_probabilities_are() -> None:
+    masks = random_masks(0, 2, 3, 5, 6) * 0.98 + 0.01
+    pooled = special.expit(special.logit(masks.double().numpy()).mean(axis=1))
+    np.testing.assert_allclose(stack_masks(masks, "log_odds").numpy(), pooled, rtol=1e-4)
+
+
+def test_in_log_odds_a_size_that_is_sure_outvotes_one_that_is_not() -> None:
+    masks = torch.tensor([0.001, 0.6, 0.999]).view(3, 1, 1)
+    pairs = torch.stack([masks[[0, 1]], masks[[2, 1]]])
+    assert stack_masks(pairs, "log_odds").flatten().tolist() == pytest.approx([0.0373, 0.9748], abs=1e-3)
 
 
 def test_the_geometric_mean_closes_where_any_size_is_closed() -> None:

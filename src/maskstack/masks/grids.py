@@ -49,6 +49,16 @@ def check_sizes(sizes: Sequence[GridSize], image_size: tuple[int, int]) -> None:
             )
 
 
+def fitting_sizes(sizes: Sequence[GridSize], image_size: tuple[int, int]) -> tuple[GridSize, ...]:
+    """The sizes whose cells are at least two pixels high and wide; the first of them if there is none.
+
+    >>> fitting_sizes(((3, 3), (7, 7), (112, 112)), (32, 32))
+    ((3, 3), (7, 7))
+    """
+    height, width = image_size
+    return tuple((h, w) for h, w in sizes if 2 * h <= height and 2 * w <= width) or tuple(sizes[:1])
+
+
 @dataclass(frozen=True)
 class Upsampler:
     """The weights that carry grids of several sizes to an image of one size.

@@ -1,4 +1,4 @@
-"""What a mask pays: for the activation it loses, for what it leaves open, for being rough."""
+"""What a mask pays: for the activation it loses, for that which it hides, for what it leaves open, for being rough."""
 
 from __future__ import annotations
 
@@ -44,6 +44,21 @@ def consistency(activation: Tensor, reference: Tensor, scale: Tensor, kind: str 
     if kind == "one_sided":
         return loss.clamp_min(0)
     return loss.square() if kind == "squared" else loss.abs()
+
+
+def removal(activation: Tensor, nothing: Tensor, scale: Tensor) -> Tensor:
+    """Relative activation that what a mask hides would have by itself, one value per problem; at most 0 is no loss.
+
+    Args:
+        activation: Of the image with the mask's open part filled, P.
+        nothing: Activation of each fill alone, F x P; the least of them is what nothing has.
+        scale: See :func:`reference_scale`, P.
+
+    >>> import torch
+    >>> removal(torch.tensor([0.5, 0.1]), torch.tensor([[0.1, 0.1]]), torch.tensor(0.8))
+    tensor([0.5000, 0.0000])
+    """
+    return ((activation - nothing.amin(dim=0)) / scale).clamp_min(0)
 
 
 def mask_value(masks: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from maskstack.masks.grids import Upsampler
 from maskstack.masks.settings import SearchSettings
@@ -36,8 +37,17 @@ class Problems:
     _stale: Tensor = field(init=False)
 
     @classmethod
-    def lay_out(cls, images: int, upsampler: Upsampler, settings: SearchSettings) -> Problems:
-        """All problems of a batch, images first, then sizes."""
+    def lay_out(
+        cls, images: int, upsampler: Upsampler, settings: SearchSettings, *, start: Tensor | None = None
+    ) -> Problems:
+        """All problems of a batch, images first, then sizes.
+
+        Args:
+            images: Number of images.
+            upsampler: Has the grid sizes.
+            settings: How to search.
+            start: Masks to begin with, B x H x W in (0, 1); None for the settings' ``start`` everywhere.
+        """
         device = upsampler.rows.device
         sizes = torch.arange(len(upsampler.sizes), device=device)
         image = torch.arange(images, device=device)
@@ -46,25 +56,36 @@ class Problems:
         else:
             image = image.repeat_interleave(len(sizes))
             size = sizes.repeat(images).unsqueeze(1)
-        start = torch.tensor(settings.start, device=device, dtype=torch.float32)
+        first = torch.full((images, len(sizes), *upsampler.cells), settings.start, device=device, dtype=torch.float32)
+        for index, (h, w) in enumerate(upsampler.sizes if start is not None else ()):
+            first[:, index, :h, :w] = functional.adaptive_avg_pool2d(start, (h, w))
         if settings.parametrisation == "sigmoid":
-            start = start.logit()
-        free = start.expand(*size.shape, *upsampler.cells).clone()
-        return cls(image, size, free, settings)
+            first = first.logit()
+        return cls(image, size, first.reshape(*size.shape, *upsampler.cells).clone(), settings)
 
     def __post_init__(self) -> None:
         count, device = len(self.image), self.free.device
         self.open = torch.ones(count, dtype=torch.bool, device=device)
         self.failed = torch.zeros(count, dtype=torch.bool, device=device)
         self.steps = torch.zeros(count, dtype=torch.long, device=device)
-        # Fills take turns, so a step's loss is only comparable over a whole turn.
-        self._recent = torch.full((len(self.settings.fill), count), torch.inf, device=device, dtype=torch.float32)
+        # Fills take turns, and so do keeping and removing, so a step's loss is only comparable over a whole turn.
+        turn = len(self.settings.fill) * max(1, self.settings.removal_every)
+        self._recent = torch.full((turn, count), torch.inf, device=device, dtype=torch.float32)
         self._best = torch.full((count,), torch.inf, device=device, dtype=torch.float32)
         self._stale = torch.zeros(count, dtype=torch.long, device=device)
 
     def values(self, free: Tensor) -> Tensor:
         """Grid values in [0, 1] from free values."""
         return free.sigmoid() if self.settings.parametrisation == "sigmoid" else free.clamp(0, 1)
+
+    @property
+    def in_log_odds(self) -> bool:
+        """Whether grids are upsampled, and stacked, as log-odds."""
+        return self.settings.stack == "log_odds"
+
+    def upsampled(self, free: Tensor) -> Tensor:
+        """What is upsampled of free values: their log-odds as they are, or the grids' values."""
+        return free if self.in_log_odds else self.values(free)
 
     def hold(self) -> None:
         """Bring free values back into their range after an optimiser's step."""
@@ -85,8 +106,7 @@ class Problems:
         self.open[bad] = False
         if self.settings.patience == 0:
             return
-        turn = len(self.settings.fill)
-        self._recent[step % turn, working] = losses
+        self._recent[step % len(self._recent), working] = losses
         mean = self._recent[:, working].mean(dim=0)
         better = mean < self._best[working] - self.settings.tolerance
         self._best[working] = torch.where(better, mean, self._best[working])

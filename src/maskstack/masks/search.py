@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from maskstack.errors import ModelError
+from maskstack.errors import InputError, ModelError
 from maskstack.masks.batches import Batches
 from maskstack.masks.fills import Fills
 from maskstack.masks.grids import Upsampler
-from maskstack.masks.losses import consistency, mask_value, reference_scale, total_variation
+from maskstack.masks.losses import consistency, mask_value, reference_scale, removal, total_variation
 from maskstack.masks.problems import Problems
 from maskstack.masks.settings import SearchSettings
 from maskstack.masks.stack import stack_masks
@@ -86,6 +86,7 @@ def search(
     *,
     settings: SearchSettings,
     fill_image: Tensor | None = None,
+    start: Tensor | None = None,
     progress: OnProgress | None = None,
 ) -> SearchResult:
     """Learn the masks of a batch of images.
@@ -95,22 +96,29 @@ def search(
         images: B x C x H x W, float32, as the network takes them.
         settings: How to search.
         fill_image: The fill of the name ``given``; broadcasts to the images.
+        start: Masks to begin with, B x H x W in (0, 1), averaged over each grid's cells; None for ``settings.start``.
         progress: Called after each step; may end the search by returning False.
 
     Raises:
-        InputError: A grid is larger than the image, or the given fill is missing or does not fit.
+        InputError: A grid is larger than the image, the given fill is missing, or fill or start do not fit.
         ModelError: No gradient reaches the images, the images' own activation is not finite, or memory runs out.
     """
+    if start is not None and (start.shape != images[:, 0].shape or not ((start > 0) & (start < 1)).all()):
+        raise InputError(
+            f"start has shape {tuple(start.shape)}; it must be {tuple(images[:, 0].shape)}, with values between 0 and 1"
+        )
     with torch.enable_grad():
-        return _Search(score, images.detach(), settings, fill_image).run(progress)
+        return _Search(score, images.detach(), settings, fill_image, start).run(progress)
 
 
 class _Search:
-    def __init__(self, score: Score, images: Tensor, settings: SearchSettings, fill_image: Tensor | None) -> None:
+    def __init__(
+        self, score: Score, images: Tensor, settings: SearchSettings, fill_image: Tensor | None, start: Tensor | None
+    ) -> None:
         self.started = time.perf_counter()
         self.score, self.images, self.settings = score, images, settings
         self.upsampler = Upsampler.build(settings.sizes, (images.shape[-2], images.shape[-1]), images.device)
-        self.problems = Problems.lay_out(len(images), self.upsampler, settings)
+        self.problems = Problems.lay_out(len(images), self.upsampler, settings, start=start)
         self.batches = Batches(settings.batch_size)
         self.fill = Fills(settings.fill, images, blur=settings.blur, seed=settings.seed, given=fill_image)
 
@@ -123,7 +131,7 @@ class _Search:
                 "normalisation and the network's weights"
             )
         hidden = torch.stack([self._scores(self.fill(index)) for index in range(len(self.settings.fill))])
-        self.before, self.scale = before, reference_scale(before, hidden)
+        self.before, self.hidden, self.scale = before, hidden, reference_scale(before, hidden)
         self._learn(progress)
         return self._result(before, hidden)
 
@@ -134,7 +142,7 @@ class _Search:
         kept = problems.free.detach().clone()
         for step in range(self.settings.steps):
             working = problems.open.nonzero().flatten()
-            losses, gradient = self._step(working, self.fill(step))
+            losses, gradient = self._step(working, step)
             problems.free.grad = gradient
             optimiser.step()
             with torch.no_grad():
@@ -149,23 +157,38 @@ class _Search:
                 break
         problems.free = kept
 
-    def _step(self, working: Tensor, fill: Tensor) -> tuple[Tensor, Tensor]:
+    def _step(self, working: Tensor, step: int) -> tuple[Tensor, Tensor]:
         """Losses of the problems worked on, and the gradient of all free values (zero elsewhere)."""
         gradient = torch.zeros_like(self.problems.free)
+        removing, turn = self._turn(step)
+        fill = self.fill(turn)
 
         def work(chunk: Tensor) -> Tensor:
-            losses, gradient[chunk] = self._losses(chunk, fill)
+            losses, gradient[chunk] = self._losses(chunk, fill, removing)
             return losses
 
         return torch.cat(self.batches.run(working, work)), gradient
 
-    def _losses(self, chunk: Tensor, fill: Tensor) -> tuple[Tensor, Tensor]:
+    def _turn(self, step: int) -> tuple[bool, int]:
+        """Whether a step asks the hidden part, and how many of its kind were before it: each kind has all fills in turn."""
+        every = self.settings.removal_every
+        if not every:
+            return False, step
+        removals = (step + 1) // every
+        removing = (step + 1) % every == 0
+        return removing, removals - 1 if removing else step - removals
+
+    def _losses(self, chunk: Tensor, fill: Tensor, removing: bool) -> tuple[Tensor, Tensor]:
         rows = self.problems.image[chunk]
         free = self.problems.free.detach()[chunk].requires_grad_(True)
         masks = self._masks(free, chunk)  # P H W
-        masked = blend(masks, _take(self.images, rows), _take(fill, rows))
+        masked = blend(1 - masks if removing else masks, _take(self.images, rows), _take(fill, rows))
         activation = self._score(masked, rows)
-        losses = consistency(activation, self.before[rows], self.scale[rows], self.settings.consistency)
+        scale = self.scale[rows]
+        if removing:
+            losses = self.settings.removal * removal(activation, self.hidden[:, rows], scale)
+        else:
+            losses = consistency(activation, self.before[rows], scale, self.settings.consistency)
         losses = losses + self.settings.mask_weight * mask_value(masks)
         if self.settings.smoothness:
             losses = losses + self.settings.smoothness * total_variation(masks)
@@ -192,11 +215,11 @@ class _Search:
         return activation
 
     def _masks(self, free: Tensor, chunk: Tensor) -> Tensor:
-        """The mask of each problem of a chunk, P x H x W: its upsampled grid, or the mean of them."""
-        values = self.problems.values(free)
-        if self.settings.joint:
-            return self.upsampler.mean(values)
-        return self.upsampler(values[:, 0], self.problems.size[chunk, 0])
+        """The mask of each problem of a chunk, P x H x W: its upsampled grid, or the stack of them."""
+        values = self.problems.upsampled(free)
+        joint = self.settings.joint
+        masks = self.upsampler.mean(values) if joint else self.upsampler(values[:, 0], self.problems.size[chunk, 0])
+        return masks.sigmoid() if self.problems.in_log_odds else masks
 
     def _scores(self, images: Tensor) -> Tensor:
         """Activation of one image for each original image, without gradient."""
@@ -204,15 +227,20 @@ class _Search:
         with torch.no_grad():
             return torch.cat(self.batches.run(every, lambda chunk: self._score(images[chunk], chunk)))
 
-    def _grid_values(self, free: Tensor) -> Tensor:
-        """Values of all grids, B x S x h x w, padded."""
-        values = self.problems.values(free.detach())
-        return values.reshape(len(self.images), len(self.upsampler.sizes), *self.upsampler.cells)
+    def _per_size(self, values: Tensor) -> Tensor:
+        """Values of all grids by image and size, B x S x h x w, padded."""
+        return values.detach().reshape(len(self.images), len(self.upsampler.sizes), *self.upsampler.cells)
 
     def _all_masks(self, free: Tensor) -> Tensor:
-        values = self._grid_values(free)
+        values = self._per_size(self.problems.upsampled(free))
         sizes = torch.arange(values.shape[1], device=values.device).expand(len(values), -1)
-        return self.upsampler(values, sizes).clamp(0, 1)  # rounding may leave the range
+        masks = self.upsampler(values, sizes)
+        return masks.sigmoid() if self.problems.in_log_odds else masks.clamp(0, 1)  # rounding may leave the range
+
+    def _stack(self, free: Tensor) -> Tensor:
+        if self.problems.in_log_odds:  # from the log-odds themselves: the masks' have been rounded to 0 and 1
+            return self.upsampler.mean(self._per_size(free)).sigmoid()
+        return stack_masks(self._all_masks(free), self.settings.stack)
 
     def _progress(self, step: int, losses: Tensor, free: Tensor) -> Progress:
         return Progress(
@@ -221,13 +249,13 @@ class _Search:
             open=int(self.problems.open.sum()),
             problems=len(self.problems.open),
             loss=float(losses.nanmean()),
-            preview=lambda: stack_masks(self._all_masks(free), self.settings.stack),
+            preview=lambda: self._stack(free),
         )
 
     def _result(self, before: Tensor, hidden: Tensor) -> SearchResult:
         count, sizes = len(self.images), len(self.upsampler.sizes)
-        values, masks = self._grid_values(self.problems.free), self._all_masks(self.problems.free)
-        stack = stack_masks(masks, self.settings.stack)
+        free = self.problems.free
+        values, masks, stack = self._per_size(self.problems.values(free)), self._all_masks(free), self._stack(free)
         fill = self.fill(0)
         under = [self._scores(blend(mask, self.images, fill)) for mask in masks.unbind(dim=1)]
         steps = self.problems.steps.reshape(count, -1)

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from torch import Tensor
 
-STACKS = ("mean", "normalised", "geometric")
+STACKS = ("log_odds", "mean", "normalised", "geometric")
 
 
-def stack_masks(masks: Tensor, rule: str = "mean") -> Tensor:
+def stack_masks(masks: Tensor, rule: str = "log_odds") -> Tensor:
     """Stack masks over their sizes.
 
     Args:
         masks: B x S x H x W in [0, 1].
-        rule: ``mean``; ``normalised``, the mean of the masks each scaled to [0, 1]; ``geometric``, the S-th root of
-            the product, open only where every size is.
+        rule: ``log_odds``, the mean in log-odds (the logarithmic opinion pool): a size that is sure outvotes those that
+            are not, so that the stack is open or closed, not grey; ``mean``; ``normalised``, the mean of the masks each
+            scaled to [0, 1]; ``geometric``, the S-th root of the product, open only where every size is.
 
     Returns:
         B x H x W in [0, 1].
     """
+    if rule == "log_odds":
+        return masks.logit(eps=1e-6).mean(dim=1).sigmoid()
     if rule == "normalised":
         masks = minmax(masks)
     elif rule == "geometric":
