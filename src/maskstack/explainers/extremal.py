@@ -17,42 +17,47 @@ from maskstack.masks.batches import Batches
 from maskstack.masks.fills import gaussian_blur
 from maskstack.masks.grids import Upsampler
 
-BLUR_LEVELS = 10
-"""Steps between the image and its strongest blur; in between, neighbours are mixed."""
-
 TEMPERATURE = 0.05
 """Of the smooth maximum; 0 would be the maximum itself."""
 
-FIRST_STEP = 0.1
-"""How far the first step goes at most, of the values' range 0 to 1."""
+SMALL = 1e-4
+"""Gradients below this move a cell by less than a whole step, so that rounding does not decide where cells go."""
 
-AREA_WEIGHT, AREA_GROWTH = 1.0, 1000.0
-"""Price of missing the area at the first step, and how much more it is at the last.
+FIRST_PRICE, LAST_PRICE = 3.0, 300.0
+"""Price of missing the wanted values at the first step and at the last; it grows evenly in between, as a power.
 
-In units of the score that the blur takes away. The paper's 300, growing by 1.0035 each step, is for logits; once it has
-made the mask zeros and ones no gradient of the score can change which are which, so here it begins low.
+In units of the score that the blur takes away. The low one lets the score say which cells stand out, the high one makes
+zeros and ones of them.
 """
+
+PARTED = 0.6
+"""Share of the steps after which the wanted values are zeros and ones; before, they part from the area's even mask."""
 
 
 class ExtremalPerturbation(Rival):
     """For each area the mask that keeps the score highest, and the sum of these masks (Fong et al. 2019).
 
     Written from the paper: the mask is a max-convolution of a coarse grid with a smooth kernel, its sorted values are
-    held to so many zeros and then ones, and it chooses how strongly each pixel is blurred. Different here:
+    held to so many zeros and then ones, it shows the image where it is open and the blurred image elsewhere, and the
+    score is the logit. Different here, as the search otherwise hardly finds what the network looks at:
 
+    - A mask of 0.5 shows the mean of image and blur. The paper blurs such a pixel half as strongly, and the even mask
+      that the search starts from then hides everything already: on a photograph of a porcupine 6% of the score was left
+      under it, so that its gradient told nothing. Mixed, the score is whole there. Zeros and ones show the same, but
+      what a mask leaves grey counts for more here.
+    - The values that the sorted mask is held to begin even, all at the area, and part to zeros and ones by and by. Held
+      to zeros and ones from the start, an even mask is opened where the order of equal values falls, so by nothing,
+      and stays open there, as a maximum passes its gradient to the highest alone.
+    - The score counts as a share of what the blur takes away, so that one price of the area fits all networks and
+      objectives; the price begins at a hundredth of its end, and the steps are Adam's rather than momentum's.
     - Sorting and max-convolution are done on the coarse grid, which is then upsampled: the kernel is wider than a cell.
-    - The score counts as a share of what the strongest blur takes away, so that one price of the area fits all networks
-      and objectives.
-    - The first step goes up the score alone, the price of the area begins low, and the steps are Adam's. With the
-      paper's price on an even mask the order of equal values, so nothing, chose the region. On 5 photos and SqueezeNet,
-      60 steps, an area of 0.1 kept 0.26 of the score that way, 0.33 with the first step, 0.34 with the low price too.
 
     Args:
         model: The network.
         areas: Shares of the image that the masks leave open.
         steps: Steps of the search.
         sigma: Standard deviation of the masks' kernel, as a share of the image's shorter side: 10 pixels of 224.
-        blur: Standard deviation of the strongest blur, as a share of the image's shorter side.
+        blur: Standard deviation of the blur that closed masks show, as a share of the image's shorter side.
         cells: Cells of the coarse grid along the shorter side.
         learning_rate: Of Adam.
         objective: What a class index means; the paper's is the logit.
@@ -72,7 +77,7 @@ class ExtremalPerturbation(Rival):
         sigma: float = 0.045,
         blur: float = 0.09,
         cells: int = 28,
-        learning_rate: float = 0.03,
+        learning_rate: float = 0.05,
         objective: str = "logit",
         batch_size: int = 32,
         class_names: Sequence[str] = (),
@@ -113,40 +118,39 @@ class ExtremalPerturbation(Rival):
         whole, none = (scored.scores(shown, every, batch_size=self.batch_size) for shown in (images, blurred))
         at_stake = (whole - none).abs().clamp_min(1e-6)
         problems = torch.arange(len(images) * len(self.areas))
+
+        def learn(chunk: Tensor) -> Tensor:
+            return self._learn(scored, images, blurred, at_stake, chunk)
+
         with gradient_expected():
-            found = Batches(self.batch_size).run(problems, lambda chunk: self._learn(scored, images, at_stake, chunk))
+            found = Batches(self.batch_size).run(problems, learn)
         return torch.cat(found).reshape(len(images), len(self.areas), *images.shape[2:])
 
     def _maps(self, scored: ScoredNetwork, images: Tensor) -> Maps:
         return Maps(self.masks(scored, images).mean(dim=1))
 
-    def _learn(self, scored: ScoredNetwork, images: Tensor, at_stake: Tensor, problems: Tensor) -> Tensor:
+    def _learn(
+        self, scored: ScoredNetwork, images: Tensor, blurred: Tensor, at_stake: Tensor, problems: Tensor
+    ) -> Tensor:
         """Search the masks of some problems, P x H x W; problem ``A b + a`` is area a of image b."""
         rows, area = problems // len(self.areas), problems % len(self.areas)
-        first = int(rows[0])  # problems come in order, so their images are neighbours
-        own = (rows - first).to(images.device)
-        height, width = images.shape[2:]
-        smooth = SmoothMasks((height, width), cells=self.cells, sigma=self.sigma, device=images.device)
-        blurs = BlurLevels(images[first : int(rows[-1]) + 1], sigma=self.blur * min(height, width))
-        wanted = torch.stack([_template(share, smooth.count) for share in self.areas])[area].to(images.device)
+        own = rows.to(images.device)
+        # Channels last, as the network wants it: the mixture then comes out that way too.
+        sharp, dull = (kind[own].contiguous(memory_format=torch.channels_last) for kind in (images, blurred))
+        size = images.shape[2], images.shape[3]
+        smooth = SmoothMasks(size, cells=self.cells, sigma=self.sigma, device=images.device)
+        even = torch.tensor(self.areas, dtype=torch.float32)[area].unsqueeze(1).to(images.device)
+        parted = torch.stack([_template(share, smooth.count) for share in self.areas])[area].to(images.device)
         scale = at_stake[rows.to(at_stake.device)]
-
-        def gained(coarse: Tensor) -> Tensor:
-            scores: Tensor = scored(blurs(smooth.upsample(coarse), own), rows)
-            return scores / scale
-
         values = torch.full((len(problems), smooth.count), 0.5, device=images.device, requires_grad=True)
-        # All values are equal, and which of them are the highest, as the price of the area asks, is for the score to
-        # say: the first step goes up the score alone.
-        (uphill,) = torch.autograd.grad(gained(smooth(values)).sum(), [values])
-        with torch.no_grad():
-            values += FIRST_STEP * uphill / uphill.abs().amax(dim=1, keepdim=True).clamp_min(1e-12)
-        optimiser = torch.optim.Adam([values], lr=self.learning_rate)
-        for step in range(1, self.steps):
+        optimiser = torch.optim.Adam([values], lr=self.learning_rate, eps=SMALL)
+        for step in range(self.steps):
             coarse = smooth(values)
+            wanted = torch.lerp(even, parted, min(1.0, step / (PARTED * self.steps)))
             missed = (coarse.sort(dim=1).values - wanted).square().mean(dim=1)
-            price = AREA_WEIGHT * AREA_GROWTH ** (step / self.steps)
-            (values.grad,) = torch.autograd.grad((price * missed - gained(coarse)).sum(), [values])
+            price = FIRST_PRICE * (LAST_PRICE / FIRST_PRICE) ** (step / self.steps)
+            gained = scored(torch.lerp(dull, sharp, smooth.upsample(coarse).unsqueeze(1)), rows) / scale
+            (values.grad,) = torch.autograd.grad([(price * missed).sum(), -gained.sum()], [values])
             optimiser.step()
             with torch.no_grad():
                 values.clamp_(0, 1)
@@ -160,7 +164,7 @@ class SmoothMasks:
     ``m(u) = smax_v k(u - v) g(v)``, where ``smax`` weights each value f by ``exp(f / T)``, and the kernel is 1 within a
     cell's width and falls like a Gaussian from there, to nothing at 3 standard deviations. Beyond the image the grid's
     border is repeated, so that an even grid makes an even mask; otherwise the corners would stand out, and the area's
-    price, which begins by picking the highest values, would open them whatever the network says.
+    price, which asks for the highest values, would open them whatever the network says.
 
     Args:
         size: The image's height and width.
@@ -192,36 +196,6 @@ class SmoothMasks:
         """Masks of the image's size: P x H x W of P x count."""
         grids = coarse.reshape(-1, *self.grid)
         return self.upsampler(grids, torch.zeros(len(grids), dtype=torch.int64, device=grids.device)).clamp(0, 1)
-
-
-class BlurLevels:
-    """Images that are blurred pixel by pixel, as strongly as a mask is closed there.
-
-    Args:
-        images: B x C x H x W.
-        sigma: Standard deviation of the strongest blur in pixels; the levels below are evenly spaced.
-    """
-
-    def __init__(self, images: Tensor, *, sigma: float) -> None:
-        levels = [gaussian_blur(images, sigma * level / (BLUR_LEVELS - 1)) for level in range(BLUR_LEVELS)]
-        self.batch, self.channels, self.height, self.width = images.shape
-        # A pixel's channels side by side: looking up a pixel is one read, and the result is channels last.
-        self.pixels = torch.stack(levels, dim=1).permute(0, 1, 3, 4, 2).reshape(-1, self.channels)
-
-    def __call__(self, masks: Tensor, which: Tensor) -> Tensor:
-        """The blurred images, P x C x H x W.
-
-        Args:
-            masks: P x H x W in [0, 1], 1 for the image as it is.
-            which: Index of each mask's image, P.
-        """
-        height = (1 - masks) * (BLUR_LEVELS - 1)
-        below = height.detach().floor().clamp_max(BLUR_LEVELS - 2)
-        area = self.height * self.width
-        place = torch.arange(area, device=masks.device).view(self.height, self.width)
-        first = (which.view(-1, 1, 1) * BLUR_LEVELS + below.long()) * area + place
-        low, high = (self.pixels[index] for index in (first, first + area))  # P H W C
-        return torch.lerp(low, high, (height - below).unsqueeze(3)).permute(0, 3, 1, 2)
 
 
 def _template(share: float, count: int) -> Tensor:
