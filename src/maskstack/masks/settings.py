@@ -53,11 +53,11 @@ class SearchSettings:
 
     sizes: tuple[GridSize, ...] = ((3, 3), (7, 7), (14, 14), (28, 28), (56, 56), (112, 112))
     joint: bool = True
-    steps: int = 60
-    learning_rate: float = 0.5
+    steps: int = 80
+    learning_rate: float = 0.6
     mask_weight: float = 2.0
-    removal: float = 2.0
-    removal_every: int = 3
+    removal: float = 3.0
+    removal_every: int = 2
     smoothness: float = 0.05
     fill: tuple[str, ...] = ("zero", "blur", "noise")
     blur: float = 0.045
