@@ -35,6 +35,10 @@ def assert_equal(left: Explanation, right: Explanation) -> None:
         elif field.name == "grids":
             assert len(a) == len(b)
             assert all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+        elif field.name == "trust":
+            for name, values in ({} if b is None else b.tensors()).items():
+                torch.testing.assert_close(getattr(a, name), values, rtol=0, atol=0, equal_nan=True)
+            assert (a is None) == (b is None)
         else:
             assert a == b, field.name
 
@@ -54,6 +58,17 @@ def test_save_adds_the_suffix_and_needs_no_json_to_load(explanation, tmp_path) -
     assert path.name == "photo.jpg.safetensors"
     (tmp_path / "photo.jpg.json").unlink()
     assert_equal(Explanation.load(str(path)), explanation)
+
+
+def test_a_file_from_before_there_was_trust_loads_and_has_none(explanation, tmp_path) -> None:
+    assert explanation.trust is not None
+    old = dataclasses.replace(explanation, trust=None)
+    path = old.save(tmp_path / "old")
+    with safetensors.safe_open(path, framework="pt") as file:
+        assert not [name for name in [*file.keys(), *json.loads(file.metadata()["explanation"])] if "trust" in name]
+    assert_equal(Explanation.load(path), old)
+    assert old.select(1).trust is None
+    assert [image["trust"] for image in old.summary()] == [None, None]
 
 
 def test_an_explanation_about_no_class_survives_too(explanation, tmp_path) -> None:
@@ -125,11 +140,11 @@ def rewrite(path, *, lost: str = "", **header: str) -> None:
     safetensors.torch.save_file(tensors, path, header)
 
 
-@pytest.mark.parametrize("lost", ["saliency", "masks", "grid.1"])
+@pytest.mark.parametrize("lost", ["saliency", "masks", "grid.1", "trust.kept"])
 def test_a_file_that_lacks_a_part_is_an_input_error(explanation, tmp_path, lost: str) -> None:
     path = explanation.save(tmp_path / "map")
     rewrite(path, lost=lost)
-    with pytest.raises(InputError, match=f"lacks parts of an explanation: .*{lost}"):
+    with pytest.raises(InputError, match=f"lacks parts of an explanation: .*{lost.removeprefix('trust.')}"):
         Explanation.load(path)
 
 
@@ -150,6 +165,8 @@ def test_selecting_rows_gives_batches_of_one(explanation) -> None:
     assert torch.equal(one.score_hidden, explanation.score_hidden[:, 1:])
     assert [grid.shape for grid in one.grids] == [(1, 2, 2), (1, 3, 5)]
     assert one.summary() == [explanation.summary()[1]]
+    assert len(one.trust) == 1
+    assert one.trust.words(0) == explanation.trust.words(1)
     for row in (-1, 2):
         with pytest.raises(InputError, match=f"image {row} is out of range; the explanation holds 2"):
             explanation.select(row)

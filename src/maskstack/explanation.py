@@ -17,6 +17,7 @@ from torch import Tensor
 from maskstack.draw.figure import explanation_figure
 from maskstack.errors import InputError
 from maskstack.files import write_whole
+from maskstack.trust import Trust
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -53,6 +54,7 @@ class Explanation:
         versions: Versions of this package, torch and Python, and the device's kind.
         degenerate: For each image None, or the reason why its map should not be trusted.
         notes: What else is worth keeping with the result, such as the network's spec and the photo's name.
+        trust: How far the maps can be trusted, as far as it was measured.
     """
 
     saliency: Tensor
@@ -75,6 +77,7 @@ class Explanation:
     versions: Mapping[str, str]
     degenerate: tuple[str | None, ...]
     notes: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    trust: Trust | None = None
 
     def __len__(self) -> int:
         return len(self.saliency)
@@ -112,6 +115,7 @@ class Explanation:
                 "forward_passes": int(self.forward_passes[row]),
                 "backward_passes": int(self.backward_passes[row]),
                 "degenerate": self.degenerate[row],
+                "trust": None if self.trust is None else self.trust.numbers(row),
             }
             for row in range(len(self))
         ]
@@ -133,6 +137,7 @@ class Explanation:
         for name in ("target", "target_name", "degenerate"):
             value = getattr(self, name)
             changes[name] = None if value is None else value[one]
+        changes["trust"] = None if self.trust is None else self.trust.select(row)
         return dataclasses.replace(self, **changes)
 
     def plot(self, image: Any, *, row: int = 0, title: str | None = None) -> Figure:
@@ -174,6 +179,8 @@ class Explanation:
         path = path if path.suffix == ".safetensors" else path.with_name(path.name + ".safetensors")
         tensors: dict[str, Tensor] = {name: getattr(self, name) for name in _TENSORS}
         tensors |= {f"grid.{index}": grid for index, grid in enumerate(self.grids)}
+        if self.trust is not None:
+            tensors |= {f"trust.{name}": values for name, values in self.trust.tensors().items()}
         # Copied, as safetensors refuses tensors that share memory.
         tensors = {
             name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
@@ -181,7 +188,7 @@ class Explanation:
         fields = {
             field.name: getattr(self, field.name)
             for field in dataclasses.fields(self)
-            if field.name not in (*_TENSORS, "grids")
+            if field.name not in (*_TENSORS, "grids", "trust")
         }
         header = {"format": FORMAT, "grids": str(len(self.grids)), "explanation": json.dumps(fields, default=dict)}
         write_whole(path, lambda file: file.write_bytes(safetensors.torch.save(tensors, header)))
@@ -212,7 +219,10 @@ class Explanation:
             grids = tuple(tensors.pop(f"grid.{index}") for index in range(int(header["grids"])))
             for name in ("target", "target_name", "degenerate"):
                 fields[name] = None if fields[name] is None else tuple(fields[name])
-            return cls(grids=grids, **tensors, **fields)
+            # Files written before there was trust have none.
+            names = [name for name in tensors if name.startswith("trust.")]
+            measured = {name.removeprefix("trust."): tensors.pop(name) for name in names}
+            return cls(grids=grids, trust=Trust(**measured) if measured else None, **tensors, **fields)
         except (LookupError, TypeError, ValueError) as error:
             raise InputError(f"{path} lacks parts of an explanation: {error}") from error
 

@@ -1,6 +1,7 @@
 """``maskstack explain`` as a person types it, with the real bundled network and real photographs."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -33,7 +34,7 @@ def test_says_what_it_sees_and_costs_and_writes_everything(photo, tmp_path, caps
     code, out, err = run(capsys, "explain", photo, "--out", tmp_path, *QUICK)
     assert code == 0, err
     assert "espresso 9" in out
-    assert "1 map: at most 11 forward and 3 backward passes" in out
+    assert "1 map: at most 15 forward and 3 backward passes" in out
     assert out.index("backward passes") < out.index("kept by the mask")
     names = {file.name for file in tmp_path.iterdir()}
     assert names == {"coffee.overlay.png", "coffee.figure.png", "coffee.safetensors", "coffee.json"}
@@ -54,6 +55,34 @@ def test_json_is_one_document_and_nothing_else(photo, tmp_path, capsys) -> None:
     (result,) = document["results"]
     assert result["target_name"] == "cup"
     assert all(Path(file).is_file() for file in result["files"].values())
+
+
+def test_trust_is_one_line_and_more_of_it_comes_on_request(photo, tmp_path, capsys) -> None:
+    arguments = ["explain", photo, "--out", tmp_path, *QUICK, "--resume"]
+    _, out, _ = run(capsys, *arguments)
+    (line,) = [line for line in out.splitlines() if line.startswith("trust: ")]
+    assert re.fullmatch(
+        r"trust: region alone keeps \d+%, without it -?\d+% remain, another fill -?\d+%, sizes agree -?\d\.\d\d", line
+    )
+    code, out, err = run(capsys, *arguments, "--trust-seeds", 2, "--trust-randomized")
+    assert code == 0, err
+    assert "1 map: at most 45 forward and 9 backward passes" in out, "what is finished lacks what is asked for now"
+    assert re.search(r"trust: region alone .*, seeds agree \d\.\d\d, random network -?\d\.\d\d alike", out)
+    assert Explanation.load(tmp_path / "coffee.safetensors").trust.seeds.shape == (1, 1)
+    _, out, _ = run(capsys, *arguments, "--trust-seeds", 2, "--json")
+    assert json.loads(out)["cost"]["already_done"] == 1
+    read = json.loads((tmp_path / "coffee.json").read_text())["images"][0]["trust"]
+    assert read["seeds"] > 0.5
+    assert 0 < read["kept"] < 1.5
+
+
+def test_low_trust_is_said_in_words(tmp_path, capsys) -> None:
+    file = tmp_path / "grey.png"
+    Image.new("RGB", (224, 224), "grey").save(file)
+    code, out, err = run(capsys, "explain", file, "--out", tmp_path / "out", *QUICK)
+    assert code == 0, err
+    assert "low trust: the score is as high without the image, so no region carries it" in out
+    assert "do not trust this map: " in out
 
 
 def test_several_targets_get_files_of_their_own(photo, tmp_path, capsys) -> None:

@@ -86,8 +86,10 @@ class Report:
         self.console.print()
         self.console.print(Text(photo, style="bold"))
         self.console.print(table)
-        if numbers["degenerate"]:
-            self.console.print(Text.assemble(("do not trust this map: ", "bold yellow"), numbers["degenerate"]))
+        if explanation.trust is not None:
+            self.console.print(Text.assemble(("trust: ", "bold"), explanation.trust.words(0)), soft_wrap=True)
+        for reason in _doubts(explanation):
+            self.console.print(Text(reason, style="bold yellow"), soft_wrap=True)
         self.console.print(Text(f"  {files['overlay']}", style="dim"), soft_wrap=True)
 
     def finish(self, out: Path) -> None:
@@ -96,3 +98,10 @@ class Report:
             typer.echo(json.dumps(self.document, indent=2))
         else:
             self.console.print(f"\nwrote overlays, figures and explanations to {out}")
+
+
+def _doubts(explanation: Explanation) -> list[str]:
+    """Why the map should not be trusted, or only a little."""
+    low = [] if explanation.trust is None else explanation.trust.doubts(0)
+    own = explanation.degenerate[0]
+    return low if own is None or own in low else [f"do not trust this map: {own}", *low]

@@ -13,6 +13,7 @@ from maskstack.masks.presets import PRESETS
 from maskstack.objectives import NAMED
 
 _SEARCH = "Search settings (the preset's where not given)"
+_TRUST = "How far to trust the map (each costs as much as the map again)"
 
 
 def explain(
@@ -27,6 +28,13 @@ def explain(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps ...")] = "auto",
     objective: Annotated[str, typer.Option(help=f"What is kept: {', '.join(NAMED)}.")] = "probability",
     preset: Annotated[str, typer.Option(help=f"Settings to start from: {', '.join(PRESETS)}.")] = "default",
+    trust_seeds: Annotated[
+        int, typer.Option(min=1, help="Seeds whose maps are compared, the first included.", rich_help_panel=_TRUST)
+    ] = 1,
+    trust_randomized: Annotated[
+        bool,
+        typer.Option("--trust-randomized", help="Compare with the network made random.", rich_help_panel=_TRUST),
+    ] = False,
     sizes: Annotated[
         str | None, typer.Option(help="Grid sizes, as 4,7,14 or 4x6,8x12.", rich_help_panel=_SEARCH)
     ] = None,
@@ -102,6 +110,8 @@ def explain(
             objective=objective,
             preset=preset,
             settings=settings,
+            trust_seeds=trust_seeds,
+            trust_randomized=trust_randomized,
         )
     )
 

@@ -39,6 +39,13 @@ class Request:
     objective: str
     preset: str
     settings: Mapping[str, Any]
+    trust_seeds: int = 1
+    trust_randomized: bool = False
+
+    @property
+    def searches(self) -> int:
+        """How many searches a map takes, with those that only say how far to trust it."""
+        return self.trust_seeds + self.trust_randomized
 
 
 @dataclass(frozen=True)
@@ -68,7 +75,8 @@ def explain_photos(request: Request) -> None:
         report.warn(f"{request.model} has random weights: its maps mean nothing until you give it weights=FILE")
     jobs = _jobs(request, net, opened, device, report)
     todo = [job for job in jobs if not (request.resume and _is_finished(job, mdm, request))]
-    report.cost(mdm.cost(len(todo)), todo=len(todo), done=len(jobs) - len(todo), seconds=_pass_seconds(net, todo))
+    cost = mdm.cost(len(todo) * request.searches)
+    report.cost(cost, todo=len(todo), done=len(jobs) - len(todo), seconds=_pass_seconds(net, todo))
     with report.progress(len(todo)):
         for job in todo:
             explanation = _explain(mdm, job, request, report)
@@ -122,7 +130,10 @@ def _scores(net: LoadedModel, tensor: Tensor) -> Tensor:
 
 
 def _explain(mdm: MDM, job: Job, request: Request, report: Report) -> Explanation:
-    explanation = mdm(job.tensor.unsqueeze(0), job.target, progress=report.step)
+    images = job.tensor.unsqueeze(0)
+    explanation = mdm(images, job.target, progress=report.step)
+    if request.searches > 1:
+        explanation = mdm.check(images, explanation, seeds=request.trust_seeds, randomize=request.trust_randomized)
     return replace(explanation, notes={"model": request.model, "photo": Path(job.photo).name})
 
 
@@ -151,6 +162,18 @@ def _is_finished(job: Job, mdm: MDM, request: Request) -> bool:
         and found.target == (job.target,)
         and found.objective == objective
         and found.settings == mdm.settings.as_dict()
+        and _is_checked(found, request)
+    )
+
+
+def _is_checked(found: Explanation, request: Request) -> bool:
+    """Whether what was asked for beside the map is there."""
+    if request.searches == 1:
+        return True
+    return (
+        found.trust is not None
+        and found.trust.seeds.shape[1] >= request.trust_seeds - 1
+        and (not request.trust_randomized or bool(found.trust.randomization.isfinite().all()))
     )
 
 

@@ -1,5 +1,6 @@
 """How good a map is: pure functions on tensors, a value per image."""
 
+from maskstack.metrics.agreement import mean_agreement, rank_agreement
 from maskstack.metrics.blurs import blur, narrow_blur
 from maskstack.metrics.cascade import Cascade, cascade
 from maskstack.metrics.complexity import entropy, gini
@@ -46,11 +47,13 @@ __all__ = [
     "mask_ious",
     "max_box_acc",
     "max_sensitivity",
+    "mean_agreement",
     "narrow_blur",
     "noisy_linear_imputation",
     "pixel_curve",
     "pointing_game",
     "randomization",
+    "rank_agreement",
     "rank_correlation",
     "road",
     "road_images",

@@ -1,0 +1,81 @@
+"""The table of ``docs/trust.md``: what trust says of maps that deserve some, and of maps that deserve none.
+
+    python -m benchmarks.trust FOLDER [--images 12] [--half tuning]
+
+Photographs that the bundled network gets right, from a folder with ``annotations.csv`` and ``images/``. Each cell is
+the median over them and, in brackets, the least and the greatest value; ``low`` counts the maps whose trust is called
+low.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from benchmarks.photographs import photographs
+from maskstack import MDM, load_model
+from maskstack.explainers.table import make_explainer
+from maskstack.explainers.trust import trust
+from maskstack.metrics import cascade
+from maskstack.trust import Trust
+
+MEASURES = ("kept", "removed", "fill", "sizes", "seeds", "randomization")
+
+
+def row(name: str, found: Trust) -> str:
+    """A line of the table."""
+    cells = [_cell(found.tensors()[measure].flatten()) for measure in MEASURES]
+    low = sum(bool(found.doubts(image)) for image in range(len(found)))
+    return f"| {name} | {' | '.join(cells)} | {low} of {len(found)} |"
+
+
+def _cell(values: Tensor) -> str:
+    known = values[values.isfinite()]
+    if not len(known):
+        return "–"
+    missing = f", {len(values) - len(known)} none" if len(known) < len(values) else ""
+    return f"{known.quantile(0.5):.2f} ({known.min():.2f} to {known.max():.2f}{missing})"
+
+
+def rows(folder: Path, *, half: str, count: int) -> Iterable[str]:
+    """All lines, each as soon as it is known."""
+    net = load_model("bundled")
+    shots = photographs(folder, net, half=half, count=count)
+    images, targets = torch.stack([shot.image for shot in shots]), [shot.target for shot in shots]
+    mdm = MDM(net)
+    found = mdm(images, targets)
+    checked = mdm.check(images, found, seeds=2, randomize=True)
+    assert checked.trust is not None
+    yield row("MDM", checked.trust)
+    yield row("Grad-CAM", trust(net, images, make_explainer("gradcam", net)(images, targets).saliency, targets))
+    yield row("a random map", trust(net, images, make_explainer("random", net)(images, targets).saliency, targets))
+    yield row("MDM's map of another photograph", trust(net, images, found.saliency.roll(1, 0), targets))
+    for name, layers in (("last layer", 1), ("all layers", None)):
+        with cascade(net.model) as depths:
+            for number, _ in enumerate(depths, start=1):
+                if number == layers:
+                    break
+            other = mdm(images).trust
+        assert other is not None
+        yield row(f"MDM on the network made random, {name}", other)
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--half", choices=("tuning", "reporting"), default="tuning")
+    parser.add_argument("--images", type=int, default=12)
+    arguments = parser.parse_args()
+    print(f"| map | {' | '.join(MEASURES)} | low |")
+    print("|---" * (len(MEASURES) + 2) + "|", flush=True)
+    for line in rows(arguments.folder, half=arguments.half, count=arguments.images):
+        print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()
