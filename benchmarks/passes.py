@@ -1,82 +1,86 @@
-"""How fast a bare forward and backward pass can be on this processor: memory format, precision, folding, compilation.
+"""How fast a forward and backward pass can be here: memory format, precision, folding, compilation.
 
-    python -m benchmarks.passes [--batch-size 8] [--repeats 5]
+    python -m benchmarks.passes [--model bundled] [--batch-size 8] [--repeats 5] [--clock wall] [--compile]
 
-Each way runs in a process of its own, with and without the allocator's setting of the command line, as both leave
-traces in a process. Prints milliseconds an image, and each way's ratio to the plain one of the same run.
+All ways run in turn in one process, so that a busy moment meets all of them. Prints for each the median of the
+milliseconds an image, the median of its ratio to the plain way in the same turn, and what its first pass took.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import copy
-import subprocess
-import sys
+import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from torch.fx.experimental.optimization import fuse
+from torch import Tensor
 
 from maskstack.cli.allocator import keep_large_blocks
+from maskstack.explainers.network import Network
+from maskstack.explainers.untouched import untouched
 from maskstack.models import load_model
 
-WAYS = ("plain", "channels_last", "folded channels_last", "bf16", "bf16 channels_last", "bf16 folded channels_last",
-        "compiled channels_last")  # fmt: skip
+CLOCKS: Mapping[str, Callable[[], float]] = {"wall": time.perf_counter, "cpu": time.process_time}
+"""Of the two, processor time is what can be measured beside other work, with one thread."""
+
+WAYS: Mapping[str, Mapping[str, Any]] = {
+    "plain": {},
+    "channels last": {"channels_last": True},
+    "folded": {"fold": True},
+    "channels last, folded": {"channels_last": True, "fold": True},
+    "bf16": {"precision": "bf16"},
+    "bf16, channels last": {"precision": "bf16", "channels_last": True},
+    "bf16, channels last, folded": {"precision": "bf16", "channels_last": True, "fold": True},
+}
+COMPILED: Mapping[str, Mapping[str, Any]] = {"channels last, compiled": {"channels_last": True, "compile": True}}
 
 
-def time_way(way: str, batch_size: int, repeats: int) -> tuple[float, float]:
-    """Seconds of the first pass, and the best of the others in milliseconds an image."""
-    net = load_model("bundled")
-    network = net.model.requires_grad_(False)
-    if "folded" in way:
-        network = fuse(copy.deepcopy(network))
-    call: Callable[..., Any] = torch.compile(network, dynamic=False) if "compiled" in way else network
-    layout = torch.channels_last if "channels_last" in way else torch.contiguous_format
-    images = torch.randn(batch_size, 3, *net.input_size).contiguous(memory_format=layout)
-    times = []
-    for _ in range(repeats + 1):
-        started = time.perf_counter()
-        leaf = images.clone().requires_grad_(True)
-        cast = torch.autocast("cpu", dtype=torch.bfloat16) if "bf16" in way else contextlib.nullcontext()
-        with cast:
-            output = call(leaf)
-        torch.autograd.grad(output.float()[:, 0].sum(), leaf)
-        times.append(time.perf_counter() - started)
-    return times[0], 1000 * min(times[1:]) / batch_size
+def pass_seconds(network: Network, images: Tensor, clock: Callable[[], float]) -> float:
+    """Seconds of one forward and backward pass to the images."""
+    started = clock()
+    leaf = images.clone().requires_grad_(True)
+    torch.autograd.grad(network(leaf).float()[:, 0].sum(), leaf)
+    return clock() - started
 
 
 def main() -> None:
-    """Time every way in a process of its own, and print the table."""
+    """Time all ways in turn, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="bundled")
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
-    parser.add_argument("--keep", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--clock", choices=CLOCKS, default="wall", help="cpu needs OMP_NUM_THREADS=1")
+    parser.add_argument("--compile", action="store_true", help="compiled passes as well")
+    parser.add_argument("--default-allocator", action="store_true", help="leave the C library's settings alone")
     arguments = parser.parse_args()
-    if arguments.way:
-        if arguments.keep:
-            keep_large_blocks()
-        print(*time_way(arguments.way, arguments.batch_size, arguments.repeats))
-        return
-    print(f"batch {arguments.batch_size}, {torch.get_num_threads()} threads")
-    print("| way | allocator | first pass, s | ms an image | against plain |")
-    print("|---|---|---|---|---|")
-    plain = 0.0
-    for way in WAYS:
-        for keep in (False, True):
-            options = ["--batch-size", str(arguments.batch_size), "--repeats", str(arguments.repeats), "--way", way]
-            command = [sys.executable, "-m", "benchmarks.passes", *options, *(["--keep"] if keep else [])]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-            kind = "keeps large blocks" if keep else "default"
-            if done.returncode:
-                print(f"| {way} | {kind} | failed: {done.stderr.strip().splitlines()[-1][:80]} | | |", flush=True)
-                continue
-            first, each = map(float, done.stdout.split()[-2:])
-            plain = plain or each
-            print(f"| {way} | {kind} | {first:.1f} | {each:.1f} | {each / plain:.2f} x |", flush=True)
+    if not arguments.default_allocator:
+        keep_large_blocks()
+    clock = CLOCKS[arguments.clock]
+    net = load_model(arguments.model)
+    images = torch.randn(arguments.batch_size, 3, *net.input_size, generator=torch.Generator().manual_seed(0))
+    ways = {**WAYS, **(COMPILED if arguments.compile else {})}
+    with untouched(net.model):
+        networks, first = {}, {}
+        for name, options in ways.items():
+            started = clock()
+            networks[name] = Network(net.model, **options)
+            with torch.no_grad():
+                networks[name].first(images[:1])
+            pass_seconds(networks[name], images, clock)
+            first[name] = clock() - started
+        times: dict[str, list[float]] = {name: [] for name in networks}
+        for _ in range(arguments.repeats):
+            for name, network in networks.items():
+                times[name].append(pass_seconds(network, images, clock))
+    print(f"{arguments.model}, batch {len(images)}, {torch.get_num_threads()} threads, {arguments.clock} time")
+    print("| way | first pass, s | ms an image | against plain |")
+    print("|---|---|---|---|")
+    for name, own in times.items():
+        ratio = statistics.median(one / plain for one, plain in zip(own, times["plain"], strict=True))
+        each = 1000 * statistics.median(own) / len(images)
+        print(f"| {name} ({networks[name].folded} folded) | {first[name]:.1f} | {each:.1f} | {ratio:.2f} x |")
 
 
 if __name__ == "__main__":

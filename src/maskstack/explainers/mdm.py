@@ -10,15 +10,18 @@ from torch import Tensor
 
 from maskstack.errors import InputError
 from maskstack.explainers.captum_convention import only, read_target, seen_by_captum, with_arguments
+from maskstack.explainers.checks import checked
 from maskstack.explainers.doubts import doubts
 from maskstack.explainers.inputs import check_images
 from maskstack.explainers.network import Network
 from maskstack.explainers.subject import Model, Subject, bind, versions
+from maskstack.explainers.trust import PASSES, with_trust
 from maskstack.explainers.untouched import device_of, untouched
 from maskstack.explanation import Explanation
-from maskstack.masks.grids import check_sizes
+from maskstack.masks.grids import check_sizes, fitting_sizes
 from maskstack.masks.presets import preset as settings_named
 from maskstack.masks.search import OnProgress, SearchResult, search
+from maskstack.masks.settings import SearchSettings
 from maskstack.masks.stack import minmax
 from maskstack.objectives import Objective, Target
 
@@ -29,7 +32,7 @@ class MDM:
     Args:
         model: Any differentiable callable from images B x C x H x W to an output, usually an ``nn.Module``; or what
             ``load_model`` returned. It comes back exactly as it was.
-        preset: Name of the settings to start from: ``default`` or ``paper``.
+        preset: Name of the settings to start from: ``default``, ``fast``, ``fine`` or ``paper``.
         objective: What an integer target means: ``probability``, ``log_probability``, ``logit`` or ``margin``.
         class_names: Names of the classes, for the result.
         **settings: Changes to the preset, see :class:`maskstack.masks.SearchSettings`.
@@ -55,6 +58,7 @@ class MDM:
     ) -> None:
         self.subject = Subject.of(model, objective=objective, class_names=class_names)
         self.settings = settings_named(preset).with_(**settings)
+        self.own_sizes = "sizes" in settings
 
     def __call__(
         self,
@@ -78,22 +82,63 @@ class MDM:
             ModelError: The network's output cannot be read, is not finite, or lets no gradient through.
         """
         check_images(images)
-        check_sizes(self.settings.sizes, (images.shape[2], images.shape[3]))
-        if (fill_image is None) == ("given" in self.settings.fill):
+        settings = self._settings_for((images.shape[2], images.shape[3]))
+        if (fill_image is None) == ("given" in settings.fill):
             raise InputError("fill_image and fill='given' belong together; give both or neither")
         goal = self.subject.goal(objective)
         with untouched(self.model):
             network = self._network(images)
             moved = images.to(device_of(self.model, images))
             bound = bind(network, moved, goal, batch_size=self.settings.batch_size)
-            found = search(
-                lambda batch, rows: bound.select(rows)(network(batch)),
-                moved.float(),
-                settings=self.settings,
-                fill_image=fill_image,
-                progress=progress,
+            moved = moved.float()
+
+            def score(batch: Tensor, rows: Tensor) -> Tensor:
+                return bound.select(rows)(network(batch))
+
+            found = search(score, moved, settings=settings, fill_image=fill_image, progress=progress)
+            explanation = self._explanation(found, bound, images.device, network, settings)
+            return with_trust(explanation, score, moved, batch_size=self.settings.batch_size)
+
+    def check(
+        self,
+        images: Tensor,
+        explanation: Explanation,
+        objective: Objective | Callable[[Any], Tensor] | Target = None,
+        *,
+        seeds: int = 1,
+        randomize: bool = False,
+        fill_image: Tensor | None = None,
+    ) -> Explanation:
+        """Measure what a further search tells of an explanation's trust: one for each seed, one for a random network.
+
+        Args:
+            images: Those explained.
+            explanation: What this MDM made of them.
+            objective: What was explained; None stands for the explanation's classes.
+            seeds: Seeds to compare, the explanation's own included; 1 leaves ``trust.seeds`` as it is.
+            randomize: Whether to fill in ``trust.randomization``.
+            fill_image: As it was given to the search.
+
+        Returns:
+            The explanation with its trust filled in, and the passes and seconds added to its own.
+
+        Raises:
+            InputError: The images or the objective are not those explained, or the network has no parameters to make
+                random.
+        """
+        goal = self.subject.goal(explanation.target if objective is None else objective)
+        if len(images) != len(explanation) or goal.name != explanation.objective:
+            raise InputError(
+                f"the explanation is of {len(explanation)} images and of {explanation.objective}, not of {len(images)} "
+                f"and {goal.name}; give what was explained"
             )
-        return self._explanation(found, bound, images.device)
+        return checked(
+            explanation,
+            lambda seed: self._like(self.model, seed=seed)(images, goal, fill_image=fill_image),
+            self.model,
+            seeds=seeds,
+            randomize=randomize,
+        )
 
     @seen_by_captum
     def attribute(
@@ -149,13 +194,23 @@ class MDM:
         """Forward and backward passes that a batch takes at most, counted in images."""
         settings = self.settings
         steps = settings.steps * (1 if settings.joint else len(settings.sizes))
-        around = 3 + len(settings.fill) + len(settings.sizes)
+        around = 3 + len(settings.fill) + len(settings.sizes) + PASSES
         return {"forward": images * (steps + around), "backward": images * steps}
 
     def _like(self, model: Any, **settings: Any) -> MDM:
         changed = self.settings.with_(**settings).as_dict()
         subject = self.subject
-        return MDM(model, objective=subject.objective, class_names=subject.class_names, **changed)
+        like = MDM(model, objective=subject.objective, class_names=subject.class_names, **changed)
+        like.own_sizes = self.own_sizes
+        return like
+
+    def _settings_for(self, image_size: tuple[int, int]) -> SearchSettings:
+        """The settings, of a preset's sizes those that fit the image; sizes that were asked for stay as they are."""
+        sizes = self.settings.sizes
+        if self.own_sizes:
+            check_sizes(sizes, image_size)
+            return self.settings
+        return self.settings.with_(sizes=fitting_sizes(sizes, image_size))
 
     def _network(self, images: Tensor) -> Network:
         settings = self.settings
@@ -164,10 +219,13 @@ class MDM:
             dtype=images.dtype,
             precision=settings.precision,
             channels_last=settings.channels_last,
+            fold=settings.fold,
             compile=settings.compile,
         )
 
-    def _explanation(self, found: SearchResult, bound: Objective, device: torch.device) -> Explanation:
+    def _explanation(
+        self, found: SearchResult, bound: Objective, device: torch.device, network: Network, settings: SearchSettings
+    ) -> Explanation:
         target = None if bound.targets is None else tuple(bound.targets)
         return Explanation(
             saliency=minmax(found.stack).unsqueeze(1).to(device),
@@ -186,7 +244,7 @@ class MDM:
             forward_passes=(found.forward_passes + 1).to(device),  # and the prediction
             backward_passes=found.backward_passes.to(device),
             seconds=found.seconds,
-            settings=self.settings.as_dict(),
-            versions=versions(found.stack.device),
+            settings=settings.as_dict(),
+            versions=versions(found.stack.device) | {"passes": network.way},
             degenerate=tuple(doubts(found)),
         )

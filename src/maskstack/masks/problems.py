@@ -57,8 +57,9 @@ class Problems:
             image = image.repeat_interleave(len(sizes))
             size = sizes.repeat(images).unsqueeze(1)
         first = torch.full((images, len(sizes), *upsampler.cells), settings.start, device=device, dtype=torch.float32)
-        for index, (h, w) in enumerate(upsampler.sizes if start is not None else ()):
-            first[:, index, :h, :w] = functional.adaptive_avg_pool2d(start, (h, w))
+        if start is not None:
+            for index, (h, w) in enumerate(upsampler.sizes):
+                first[:, index, :h, :w] = functional.adaptive_avg_pool2d(start, (h, w))
         if settings.parametrisation == "sigmoid":
             first = first.logit()
         return cls(image, size, first.reshape(*size.shape, *upsampler.cells).clone(), settings)

@@ -87,6 +87,7 @@ def search(
     settings: SearchSettings,
     fill_image: Tensor | None = None,
     start: Tensor | None = None,
+    limit: Tensor | None = None,
     progress: OnProgress | None = None,
 ) -> SearchResult:
     """Learn the masks of a batch of images.
@@ -97,26 +98,37 @@ def search(
         settings: How to search.
         fill_image: The fill of the name ``given``; broadcasts to the images.
         start: Masks to begin with, B x H x W in (0, 1), averaged over each grid's cells; None for ``settings.start``.
+        limit: What masks are multiplied with, B x H x W in [0, 1], so that they can only open within it; None for 1.
         progress: Called after each step; may end the search by returning False.
 
     Raises:
-        InputError: A grid is larger than the image, the given fill is missing, or fill or start do not fit.
+        InputError: A grid is larger than the image, the given fill is missing, or fill, start or limit do not fit.
         ModelError: No gradient reaches the images, the images' own activation is not finite, or memory runs out.
     """
     if start is not None and (start.shape != images[:, 0].shape or not ((start > 0) & (start < 1)).all()):
         raise InputError(
             f"start has shape {tuple(start.shape)}; it must be {tuple(images[:, 0].shape)}, with values between 0 and 1"
         )
+    if limit is not None and (limit.shape != images[:, 0].shape or not ((limit >= 0) & (limit <= 1)).all()):
+        raise InputError(
+            f"limit has shape {tuple(limit.shape)}; it must be {tuple(images[:, 0].shape)}, with values from 0 to 1"
+        )
     with torch.enable_grad():
-        return _Search(score, images.detach(), settings, fill_image, start).run(progress)
+        return _Search(score, images.detach(), settings, fill_image, start, limit).run(progress)
 
 
 class _Search:
     def __init__(
-        self, score: Score, images: Tensor, settings: SearchSettings, fill_image: Tensor | None, start: Tensor | None
+        self,
+        score: Score,
+        images: Tensor,
+        settings: SearchSettings,
+        fill_image: Tensor | None,
+        start: Tensor | None,
+        limit: Tensor | None,
     ) -> None:
         self.started = time.perf_counter()
-        self.score, self.images, self.settings = score, images, settings
+        self.score, self.images, self.settings, self.limit = score, images, settings, limit
         self.upsampler = Upsampler.build(settings.sizes, (images.shape[-2], images.shape[-1]), images.device)
         self.problems = Problems.lay_out(len(images), self.upsampler, settings, start=start)
         self.batches = Batches(settings.batch_size)
@@ -170,7 +182,7 @@ class _Search:
         return torch.cat(self.batches.run(working, work)), gradient
 
     def _turn(self, step: int) -> tuple[bool, int]:
-        """Whether a step asks the hidden part, and how many of its kind were before it: each kind has all fills in turn."""
+        """Whether a step asks the hidden part, and how many of its kind were before it: each has all fills in turn."""
         every = self.settings.removal_every
         if not every:
             return False, step
@@ -219,7 +231,8 @@ class _Search:
         values = self.problems.upsampled(free)
         joint = self.settings.joint
         masks = self.upsampler.mean(values) if joint else self.upsampler(values[:, 0], self.problems.size[chunk, 0])
-        return masks.sigmoid() if self.problems.in_log_odds else masks
+        masks = masks.sigmoid() if self.problems.in_log_odds else masks
+        return masks if self.limit is None else masks * self.limit[self.problems.image[chunk]]
 
     def _scores(self, images: Tensor) -> Tensor:
         """Activation of one image for each original image, without gradient."""
@@ -235,11 +248,13 @@ class _Search:
         values = self._per_size(self.problems.upsampled(free))
         sizes = torch.arange(values.shape[1], device=values.device).expand(len(values), -1)
         masks = self.upsampler(values, sizes)
-        return masks.sigmoid() if self.problems.in_log_odds else masks.clamp(0, 1)  # rounding may leave the range
+        masks = masks.sigmoid() if self.problems.in_log_odds else masks.clamp(0, 1)  # rounding may leave the range
+        return masks if self.limit is None else masks * self.limit.unsqueeze(1)
 
     def _stack(self, free: Tensor) -> Tensor:
         if self.problems.in_log_odds:  # from the log-odds themselves: the masks' have been rounded to 0 and 1
-            return self.upsampler.mean(self._per_size(free)).sigmoid()
+            stack = self.upsampler.mean(self._per_size(free)).sigmoid()
+            return stack if self.limit is None else stack * self.limit
         return stack_masks(self._all_masks(free), self.settings.stack)
 
     def _progress(self, step: int, losses: Tensor, free: Tensor) -> Progress:

@@ -1,0 +1,73 @@
+"""Whether faster passes give the same maps: rank correlation with the map of plain passes, photograph by photograph.
+
+    python -m benchmarks.agreement FOLDER [--model bundled] [--count 6] [--half tuning] [--batch-size 8]
+
+Plain is fp32, contiguous, not folded. For scale: the plain map of photographs changed by a millionth, which is no more
+than rounding, and of another seed of the noise. Prints the mean and the least Spearman correlation over the
+photographs. FOLDER holds ``annotations.csv`` and ``images/``.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmarks.photographs import photographs
+from maskstack import MDM
+from maskstack.cli.allocator import keep_large_blocks
+from maskstack.models import load_model
+
+PLAIN: Mapping[str, Any] = {"channels_last": False, "fold": False}
+WAYS: Mapping[str, Mapping[str, Any]] = {
+    "channels last": {"channels_last": True},
+    "folded": {"fold": True},
+    "channels last, folded": {"channels_last": True, "fold": True},
+    "bf16, channels last, folded": {"channels_last": True, "fold": True, "precision": "bf16"},
+    "plain, changed by a millionth": {},
+    "plain, another seed": {"seed": 1},
+}
+
+
+def spearman(one: Tensor, other: Tensor) -> float:
+    """Rank correlation of two maps' pixels; ties, which masks hardly have, in their order."""
+    ranks = torch.stack([each.flatten().argsort().argsort().double() for each in (one, other)])
+    return float(torch.corrcoef(ranks)[0, 1])
+
+
+def main() -> None:
+    """Compare the maps of all ways, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--model", default="bundled")
+    parser.add_argument("--count", type=int, default=6)
+    parser.add_argument("--half", choices=("tuning", "reporting"), default="tuning")
+    parser.add_argument("--batch-size", type=int, default=8)
+    arguments = parser.parse_args()
+    keep_large_blocks()
+    net = load_model(arguments.model)
+    chosen = photographs(arguments.folder, net, half=arguments.half, count=arguments.count)
+    images, targets = torch.stack([photo.image for photo in chosen]), [photo.target for photo in chosen]
+
+    def maps(images: Tensor, changes: Mapping[str, Any]) -> Tensor:
+        mdm = MDM(net, batch_size=arguments.batch_size, **{**PLAIN, **changes})
+        return mdm(images, targets).saliency[:, 0]
+
+    plain = maps(images, {})
+    print(f"{arguments.model}, {len(chosen)} photographs, {arguments.half} half")
+    print("| way | mean | least |")
+    print("|---|---|---|")
+    for name, changes in WAYS.items():
+        found = [
+            spearman(*pair)
+            for pair in zip(maps(images if changes else images * (1 + 1e-6), changes), plain, strict=True)
+        ]
+        print(f"| {name} | {sum(found) / len(found):.4f} | {min(found):.4f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
