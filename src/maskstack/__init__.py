@@ -7,13 +7,15 @@
 
 from maskstack import objectives
 from maskstack.errors import InputError, MaskstackError, MissingExtraError, ModelError, OutputError
-from maskstack.explainers import MDM, MDMCAM, Explainer, explain_func
+from maskstack.explainers import HDM, MDM, MDMCAM, Explainer, explain_func
 from maskstack.explanation import Explanation
 from maskstack.masks import SearchSettings
 from maskstack.models import LoadedModel, load_model
+from maskstack.trust import Trust
 from maskstack.version import __version__
 
 __all__ = [
+    "HDM",
     "MDM",
     "MDMCAM",
     "Explainer",
@@ -25,6 +27,7 @@ __all__ = [
     "ModelError",
     "OutputError",
     "SearchSettings",
+    "Trust",
     "__version__",
     "explain_func",
     "load_model",

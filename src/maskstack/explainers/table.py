@@ -16,6 +16,7 @@ from maskstack.explainers.cams import CAM
 from maskstack.explainers.controls import Control
 from maskstack.explainers.extremal import ExtremalPerturbation
 from maskstack.explainers.gradients import GradientSHAP, IntegratedGradients, SmoothGrad
+from maskstack.explainers.hdm import HDM
 from maskstack.explainers.mdm import MDM
 from maskstack.explainers.perturbations import LIME, KernelSHAP, Occlusion
 from maskstack.explainers.rise import RISE
@@ -53,7 +54,10 @@ class Method:
 
 METHODS: Mapping[str, Method] = {
     "mdm": Method(MDM, "multiple dynamic masks (Peng et al. 2022), default settings"),
+    "mdm-fast": Method(MDM, "MDM in fewer and larger steps", {"preset": "fast"}),
+    "mdm-fine": Method(MDM, "MDM in more and smaller steps", {"preset": "fine"}),
     "mdm-paper": Method(MDM, "MDM as the paper's abstract reads, each size by itself", {"preset": "paper"}),
+    "hdm": Method(HDM, "MDM in modules, each on what the ones before it left (Peng et al. 2023)"),
     "gradcam": Method(CAM, "Grad-CAM (Selvaraju et al. 2017)", {"kind": "gradcam"}),
     "gradcam++": Method(CAM, "Grad-CAM++ (Chattopadhay et al. 2018)", {"kind": "gradcam++"}),
     "xgradcam": Method(CAM, "XGrad-CAM (Fu et al. 2020)", {"kind": "xgradcam"}),

@@ -1,0 +1,130 @@
+"""HDM: modules of guided masks, each on what the ones before it left (arXiv 2301.04970), see ``docs/method.md``."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from maskstack.errors import InputError
+from maskstack.explainers.hdm_modules import AUXILIARY, BENCHMARK, Modules, Plan
+from maskstack.explainers.inputs import check_images
+from maskstack.explainers.mdm import MDM
+from maskstack.explainers.rival import check_share, check_whole
+from maskstack.explainers.subject import Model, bind
+from maskstack.explainers.trust import PASSES, with_trust
+from maskstack.explainers.untouched import device_of, untouched
+from maskstack.explanation import Explanation
+from maskstack.masks.grids import GridSize
+from maskstack.masks.search import OnProgress
+from maskstack.objectives import Objective, Target
+
+
+class HDM:
+    """Explains a network's answers by several modules, each on what the ones before it left of the image.
+
+    A module first learns coarse *benchmark* grids, then fine *auxiliary* ones inside what the benchmark opened. What it
+    found is taken out of the image, and the next module looks for what still speaks for the answer. A second instance
+    of a class, which one sufficient region leaves dark, is found this way.
+
+    In the explanation, ``masks``, ``grids`` (the finest auxiliary ones), ``score_under_masks`` and ``steps`` have one
+    entry a module. Masks and steps are zero where an image took fewer modules: ``(explanation.steps > 0).sum(dim=1)``
+    says how many each took.
+
+    Args:
+        model: Any differentiable callable from images B x C x H x W to an output, usually an ``nn.Module``; or what
+            ``load_model`` returned. It comes back exactly as it was.
+        benchmark: Sizes of the coarse grids, in cells. The usual ones are left out where too fine for an image.
+        auxiliary: Sizes of the fine grids, likewise.
+        modules: Modules at most.
+        least: An image is done when what is left of it keeps less than this share of the activation.
+        preset: Name of the settings to start from, see :class:`MDM`.
+        objective: What an integer target means: ``probability``, ``log_probability``, ``logit`` or ``margin``.
+        class_names: Names of the classes, for the result.
+        **settings: Changes to the preset, see :class:`maskstack.masks.SearchSettings`. ``steps`` are those of a module,
+            half of them for each of its searches; ``removal_every`` is 0 unless given here.
+
+    Raises:
+        InputError: A setting is unknown or out of range.
+
+    >>> import torch
+    >>> net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
+    >>> hdm = HDM(net, benchmark=(2, 4), auxiliary=8, steps=4)
+    >>> hdm(torch.rand(2, 3, 16, 24), 1).masks.shape
+    torch.Size([2, 3, 16, 24])
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        *,
+        benchmark: Sequence[int | GridSize] | int = BENCHMARK,
+        auxiliary: Sequence[int | GridSize] | int = AUXILIARY,
+        modules: int = 3,
+        least: float = 0.05,
+        preset: str = "default",
+        objective: str = "probability",
+        class_names: Sequence[str] = (),
+        **settings: Any,
+    ) -> None:
+        check_whole("modules", modules, least=1)
+        check_share("least", least)
+        if "sizes" in settings:
+            raise InputError("HDM has no setting sizes; its coarse grids are benchmark, its fine ones auxiliary")
+        # A module is to find one part that suffices; that no other one is left is for the next modules to see to.
+        settings = {"removal_every": 0, **settings}
+        self.mdm = MDM(model, preset=preset, objective=objective, class_names=class_names, **settings)
+        if "given" in self.mdm.settings.fill:
+            raise InputError("HDM takes no given fill, since what is left of the image changes; choose another fill")
+        self.plan = Plan.of(self.mdm.settings, benchmark, auxiliary, modules=modules, least=least)
+
+    def __call__(
+        self,
+        images: Tensor,
+        objective: Objective | Callable[[Any], Tensor] | Target = None,
+        *,
+        progress: OnProgress | None = None,
+    ) -> Explanation:
+        """Explain a batch.
+
+        Args:
+            images: B x C x H x W, floating point, as the network takes them.
+            objective: An objective, a function from the network's output to one number per image, a class index, one
+                class index per image, or None for each image's predicted class.
+            progress: Called after each step of each search, with the images still worked on in its preview; may end
+                the modules by returning False.
+
+        Raises:
+            InputError: The images, the target or a setting cannot be used.
+            ModelError: The network's output cannot be read, is not finite, or lets no gradient through.
+        """
+        check_images(images)
+        plan = self.plan.fitting((images.shape[2], images.shape[3]))
+        goal = self.mdm.subject.goal(objective)
+        with untouched(self.model):
+            network = self.mdm._network(images)
+            moved = images.to(device_of(self.model, images))
+            bound = bind(network, moved, goal, batch_size=self.mdm.settings.batch_size)
+            moved = moved.float()
+
+            def score(batch: Tensor, rows: Tensor) -> Tensor:
+                return bound.select(rows)(network(batch))
+
+            found = Modules(score, moved, plan, progress).run()
+            explanation = self.mdm._explanation(found, bound, images.device, network, self.mdm.settings)
+            explanation = dataclasses.replace(explanation, method="hdm", settings=plan.as_dict())
+            # The modules' masks are of different things, and so need not agree.
+            return with_trust(explanation, score, moved, batch_size=self.mdm.settings.batch_size, sizes=False)
+
+    @property
+    def model(self) -> Callable[[Tensor], Any]:
+        """The network."""
+        return self.mdm.model
+
+    def cost(self, images: int) -> dict[str, int]:
+        """Forward and backward passes that a batch takes at most, counted in images."""
+        passes = self.plan.passes()
+        around = 1 + PASSES  # the prediction, and what trust takes
+        return {"forward": images * (passes["forward"] + around), "backward": images * passes["backward"]}
