@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from maskstack.errors import ModelError
-from maskstack.masks.search import SearchResult, search
+from maskstack.masks.result import SearchResult
+from maskstack.masks.search import search
 from maskstack.masks.settings import SearchSettings
 
 IMAGES = torch.randn(4, 3, 16, 20, generator=torch.Generator().manual_seed(0))

@@ -5,7 +5,9 @@ import torch
 from torch import nn
 
 from maskstack.errors import InputError, ModelError
-from maskstack.masks.search import Progress, SearchResult, blend, search
+from maskstack.masks.fills import blend
+from maskstack.masks.result import Progress, SearchResult
+from maskstack.masks.search import search
 from maskstack.masks.settings import SearchSettings
 
 IMAGES = torch.randn(4, 3, 16, 20, generator=torch.Generator().manual_seed(0))

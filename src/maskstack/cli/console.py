@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from maskstack.explanation import Explanation
-from maskstack.masks.search import Progress as SearchProgress
+from maskstack.masks.result import Progress as SearchProgress
 
 
 class Report:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from maskstack.masks.losses import reference_scale
-from maskstack.masks.search import SearchResult
+from maskstack.masks.result import SearchResult
 
 
 def doubts(found: SearchResult) -> list[str | None]:

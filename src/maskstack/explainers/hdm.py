@@ -18,7 +18,7 @@ from maskstack.explainers.trust import PASSES, with_trust
 from maskstack.explainers.untouched import device_of, untouched
 from maskstack.explanation import Explanation
 from maskstack.masks.grids import GridSize
-from maskstack.masks.search import OnProgress
+from maskstack.masks.result import OnProgress
 from maskstack.objectives import Objective, Target
 
 

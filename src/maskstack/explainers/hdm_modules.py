@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from maskstack.masks.batches import Batches
-from maskstack.masks.fills import Fills, gaussian_blur
+from maskstack.masks.fills import Fills, blend, gaussian_blur
 from maskstack.masks.grids import GridSize, check_sizes, fitting_sizes
 from maskstack.masks.losses import TINY
-from maskstack.masks.search import OnProgress, Progress, Score, SearchResult, blend, search
+from maskstack.masks.result import OnProgress, Progress, Score, SearchResult
+from maskstack.masks.search import search
 from maskstack.masks.settings import SearchSettings
 from maskstack.masks.stack import minmax
 

@@ -20,7 +20,8 @@ from maskstack.explainers.untouched import device_of, untouched
 from maskstack.explanation import Explanation
 from maskstack.masks.grids import check_sizes, fitting_sizes
 from maskstack.masks.presets import preset as settings_named
-from maskstack.masks.search import OnProgress, SearchResult, search
+from maskstack.masks.result import OnProgress, SearchResult
+from maskstack.masks.search import search
 from maskstack.masks.settings import SearchSettings
 from maskstack.masks.stack import minmax
 from maskstack.objectives import Objective, Target

@@ -18,8 +18,9 @@ from maskstack.explainers.subject import Model, Subject, bind
 from maskstack.explainers.untouched import device_of, untouched
 from maskstack.explanation import Explanation
 from maskstack.masks.batches import Batches
+from maskstack.masks.fills import blend
 from maskstack.masks.losses import reference_scale
-from maskstack.masks.search import Score, blend
+from maskstack.masks.result import Score
 from maskstack.metrics.agreement import mean_agreement
 from maskstack.metrics.order import keep_top
 from maskstack.objectives import Objective, Target

@@ -37,6 +37,17 @@ def gaussian_blur(images: Tensor, sigma: float) -> Tensor:
     return planes.reshape(batch, channels, height, width)
 
 
+def blend(masks: Tensor, images: Tensor, fill: Tensor) -> Tensor:
+    """Show the image where the mask is open and the fill where it is closed.
+
+    Args:
+        masks: P x H x W in [0, 1].
+        images: P x C x H x W.
+        fill: P x C x H x W.
+    """
+    return torch.lerp(fill, images, masks.unsqueeze(1))
+
+
 class Fills:
     """The fills of a batch in their turns; those that stay the same are made once.
 
