@@ -43,7 +43,7 @@ def test_progress_tells_each_step_and_previews_the_stack(score) -> None:
         states.append(state)
         previews.append(state.preview())
 
-    found = search(score, IMAGES, settings=quick(), progress=progress)
+    found = search(score, IMAGES, settings=quick(removal_every=0), progress=progress)
     assert [state.step for state in states] == [1, 2, 3, 4, 5, 6]
     assert {(state.steps, state.problems, state.open) for state in states} == {(6, 8, 8)}
     assert states[-1].loss < states[0].loss

@@ -88,6 +88,12 @@ class Problems:
         """What is upsampled of free values: their log-odds as they are, or the grids' values."""
         return free if self.in_log_odds else self.values(free)
 
+    @property
+    def loss(self) -> float:
+        """Mean loss of all problems over their last turn, or over what they have done of the first."""
+        done = torch.isfinite(self._recent)
+        return float(self._recent[done].mean()) if done.any() else float("nan")
+
     def hold(self) -> None:
         """Bring free values back into their range after an optimiser's step."""
         if self.settings.parametrisation == "clip":
@@ -105,9 +111,9 @@ class Problems:
         bad = working[~torch.isfinite(losses)]
         self.failed[bad] = True
         self.open[bad] = False
+        self._recent[step % len(self._recent), working] = losses
         if self.settings.patience == 0:
             return
-        self._recent[step % len(self._recent), working] = losses
         mean = self._recent[:, working].mean(dim=0)
         better = mean < self._best[working] - self.settings.tolerance
         self._best[working] = torch.where(better, mean, self._best[working])

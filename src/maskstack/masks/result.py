@@ -20,7 +20,7 @@ class Progress:
         steps: Steps at most.
         open: Problems still worked on.
         problems: Problems in all.
-        loss: Mean loss of the problems worked on in this step.
+        loss: Mean loss over the last turn of fills and kinds of step, as single steps are not alike.
         preview: Makes the stack as it is now, B x H x W in [0, 1].
     """
 

@@ -101,7 +101,7 @@ class _Search:
                 # Adam's momentum goes on moving what has left the batch, so what counts is kept aside.
                 fine = working[~problems.failed[working]]
                 kept[fine] = problems.free[fine]
-            if progress is not None and progress(self._progress(step, losses, kept)) is False:
+            if progress is not None and progress(self._progress(step, kept)) is False:
                 break
             if not problems.open.any():
                 break
@@ -195,13 +195,13 @@ class _Search:
             return stack if self.limit is None else stack * self.limit
         return stack_masks(self._all_masks(free), self.settings.stack)
 
-    def _progress(self, step: int, losses: Tensor, free: Tensor) -> Progress:
+    def _progress(self, step: int, free: Tensor) -> Progress:
         return Progress(
             step=step + 1,
             steps=self.settings.steps,
             open=int(self.problems.open.sum()),
             problems=len(self.problems.open),
-            loss=float(losses.nanmean()),
+            loss=self.problems.loss,
             preview=lambda: self._stack(free),
         )
 
