@@ -11,7 +11,7 @@ from maskstack import HDM, MDM, LoadedModel, load_model
 pytest.importorskip("efficientnet_lite_pytorch", reason="the extra 'demo' is not installed")
 
 FOLDER = Path(os.environ.get("MASKSTACK_DATA", "")) / "imagenet-val"
-PHOTOS = ("ILSVRC2012_val_00000755.jpg", "ILSVRC2012_val_00000878.jpg", "ILSVRC2012_val_00000995.jpg")
+PHOTOS = ("ILSVRC2012_val_00000021.jpg", "ILSVRC2012_val_00000660.jpg", "ILSVRC2012_val_00000702.jpg")
 
 pytestmark = pytest.mark.skipif(
     not (FOLDER / "annotations.csv").is_file(),
