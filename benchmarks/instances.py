@@ -116,7 +116,8 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--methods", nargs="+", default=["mdm", "mdm:removal_every=0", "hdm", "gradcam", "centre"])
+    methods = ["mdm", "mdm:removal_every=0", "hdm:modules=1", "hdm", "gradcam", "centre", "random"]
+    parser.add_argument("--methods", nargs="+", default=methods)
     options = parser.parse_args()
     net = load_model("bundled")
     photographs = list(groups(options.folder, net))

@@ -27,7 +27,7 @@ class HDM:
 
     A module first learns coarse *benchmark* grids, then fine *auxiliary* ones inside what the benchmark opened. What it
     found is taken out of the image, and the next module looks for what still speaks for the answer. A second instance
-    of a class, which one sufficient region leaves dark, is found this way.
+    of a class, which one sufficient region leaves faint, is shown brightly this way in part of the cases.
 
     In the explanation, ``masks``, ``grids`` (the finest auxiliary ones), ``score_under_masks`` and ``steps`` have one
     entry a module. Masks and steps are zero where an image took fewer modules: ``(explanation.steps > 0).sum(dim=1)``
