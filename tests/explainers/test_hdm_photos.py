@@ -35,7 +35,7 @@ def pairs(net: LoadedModel) -> dict[str, Group]:
 
 
 def shows_both(saliency: torch.Tensor, boxes: torch.Tensor) -> bool:
-    """Whether both are bright and in the brightest fifth, and the bright part is in the boxes twice as much as by chance.
+    """Whether both are bright and in the brightest fifth, and the bright part is in the boxes twice as much as chance.
 
     By height alone a random map would pass, and the centre's Gaussian by height and area.
     """
