@@ -118,6 +118,15 @@ def test_resume_skips_what_is_finished_and_fits(photo, tmp_path, capsys) -> None
     assert "1 map:" in out, "a damaged file is no finished work"
 
 
+def test_resume_knows_results_whose_sizes_were_fitted_to_a_small_input(photo, tmp_path, capsys) -> None:
+    pytest.importorskip("timm", reason="the extra 'models' is not installed")
+    arguments = ["explain", photo, "--out", tmp_path, "--steps", "1", "--model", "timm:test_resnet", "--target", "1"]
+    run(capsys, *arguments)
+    assert (112, 112) not in map(tuple, Explanation.load(tmp_path / "coffee.safetensors").settings["sizes"])
+    _, out, _ = run(capsys, *arguments, "--resume")
+    assert "0 maps, 1 already done" in out
+
+
 def test_random_weights_are_said(photo, tmp_path, capsys) -> None:
     pytest.importorskip("timm", reason="the extra 'models' is not installed")
     code, _, err = run(capsys, "explain", photo, "--out", tmp_path, *QUICK, "--model", "timm:test_resnet")

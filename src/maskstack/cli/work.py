@@ -161,7 +161,7 @@ def _is_finished(job: Job, mdm: MDM, request: Request) -> bool:
         found.notes == same
         and found.target == (job.target,)
         and found.objective == objective
-        and found.settings == mdm.settings.as_dict()
+        and found.settings == mdm.settings_for((job.tensor.shape[-2], job.tensor.shape[-1])).as_dict()
         and _is_checked(found, request)
     )
 

@@ -83,7 +83,7 @@ class MDM:
             ModelError: The network's output cannot be read, is not finite, or lets no gradient through.
         """
         check_images(images)
-        settings = self._settings_for((images.shape[2], images.shape[3]))
+        settings = self.settings_for((images.shape[2], images.shape[3]))
         if (fill_image is None) == ("given" in settings.fill):
             raise InputError("fill_image and fill='given' belong together; give both or neither")
         goal = self.subject.goal(objective)
@@ -205,7 +205,7 @@ class MDM:
         like.own_sizes = self.own_sizes
         return like
 
-    def _settings_for(self, image_size: tuple[int, int]) -> SearchSettings:
+    def settings_for(self, image_size: tuple[int, int]) -> SearchSettings:
         """The settings, of a preset's sizes those that fit the image; sizes that were asked for stay as they are."""
         sizes = self.settings.sizes
         if self.own_sizes:
