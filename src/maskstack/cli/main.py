@@ -14,6 +14,7 @@ from maskstack.cli.bench import bench
 from maskstack.cli.explain import explain
 from maskstack.cli.methods import methods
 from maskstack.cli.models import models
+from maskstack.cli.prototypes import app as prototypes
 from maskstack.cli.report import report
 from maskstack.errors import MaskstackError
 from maskstack.version import __version__
@@ -33,6 +34,7 @@ app.command()(bench)
 app.command()(report)
 app.command()(methods)
 app.command()(models)
+app.add_typer(prototypes, name="prototypes")
 
 
 @app.callback(invoke_without_command=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -18,7 +19,7 @@ NORMS: Mapping[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
 }
 """Mean and std by name: ImageNet's, -1..1, and 0..1 as it is."""
 
-PICTURE_KEYS = ("size", "norm", "mean", "std")
+PICTURE_KEYS = ("size", "crop", "norm", "mean", "std")
 """The keys :func:`adjusted` reads, apart from ``channels``."""
 
 
@@ -27,8 +28,9 @@ def adjusted(preprocess: Preprocess, options: Mapping[str, str]) -> Preprocess:
 
     Args:
         preprocess: What the network's own configuration says.
-        options: Of these are read: ``size`` (N or HxW), ``channels`` (1 or 3), ``norm`` (a name of
-            :data:`NORMS`), ``mean`` and ``std`` (one number, or one per channel as 0.5/0.4/0.3).
+        options: Of these are read: ``size`` (N or HxW), ``crop`` (the part of the resized picture that its centre crop
+            keeps, or ``squash`` for the whole picture stretched to the size), ``channels`` (1 or 3), ``norm`` (a name
+            of :data:`NORMS`), ``mean`` and ``std`` (one number, or one per channel as 0.5/0.4/0.3).
 
     Raises:
         InputError: A value that cannot be read, or values that do not fit each other.
@@ -46,6 +48,8 @@ def adjusted(preprocess: Preprocess, options: Mapping[str, str]) -> Preprocess:
             changes[key] = _numbers(key, options[key], channels)
     if "size" in options:
         changes["size"] = read_size(options["size"])
+    if "crop" in options:
+        changes |= _read_crop(options["crop"])
     return replace(preprocess, **changes)
 
 
@@ -63,6 +67,15 @@ def read_size(text: str) -> tuple[int, int]:
     if not 8 <= min(size) <= max(size) <= 8192:
         raise InputError(f"size={text} is no size; write N or HxW with 8 to 8192, as size=224 or size=192x256")
     return size
+
+
+def _read_crop(text: str) -> dict[str, Any]:
+    if text == "squash":
+        return {"share": 1.0, "squash": True}
+    with contextlib.suppress(ValueError):
+        if 0 < float(text) <= 1:
+            return {"share": float(text), "squash": False}
+    raise InputError(f"crop={text} is no crop; write a share in (0, 1], as crop=0.875, or crop=squash")
 
 
 def whole_number(key: str, text: str) -> int:

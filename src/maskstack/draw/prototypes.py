@@ -1,0 +1,186 @@
+"""Pages of prototype networks: "this looks like that", and all prototypes of a class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patheffects import Normal, Stroke
+from numpy.typing import NDArray
+
+from maskstack.draw.overlay import as_rgb, overlay
+from maskstack.errors import InputError
+
+Map = NDArray[np.float32]
+
+LEVEL = 0.5
+"""Share of a map's maximum at which its region is cut."""
+
+OUTLINE = "#f0e442"
+"""Yellow that people without red or green vision see as well; drawn on a dark edge, so that it shows on any photo."""
+
+
+@dataclass(frozen=True, eq=False)
+class Likeness:
+    """One prototype of a page.
+
+    Attributes:
+        prototype: Its number.
+        similarity: Its activation on the image.
+        weight: What the class makes of a unit of it.
+        region: Its map on the image, H x W in [0, 1].
+        source: Its own training image, see :func:`maskstack.draw.overlay.as_rgb`; None if it is not at hand.
+        source_region: Its map on that, of the picture's size.
+        source_name: Name of that image.
+    """
+
+    prototype: int
+    similarity: float
+    weight: float
+    region: Map
+    source: Any
+    source_region: Map | None
+    source_name: str
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """One prototype of a gallery.
+
+    Attributes:
+        prototype: Its number.
+        weight: What its class makes of a unit of it.
+        source: Its own training image; None if it is not at hand.
+        region: Its map on that, H x W in [0, 1].
+        source_name: Name of that image.
+        note: What else is to be known of it.
+    """
+
+    prototype: int
+    weight: float
+    source: Any
+    region: Map | None
+    source_name: str
+    note: str = ""
+
+
+def looks_like_page(image: Any, lines: Sequence[Likeness], *, title: str, method: str) -> Figure:
+    """Draw what an image's class was recognised by.
+
+    A row for each prototype: the image with the prototype's region, its map; the prototype's own training image with
+    its region, its map; and what it added to the class's logit.
+
+    Args:
+        image: What the network saw, see :func:`maskstack.draw.overlay.as_rgb`.
+        lines: The prototypes, first the one that added most.
+        title: The image and its class.
+        method: How regions were searched for.
+
+    Raises:
+        InputError: There is no prototype, or a map is not of its picture's size.
+    """
+    if not lines:
+        raise InputError("there is no prototype to draw; give at least one")
+    photo = as_rgb(image)
+    aspect = photo.shape[0] / photo.shape[1]
+    side, text = 2.0, 2.6
+    figure = Figure(figsize=(4 * side + text, len(lines) * (side * aspect + 0.12) + 1.0), layout="constrained")
+    figure.suptitle(f"{_short(title, 70)}\nregions by {method}", fontsize=11)
+    axes = figure.subplots(len(lines), 5, squeeze=False, width_ratios=[side] * 4 + [text])
+    for name, axis in zip(("this image", "its map", "looks like", "its map"), axes[0], strict=False):
+        axis.set_title(name, fontsize=9)
+    for line, row in zip(lines, axes, strict=True):
+        _region(row[0], photo, line.region)
+        row[1].imshow(overlay(photo, _fitting(line.region, photo)))
+        if line.source is not None and line.source_region is not None:
+            source = as_rgb(line.source)
+            _region(row[2], source, line.source_region)
+            row[3].imshow(overlay(source, _fitting(line.source_region, source)))
+        else:
+            row[2].text(
+                0.5, 0.5, "picture not at hand", ha="center", va="center", fontsize=8, transform=row[2].transAxes
+            )
+        words = (
+            f"prototype {line.prototype}\n{_short(line.source_name, 34)}\n\nsimilarity {line.similarity:.2f}\n"
+            f"x weight {line.weight:.2f}\n= {line.similarity * line.weight:.2f}"
+        )
+        row[4].text(0.0, 0.5, words, ha="left", va="center", fontsize=9, transform=row[4].transAxes)
+        for axis in row:
+            axis.set_axis_off()
+    total = sum(line.similarity * line.weight for line in lines)
+    several = "this prototype adds" if len(lines) == 1 else f"these {len(lines)} prototypes add"
+    figure.supxlabel(f"{several} {total:.2f} to the class's logit", fontsize=9)
+    return figure
+
+
+def prototype_gallery(lines: Sequence[Shown], *, title: str, method: str, columns: int = 5) -> Figure:
+    """Draw the prototypes of a class, each in its own training image.
+
+    Args:
+        lines: The prototypes.
+        title: The class.
+        method: How regions were searched for.
+        columns: Prototypes in a row.
+
+    Raises:
+        InputError: There is no prototype, or a map is not of its picture's size.
+    """
+    if not lines:
+        raise InputError("there is no prototype to draw; give at least one")
+    columns = min(columns, len(lines))
+    rows = -(-len(lines) // columns)
+    figure = Figure(figsize=(max(2.2 * columns, 4.5), 2.9 * rows + 0.7), layout="constrained")
+    figure.suptitle(f"{_short(title, 20 * max(columns, 2))}\nregions by {method}", fontsize=11)
+    axes = figure.subplots(rows, columns, squeeze=False).flatten()
+    for axis in axes:
+        axis.set_axis_off()
+    for line, axis in zip(lines, axes, strict=False):
+        if line.source is not None and line.region is not None:
+            _region(axis, as_rgb(line.source), line.region)
+        else:
+            axis.text(0.5, 0.5, "picture not at hand", ha="center", va="center", fontsize=8, transform=axis.transAxes)
+        note = f"\n{line.note}" if line.note else ""
+        axis.set_title(f"{line.prototype}: weight {line.weight:.2f}\n{_short(line.source_name, 28)}{note}", fontsize=8)
+    return figure
+
+
+def _region(axis: Axes, photo: NDArray[np.float32], region: Map) -> None:
+    """The photo, dimmed outside of the region, with the region's outline."""
+    inside = region_of(_fitting(region, photo))
+    axis.imshow(np.where(inside[..., None], photo, 0.25 + 0.35 * photo), vmin=0, vmax=1)
+    if inside.any() and not inside.all():
+        outline = axis.contour(inside, levels=[0.5], colors=[OUTLINE], linewidths=1.4)
+        outline.set_path_effects([Stroke(linewidth=3.2, foreground="black"), Normal()])
+
+
+def region_of(values: Map, *, level: float = LEVEL) -> NDArray[np.bool_]:
+    """Where a map reaches a share of its maximum: H x W booleans, none of them true for a map of zeros.
+
+    >>> region_of(np.array([[0.2, 0.8], [0.4, 0.0]], dtype=np.float32))
+    array([[False,  True],
+           [ True, False]])
+    """
+    inside: NDArray[np.bool_] = (values >= level * values.max()) & (values > 0)
+    return inside
+
+
+def _fitting(region: Map, photo: NDArray[np.float32]) -> Map:
+    if region.shape != photo.shape[:2]:
+        raise InputError(f"the map is {region.shape} and the picture {photo.shape[:2]}; they must be of one size")
+    return region
+
+
+def _short(text: str, most: int) -> str:
+    """A text with its middle left out where it is too long.
+
+    >>> _short("train/Ruby_throated_Hummingbird/0001.jpg", 20)
+    'train/Ruby...001.jpg'
+    """
+    if len(text) <= most:
+        return text
+    tail = (most - 3) // 2
+    return text[: most - 3 - tail] + "..." + text[len(text) - tail :]

@@ -1,0 +1,1 @@
+"""Prototype networks, ProtoPNet and XProtoNet, and the search for what their prototypes stand for."""

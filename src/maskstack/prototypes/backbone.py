@@ -1,0 +1,146 @@
+"""A pretrained network cut in two: what stays frozen, so that its features can be cached, and what is trained."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from maskstack.errors import InputError, ModelError
+from maskstack.extras import require
+from maskstack.models.spec import did_you_mean
+from maskstack.reasons import reason
+
+
+class Backbone(nn.Module):
+    """Features of images, standardised per channel.
+
+    Batch norms keep their statistics: batches are small here, and cached features were made with them.
+
+    Args:
+        stem: From images B x 3 x H x W to the cut, frozen.
+        tail: From the cut to the features B x C x h x w.
+        channels: C.
+
+    Attributes:
+        mean: Subtracted from each channel, C.
+        std: Each channel is then divided by it, C.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, stem: nn.Module, tail: nn.Module, *, channels: int) -> None:
+        super().__init__()
+        self.stem, self.tail, self.channels = stem, tail, channels
+        self.stem.requires_grad_(False)
+        self.register_buffer("mean", torch.zeros(channels))
+        self.register_buffer("std", torch.ones(channels))
+        self.eval()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Features of images."""
+        return self.after(self.stem(images))
+
+    def after(self, cut: Tensor) -> Tensor:
+        """Features from what the stem made of the images."""
+        features: Tensor = self.tail(cut)
+        return (features - self.mean.view(-1, 1, 1)) / self.std.view(-1, 1, 1)
+
+    def train(self, mode: bool = True) -> Backbone:
+        """Stays in eval mode, whatever is asked for."""
+        del mode
+        return super().train(False)
+
+
+def cut_in_two(model: nn.Module, layer: str, cut: str = "", *, example: Tensor) -> Backbone:
+    """Cut a network into a frozen stem and a tail that ends at a layer.
+
+    Args:
+        model: Any network that torch.fx can trace: all of torchvision, most of timm, the bundled one. Copied.
+        layer: The layer whose output is taken for features, by its name in ``model.named_modules()``.
+        cut: The layer at which the tail begins; empty for an empty tail.
+        example: One image, 1 x 3 x H x W.
+
+    Raises:
+        InputError: There is no such layer, or its output is no map B x C x h x w.
+        ModelError: The network cannot be traced, or something passes by the cut.
+        MissingExtraError: torchvision is not installed.
+    """
+    for name in filter(None, (layer, cut)):
+        known = [known for known, _ in model.named_modules() if known]
+        if name not in known:
+            raise InputError(f"the network has no layer {name!r};{did_you_mean(name, known)} See model.named_modules()")
+    traced = _traced(model, {cut: "cut", layer: "features"} if cut else {layer: "features"})
+    wanted: dict[str, fx.Node] = _output(traced.graph).args[0]  # type: ignore[assignment]
+    features = wanted["features"]
+    at = wanted.get("cut", features)
+    stem = _ending_at(traced, at.name)
+    tail = nn.Identity() if at is features else _between(traced, at.name, features.name)
+    with torch.no_grad():
+        shape = tuple(tail(stem(example)).shape)
+    if len(shape) != 4:
+        raise InputError(f"the layer {layer} gives {shape}, not a map B x C x h x w; choose an earlier one")
+    return Backbone(stem, tail, channels=shape[1])
+
+
+def _traced(model: nn.Module, nodes: dict[str, str]) -> fx.GraphModule:
+    extraction = require("torchvision.models.feature_extraction", extra="prototypes")
+    model = copy.deepcopy(model).eval()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of nodes that only training mode has
+            traced: fx.GraphModule = extraction.create_feature_extractor(model, nodes)
+    # Tracing runs the network's own code on stand-ins, which may fail in any way.
+    except Exception as error:
+        raise ModelError(
+            f"the network cannot be cut at {', '.join(nodes)} ({reason(error)}); choose another layer or backbone"
+        ) from error
+    # As a plain graph: torchvision's has one for training too, and changes between them.
+    return fx.GraphModule(traced, traced.eval().graph)
+
+
+def _ending_at(traced: fx.GraphModule, name: str) -> fx.GraphModule:
+    """A copy that returns what the node of this name makes."""
+    module = copy.deepcopy(traced)
+    _output(module.graph).args = (_node(module.graph, name),)
+    return _tidied(module)
+
+
+def _between(traced: fx.GraphModule, first: str, last: str) -> fx.GraphModule:
+    """A copy that takes what one node makes and returns what another does."""
+    module = copy.deepcopy(traced)
+    graph = module.graph
+    start = next(node for node in graph.nodes if node.op == "placeholder")
+    with graph.inserting_before(start):
+        given = graph.placeholder("cut")
+    _node(graph, first).replace_all_uses_with(given)
+    _output(graph).args = (_node(graph, last),)
+    graph.eliminate_dead_code()
+    for node in [node for node in graph.nodes if node.op == "placeholder" and node is not given]:
+        if node.users:
+            raise ModelError(
+                f"the layer {last} also reads what passes by {first}; choose a cut that all passes through"
+            )
+        graph.erase_node(node)
+    return _tidied(module)
+
+
+def _tidied(module: fx.GraphModule) -> fx.GraphModule:
+    module.graph.eliminate_dead_code()
+    module.graph.lint()
+    module.delete_all_unused_submodules()
+    module.recompile()
+    return module.eval()
+
+
+def _output(graph: fx.Graph) -> fx.Node:
+    found: fx.Node = next(node for node in graph.nodes if node.op == "output")
+    return found
+
+
+def _node(graph: fx.Graph, name: str) -> Any:
+    return next(node for node in graph.nodes if node.name == name)

@@ -1,0 +1,176 @@
+"""What a training leaves and a user shares: tensors as safetensors, everything else as JSON, pictures as PNG."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from PIL import Image
+from torch import Tensor
+
+from maskstack.errors import InputError, ModelError
+from maskstack.files import write_whole
+from maskstack.models import LoadedModel, Preprocess, open_photo
+from maskstack.models.weights import load_weights, read_weights
+from maskstack.prototypes.building import build, offline
+from maskstack.prototypes.config import Config
+from maskstack.prototypes.protopnet import ProtoPNet
+from maskstack.prototypes.push import Source
+from maskstack.prototypes.xprotonet import XProtoNet
+from maskstack.reasons import reason
+
+FORMAT = "maskstack prototypes 1"
+TENSORS, ABOUT, SOURCES = "network.safetensors", "prototypes.json", "sources"
+
+
+@dataclass(frozen=True)
+class Prototypes:
+    """A trained prototype network with what is known of its prototypes.
+
+    Attributes:
+        network: ProtoPNet or XProtoNet, in eval mode.
+        model: The backbone, for its preprocessing.
+        config: What it was trained with.
+        class_names: In the order of the logits.
+        multi_label: Whether an image can be of several classes.
+        sources: Where each prototype comes from, P.
+        report: Numbers of the training, see ``docs/prototypes.md``.
+        folder: Where it lies; None if it was not saved.
+    """
+
+    network: ProtoPNet | XProtoNet
+    model: LoadedModel
+    config: Config
+    class_names: tuple[str, ...]
+    multi_label: bool
+    sources: tuple[Source, ...]
+    report: dict[str, Any] = dataclasses.field(default_factory=dict)
+    folder: Path | None = None
+
+    def prototypes_of(self, label: int) -> list[int]:
+        """The prototypes of a class, the most weighty first."""
+        own = torch.nonzero(self.network.owners == label).flatten()
+        order = self.network.weights.detach()[own, label].argsort(descending=True, stable=True)
+        return [int(prototype) for prototype in own[order]]
+
+    def prepare(self, picture: Image.Image) -> Tensor:
+        """A picture that is already what the network saw, as :meth:`source_picture` gives it: not cropped again."""
+        preprocess = self.model.preprocess
+        if isinstance(preprocess, Preprocess):
+            preprocess = replace(preprocess, share=1.0, squash=True)
+        return preprocess(picture)
+
+    def source_picture(self, prototype: int, *, data: Path | None = None) -> Image.Image | None:
+        """The training image a prototype comes from, as the network saw it.
+
+        Args:
+            prototype: Its number.
+            data: The training data's folder, to look there where the checkpoint holds no pictures.
+
+        Returns:
+            The picture; None where there is none.
+        """
+        name = self.sources[prototype].image
+        kept = None if self.folder is None else self.folder / SOURCES / picture_name(name)
+        if kept is not None and kept.is_file():
+            return open_photo(kept)
+        for place in (data, *([] if data is None else [data / "images"])):
+            if place is not None and (place / name).is_file():
+                return self.model.picture(self.model.preprocess(open_photo(place / name)))
+        return None
+
+
+def picture_name(image: str) -> str:
+    """The file of a training image's picture within a checkpoint.
+
+    >>> picture_name("train/Blue_Jay/0001.jpg")
+    'train--Blue_Jay--0001.png'
+    """
+    return str(Path(image).with_suffix(".png")).replace("/", "--")
+
+
+def save(prototypes: Prototypes, folder: Path, *, pictures: dict[str, Image.Image]) -> Path:
+    """Write a checkpoint: ``network.safetensors``, ``prototypes.json`` and, where given, ``sources/*.png``.
+
+    Args:
+        prototypes: What to write.
+        folder: Made if missing; the JSON is written last.
+        pictures: Training images that prototypes come from, by their names; none for data that may not be shared.
+
+    Raises:
+        OutputError: A file cannot be written.
+    """
+    state = {name: value.detach().cpu().contiguous().clone() for name, value in prototypes.network.state_dict().items()}
+    write_whole(folder / TENSORS, lambda file: file.write_bytes(safetensors.torch.save(state, {"format": FORMAT})))
+    for name, picture in pictures.items():
+        write_whole(folder / SOURCES / picture_name(name), picture.save)
+    about = {
+        "format": FORMAT,
+        "kind": prototypes.network.kind,
+        "class_names": prototypes.class_names,
+        "multi_label": prototypes.multi_label,
+        "owners": prototypes.network.owners.tolist(),
+        "sources": [dataclasses.asdict(source) for source in prototypes.sources],
+        "config": prototypes.config.as_dict(),
+        "report": prototypes.report,
+    }
+    text = json.dumps(about, indent=2) + "\n"
+    return write_whole(folder / ABOUT, lambda file: file.write_text(text, encoding="utf-8"))
+
+
+def load(folder: str | Path, *, kind: str | None = None) -> Prototypes:
+    """Read a checkpoint.
+
+    Args:
+        folder: As ``maskstack prototypes train`` wrote it; or the run's folder, which holds it as ``checkpoint``.
+        kind: Refuse another than this network.
+
+    Raises:
+        InputError: There is no checkpoint, its JSON is damaged, or it is of another kind.
+        ModelError: Tensors are missing, damaged, or of another network.
+        MissingExtraError: A package that the backbone needs is not installed.
+    """
+    folder = Path(folder)
+    folder = folder / "checkpoint" if (folder / "checkpoint" / ABOUT).is_file() else folder
+    about = _about(folder)
+    if kind is not None and about["kind"] != kind:
+        raise InputError(f"{folder} holds a checkpoint of {about['kind']}, not of {kind}; give one of {kind}")
+    try:
+        config = Config.from_dict(about["config"])
+        names, owners = tuple(about["class_names"]), tuple(map(int, about["owners"]))
+        sources = tuple(Source(**source) for source in about["sources"])
+        multi_label, report = bool(about["multi_label"]), dict(about["report"])
+    except (LookupError, TypeError, ValueError) as error:
+        raise InputError(f"{folder / ABOUT} lacks parts of a checkpoint ({reason(error)}); get a whole copy") from error
+    # The tensors stand for pretrained weights: nothing is fetched.
+    network_config = replace(config.network, backbone=offline(config.network.backbone))
+    built = build(network_config, classes=len(names), seed=0, owners=owners)
+    state = read_weights(folder / TENSORS)
+    _check_whole(folder, state.keys(), built.network.state_dict().keys())
+    load_weights(built.network, state, source=str(folder / TENSORS))
+    return Prototypes(built.network.eval(), built.model, config, names, multi_label, sources, report, folder)
+
+
+def _about(folder: Path) -> dict[str, Any]:
+    try:
+        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{folder} holds no checkpoint; give the folder that has {ABOUT}") from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"{folder / ABOUT} cannot be read ({reason(error)}); get a whole copy of it") from error
+    if not isinstance(about, dict) or about.get("format") != FORMAT:
+        raise InputError(f"{folder / ABOUT} is no checkpoint of this version; it was not written by prototypes train")
+    return about
+
+
+def _check_whole(folder: Path, there: Any, wanted: Sequence[str] | Any) -> None:
+    """The counters of batch norms count as tensors too: our own file has every one."""
+    lost = [name for name in wanted if name not in there]
+    if lost:
+        raise ModelError(f"{folder / TENSORS} lacks {len(lost)} tensors, first {lost[0]}; get a whole copy")

@@ -1,0 +1,219 @@
+"""How good a map of one prototype in one image is: does the activation follow it, and which region does it mean?
+
+Energy in the box and the pointing game are those of :mod:`maskstack.metrics`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from maskstack.errors import InputError
+from maskstack.metrics import area_under, mask_ious, pixel_curve
+from maskstack.metrics.faithfulness import Score
+from maskstack.metrics.order import check_map, ranks
+
+AREAS = tuple(percent / 100 for percent in (*range(1, 21), *range(22, 51, 2), *range(55, 101, 5)))
+"""Shares of the image to try, finer where a good map needs few pixels."""
+
+PixelBox = tuple[int, int, int, int]
+"""Left, top, right, bottom in pixels; right and bottom are the first beyond the box."""
+
+
+def activation_curve(
+    score: Score,
+    image: Tensor,
+    saliency: Tensor,
+    fill: Tensor,
+    *,
+    insert: bool,
+    steps: int = 20,
+    batch_size: int = 32,
+) -> Tensor:
+    """Share of the prototype's activation s that is there while pixels turn, the most salient first: s(masked) / s(x).
+
+    Shares above 1 or below 0 stay as they are: a fill may raise an activation, and a cosine may turn negative.
+
+    Args:
+        score: Activations of the prototype on N images.
+        image: x, C x H x W.
+        saliency: H x W, not negative; equal values are taken in reading order.
+        fill: What hidden pixels show, C x H x W; not one the map was trained with.
+        insert: From the fill to the image; otherwise from the image to the fill.
+        steps: Number of equal shares of the pixels.
+        batch_size: Images in one call of ``score``.
+
+    Returns:
+        Shares after 0, 1/steps ... 1 of the pixels: steps + 1. The one of the whole image is 1.
+
+    Raises:
+        InputError: The activation on the image is not above 0; the map or the fill does not fit the image; the map
+            holds NaN or negative values; or ``steps`` or ``batch_size`` is below 1.
+    """
+    _check(image, saliency, fill)
+    start, end = (fill, image) if insert else (image, fill)
+    curve = pixel_curve(score, saliency, start, end, steps=steps, batch_size=batch_size)
+    return curve / _positive(curve[-1 if insert else 0])
+
+
+def activation_insertion(score: Score, image: Tensor, saliency: Tensor, fill: Tensor, *, steps: int = 20) -> Tensor:
+    """Area under the share of the activation while the most salient pixels are put onto the fill; high is good.
+
+    See :func:`activation_curve` for the arguments and errors.
+
+    >>> image, fill = torch.ones(1, 1, 4), torch.zeros(1, 1, 4)
+    >>> activation_insertion(lambda x: x[:, 0, 0, 0], image, torch.tensor([[0.9, 0.1, 0.1, 0.1]]), fill, steps=4)
+    tensor(0.8750)
+    """
+    return area_under(activation_curve(score, image, saliency, fill, insert=True, steps=steps))
+
+
+def activation_deletion(score: Score, image: Tensor, saliency: Tensor, fill: Tensor, *, steps: int = 20) -> Tensor:
+    """Area under the share of the activation while the most salient pixels are removed; low is good.
+
+    See :func:`activation_curve` for the arguments and errors.
+    """
+    return area_under(activation_curve(score, image, saliency, fill, insert=False, steps=steps))
+
+
+def minimal_sufficient_area(
+    score: Score,
+    image: Tensor,
+    saliency: Tensor,
+    fill: Tensor,
+    *,
+    keep: float = 0.9,
+    areas: Sequence[float] = AREAS,
+    batch_size: int = 32,
+) -> float:
+    """Smallest share of the pixels, the most salient ones, that alone keep the prototype active; low is good.
+
+    Args:
+        score: Activations of the prototype on N images.
+        image: C x H x W.
+        saliency: H x W, not negative; equal values are taken in reading order.
+        fill: What the other pixels show, C x H x W.
+        keep: Share of the whole image's activation that has to be there, in (0, 1].
+        areas: Shares of the pixels to try, in [0, 1].
+        batch_size: Images in one call of ``score``; after the first call with an answer there is none.
+
+    Returns:
+        The least of ``areas`` that suffices; 1.0 if none does.
+
+    Raises:
+        InputError: ``keep`` or an area is out of its range, or see :func:`activation_curve`.
+
+    >>> image, fill = torch.ones(1, 1, 4), torch.zeros(1, 1, 4)
+    >>> minimal_sufficient_area(lambda x: x[:, 0, 0, 1], image, torch.tensor([[0.7, 0.6, 0.1, 0.1]]), fill)
+    0.38
+    """
+    if not 0 < keep <= 1:
+        raise InputError(f"the share of the activation to keep is {keep}; give a number above 0 and up to 1")
+    if not all(0 <= area <= 1 for area in areas):
+        raise InputError(f"the areas are {tuple(areas)}; give shares of the pixels, from 0 to 1")
+    if batch_size < 1:
+        raise InputError(f"batch_size is {batch_size}; it has to be at least 1")
+    _check(image, saliency, fill)
+    rank = ranks(saliency).to(image.device)
+    needed = keep * _positive(score(image.unsqueeze(0))[0])
+    grid = sorted(area for area in areas if area < 1)  # The whole image suffices: no call for it.
+    for first in range(0, len(grid), batch_size):
+        tried = grid[first : first + batch_size]
+        counts = torch.tensor([round(area * rank.numel()) for area in tried], device=rank.device)
+        shown = rank < counts.view(-1, 1, 1, 1)  # N 1 H W
+        enough = (score(torch.where(shown, image, fill)) >= needed).tolist()
+        if any(enough):
+            return tried[enough.index(True)]
+    return 1.0
+
+
+def iou_at(saliency: Tensor, inside: Tensor, *, share: float = 0.3) -> Tensor:
+    """Intersection over union of the map, cut at a share of its maximum (Kim et al. 2021), with the annotated region.
+
+    Args:
+        saliency: H x W, not negative. A map of zeros is constant: its region is the image.
+        inside: Union of the boxes, H x W booleans; where there is none, the overlap is 0.
+        share: Of the maximum, in [0, 1]; pixels exactly there belong to the region.
+
+    Returns:
+        A scalar in [0, 1].
+
+    Raises:
+        InputError: See :func:`maskstack.metrics.mask_ious`.
+
+    >>> iou_at(torch.tensor([[1.0, 0.5, 0.2, 0.0]]), torch.tensor([[True, False, False, False]]))
+    tensor(0.5000)
+    """
+    return mask_ious(saliency, inside, thresholds=(share,))[0]
+
+
+def peak_box(saliency: Tensor, *, side: int = 72) -> PixelBox:
+    """Square box around the map's highest pixel, the first of equals in reading order, shifted to lie in the image.
+
+    Of an even side, the pixel is the first after the middle. A map of zeros has its box in the top left corner.
+
+    Args:
+        saliency: H x W.
+        side: In pixels: 72 for consistency and stability (Huang et al. 2023), 32 for purity (Nauta et al. 2023), both
+            in images of 224.
+
+    Raises:
+        InputError: The map is not H x W or holds NaN, or the box is no larger than 0 or larger than the map.
+
+    >>> peak_box(torch.eye(6).flip(1), side=4)
+    (2, 0, 6, 4)
+    """
+    check_map(saliency)
+    height, width = saliency.shape
+    if not 1 <= side <= min(height, width):
+        raise InputError(
+            f"the box's side is {side} and the map {height} x {width}; give a side from 1 to its shorter one"
+        )
+    row, column = divmod(int(saliency.flatten().argmax()), width)
+    top = min(max(row - side // 2, 0), height - side)
+    left = min(max(column - side // 2, 0), width - side)
+    return left, top, left + side, top + side
+
+
+def tight_box(saliency: Tensor, *, percentile: float = 95.0) -> PixelBox:
+    """Tight box round the pixels at or above a percentile of the map, as in ProtoPNet's own search (Chen et al. 2019).
+
+    All of them count, however far apart. A constant map's box is the image.
+
+    Args:
+        saliency: H x W.
+        percentile: In [0, 100], with linear interpolation.
+
+    Raises:
+        InputError: The map is not H x W or holds NaN, or the percentile is out of range.
+
+    >>> tight_box(torch.tensor([[0.0, 0.0, 0.0], [0.0, 0.8, 0.9]]), percentile=75)
+    (1, 1, 3, 2)
+    """
+    check_map(saliency)
+    if not 0 <= percentile <= 100:
+        raise InputError(f"the percentile is {percentile}; give a number from 0 to 100")
+    values = saliency.flatten()
+    # Between two values, the next one up bounds the same pixels as the interpolated one, and is not rounded.
+    place = math.ceil(percentile * (len(values) - 1) / 100)
+    region = saliency >= values.sort().values[place]
+    rows, columns = (region.any(dim=dim).nonzero().flatten().tolist() for dim in (1, 0))
+    return columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
+
+
+def _check(image: Tensor, saliency: Tensor, fill: Tensor) -> None:
+    check_map(saliency, image=image, positive=True)
+    if fill.shape != image.shape:
+        raise InputError(f"the fill has shape {tuple(fill.shape)}, the image {tuple(image.shape)}; they have to agree")
+
+
+def _positive(whole: Tensor) -> Tensor:
+    if not 0 < whole.item() < math.inf:
+        raise InputError(
+            f"the prototype's activation on the image is {whole.item():g}, of which there are no shares; "
+            "choose an image and a prototype whose activation is above 0"
+        )
+    return whole

@@ -1,0 +1,69 @@
+"""What the search, the pages and the measures ask of a prototype network, whichever it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+from maskstack.prototypes.backbone import Backbone
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What one pass made of B images.
+
+    Attributes:
+        logits: B x K.
+        activations: Of each prototype, B x P.
+        maps: The network's own maps, B x P x h x w: similarities (ProtoPNet) or occurrences (XProtoNet).
+        distances: Least squared distance to each prototype, B x P (ProtoPNet).
+        vectors: Features pooled by each prototype's occurrence, B x P x D (XProtoNet).
+    """
+
+    logits: Tensor
+    activations: Tensor
+    maps: Tensor
+    distances: Tensor | None = None
+    vectors: Tensor | None = None
+
+
+class PrototypeNetwork(Protocol):
+    """ProtoPNet and XProtoNet; both are ``nn.Module``.
+
+    Attributes:
+        kind: ``protopnet`` or ``xprotonet``.
+        backbone: Makes the features.
+        owners: Class of each prototype, P.
+        prototypes: P x D.
+    """
+
+    kind: str
+    backbone: Backbone
+    owners: Tensor
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Logits, B x K."""
+        ...
+
+    def read(self, cut: Tensor) -> Reading:
+        """Everything, from what the backbone's stem made of the images."""
+        ...
+
+    def activations(self, images: Tensor, place: Tensor | None = None) -> Tensor:
+        """Of each prototype, B x P; read at fixed places if given."""
+        ...
+
+    def places(self, images: Tensor) -> Tensor:
+        """Where each prototype is read: weights B x P x h x w."""
+        ...
+
+    def maps(self, images: Tensor) -> Tensor:
+        """The network's own explanation, B x P x h x w, not negative."""
+        ...
+
+    @property
+    def weights(self) -> Tensor:
+        """What a prototype's activation adds to each class's logit: P x K."""
+        ...

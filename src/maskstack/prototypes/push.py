@@ -1,0 +1,141 @@
+"""Prototypes become what they are nearest to in a training image, so that each can be shown; poor ones are pruned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from maskstack.prototypes.features import Features
+from maskstack.prototypes.protopnet import ProtoPNet, patch_distances
+from maskstack.prototypes.xprotonet import XProtoNet
+
+BATCH = 64
+SAME = 1e-6
+"""Squared distance, relative to the prototype's own size, below which two prototypes are the same."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a prototype comes from.
+
+    Attributes:
+        image: Name of the training image.
+        row: Of the patch in the feature map; None where the whole image was pooled (XProtoNet).
+        column: Of the patch.
+        activation: Of the prototype on that image, after it became this.
+    """
+
+    image: str
+    row: int | None
+    column: int | None
+    activation: float
+
+
+@torch.no_grad()
+def push(network: ProtoPNet | XProtoNet, features: Features, names: Sequence[str]) -> tuple[Source, ...]:
+    """Replace each prototype, in place, by the nearest thing to it in the training images of its class.
+
+    That is a patch for ProtoPNet (Chen et al. 2019, eq. 4), and the pooled vector of an image for XProtoNet (Kim et al.
+    2021, section 3.3). Of equally near ones the first counts.
+
+    Args:
+        network: Its prototypes are replaced.
+        features: Of the training images as they are, in the order of ``names``.
+        names: Of the images.
+
+    Returns:
+        Where each prototype comes from, P.
+    """
+    several, count = len(network.owners), len(features.labels)
+    nearest = torch.full((several,), torch.inf)
+    found = network.prototypes.detach().clone()
+    place = torch.zeros(several, 3, dtype=torch.long)  # image, row, column
+    for start in range(0, count, BATCH):
+        numbers = range(start, min(start + BATCH, count))
+        cut, _, _, labels = plain(features).__getitems__(numbers)
+        values, vectors, width = _distances(network, cut)  # B x P x L, B x P x L x D or B x L x D
+        values = values.masked_fill(~(labels[:, network.owners] > 0.5).unsqueeze(2), torch.inf)
+        best, at = values.transpose(0, 1).flatten(1).min(dim=1)  # over images and places
+        image, position = at // values.shape[2], at % values.shape[2]
+        for prototype in torch.nonzero(best < nearest).flatten().tolist():
+            row, spot = int(image[prototype]), int(position[prototype])
+            nearest[prototype] = best[prototype]
+            found[prototype] = vectors[row, spot] if vectors.ndim == 3 else vectors[row, prototype, spot]
+            place[prototype] = torch.tensor([start + row, spot // width, spot % width])
+    network.prototypes.data.copy_(found)
+    return tuple(
+        _source(network, features, names, prototype, *place[prototype].tolist()) for prototype in range(several)
+    )
+
+
+def duplicates(network: ProtoPNet | XProtoNet) -> dict[int, int]:
+    """Prototypes that are the same as an earlier one of their class, and which."""
+    prototypes, owners = network.prototypes.detach(), network.owners
+    same: dict[int, int] = {}
+    for later in range(len(owners)):
+        for earlier in range(later):
+            close = (prototypes[later] - prototypes[earlier]).square().sum() <= SAME * prototypes[later].square().sum()
+            if owners[later] == owners[earlier] and bool(close) and earlier not in same:
+                same[later] = earlier
+                break
+    return same
+
+
+@torch.no_grad()
+def prunable(network: ProtoPNet, features: Features, *, nearest: int = 6, least: int = 3) -> Tensor:
+    """Which prototypes to keep (Chen et al. 2019, supplement): those that speak of their own class.
+
+    Args:
+        network: Whose prototypes are judged.
+        features: Of the training images as they are.
+        nearest: So many training images with the nearest patches are looked at.
+        least: So many of these have to be of the prototype's class.
+
+    Returns:
+        Indices of the prototypes to keep, in order; each class keeps its best one in any case.
+    """
+    distances, labels = [], []
+    for start in range(0, len(features.labels), BATCH):
+        cut, _, _, truth = plain(features).__getitems__(range(start, min(start + BATCH, len(features.labels))))
+        reading = network.read(cut)
+        assert reading.distances is not None
+        distances.append(reading.distances)
+        labels.append(truth)
+    near = torch.cat(distances).argsort(dim=0, stable=True)[:nearest]  # nearest x P
+    own = torch.cat(labels)[near, network.owners] > 0.5
+    hits = own.sum(dim=0)
+    keep = hits >= least
+    for owner in torch.unique(network.owners):
+        mine = torch.nonzero(network.owners == owner).flatten()
+        keep[mine[hits[mine].argmax()]] = True
+    return torch.nonzero(keep).flatten()
+
+
+def plain(features: Features) -> Features:
+    """The images as they are, without their augmented views."""
+    return Features(features.values, features.warps, features.labels, plain_only=True)
+
+
+def _distances(network: ProtoPNet | XProtoNet, cut: Tensor) -> tuple[Tensor, Tensor, int]:
+    """Distances B x P x L at L places, the vectors there, and how many places lie in a row."""
+    if isinstance(network, ProtoPNet):
+        vectors = network.embed(cut)
+        values = patch_distances(vectors, network.prototypes).flatten(2)
+        return values, vectors.flatten(2).transpose(1, 2), vectors.shape[3]
+    reading = network.read(cut)
+    assert reading.vectors is not None
+    return -reading.activations.unsqueeze(2), reading.vectors.unsqueeze(2), 1
+
+
+def _source(
+    network: ProtoPNet | XProtoNet, features: Features, names: Sequence[str], prototype: int, *place: int
+) -> Source:
+    image, row, column = place
+    cut = plain(features).__getitems__([image])[0]
+    activation = float(network.read(cut).activations[0, prototype])
+    if isinstance(network, ProtoPNet):
+        return Source(names[image], row, column, activation)
+    return Source(names[image], None, None, activation)

@@ -1,0 +1,129 @@
+"""The table of a bench: means with intervals, and paired tests against MDM."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maskstack.leaderboard.statistics import Bootstrap, holm, signed_rank_p
+from maskstack.leaderboard.store import Row
+from maskstack.prototypes.measuring import hits_of
+from maskstack.prototypes.parts import Hits, best_part, part_consistency, part_purity, part_stability
+
+REFERENCE = "mdm"
+
+METRICS: Mapping[str, int] = {
+    "insertion_anew": 1,
+    "deletion_anew": -1,
+    "area_anew": -1,
+    "insertion_fixed": 1,
+    "deletion_fixed": -1,
+    "area_fixed": -1,
+    "consistency": 1,
+    "best_part": 1,
+    "purity": 1,
+    "stability": 1,
+    "energy": 1,
+    "pointing": 1,
+    "iou": 1,
+    "box_share": 0,
+}
+"""The columns, with 1 where high is good and -1 where low is; 0 only says what chance would have."""
+
+_OF_PROTOTYPES: Mapping[str, Callable[[Sequence[Hits], Sequence[Hits]], float]] = {
+    "consistency": lambda large, _small: part_consistency(large),
+    "best_part": lambda large, _small: (best_part(large) or ("", np.nan))[1],
+    "purity": lambda _large, small: part_purity(small),
+}
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One method in one metric.
+
+    Attributes:
+        method: With its options.
+        metric: Of :data:`METRICS`.
+        mean: Over the units.
+        low: Lower end of the 95% bootstrap interval of the mean.
+        high: Upper end.
+        units: Pairs of image and prototype; prototypes for what is asked of a prototype over its images.
+        failed: Units that could not be measured.
+        worse: Holm-corrected p of the paired test against MDM, over all methods and metrics; NaN for MDM itself.
+    """
+
+    method: str
+    metric: str
+    mean: float
+    low: float
+    high: float
+    units: int
+    failed: int
+    worse: float
+
+
+def standings(rows: Sequence[Row], *, reference: str = REFERENCE) -> list[Standing]:
+    """Make the table of all methods and metrics.
+
+    A unit counts for a method if it could be measured; the test is on the units that both have.
+
+    Args:
+        rows: Of one bench.
+        reference: Method that others are tested against; without it there are no tests.
+    """
+    table = _values(rows)
+    methods = sorted({row.method for row in rows}, key=lambda method: (method != reference, method))
+    bootstrap = Bootstrap()
+    found, p_values = [], []
+    for metric in METRICS:
+        for method in methods:
+            units = table.get((method, metric), {})
+            values = np.array([value for value in units.values() if np.isfinite(value)])
+            if not len(values):
+                continue
+            low, high = bootstrap.intervals(values[None])[0]
+            other = table.get((reference, metric), {})
+            pairs = [(units[unit], other[unit]) for unit in sorted(units) if unit in other]
+            both = np.array([one - two for one, two in pairs if np.isfinite(one) and np.isfinite(two)])
+            tested = method != reference and METRICS[metric] != 0 and len(both) > 0
+            p_values.append(signed_rank_p(both) if tested else np.nan)
+            found.append((method, metric, float(values.mean()), float(low), float(high), len(values), len(units)))
+    corrected: NDArray[np.float64] = holm(p_values)
+    return [Standing(*one[:6], failed=one[6] - one[5], worse=float(p)) for one, p in zip(found, corrected, strict=True)]
+
+
+def as_csv(table: Sequence[Standing]) -> str:
+    """The table for machines."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(("metric", "method", "mean", "low", "high", "units", "failed", "p_against_mdm"))
+    for one in table:
+        numbers = [f"{value:.4f}" for value in (one.mean, one.low, one.high)]
+        writer.writerow((one.metric, one.method, *numbers, one.units, one.failed, f"{one.worse:.2g}"))
+    return file.getvalue()
+
+
+def _values(rows: Sequence[Row]) -> dict[tuple[str, str], dict[str, float]]:
+    """Of each method and metric, the value of each unit; NaN where it could not be measured."""
+    table: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
+    hits: dict[tuple[str, str], dict[str, dict[str, Hits]]] = defaultdict(lambda: defaultdict(dict))
+    for row in rows:
+        if row.metric.startswith("parts_"):
+            hits[row.method, row.group][row.metric.removeprefix("parts_")][row.image] = hits_of(row.protocol)
+        elif row.metric in METRICS:
+            value = np.nan if row.value is None else row.value
+            table[row.method, row.metric][f"{row.image} {row.group}"] = value
+    for (method, prototype), kinds in hits.items():
+        large, small = list(kinds["consistency"].values()), list(kinds["purity"].values())
+        for metric, ask in _OF_PROTOTYPES.items():
+            table[method, metric][prototype] = ask(large, small)
+        if "consistency_noisy" in kinds:
+            noisy = [kinds["consistency_noisy"][image] for image in kinds["consistency"]]
+            table[method, "stability"][prototype] = part_stability(large, noisy)
+    return table
