@@ -10,7 +10,7 @@ from maskstack.errors import InputError, MaskstackError, MissingExtraError, Mode
 from maskstack.explainers import HDM, MDM, MDMCAM, Explainer, explain_func
 from maskstack.explanation import Explanation
 from maskstack.masks import SearchSettings
-from maskstack.models import LoadedModel, load_model
+from maskstack.models import LoadedModel, Node, load_model
 from maskstack.trust import Trust
 from maskstack.version import __version__
 
@@ -25,6 +25,7 @@ __all__ = [
     "MaskstackError",
     "MissingExtraError",
     "ModelError",
+    "Node",
     "OutputError",
     "SearchSettings",
     "Trust",

@@ -8,12 +8,14 @@ from maskstack.models.installed import InstalledKind, installed_models
 from maskstack.models.load import load_model
 from maskstack.models.loaded import LoadedModel, loaded
 from maskstack.models.names import imagenet_names, read_names
+from maskstack.models.node import Node
 from maskstack.models.photos import open_photo
 from maskstack.models.preprocess import Preprocess
 
 __all__ = [
     "InstalledKind",
     "LoadedModel",
+    "Node",
     "Preprocess",
     "find_class",
     "imagenet_names",

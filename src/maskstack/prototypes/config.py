@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
+import sys
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -30,14 +30,15 @@ WEIGHTS: Mapping[str, Mapping[str, float]] = {
 _Made = TypeVar("_Made")
 
 
-def _whole(name: str, value: int, *, least: int) -> None:
-    if not least <= value < 2**31:
-        raise InputError(f"{name} is {value}; it must be a whole number from {least} on")
+def _whole(name: str, value: object, *, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value < 2**31:
+        raise InputError(f"{name} is {value!r}; it must be a whole number from {least} on")
 
 
 def _number(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not (0 <= value < math.inf):
-        raise InputError(f"{name} is {value!r}; it must be a number from 0 on")
+    # TOML's whole numbers know no end, floats do.
+    if isinstance(value, bool) or not isinstance(value, int | float) or not (0 <= value <= sys.float_info.max):
+        raise InputError(f"{name} is {value!r:.60}; it must be a number from 0 on")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +110,12 @@ class DataConfig:
             values = getattr(self, name)
             if len(set(values)) < len(values) or len(values) == 1:
                 raise InputError(f"{name} are {', '.join(values)}; give two or more, each once")
+        splits = [self.train, self.validation or None, self.test]
+        if "" in splits or len(set(splits)) < len(splits):
+            raise InputError(
+                f"train is {self.train!r}, validation {self.validation!r} and test {self.test!r}; name each split "
+                "once, and leave only validation empty"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,6 +186,8 @@ class TrainingConfig:
             raise InputError("no stage is a push, so that prototypes could not be shown; add one")
         if {"warm", "joint"} & set(names[len(names) - names[::-1].index("push") :]):
             raise InputError("prototypes change again after the last push; end with push and last")
+        if "prune" in names[: names.index("push")]:
+            raise InputError("the stage prune comes before any push; put it after push, or leave it out")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -248,6 +257,8 @@ def _made(kind: type[_Made], table: Any, where: str) -> _Made:
     values = {key: _value(hints[key], value, f"{where}.{key}".strip(".")) for key, value in table.items()}
     try:
         return kind(**values)
+    except InputError as error:
+        raise InputError(f"{said}: {error}" if where else str(error)) from error
     except TypeError as error:
         lacking = [f.name for f in dataclasses.fields(kind) if f.default is f.default_factory is dataclasses.MISSING]  # type: ignore[arg-type]
         raise InputError(f"{said} lacks {' or '.join(sorted(set(lacking) - set(table)))}; add it") from error
@@ -259,12 +270,14 @@ def _value(hint: Any, value: Any, where: str) -> Any:
     if hint == tuple[StageConfig, ...]:
         if not isinstance(value, list):
             raise InputError(f"{where} is {value!r:.60}; write each stage as [[{where}]]")
-        return tuple(_made(StageConfig, each, where) for each in value)
+        return tuple(_made(StageConfig, each, f"{where} {number}") for number, each in enumerate(value, start=1))
     if hint == tuple[str, ...]:
         if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
             raise InputError(f"{where} is {value!r:.60}; it must be a list of names")
         return tuple(value)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+    if hint == Mapping[str, float] and not isinstance(value, Mapping):
+        raise InputError(f"{where} is {value!r:.60}; write [{where}] and its keys below")
+    if hint is float and type(value) is int and abs(value) <= sys.float_info.max:
         return float(value)
     if hint in (str, int, float, bool) and type(value) is not hint:
         names = {str: "text in quotes", int: "a whole number", float: "a number", bool: "true or false"}

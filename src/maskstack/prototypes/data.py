@@ -17,6 +17,7 @@ from maskstack.models.spec import did_you_mean
 from maskstack.prototypes.config import DataConfig
 
 TABLE = "images.csv"
+KEYS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
@@ -75,10 +76,13 @@ def read_splits(config: DataConfig, *, seed: int) -> Splits:
         lists["train"], lists["validation"] = carve(
             lists["train"], share=config.validation_share, seed=seed, by_class=not multi_label
         )
-    _check_apart({getattr(config, key) or "validation": lists[key] for key in ("train", "validation", "test")})
-    for key in ("train", "validation", "test"):
-        # AUROC has no value for a label of which a split has none, and nothing is learned of it.
-        _check_enough(lists[key], names, getattr(config, key) or f"carved validation (of {config.train})", least=1)
+    said = {key: getattr(config, key) or f"carved validation (of {config.train})" for key in KEYS}
+    _check_apart({said[key]: lists[key] for key in KEYS})
+    for key in KEYS:
+        # AUROC has no value for a label of which a split has none or only such, and nothing is learned of it.
+        _check_enough(lists[key], names, said[key], least=1)
+        if multi_label:
+            _check_without(lists[key], names, said[key])
     return Splits(lists["train"], lists["validation"], lists["test"], names, multi_label)
 
 
@@ -171,7 +175,7 @@ def _read_labels(root: Path, config: DataConfig) -> tuple[tuple[str, ...], dict[
     folder = folder_of(files, [table.parent, table.parent / "images"])
     there = sorted({row.text("split") for row in rows})
     lists = {}
-    for key in ("train", "validation", "test"):
+    for key in KEYS:
         split = getattr(config, key)
         if not split:
             continue
@@ -218,6 +222,12 @@ def _check_enough(examples: Sequence[Example], names: Sequence[str], split: str,
                 f"{name} has {count} image{'' if count == 1 else 's'} in the split {split}; it needs {why} at least: "
                 "add images, or leave it out"
             )
+
+
+def _check_without(examples: Sequence[Example], names: Sequence[str], split: str) -> None:
+    for index, name in enumerate(names):
+        if all(example.label[index] > 0.5 for example in examples):
+            raise InputError(f"all images in the split {split} are {name}; add some that are not, or leave {name} out")
 
 
 def _check_apart(splits: Mapping[str, Sequence[Example]]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,13 +14,20 @@ from maskstack.datasets import Truth
 from maskstack.errors import InputError
 from maskstack.leaderboard.measures import Measured
 from maskstack.metrics import area_under, energy_in_box, pointing_game
-from maskstack.prototypes.metrics import activation_curve, iou_at, minimal_sufficient_area, peak_box
+from maskstack.metrics.order import ranks
+from maskstack.prototypes.metrics import AREAS, PixelBox, iou_at, mass_box, peak_box
 from maskstack.prototypes.network import PrototypeNetwork
 from maskstack.prototypes.parts import Hits, parts_in
 
-STEPS = 20
-SIDES = {"consistency": 72, "purity": 32}
-"""Sides of the boxes round the map's maximum, in pixels of an input of 224."""
+STEPS, KEEP, BATCH = 20, 0.9, 64
+_EVEN = tuple(round(step / STEPS, 4) for step in range(STEPS + 1))
+
+SIDES: Mapping[str, tuple[int, Callable[..., PixelBox]]] = {
+    "consistency": (72, peak_box),
+    "mass": (72, mass_box),
+    "purity": (32, peak_box),
+}
+"""Sides of the boxes in which parts are looked for, in pixels of an input of 224, and how each is placed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,28 +50,43 @@ class Pair:
     place: Tensor
     truth: Truth
 
-    def score(self, *, fixed: bool) -> Callable[[Tensor], Tensor]:
-        """The prototype's activation on N images, read anew in each or at the place of the image as it is."""
-        place = self.place if fixed else None
-
-        @torch.no_grad()
-        def read(images: Tensor) -> Tensor:
-            return self.network.activations(images, place)[:, self.prototype]
-
-        return read
+    @torch.no_grad()
+    def scores(self, images: Tensor) -> Tensor:
+        """The prototype's activation on N images, read anew in each and at the place of the image as it is: N x 2."""
+        readings = [self.network.readings(chunk, self.place) for chunk in torch.split(images, BATCH)]
+        return torch.cat([torch.stack(both, dim=2)[:, self.prototype] for both in readings])
 
 
 def activation_measures(pair: Pair, saliency: Tensor) -> list[Measured]:
-    """Insertion, deletion and minimal sufficient area, with the activation read anew and at the fixed place."""
+    """Insertion, deletion and minimal sufficient area, with the activation read anew and at the fixed place.
+
+    What :mod:`maskstack.prototypes.metrics` gives one by one, from two series of masked images: the areas that are tried
+    for sufficiency hold the steps of the insertion.
+
+    Raises:
+        InputError: The activation on the image is not above 0, so that there are no shares of it.
+    """
+    whole = pair.scores(pair.image.unsqueeze(0))[0]
+    if not bool((whole > 0).all()):
+        raise InputError(f"the prototype's activation on the image is {whole.min():.3g}, of which there are no shares")
+    rank = ranks(saliency)
+    shown = _turned(pair, rank, pair.fill, pair.image, (0.0, *AREAS)) / whole
+    hidden = _turned(pair, rank, pair.image, pair.fill, _EVEN) / whole
+    even = [0, *(1 + AREAS.index(area) for area in _EVEN[1:])]
     found = []
-    for reading in ("anew", "fixed"):
-        score = pair.score(fixed=reading == "fixed")
-        for metric, insert in (("insertion", True), ("deletion", False)):
-            curve = activation_curve(score, pair.image, saliency, pair.fill, insert=insert, steps=STEPS)
+    for column, reading in enumerate(("anew", "fixed")):
+        for metric, curve in (("insertion", shown[even, column]), ("deletion", hidden[:, column])):
             found.append(_measured(f"{metric}_{reading}", float(area_under(curve)), curve, steps=STEPS))
-        area = minimal_sufficient_area(score, pair.image, saliency, pair.fill)
-        found.append(_measured(f"area_{reading}", area, None, keep=0.9))
+        enough = (shown[1:, column] >= KEEP).tolist()
+        area = AREAS[enough.index(True)] if any(enough) else 1.0
+        found.append(_measured(f"area_{reading}", area, None, keep=KEEP))
     return found
+
+
+def _turned(pair: Pair, rank: Tensor, start: Tensor, end: Tensor, areas: Sequence[float]) -> Tensor:
+    """Scores once so large a share of the pixels has turned from one image to the other: areas x 2."""
+    counts = torch.tensor([round(area * rank.numel()) for area in areas])
+    return pair.scores(torch.where(rank < counts.view(-1, 1, 1, 1), end, start))
 
 
 def place_measures(pair: Pair, saliency: Tensor) -> list[Measured]:
@@ -82,7 +104,7 @@ def place_measures(pair: Pair, saliency: Tensor) -> list[Measured]:
 
 
 def part_measures(pair: Pair, saliency: Tensor, noisy: Tensor | None = None) -> list[Measured]:
-    """Which visible parts lie in the boxes round the maximum; on the noisy image too, for stability.
+    """Which visible parts lie in the boxes round the maximum and the most of the map; on the noisy image too.
 
     The value is the share of the visible parts that lie in the box; the names, of which consistency, purity and
     stability are made, lie in the protocol.
@@ -100,9 +122,9 @@ def hits_of(measured_protocol: str) -> Hits:
 
 
 def _hits(pair: Pair, saliency: Tensor, kind: str, ending: str) -> Measured:
-    side = round(SIDES[kind] * min(saliency.shape) / 224)
+    side = round(SIDES[kind][0] * min(saliency.shape) / 224)
     parts = pair.truth.parts
-    hit = parts_in(peak_box(saliency, side=side), parts)
+    hit = parts_in(SIDES[kind][1](saliency, side=side), parts)
     names = {"visible": sorted(parts), "hit": sorted(hit), "side": side}
     return Measured(f"parts_{kind}{ending}", len(hit) / len(parts), names)
 

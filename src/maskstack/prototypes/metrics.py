@@ -10,14 +10,15 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from maskstack.errors import InputError
 from maskstack.metrics import area_under, mask_ious, pixel_curve
 from maskstack.metrics.faithfulness import Score
 from maskstack.metrics.order import check_map, ranks
 
-AREAS = tuple(percent / 100 for percent in (*range(1, 21), *range(22, 51, 2), *range(55, 101, 5)))
-"""Shares of the image to try, finer where a good map needs few pixels."""
+AREAS = tuple(mille / 1000 for mille in (*range(10, 201, 10), *range(225, 501, 25), *range(550, 1001, 50)))
+"""Shares of the image to try, finer where a good map needs few pixels; the twentieths are among them."""
 
 PixelBox = tuple[int, int, int, int]
 """Left, top, right, bottom in pixels; right and bottom are the first beyond the box."""
@@ -108,7 +109,7 @@ def minimal_sufficient_area(
 
     >>> image, fill = torch.ones(1, 1, 4), torch.zeros(1, 1, 4)
     >>> minimal_sufficient_area(lambda x: x[:, 0, 0, 1], image, torch.tensor([[0.7, 0.6, 0.1, 0.1]]), fill)
-    0.38
+    0.375
     """
     if not 0 < keep <= 1:
         raise InputError(f"the share of the activation to keep is {keep}; give a number above 0 and up to 1")
@@ -168,13 +169,34 @@ def peak_box(saliency: Tensor, *, side: int = 72) -> PixelBox:
     """
     check_map(saliency)
     height, width = saliency.shape
-    if not 1 <= side <= min(height, width):
-        raise InputError(
-            f"the box's side is {side} and the map {height} x {width}; give a side from 1 to its shorter one"
-        )
+    _check_side(side, height, width)
     row, column = divmod(int(saliency.flatten().argmax()), width)
     top = min(max(row - side // 2, 0), height - side)
     left = min(max(column - side // 2, 0), width - side)
+    return left, top, left + side, top + side
+
+
+def mass_box(saliency: Tensor, *, side: int = 72) -> PixelBox:
+    """Square box that holds the most of the map, the first of equals in reading order.
+
+    Where a map is fine, its highest pixel is a matter of chance; this asks where the map as a whole points. Not a
+    measure of the papers.
+
+    Args:
+        saliency: H x W, not negative.
+        side: In pixels.
+
+    Raises:
+        InputError: See :func:`peak_box`; or the map holds negative values.
+
+    >>> mass_box(torch.tensor([[0.9, 0.0, 0.5, 0.6], [0.0, 0.0, 0.5, 0.4]]), side=2)
+    (2, 0, 4, 2)
+    """
+    check_map(saliency, positive=True)
+    height, width = saliency.shape
+    _check_side(side, height, width)
+    sums = functional.avg_pool2d(saliency.double()[None, None], side, stride=1)[0, 0]
+    top, left = divmod(int(sums.flatten().argmax()), sums.shape[1])
     return left, top, left + side, top + side
 
 
@@ -202,6 +224,13 @@ def tight_box(saliency: Tensor, *, percentile: float = 95.0) -> PixelBox:
     region = saliency >= values.sort().values[place]
     rows, columns = (region.any(dim=dim).nonzero().flatten().tolist() for dim in (1, 0))
     return columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
+
+
+def _check_side(side: int, height: int, width: int) -> None:
+    if not 1 <= side <= min(height, width):
+        raise InputError(
+            f"the box's side is {side} and the map {height} x {width}; give a side from 1 to its shorter one"
+        )
 
 
 def _check(image: Tensor, saliency: Tensor, fill: Tensor) -> None:

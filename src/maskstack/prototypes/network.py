@@ -55,6 +55,10 @@ class PrototypeNetwork(Protocol):
         """Of each prototype, B x P; read at fixed places if given."""
         ...
 
+    def readings(self, images: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
+        """Activations read anew and at fixed places, by one pass: two B x P."""
+        ...
+
     def places(self, images: Tensor) -> Tensor:
         """Where each prototype is read: weights B x P x h x w."""
         ...

@@ -79,6 +79,11 @@ class ProtoPNet(nn.Module):
         maps = self.maps(images)
         return maps.amax(dim=(2, 3)) if place is None else (maps * place).sum(dim=(2, 3))
 
+    def readings(self, images: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
+        """Activations read anew and at fixed places, by one pass: two B x P. See :meth:`activations`."""
+        maps = self.maps(images)
+        return maps.amax(dim=(2, 3)), (maps * place).sum(dim=(2, 3))
+
     def places(self, images: Tensor) -> Tensor:
         """Where each prototype is found: B x P x h x w, 1 at the first of the most similar patches, else 0."""
         maps = self.maps(images)

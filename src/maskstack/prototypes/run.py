@@ -66,6 +66,7 @@ def train(config: Config, out: Path, listener: Listener, *, progress: bool = Fal
     with locked(out):
         _settle(config, splits, out)
         listener.say(summary(splits))
+        listener.say(cost(config, splits))
         built = build(config.network, classes=len(splits.class_names), seed=config.training.seed)
         features = _Cached(config, out / "features", built, listener)
         found = _stages(config, built, splits, features, out, listener, progress=progress)
@@ -146,6 +147,19 @@ def _stages(
     found["test"] = score(network, test, multi_label=splits.multi_label)
     found["duplicates"] = {str(later): earlier for later, earlier in duplicates(network).items()}
     return found
+
+
+def cost(config: Config, splits: Splits) -> str:
+    """What a training takes, in words, before it starts."""
+    training = config.training
+    views = len(splits.train) * (training.views + 1) + len(splits.validation) + len(splits.test)
+    epoch = max(1, len(splits.train) * (training.views + 1) // training.batch_size)
+    steps = epoch * sum(stage.epochs for stage in training.stages)
+    tail = f" through the backbone from {config.network.cut} on" if config.network.cut else ""
+    return (
+        f"{views:,} views to run through the frozen backbone once, then {steps:,} steps of {training.batch_size}{tail}; "
+        "stop and go on whenever you like"
+    )
 
 
 def measure(splits: Splits) -> str:

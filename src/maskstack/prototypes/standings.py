@@ -27,6 +27,8 @@ METRICS: Mapping[str, int] = {
     "area_fixed": -1,
     "consistency": 1,
     "best_part": 1,
+    "consistency_mass": 1,
+    "best_part_mass": 1,
     "purity": 1,
     "stability": 1,
     "energy": 1,
@@ -36,10 +38,12 @@ METRICS: Mapping[str, int] = {
 }
 """The columns, with 1 where high is good and -1 where low is; 0 only says what chance would have."""
 
-_OF_PROTOTYPES: Mapping[str, Callable[[Sequence[Hits], Sequence[Hits]], float]] = {
-    "consistency": lambda large, _small: part_consistency(large),
-    "best_part": lambda large, _small: (best_part(large) or ("", np.nan))[1],
-    "purity": lambda _large, small: part_purity(small),
+_OF_PROTOTYPES: Mapping[str, tuple[str, Callable[[Sequence[Hits]], float]]] = {
+    "consistency": ("consistency", part_consistency),
+    "best_part": ("consistency", lambda hits: (best_part(hits) or ("", np.nan))[1]),
+    "consistency_mass": ("mass", part_consistency),
+    "best_part_mass": ("mass", lambda hits: (best_part(hits) or ("", np.nan))[1]),
+    "purity": ("purity", part_purity),
 }
 
 
@@ -120,10 +124,9 @@ def _values(rows: Sequence[Row]) -> dict[tuple[str, str], dict[str, float]]:
             value = np.nan if row.value is None else row.value
             table[row.method, row.metric][f"{row.image} {row.group}"] = value
     for (method, prototype), kinds in hits.items():
-        large, small = list(kinds["consistency"].values()), list(kinds["purity"].values())
-        for metric, ask in _OF_PROTOTYPES.items():
-            table[method, metric][prototype] = ask(large, small)
+        for metric, (kind, ask) in _OF_PROTOTYPES.items():
+            table[method, metric][prototype] = ask(list(kinds[kind].values()))
         if "consistency_noisy" in kinds:
             noisy = [kinds["consistency_noisy"][image] for image in kinds["consistency"]]
-            table[method, "stability"][prototype] = part_stability(large, noisy)
+            table[method, "stability"][prototype] = part_stability(list(kinds["consistency"].values()), noisy)
     return table

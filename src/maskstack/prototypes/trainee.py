@@ -61,7 +61,13 @@ class Trainee(lightning.LightningModule):
         cut, _, _, labels = batch
         truth = labels.long() if self.multi_label else labels.argmax(dim=1)
         self.score.update(self.network.read(cut).logits, truth)
-        self.log("score", self.score, on_step=False, on_epoch=True, prog_bar=True)
+
+    def on_validation_epoch_end(self) -> None:
+        """The score, and what epochs are chosen by: of equally good ones the later, which has trained for longer."""
+        score = self.score.compute()
+        self.score.reset()
+        self.log("score", score, prog_bar=True)
+        self.log("merit", score + 1e-6 * self.current_epoch)
 
     def parts(self, batch: Batch) -> dict[str, Tensor]:
         """The weighted losses of a batch by name; they add up."""

@@ -57,7 +57,7 @@ def run_stage(
         steps=stage.epochs * len(loader),
     )
     keeper = ModelCheckpoint(
-        folder, filename="best", monitor="score", mode="max", save_last=True, enable_version_counter=False
+        folder, filename="best", monitor="merit", mode="max", save_last=True, enable_version_counter=False
     )
     last = folder / "last.ckpt"
     with _quiet():

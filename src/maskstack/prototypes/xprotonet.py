@@ -88,6 +88,13 @@ class XProtoNet(nn.Module):
         maps = self._occurrence(features) if place is None else place.expand(len(images), -1, -1, -1)
         return self._similarity(self._pooled(features, maps))
 
+    def readings(self, images: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
+        """Activations read anew and at fixed places, by one pass: two B x P. See :meth:`activations`."""
+        features = self.backbone(images)
+        maps = (self._occurrence(features), place.expand(len(images), -1, -1, -1))
+        anew, fixed = (self._similarity(self._pooled(features, each)) for each in maps)
+        return anew, fixed
+
     def places(self, images: Tensor) -> Tensor:
         """Where each prototype is read: its occurrence map."""
         return self.maps(images)

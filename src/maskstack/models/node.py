@@ -1,0 +1,96 @@
+"""Any node of a network as what it answers, so that the node can be explained like a class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor, nn
+
+from maskstack.errors import InputError, ModelError
+from maskstack.models.spec import did_you_mean
+from maskstack.outputs import find_tensor
+
+
+class Node(nn.Module):
+    """A network up to one of its layers.
+
+    A mask search needs no map of the layer, only one number that depends on the image; so whatever a layer makes can be
+    asked for: a hidden unit, a similarity to a prototype, a norm (arXiv 2210.08336 explains prototypes this way). The
+    layers after it are not run.
+
+    Args:
+        model: The network, or what ``load_model`` returned; used as it is, never copied.
+        layer: Name of the layer in ``model.named_modules()``.
+        read: From what the layer returns for B images to B numbers, or to B x N numbers of which an integer target
+            picks one; :func:`peaks` if not given.
+
+    Raises:
+        InputError: The network has no such layer.
+
+    >>> import torch
+    >>> from maskstack import MDM
+    >>> net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
+    >>> unit = MDM(Node(net, "1"), objective="logit", sizes=(2, 4), steps=3)
+    >>> unit(torch.rand(1, 3, 16, 16), 3).saliency.shape
+    torch.Size([1, 1, 16, 16])
+    """
+
+    def __init__(self, model: Any, layer: str, read: Callable[[Any], Tensor] | None = None) -> None:
+        super().__init__()
+        self.model: nn.Module = model if isinstance(model, nn.Module) else model.model
+        layers = dict(self.model.named_modules())
+        if not layer or layer not in layers:
+            guess = did_you_mean(layer, list(layers))
+            raise InputError(f"the network has no layer {layer!r};{guess} See model.named_modules()")
+        self.layer, self.read = layer, read or peaks
+        self.train(self.model.training)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """What is read of the layer's output for these images.
+
+        Raises:
+            ModelError: The network does not run the layer.
+        """
+        handle = self.model.get_submodule(self.layer).register_forward_hook(_stop)
+        try:
+            self.model(images)
+        except _ReachedError as reached:
+            return self.read(reached.output)
+        finally:
+            handle.remove()
+        raise ModelError(f"the network did not run its layer {self.layer}; choose one that it runs")
+
+
+def peaks(output: Any) -> Tensor:
+    """The greatest value of each unit: of a channel over all places, of a feature over all tokens.
+
+    Args:
+        output: B x C x h x w, B x T x C, B x C, or what holds such a tensor.
+
+    Returns:
+        B x C.
+
+    Raises:
+        ModelError: It has another shape.
+    """
+    values = find_tensor(output)
+    if values.ndim == 2:
+        return values
+    if values.ndim == 3:
+        return values.amax(dim=1)
+    if values.ndim == 4:
+        return values.amax(dim=(2, 3))
+    raise ModelError(f"the layer gives {tuple(values.shape)}; say with read= how to get one number per image from it")
+
+
+class _ReachedError(Exception):
+    """Not an error: the layer has been run, and what comes after it need not be."""
+
+    def __init__(self, output: Any) -> None:
+        super().__init__()
+        self.output = output
+
+
+def _stop(_layer: nn.Module, _inputs: Any, output: Any) -> None:
+    raise _ReachedError(output)

@@ -1,0 +1,286 @@
+"""Training in stages: the same seed gives the same weights, also after it was killed; a stage trains what it names."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import pytest
+import safetensors.torch
+import torch
+from tests.prototypes.conftest import Silent, as_toml, config
+
+import maskstack.prototypes.features
+import maskstack.prototypes.run
+from maskstack.errors import InputError, OutputError
+from maskstack.models import load_model
+from maskstack.prototypes.building import build
+from maskstack.prototypes.run import train
+from maskstack.prototypes.trainee import Trainee
+
+pytest.importorskip("lightning", reason="the extra 'prototypes' is not installed")
+
+JOINT = {
+    "network": {"cut": "_blocks.2"},
+    "training": {
+        "stages": [
+            {"name": "warm", "epochs": 2, "learning_rate": 0.01},
+            {"name": "joint", "epochs": 4, "learning_rate": 0.01, "backbone_rate": 1e-4},
+            {"name": "push"},
+            {"name": "prune"},
+            {"name": "last", "epochs": 2, "learning_rate": 0.001},
+        ]
+    },
+}
+
+
+class KilledError(BaseException):
+    """Ends a training at a place."""
+
+
+def tensors(out):
+    return safetensors.torch.load_file(out / "checkpoint" / "network.safetensors")
+
+
+def assert_same(one, other):
+    assert one.keys() == other.keys()
+    for name, value in one.items():
+        assert torch.equal(value, other[name]), name
+
+
+@pytest.fixture(scope="module")
+def joint(folders, tmp_path_factory):
+    """A training with every stage that nothing disturbed."""
+    out = tmp_path_factory.mktemp("joint") / "run"
+    train(config(folders, **JOINT), out, Silent())
+    return out
+
+
+@pytest.fixture(autouse=True)
+def signals():
+    """Whatever a test does to Ctrl-C ends with it."""
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def kill_at(monkeypatch, epoch, error, *, stage="joint"):
+    """A step in the middle of an epoch ends with an error; True is appended to what is returned when it has."""
+    real, done = Trainee.training_step, []
+
+    def step(self, batch, index):
+        if self.stage.name == stage and self.current_epoch == epoch and not done:
+            done.append(True)
+            raise error
+        return real(self, batch, index)
+
+    monkeypatch.setattr(Trainee, "training_step", step)
+    return done
+
+
+def stages_run(monkeypatch):
+    """Names of the stages that are trained from now on."""
+    real, names = maskstack.prototypes.run.run_stage, []
+
+    def run_stage(network, stage, *arguments, **more):
+        names.append(stage.name)
+        return real(network, stage, *arguments, **more)
+
+    monkeypatch.setattr(maskstack.prototypes.run, "run_stage", run_stage)
+    return names
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_gives_others(folders, joint, tmp_path):
+    train(config(folders, **JOINT), tmp_path / "again", Silent())
+    assert_same(tensors(joint), tensors(tmp_path / "again"))
+    seeded = {**JOINT, "training": {**JOINT["training"], "seed": 1}}
+    train(config(folders, **seeded), tmp_path / "other", Silent())
+    other = tensors(tmp_path / "other")
+    assert other["add_on.0.weight"].shape == tensors(joint)["add_on.0.weight"].shape
+    assert not torch.equal(other["add_on.0.weight"], tensors(joint)["add_on.0.weight"])
+
+
+def test_building_leaves_torchs_random_state_and_training_its_determinism(folders, tmp_path):
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    build(config(folders).network, classes=3, seed=0)
+    assert torch.equal(torch.rand(3), expected)
+    train(config(folders), tmp_path / "run", Silent())
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+@pytest.mark.parametrize("epoch", [0, 1, 3])
+def test_killed_within_a_joint_stage_it_goes_on_to_the_same_weights(folders, joint, tmp_path, monkeypatch, epoch):
+    out, made = tmp_path / "run", config(folders, **JOINT)
+    done = kill_at(monkeypatch, epoch, KilledError())
+    with pytest.raises(KilledError):
+        train(made, out, Silent())
+    assert done
+    assert not (out / "checkpoint").exists()
+    again = stages_run(monkeypatch)
+    train(made, out, Silent())
+    assert again == ["joint", "last"], "a finished stage was run again"
+    assert_same(tensors(joint), tensors(out))
+
+
+def test_finished_epochs_are_not_trained_again(folders, tmp_path, monkeypatch):
+    out, made = tmp_path / "run", config(folders, **JOINT)
+    kill_at(monkeypatch, 2, KilledError())
+    with pytest.raises(KilledError):
+        train(made, out, Silent())
+    steps, real = [], Trainee.training_step
+    monkeypatch.setattr(
+        Trainee,
+        "training_step",
+        lambda self, batch, index: steps.append((self.stage.name, self.current_epoch)) or real(self, batch, index),
+    )
+    train(made, out, Silent())
+    assert sorted(set(steps)) == [("joint", 2), ("joint", 3), ("last", 0), ("last", 1)]
+
+
+def test_ctrl_c_within_an_epoch_is_a_keyboard_interrupt_and_resumes(folders, joint, tmp_path, monkeypatch):
+    out, made = tmp_path / "run", config(folders, **JOINT)
+    handler = signal.getsignal(signal.SIGINT)
+    kill_at(monkeypatch, 2, KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        train(made, out, Silent())
+    assert signal.getsignal(signal.SIGINT) == handler, "Ctrl-C is ignored from now on"
+    train(made, out, Silent())
+    assert_same(tensors(joint), tensors(out))
+
+
+@pytest.mark.parametrize("images", [5, 25])
+def test_killed_while_features_are_cached_it_goes_on(folders, joint, tmp_path, monkeypatch, images):
+    out, listener = tmp_path / "run", Silent()
+    made = config(folders, **JOINT)
+    real, opened = maskstack.prototypes.features.open_photo, []
+
+    def open_photo(path):
+        opened.append(path)
+        if len(opened) == images:
+            raise KilledError
+        return real(path)
+
+    monkeypatch.setattr(maskstack.prototypes.features, "open_photo", open_photo)
+    with pytest.raises(KilledError):
+        train(made, out, listener)
+    train(made, out, listener)
+    assert_same(tensors(joint), tensors(out))
+
+
+def test_cached_views_are_not_computed_again(folders, joint, tmp_path):
+    out = tmp_path / "run"
+    shutil.copytree(joint, out)
+    listener = Silent()
+    train(config(folders, **JOINT), out, listener)
+    assert listener.images == 0
+    assert not any(line.startswith("0-warm") for line in listener.said), "a finished stage was run again"
+    assert_same(tensors(joint), tensors(out))
+
+
+@pytest.mark.parametrize("after", ["0-warm", "1-joint", "2-push", "3-prune", "4-last"])
+def test_stopped_between_stages_it_goes_on_to_the_same_weights(folders, joint, tmp_path, monkeypatch, after):
+    out, made = tmp_path / "run", config(folders, **JOINT)
+
+    class Stop(Silent):
+        def say(self, sentence):
+            super().say(sentence)
+            if sentence.startswith(after):
+                raise KilledError
+
+    with pytest.raises(KilledError):
+        train(made, out, Stop())
+    train(made, out, Silent())
+    assert_same(tensors(joint), tensors(out))
+    reports = [json.loads((run / "checkpoint" / "prototypes.json").read_text()) for run in (joint, out)]
+    for report in reports:
+        report["report"].pop("seconds")
+    assert reports[0] == reports[1]
+
+
+def test_a_killed_process_goes_on_to_the_same_weights(folders, joint, tmp_path):
+    (tmp_path / "birds.toml").write_text(as_toml(config(folders, **JOINT)))
+    out = tmp_path / "run"
+    program = "from maskstack.cli.main import run; run()"
+    command = [sys.executable, "-c", program, "prototypes", "train", "birds.toml", "--out", "run"]
+    fine = {"cwd": tmp_path, "env": {**os.environ, "OMP_NUM_THREADS": "1"}, "text": True}
+    running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **fine)
+    patience = time.monotonic() + 120
+    while not (out / "stages" / "1-joint" / "last.ckpt").exists() and running.poll() is None:
+        assert time.monotonic() < patience
+        time.sleep(0.002)
+    running.send_signal(signal.SIGKILL)
+    running.wait()
+    done = subprocess.run(command, capture_output=True, timeout=120, check=False, **fine)
+    assert done.returncode == 0, done.stderr
+    assert "0-warm" not in done.stdout
+    assert_same(tensors(joint), tensors(out))
+
+
+def test_a_stopped_training_goes_on_in_another_place(own_folders, joint, tmp_path, monkeypatch):
+    kill_at(monkeypatch, 3, KilledError())
+    with pytest.raises(KilledError):
+        train(config(own_folders, **JOINT), tmp_path / "run", Silent())
+    (tmp_path / "run").rename(tmp_path / "moved")
+    own_folders.rename(tmp_path / "data2")
+    train(config(tmp_path / "data2", **JOINT), tmp_path / "moved", Silent())
+    assert_same(tensors(joint), tensors(tmp_path / "moved"))
+
+
+def test_each_stage_trains_what_it_names_and_nothing_else(joint):
+    kept = [safetensors.torch.load_file(joint / "stages" / f"{name}.safetensors") for name in
+            ("0-warm", "1-joint", "2-push", "3-prune", "4-last")]  # fmt: skip
+
+    def changed(one, other):
+        return {name.split(".")[0] if "backbone" not in name else "tail" for name in one
+                if not torch.equal(one[name], other[name])}  # fmt: skip
+
+    assert changed(kept[0], kept[1]) <= {"tail", "add_on", "prototypes"}
+    assert {"tail", "add_on"} <= changed(kept[0], kept[1])
+    assert changed(kept[1], kept[2]) == {"prototypes"}
+    assert changed(kept[3], kept[4]) == {"last"}
+    pretrained = load_model("bundled,crop=squash,size=64").model.state_dict()
+    tail = {name.partition("tail.")[2]: value for name, value in kept[0].items() if ".tail." in name}
+    assert tail
+    assert all(torch.equal(value, pretrained[name]) for name, value in tail.items()), "warming up changed the backbone"
+    stem = {name.partition("stem.")[2]: value for name, value in tensors(joint).items() if ".stem." in name}
+    assert stem
+    assert all(torch.equal(value, pretrained[name]) for name, value in stem.items()), "the frozen stem has changed"
+
+
+def test_joint_without_a_rate_leaves_the_backbone_alone(folders, tmp_path):
+    stages = [{"name": "joint", "epochs": 2, "learning_rate": 0.01}, {"name": "push"}]
+    train(config(folders, network=JOINT["network"], training={"stages": stages}), tmp_path / "run", Silent())
+    pretrained = load_model("bundled,crop=squash,size=64").model.state_dict()
+    for name, value in tensors(tmp_path / "run").items():
+        if name.startswith(("backbone.stem.", "backbone.tail.")):
+            assert torch.equal(value, pretrained[name.split(".", 2)[2]]), name
+
+
+def test_an_out_of_another_training_is_refused(folders, trained, tmp_path):
+    before = sorted(path.stat().st_mtime_ns for path in trained.rglob("*") if path.name != ".lock")
+    with pytest.raises(InputError, match="another config; choose another --out"):
+        train(config(folders, training={"seed": 3}), trained, Silent())
+    fewer = replace(config(folders), data=replace(config(folders).data, classes=("cat", "person")))
+    with pytest.raises(InputError, match="another"):
+        train(fewer, trained, Silent())
+    assert sorted(path.stat().st_mtime_ns for path in trained.rglob("*") if path.name != ".lock") == before
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", "\udcff"])
+def test_a_damaged_record_of_the_run_is_said(folders, tmp_path, text):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_bytes(text.encode(errors="surrogateescape"))
+    with pytest.raises(InputError, match="choose another --out"):
+        train(config(folders), tmp_path / "run", Silent())
+
+
+def test_an_unwritable_out_is_said(folders, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="choose another"):
+        train(config(folders), tmp_path / "file" / "run", Silent())
