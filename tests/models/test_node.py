@@ -42,7 +42,7 @@ def test_peaks_give_a_number_per_unit(shape):
 
 
 def test_errors_say_what_to_do():
-    with pytest.raises(InputError, match="no layer '11'.*did you mean"):
+    with pytest.raises(InputError, match=r"no layer '11'.*did you mean"):
         Node(small_net(), "11")
     with pytest.raises(ModelError, match="read="):
         peaks(torch.rand(3))

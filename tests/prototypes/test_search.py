@@ -84,7 +84,6 @@ def test_the_native_map_is_the_networks_own_upsampled(kind: str) -> None:
     assert torch.equal(found.saliency[2], finder(network, "native", batch_size=1)(images[2:], [0]).saliency[0])
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="the pass that makes the map is not counted")
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_native_passes_are_counted_as_its_cost_says(kind: str) -> None:
     calls: list[int] = []
@@ -164,7 +163,6 @@ def test_options_in_the_methods_name_stand_over_the_others() -> None:
         locate(network, IMAGE, 0, "occlusion:nonsense=1")
 
 
-@pytest.mark.xfail(strict=True, reason="options of the native map are left unread")
 @pytest.mark.parametrize("method", ["native:nonsense=1", "native:steps=5"])
 def test_the_native_map_refuses_options_that_it_does_not_have(method: str) -> None:
     with pytest.raises(InputError, match="no option"):

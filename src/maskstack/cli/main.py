@@ -69,8 +69,16 @@ def main(arguments: list[str]) -> int:
             return _fail(f"{said}; see 'maskstack explain --help'") if said else 2
         raise
     if code == INTERRUPTED:  # Typer turns Ctrl-C into this code by itself
-        return _fail("stopped; what was finished is kept, and --resume goes on from there", code=INTERRUPTED)
+        return _fail(
+            f"stopped; what was finished is kept, and {_again(arguments)} goes on from there",
+            code=INTERRUPTED,
+        )
     return code if isinstance(code, int) else 0
+
+
+def _again(arguments: list[str]) -> str:
+    """How stopped work is taken up."""
+    return "--resume" if arguments[:1] == ["explain"] else "the same command"
 
 
 def _fail(sentence: str, *, code: int = 2) -> int:

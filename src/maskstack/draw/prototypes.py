@@ -88,8 +88,10 @@ def looks_like_page(image: Any, lines: Sequence[Likeness], *, title: str, method
     photo = as_rgb(image)
     aspect = photo.shape[0] / photo.shape[1]
     side, text = 2.0, 2.6
-    figure = Figure(figsize=(4 * side + text, len(lines) * (side * aspect + 0.12) + 1.0), layout="constrained")
-    figure.suptitle(f"{_short(title, 70)}\nregions by {method}", fontsize=11)
+    figure = Figure(
+        figsize=(4 * side + text, len(lines) * (max(side * aspect, 1.2) + 0.12) + 1.0), layout="constrained"
+    )
+    figure.suptitle(f"{_short(title, 70)}\nregions by {method}", fontsize=11, parse_math=False)
     axes = figure.subplots(len(lines), 5, squeeze=False, width_ratios=[side] * 4 + [text])
     for name, axis in zip(("this image", "its map", "looks like", "its map"), axes[0], strict=False):
         axis.set_title(name, fontsize=9)
@@ -108,7 +110,7 @@ def looks_like_page(image: Any, lines: Sequence[Likeness], *, title: str, method
             f"prototype {line.prototype}\n{_short(line.source_name, 34)}\n\nsimilarity {line.similarity:.2f}\n"
             f"x weight {line.weight:.2f}\n= {line.similarity * line.weight:.2f}"
         )
-        row[4].text(0.0, 0.5, words, ha="left", va="center", fontsize=9, transform=row[4].transAxes)
+        row[4].text(0.0, 0.5, words, ha="left", va="center", fontsize=9, transform=row[4].transAxes, parse_math=False)
         for axis in row:
             axis.set_axis_off()
     total = sum(line.similarity * line.weight for line in lines)
@@ -134,7 +136,7 @@ def prototype_gallery(lines: Sequence[Shown], *, title: str, method: str, column
     columns = min(columns, len(lines))
     rows = -(-len(lines) // columns)
     figure = Figure(figsize=(max(2.2 * columns, 4.5), 2.9 * rows + 0.7), layout="constrained")
-    figure.suptitle(f"{_short(title, 20 * max(columns, 2))}\nregions by {method}", fontsize=11)
+    figure.suptitle(f"{_short(title, 20 * max(columns, 2))}\nregions by {method}", fontsize=11, parse_math=False)
     axes = figure.subplots(rows, columns, squeeze=False).flatten()
     for axis in axes:
         axis.set_axis_off()
@@ -144,7 +146,11 @@ def prototype_gallery(lines: Sequence[Shown], *, title: str, method: str, column
         else:
             axis.text(0.5, 0.5, "picture not at hand", ha="center", va="center", fontsize=8, transform=axis.transAxes)
         note = f"\n{line.note}" if line.note else ""
-        axis.set_title(f"{line.prototype}: weight {line.weight:.2f}\n{_short(line.source_name, 28)}{note}", fontsize=8)
+        axis.set_title(
+            f"{line.prototype}: weight {line.weight:.2f}\n{_short(line.source_name, 28)}{note}",
+            fontsize=8,
+            parse_math=False,
+        )
     return figure
 
 
@@ -178,7 +184,7 @@ def _short(text: str, most: int) -> str:
     """A text with its middle left out where it is too long.
 
     >>> _short("train/Ruby_throated_Hummingbird/0001.jpg", 20)
-    'train/Ruby...001.jpg'
+    'train/Rub...0001.jpg'
     """
     if len(text) <= most:
         return text

@@ -81,15 +81,19 @@ def cut_in_two(model: nn.Module, layer: str, cut: str = "", *, example: Tensor) 
     stem = _ending_at(traced, at.name)
     tail = nn.Identity() if at is features else _between(traced, at.name, features.name)
     with torch.no_grad():
-        shape = tuple(tail(stem(example)).shape)
-    if len(shape) != 4:
-        raise InputError(f"the layer {layer} gives {shape}, not a map B x C x h x w; choose an earlier one")
-    return Backbone(stem, tail, channels=shape[1])
+        output = tail(stem(example))
+    shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+    if not isinstance(output, Tensor) or output.ndim != 4:
+        raise InputError(f"the layer {layer} gives {shape}, not a map B x C x h x w; choose another one")
+    return Backbone(stem, tail, channels=output.shape[1])
 
 
 def _traced(model: nn.Module, nodes: dict[str, str]) -> fx.GraphModule:
     extraction = require("torchvision.models.feature_extraction", extra="prototypes")
     model = copy.deepcopy(model).eval()
+    for module in model.modules():
+        if getattr(module, "inplace", False):
+            setattr(module, "inplace", False)  # noqa: B010  # The tail is called again with what it was given.
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of nodes that only training mode has
@@ -100,7 +104,12 @@ def _traced(model: nn.Module, nodes: dict[str, str]) -> fx.GraphModule:
             f"the network cannot be cut at {', '.join(nodes)} ({reason(error)}); choose another layer or backbone"
         ) from error
     # As a plain graph: torchvision's has one for training too, and changes between them.
-    return fx.GraphModule(traced, traced.eval().graph)
+    plain = fx.GraphModule(traced, traced.eval().graph)
+    # Checks of shapes have no effect but are never dead code, and would keep alive all that comes before them.
+    for node in reversed(list(plain.graph.nodes)):
+        if node.target is torch._assert:
+            plain.graph.erase_node(node)
+    return _tidied(plain)
 
 
 def _ending_at(traced: fx.GraphModule, name: str) -> fx.GraphModule:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,7 +17,7 @@ from maskstack.errors import InputError
 from maskstack.explainers.table import CostedExplainer, parse_method
 from maskstack.files import write_whole
 from maskstack.leaderboard.lock import locked
-from maskstack.leaderboard.store import Row, Store
+from maskstack.leaderboard.store import Key, Row, Store
 from maskstack.prototypes.checkpoint import Prototypes
 from maskstack.prototypes.measuring import Pair, measured
 from maskstack.prototypes.parts import perturbed
@@ -103,7 +103,7 @@ def bench(request: Request, prototypes: Prototypes, out: Path, listener: Listene
         store = Store.open(out)
         tasks = list(_tasks(request, prototypes, images))
         finished = store.finished()
-        todo = [task for task in tasks if not all(_key(task, number) in finished for number in task.prototypes)]
+        todo = [missing for task in tasks if (missing := _unfinished(task, finished)).prototypes]
         several = sum(len(task.prototypes) for task in tasks)
         left = sum(len(task.prototypes) for task in todo)
         explainers: dict[str, CostedExplainer] = {name: finder(prototypes.network, name) for name in request.methods}
@@ -192,6 +192,11 @@ def _rows(
     return rows
 
 
+def _unfinished(task: Task, finished: set[Key]) -> Task:
+    """What of a task is still to do; a run may be asked for more prototypes later."""
+    return replace(task, prototypes=tuple(n for n in task.prototypes if _key(task, n) not in finished))
+
+
 def _repeated(image: Tensor, task: Task) -> Tensor:
     return image.expand(len(task.prototypes), -1, -1, -1)
 
@@ -209,8 +214,8 @@ def _settle(request: Request, out: Path) -> None:
         write_whole(file, lambda path: path.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8"))
         return
     try:
-        known = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
+        known = dict(json.loads(file.read_text(encoding="utf-8")))
+    except (TypeError, ValueError) as error:
         raise InputError(f"{file} is damaged; choose another --out") from error
     for key, value in about.items():
         if known.get(key) != value:

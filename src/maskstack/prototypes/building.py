@@ -52,11 +52,11 @@ def build(config: NetworkConfig, *, classes: int, seed: int, owners: tuple[int, 
         ModelError: The backbone cannot be cut there.
         MissingExtraError: A package is needed that is not installed.
     """
-    model = load_model(config.backbone)
-    example = model.preprocess(Image.new("RGB", model.input_size[::-1])).unsqueeze(0)
-    backbone = cut_in_two(model.model, config.layer, config.cut, example=example)
-    owners = owners or tuple(chain.from_iterable([owner] * config.per_class for owner in range(classes)))
     with torch.random.fork_rng(devices=[]):
+        model = load_model(config.backbone)
+        example = model.preprocess(Image.new("RGB", model.input_size[::-1])).unsqueeze(0)
+        backbone = cut_in_two(model.model, config.layer, config.cut, example=example)
+        owners = owners or tuple(chain.from_iterable([owner] * config.per_class for owner in range(classes)))
         torch.default_generator.manual_seed(seed)
         network: ProtoPNet | XProtoNet
         if config.kind == "protopnet":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -87,12 +88,12 @@ class Prototypes:
 
 
 def picture_name(image: str) -> str:
-    """The file of a training image's picture within a checkpoint.
+    """The file of a training image's picture within a checkpoint: its name, and a digest that tells it from others.
 
     >>> picture_name("train/Blue_Jay/0001.jpg")
-    'train--Blue_Jay--0001.png'
+    '0001-a9f49ad1.png'
     """
-    return str(Path(image).with_suffix(".png")).replace("/", "--")
+    return f"{Path(image).stem}-{hashlib.sha256(image.encode()).hexdigest()[:8]}.png"
 
 
 def save(prototypes: Prototypes, folder: Path, *, pictures: dict[str, Image.Image]) -> Path:
@@ -139,13 +140,15 @@ def load(folder: str | Path, *, kind: str | None = None) -> Prototypes:
     folder = Path(folder)
     folder = folder / "checkpoint" if (folder / "checkpoint" / ABOUT).is_file() else folder
     about = _about(folder)
-    if kind is not None and about["kind"] != kind:
-        raise InputError(f"{folder} holds a checkpoint of {about['kind']}, not of {kind}; give one of {kind}")
+    if kind is not None and about.get("kind") != kind:
+        raise InputError(f"{folder} holds a checkpoint of {about.get('kind')}, not of {kind}; give one of {kind}")
     try:
         config = Config.from_dict(about["config"])
         names, owners = tuple(about["class_names"]), tuple(map(int, about["owners"]))
         sources = tuple(Source(**source) for source in about["sources"])
         multi_label, report = bool(about["multi_label"]), dict(about["report"])
+        if len(owners) != len(sources) or not all(0 <= owner < len(names) for owner in owners):
+            raise ValueError("its prototypes have no sources, or are of no class")
     except (LookupError, TypeError, ValueError) as error:
         raise InputError(f"{folder / ABOUT} lacks parts of a checkpoint ({reason(error)}); get a whole copy") from error
     # The tensors stand for pretrained weights: nothing is fetched.

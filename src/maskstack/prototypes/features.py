@@ -57,7 +57,7 @@ def cached_features(
     drawn = [[draw_view(seed, name, number) for number in range(views + 1)] for name in names]
     digest = hashlib.sha256(json.dumps([identity, names, views, seed]).encode()).hexdigest()[:16]
     file, count = folder / f"features-{digest}.npy", folder / f"features-{digest}.json"
-    done = json.loads(count.read_text())["images"] if count.is_file() and file.is_file() else 0
+    done = _done(file, count)
     values = None
     try:
         for index in range(done, len(examples)):
@@ -81,6 +81,15 @@ def _opened(file: Path, shape: tuple[int, ...], *, anew: bool) -> Any:
     file.parent.mkdir(parents=True, exist_ok=True)
     mode: Any = "w+" if anew else "r+"
     return np.lib.format.open_memmap(file, mode=mode, dtype=np.float32, shape=shape)
+
+
+def _done(file: Path, count: Path) -> int:
+    """How many images a run before this one has finished; none where its file is not whole."""
+    try:
+        np.load(file, mmap_mode="r")
+        return int(json.loads(count.read_text())["images"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return 0
 
 
 def _write_count(count: Path, images: int) -> None:

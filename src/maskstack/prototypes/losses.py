@@ -46,7 +46,8 @@ def balanced_focal(logits: Tensor, labels: Tensor, *, gamma: float = 2.0) -> Ten
     """
     positive = labels > 0.5
     entropy = functional.binary_cross_entropy_with_logits(logits, labels, reduction="none")
-    hardness = torch.where(positive, torch.sigmoid(-logits), torch.sigmoid(logits)) ** gamma
+    # By its logarithm: a power of a sigmoid that has become 0 would have no gradient.
+    hardness = torch.exp(gamma * functional.logsigmoid(torch.where(positive, -logits, logits)))
     cost = entropy * hardness
     return (_mean_where(cost, positive) + _mean_where(cost, ~positive)).mean()
 

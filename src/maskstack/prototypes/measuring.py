@@ -60,8 +60,8 @@ class Pair:
 def activation_measures(pair: Pair, saliency: Tensor) -> list[Measured]:
     """Insertion, deletion and minimal sufficient area, with the activation read anew and at the fixed place.
 
-    What :mod:`maskstack.prototypes.metrics` gives one by one, from two series of masked images: the areas that are tried
-    for sufficiency hold the steps of the insertion.
+    What :mod:`maskstack.prototypes.metrics` gives one by one, from two series of masked images: the areas that are
+    tried for sufficiency hold the steps of the insertion.
 
     Raises:
         InputError: The activation on the image is not above 0, so that there are no shares of it.

@@ -117,6 +117,8 @@ def patch_distances(vectors: Tensor, prototypes: Tensor) -> Tensor:
     Returns:
         B x P x h x w, not negative.
     """
+    # Both lie in [0, 1]; about the middle the terms are smaller, and so is what rounding leaves of their difference.
+    vectors, prototypes = vectors - 0.5, prototypes - 0.5
     mixed = functional.conv2d(vectors, prototypes[:, :, None, None])
     own = vectors.square().sum(dim=1, keepdim=True)
     return functional.relu(own - 2 * mixed + prototypes.square().sum(dim=1).view(-1, 1, 1))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from maskstack.errors import InputError
 from maskstack.prototypes.features import Features
 from maskstack.prototypes.protopnet import ProtoPNet, patch_distances
 from maskstack.prototypes.xprotonet import XProtoNet
@@ -65,6 +66,9 @@ def push(network: ProtoPNet | XProtoNet, features: Features, names: Sequence[str
             nearest[prototype] = best[prototype]
             found[prototype] = vectors[row, spot] if vectors.ndim == 3 else vectors[row, prototype, spot]
             place[prototype] = torch.tensor([start + row, spot // width, spot % width])
+    if nearest.isinf().any():
+        owner = int(network.owners[int(nearest.isinf().nonzero()[0])])
+        raise InputError(f"class {owner} has no training image for its prototypes to become; add images of it")
     network.prototypes.data.copy_(found)
     return tuple(
         _source(network, features, names, prototype, *place[prototype].tolist()) for prototype in range(several)

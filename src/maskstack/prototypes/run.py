@@ -157,8 +157,8 @@ def cost(config: Config, splits: Splits) -> str:
     steps = epoch * sum(stage.epochs for stage in training.stages)
     tail = f" through the backbone from {config.network.cut} on" if config.network.cut else ""
     return (
-        f"{views:,} views to run through the frozen backbone once, then {steps:,} steps of {training.batch_size}{tail}; "
-        "stop and go on whenever you like"
+        f"{views:,} views to run through the frozen backbone once, then {steps:,} steps of {training.batch_size}{tail}"
+        "; stop and go on whenever you like"
     )
 
 
@@ -219,11 +219,11 @@ def _settle(config: Config, splits: Splits, out: Path) -> None:
         write_whole(file, lambda path: path.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8"))
         return
     try:
-        known = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
+        known = dict(json.loads(file.read_text(encoding="utf-8")))
+    except (TypeError, ValueError) as error:
         raise InputError(f"{file} is damaged; choose another --out") from error
     if known != about:
-        differs = next(key for key in about if known.get(key) != about[key])
+        differs = next((key for key in about if known.get(key) != about[key]), "content")
         raise InputError(f"{out} holds a training with another {differs}; choose another --out, or remove it")
 
 

@@ -95,7 +95,9 @@ def finder(network: PrototypeNetwork, method: str = "mdm", **options: Any) -> Co
             f"there is no method {name!r} to search with;{guess} The methods are {', '.join(SEARCH_METHODS)}"
         )
     if name == NATIVE:
-        return Native(network)
+        if method != NATIVE:
+            raise InputError(f"{NATIVE} has no options, but {method!r} gives some; write {NATIVE} alone")
+        return Native(network, **options)
     options = {"objective": "logit", **SETTINGS.get(name, {}), **options}
     return make_explainer(method, Activations(network), **options)
 
@@ -129,6 +131,7 @@ class Native(Rival):
         targets = torch.tensor(scored.bound.targets)
         with torch.no_grad():
             chunks = [self.network.maps(chunk) for chunk in torch.split(images, self.batch_size)]
+        scored.forward_passes += 1
         maps = torch.cat(chunks)[torch.arange(len(images)), targets]
         size = (images.shape[2], images.shape[3])
         values = functional.interpolate(maps.unsqueeze(1), size=size, mode=self.mode, align_corners=False).squeeze(1)

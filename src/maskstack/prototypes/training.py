@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import signal
+import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -56,14 +58,12 @@ def run_stage(
         multi_label=bool(config.data.labels),
         steps=stage.epochs * len(loader),
     )
-    keeper = ModelCheckpoint(
-        folder, filename="best", monitor="merit", mode="max", save_last=True, enable_version_counter=False
-    )
+    keeper, latest = _keepers(folder)
     last = folder / "last.ckpt"
     with _quiet():
         trainer = lightning.Trainer(
             max_epochs=stage.epochs,
-            callbacks=[keeper],
+            callbacks=[keeper, latest],
             logger=CSVLogger(folder, name="", version=""),
             deterministic=True,
             num_sanity_val_steps=0,
@@ -71,12 +71,30 @@ def run_stage(
             enable_model_summary=False,
             log_every_n_steps=len(loader),
         )
-        trainer.fit(trainee, loader, judged, ckpt_path=last if last.is_file() else None, weights_only=True)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
-    state = torch.load(keeper.best_model_path, weights_only=True)["state_dict"]
+        try:
+            trainer.fit(trainee, loader, judged, ckpt_path=last if last.is_file() else None, weights_only=True)
+        except SystemExit as error:  # Lightning's way to end after Ctrl-C
+            raise KeyboardInterrupt from error
+    state = torch.load(folder / "best.ckpt", weights_only=True)["state_dict"]
     trainee.load_state_dict(state, strict=False)
     network.eval().requires_grad_(False)
+
+
+class _Best(ModelCheckpoint):
+    """Keeps the best epoch, also in a run whose folder was moved since."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up the best score so far; paths are this folder's."""
+        here = str(Path(str(self.dirpath)) / "best.ckpt")
+        best = state_dict["best_model_score"]
+        moved = {"dirpath": self.dirpath, "best_model_path": here, "best_k_models": {here: best}}
+        super().load_state_dict({**state_dict, **moved, "kth_best_model_path": here})
+
+
+def _keepers(folder: Path) -> tuple[ModelCheckpoint, ModelCheckpoint]:
+    """One that keeps the best epoch, and one that keeps the last, from which a stopped stage goes on."""
+    best = _Best(folder, filename="best", monitor="merit", mode="max", enable_version_counter=False)
+    return best, ModelCheckpoint(folder, filename="last", monitor=None, enable_version_counter=False)
 
 
 def _as_it_is(batch: Any) -> Any:
@@ -89,6 +107,7 @@ def _quiet() -> Iterator[None]:
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric", "lightning")]
     levels = [logger.level for logger in loggers]
     deterministic = torch.are_deterministic_algorithms_enabled()
+    on_interrupt = signal.getsignal(signal.SIGINT) if _in_main_thread() else None
     for logger in loggers:
         logger.setLevel(logging.ERROR)
     try:
@@ -97,5 +116,12 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         torch.use_deterministic_algorithms(deterministic)
+        if on_interrupt is not None:
+            signal.signal(signal.SIGINT, on_interrupt)  # Lightning leaves Ctrl-C without effect.
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
+
+
+def _in_main_thread() -> bool:
+    """Whether signals may be set."""
+    return threading.current_thread() is threading.main_thread()

@@ -11,6 +11,7 @@ import typer
 from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from maskstack.draw.prototypes import Likeness, Shown, looks_like_page, prototype_gallery
 from maskstack.errors import InputError
@@ -41,7 +42,7 @@ def explain(
     prototypes = load(checkpoint)
     wanted = None if label == "predicted" else find_class(prototypes.class_names, label)
     console = Console(quiet=as_json, highlight=False)
-    taken: dict[str, int] = {}
+    taken: set[str] = set()
     results = []
     for path, photo in zip(images, opened, strict=True):
         tensor = prototypes.model.preprocess(photo)
@@ -90,7 +91,7 @@ def gallery(
         figure = prototype_gallery(lines, title=name, method=method)
         path = out / f"{_plain(name)}.gallery.png"
         _save(figure, path)
-        console.print(f"{name}: {len(lines)} prototypes, {path}", soft_wrap=True)
+        console.print(f"{name}: {len(lines)} prototypes, {path}", soft_wrap=True, markup=False)
 
 
 def _save(figure: Figure, path: Path) -> Path:
@@ -115,7 +116,7 @@ def _shown(prototypes: Prototypes, index: int, method: str, data: Path | None, s
 
 
 def _tell(console: Console, path: Path, found: Answer, page: Path) -> None:
-    console.print(f"[bold]{path}[/bold]: {found.name}, {found.probability:.1%}", soft_wrap=True)
+    console.print(Text.assemble((str(path), "bold"), f": {found.name}, {found.probability:.1%}"), soft_wrap=True)
     table = Table(box=None, pad_edge=False)
     for heading in ("prototype", "similarity", "weight", "adds", "looks like"):
         table.add_column(heading)
@@ -126,7 +127,7 @@ def _tell(console: Console, path: Path, found: Answer, page: Path) -> None:
     for row, doubt in enumerate(found.found.degenerate):
         if doubt is not None:
             console.print(f"  prototype {found.said[row].prototype}: {doubt}", style="bold yellow", soft_wrap=True)
-    console.print(f"  {page}", style="dim", soft_wrap=True)
+    console.print(f"  {page}", style="dim", soft_wrap=True, markup=False)
 
 
 def _numbers(path: Path, found: Answer) -> dict[str, object]:
@@ -155,7 +156,11 @@ def _plain(name: str) -> str:
     return plain
 
 
-def _free(stem: str, taken: dict[str, int]) -> str:
+def _free(stem: str, taken: set[str]) -> str:
     """A name for the results of an image; images of the same name get numbers."""
-    taken[stem] = taken.get(stem, 0) + 1
-    return stem if taken[stem] == 1 else f"{stem}-{taken[stem]}"
+    name, number = stem, 1
+    while name in taken:
+        number += 1
+        name = f"{stem}-{number}"
+    taken.add(name)
+    return name

@@ -60,7 +60,7 @@ class _Talk:
         self._task: TaskID | None = None
 
     def say(self, sentence: str) -> None:
-        self.out.print(sentence, soft_wrap=True)
+        self.out.print(sentence, soft_wrap=True, markup=False)
 
     def caching(self, what: str, images: int) -> None:
         if self._task is not None:
