@@ -66,7 +66,7 @@ def main(arguments: list[str]) -> int:
         # Wrong usage: Typer's own exceptions, of which it makes only these two methods public.
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):
             said = error.format_message().rstrip(".")
-            return _fail(f"{said}; see 'maskstack explain --help'") if said else 2
+            return _fail(f"{said}; see '{_command(arguments)} --help'") if said else 2
         raise
     if code == INTERRUPTED:  # Typer turns Ctrl-C into this code by itself
         return _fail(
@@ -74,6 +74,16 @@ def main(arguments: list[str]) -> int:
             code=INTERRUPTED,
         )
     return code if isinstance(code, int) else 0
+
+
+def _command(arguments: list[str]) -> str:
+    """The command that was called, as far as there is one.
+
+    >>> _command(["prototypes", "train", "--epochs", "3"]), _command(["--nothing"])
+    ('maskstack prototypes train', 'maskstack')
+    """
+    verbs = [argument for argument in arguments[:2] if argument.isalpha()]
+    return " ".join(["maskstack", *verbs[: 2 if verbs[:1] == ["prototypes"] else 1]])
 
 
 def _again(arguments: list[str]) -> str:

@@ -99,7 +99,7 @@ def bench(request: Request, prototypes: Prototypes, out: Path, listener: Listene
     """
     images = chosen_images(request, prototypes)
     with locked(out):
-        _settle(request, out)
+        _settle(request, prototypes, out)
         store = Store.open(out)
         tasks = list(_tasks(request, prototypes, images))
         finished = store.finished()
@@ -205,10 +205,11 @@ def _key(task: Task, number: int) -> tuple[str, str, str, str]:
     return "prototypes", task.method, task.image.name, f"prototype {number}"
 
 
-def _settle(request: Request, out: Path) -> None:
+def _settle(request: Request, prototypes: Prototypes, out: Path) -> None:
     """Write what the run is about; more methods, prototypes or images may be asked for later, nothing else."""
-    grown = ("methods", "per_class", "images")
+    grown = ("methods", "per_class", "images", "checkpoint")
     about: dict[str, Any] = {key: value for key, value in asdict(request).items() if key not in grown}
+    about["weights"] = prototypes.digest
     file = out / FILE
     if not file.is_file():
         write_whole(file, lambda path: path.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,9 +54,9 @@ def cached_features(
         InputError: A picture cannot be read.
         OutputError: The file cannot be written.
     """
-    names = [example.name for example in examples]
-    drawn = [[draw_view(seed, name, number) for number in range(views + 1)] for name in names]
-    digest = hashlib.sha256(json.dumps([identity, names, views, seed]).encode()).hexdigest()[:16]
+    drawn = [[draw_view(seed, example.name, number) for number in range(views + 1)] for example in examples]
+    contents = [(example.name, hashlib.sha256(example.path.read_bytes()).hexdigest()) for example in examples]
+    digest = hashlib.sha256(json.dumps([identity, contents, views, seed]).encode()).hexdigest()[:16]
     file, count = folder / f"features-{digest}.npy", folder / f"features-{digest}.json"
     done = _done(file, count)
     values = None
@@ -80,7 +81,12 @@ def cached_features(
 def _opened(file: Path, shape: tuple[int, ...], *, anew: bool) -> Any:
     file.parent.mkdir(parents=True, exist_ok=True)
     mode: Any = "w+" if anew else "r+"
-    return np.lib.format.open_memmap(file, mode=mode, dtype=np.float32, shape=shape)
+    values = np.lib.format.open_memmap(file, mode=mode, dtype=np.float32, shape=shape)
+    if anew and hasattr(os, "posix_fallocate"):
+        # Taken up at once: a disk that is full later would end the process rather than raise an error.
+        with file.open("r+b") as whole:
+            os.posix_fallocate(whole.fileno(), 0, file.stat().st_size)
+    return values
 
 
 def _done(file: Path, count: Path) -> int:

@@ -14,7 +14,6 @@ from rich.table import Table
 from rich.text import Text
 
 from maskstack.draw.prototypes import Likeness, Shown, looks_like_page, prototype_gallery
-from maskstack.errors import InputError
 from maskstack.files import write_whole
 from maskstack.models import find_class, open_photo
 from maskstack.prototypes.checkpoint import Prototypes, load
@@ -85,11 +84,12 @@ def gallery(
     labels = range(len(prototypes.class_names)) if label is None else [find_class(prototypes.class_names, label)]
     console = Console(highlight=False)
     said = notes(prototypes)
+    taken: set[str] = set()
     for index in labels:
         lines = _shown(prototypes, index, method, data, said)
         name = prototypes.class_names[index]
         figure = prototype_gallery(lines, title=name, method=method)
-        path = out / f"{_plain(name)}.gallery.png"
+        path = out / f"{_free(_plain(name), taken)}.gallery.png"
         _save(figure, path)
         console.print(f"{name}: {len(lines)} prototypes, {path}", soft_wrap=True, markup=False)
 
@@ -150,10 +150,12 @@ def _numbers(path: Path, found: Answer) -> dict[str, object]:
 
 
 def _plain(name: str) -> str:
-    plain = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
-    if not plain:
-        raise InputError(f"the class name {name!r} makes no file name; rename the class")
-    return plain
+    """A class's name as a part of a file's.
+
+    >>> _plain("Red-winged Blackbird (male)")
+    'red_winged_blackbird_male'
+    """
+    return re.sub(r"\W+", "_", name.lower()).strip("_") or "class"
 
 
 def _free(stem: str, taken: set[str]) -> str:
