@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import Normal, Stroke
 from numpy.typing import NDArray
+from PIL import Image, ImageFilter
 
 from maskstack.draw.overlay import as_rgb, overlay
 from maskstack.errors import InputError
@@ -19,6 +20,9 @@ Map = NDArray[np.float32]
 
 LEVEL = 0.5
 """Share of a map's maximum at which its region is cut."""
+
+SMOOTHING = 0.03
+"""Deviation of the blur before a region is outlined, as a share of the shorter side; maps are shown as they are."""
 
 OUTLINE = "#f0e442"
 """Yellow that people without red or green vision see as well; drawn on a dark edge, so that it shows on any photo."""
@@ -156,7 +160,7 @@ def prototype_gallery(lines: Sequence[Shown], *, title: str, method: str, column
 
 def _region(axis: Axes, photo: NDArray[np.float32], region: Map) -> None:
     """The photo, dimmed outside of the region, with the region's outline."""
-    inside = region_of(_fitting(region, photo))
+    inside = region_of(_smooth(_fitting(region, photo)))
     axis.imshow(np.where(inside[..., None], photo, 0.25 + 0.35 * photo), vmin=0, vmax=1)
     if inside.any() and not inside.all():
         outline = axis.contour(inside, levels=[0.5], colors=[OUTLINE], linewidths=1.4)
@@ -172,6 +176,14 @@ def region_of(values: Map, *, level: float = LEVEL) -> NDArray[np.bool_]:
     """
     inside: NDArray[np.bool_] = (values >= level * values.max()) & (values > 0)
     return inside
+
+
+def _smooth(values: Map) -> Map:
+    """The map a little blurred: an outline round every speck of a fine map would hide the photo."""
+    peak = max(float(values.max()), 1e-12)
+    grey = Image.fromarray((values / peak * 255).clip(0, 255).astype(np.uint8))
+    blurred = grey.filter(ImageFilter.GaussianBlur(SMOOTHING * min(values.shape)))
+    return np.asarray(blurred, dtype=np.float32) / np.float32(255)
 
 
 def _fitting(region: Map, photo: NDArray[np.float32]) -> Map:

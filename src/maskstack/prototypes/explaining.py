@@ -136,7 +136,7 @@ def sources(
     regions: list[Tensor | None] = [None] * len(numbers)
     if at_hand:
         images = torch.stack([prototypes.prepare(picture) for picture in pictures if picture is not None])
-        found = finder(prototypes.network, method)(images, [numbers[row] for row in at_hand])
+        found = finder(prototypes.network, method, nearness=True)(images, [numbers[row] for row in at_hand])
         for place, row in enumerate(at_hand):
             regions[row] = found.saliency[place, 0]
     return pictures, regions

@@ -19,7 +19,7 @@ from maskstack.prototypes.metrics import AREAS, PixelBox, iou_at, mass_box, peak
 from maskstack.prototypes.network import PrototypeNetwork
 from maskstack.prototypes.parts import Hits, parts_in
 
-STEPS, KEEP, BATCH = 20, 0.9, 64
+STEPS, KEEP, BATCH = 20, 0.9, 32
 _EVEN = tuple(round(step / STEPS, 4) for step in range(STEPS + 1))
 
 SIDES: Mapping[str, tuple[int, Callable[..., PixelBox]]] = {

@@ -55,6 +55,10 @@ class PrototypeNetwork(Protocol):
         """Of each prototype, B x P; read at fixed places if given."""
         ...
 
+    def nearness(self, images: Tensor) -> Tensor:
+        """A number that orders images as the activation does, and evenly: B x P."""
+        ...
+
     def readings(self, images: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
         """Activations read anew and at fixed places, by one pass: two B x P."""
         ...

@@ -79,6 +79,16 @@ class ProtoPNet(nn.Module):
         maps = self.maps(images)
         return maps.amax(dim=(2, 3)) if place is None else (maps * place).sum(dim=(2, 3))
 
+    def nearness(self, images: Tensor) -> Tensor:
+        """Minus the squared distance of the nearest patch to each prototype, B x P.
+
+        It orders images as the activation does, but evenly: the logarithm's peak at no distance makes almost everything
+        of the activation depend on the last bit of likeness.
+        """
+        distances = self.read(self.backbone.stem(images)).distances
+        assert distances is not None
+        return -distances
+
     def readings(self, images: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
         """Activations read anew and at fixed places, by one pass: two B x P. See :meth:`activations`."""
         maps = self.maps(images)

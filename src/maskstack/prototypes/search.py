@@ -33,15 +33,16 @@ class Activations(nn.Module):
 
     Args:
         network: ProtoPNet or XProtoNet.
+        nearness: Read how near the prototype is, rather than its activation.
     """
 
-    def __init__(self, network: PrototypeNetwork) -> None:
+    def __init__(self, network: PrototypeNetwork, *, nearness: bool = False) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.nearness = network, nearness
 
     def forward(self, images: Tensor) -> Tensor:
         """Activation of each prototype, B x P."""
-        return self.network.activations(images)
+        return self.network.nearness(images) if self.nearness else self.network.activations(images)
 
 
 def locate(
@@ -83,10 +84,17 @@ def locate(
     return finder(network, method, **options)(images, several)
 
 
-def finder(network: PrototypeNetwork, method: str = "mdm", **options: Any) -> CostedExplainer:
+def finder(
+    network: PrototypeNetwork, method: str = "mdm", *, nearness: bool = False, **options: Any
+) -> CostedExplainer:
     """The explainer that searches for prototypes by a method: called with images and their prototypes' numbers.
 
-    See :func:`locate`.
+    Args:
+        network: ProtoPNet or XProtoNet.
+        method: See :func:`locate`.
+        nearness: Search by how near the prototype is, rather than by its activation: for the images that prototypes
+            come from, where ProtoPNet's activation is at the peak of its logarithm and any mask ends it.
+        **options: Options for the method.
     """
     name = method.partition(":")[0]
     if name not in SEARCH_METHODS:
@@ -99,7 +107,7 @@ def finder(network: PrototypeNetwork, method: str = "mdm", **options: Any) -> Co
             raise InputError(f"{NATIVE} has no options, but {method!r} gives some; write {NATIVE} alone")
         return Native(network, **options)
     options = {"objective": "logit", **SETTINGS.get(name, {}), **options}
-    return make_explainer(method, Activations(network), **options)
+    return make_explainer(method, Activations(network, nearness=nearness), **options)
 
 
 class Native(Rival):

@@ -88,6 +88,10 @@ class XProtoNet(nn.Module):
         maps = self._occurrence(features) if place is None else place.expand(len(images), -1, -1, -1)
         return self._similarity(self._pooled(features, maps))
 
+    def nearness(self, images: Tensor) -> Tensor:
+        """The activations, B x P: a cosine is even as it is."""
+        return self.activations(images)
+
     def readings(self, images: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
         """Activations read anew and at fixed places, by one pass: two B x P. See :meth:`activations`."""
         features = self.backbone(images)
