@@ -21,8 +21,9 @@ from sklearn.metrics import roc_auc_score
 
 from maskstack.prototypes.building import build
 from maskstack.prototypes.config import read_config
-from maskstack.prototypes.data import Example, read_splits
+from maskstack.prototypes.data import read_splits
 from maskstack.prototypes.features import cached_features
+from maskstack.prototypes.splits import Example
 
 Numbers = NDArray[np.float32]
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)

@@ -10,7 +10,8 @@ import pytest
 
 from maskstack.errors import InputError
 from maskstack.prototypes.config import DataConfig
-from maskstack.prototypes.data import Example, carve, read_splits, summary
+from maskstack.prototypes.data import read_splits
+from maskstack.prototypes.splits import Example, carve, summary
 
 LABELS = ("furry", "brown")
 

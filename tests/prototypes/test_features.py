@@ -8,9 +8,10 @@ from tests.prototypes.conftest import config
 
 from maskstack.errors import InputError, OutputError
 from maskstack.prototypes.building import begin, build
-from maskstack.prototypes.data import Example, read_splits
+from maskstack.prototypes.data import read_splits
 from maskstack.prototypes.features import Shuffled, cached_features
 from maskstack.prototypes.push import plain
+from maskstack.prototypes.splits import Example
 from maskstack.prototypes.views import draw_view
 
 SEED, VIEWS = 3, 2

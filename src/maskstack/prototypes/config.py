@@ -9,11 +9,11 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any
 
 from maskstack.errors import InputError
 from maskstack.masks.settings import one_of
-from maskstack.models.spec import did_you_mean
+from maskstack.prototypes.from_table import made
 from maskstack.reasons import reason
 
 KINDS = ("protopnet", "xprotonet")
@@ -26,8 +26,6 @@ WEIGHTS: Mapping[str, Mapping[str, float]] = {
     "xprotonet": {"cluster": 0.5, "separation": 0.5, "occurrence": 0.5, "affine": 0.5, "gamma": 2.0},
 }
 """Weights of the losses as the papers have them; gamma is the focal loss's exponent."""
-
-_Made = TypeVar("_Made")
 
 
 def _whole(name: str, value: object, *, least: int) -> None:
@@ -219,7 +217,7 @@ class Config:
         Raises:
             InputError: A table or key is unknown, or a value cannot be.
         """
-        return _made(cls, values, "")
+        return made(cls, values, "")
 
 
 def read_config(path: str | Path) -> Config:
@@ -243,43 +241,3 @@ def read_config(path: str | Path) -> Config:
         return config
     data = dataclasses.replace(config.data, path=str(path.parent / config.data.path))
     return dataclasses.replace(config, data=data)
-
-
-def _made(kind: type[_Made], table: Any, where: str) -> _Made:
-    """A dataclass from a table, its fields checked for their types, tables within it made in turn."""
-    said = f"[{where}]" if where else "the configuration"
-    if not isinstance(table, Mapping):
-        raise InputError(f"{said} is no table; write [{where}] and its keys below")
-    hints = get_type_hints(kind)
-    for key in table:
-        if key not in hints:
-            raise InputError(f"{said} has no {key!r};{did_you_mean(key, list(hints))} It has {', '.join(hints)}")
-    values = {key: _value(hints[key], value, f"{where}.{key}".strip(".")) for key, value in table.items()}
-    try:
-        return kind(**values)
-    except InputError as error:
-        raise InputError(f"{said}: {error}" if where else str(error)) from error
-    except TypeError as error:
-        lacking = [f.name for f in dataclasses.fields(kind) if f.default is f.default_factory is dataclasses.MISSING]  # type: ignore[arg-type]
-        raise InputError(f"{said} lacks {' or '.join(sorted(set(lacking) - set(table)))}; add it") from error
-
-
-def _value(hint: Any, value: Any, where: str) -> Any:
-    if dataclasses.is_dataclass(hint):
-        return _made(hint, value, where)  # type: ignore[arg-type]
-    if hint == tuple[StageConfig, ...]:
-        if not isinstance(value, list):
-            raise InputError(f"{where} is {value!r:.60}; write each stage as [[{where}]]")
-        return tuple(_made(StageConfig, each, f"{where} {number}") for number, each in enumerate(value, start=1))
-    if hint == tuple[str, ...]:
-        if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
-            raise InputError(f"{where} is {value!r:.60}; it must be a list of names")
-        return tuple(value)
-    if hint == Mapping[str, float] and not isinstance(value, Mapping):
-        raise InputError(f"{where} is {value!r:.60}; write [{where}] and its keys below")
-    if hint is float and type(value) is int and abs(value) <= sys.float_info.max:
-        return float(value)
-    if hint in (str, int, float, bool) and type(value) is not hint:
-        names = {str: "text in quotes", int: "a whole number", float: "a number", bool: "true or false"}
-        raise InputError(f"{where} is {value!r:.60}; it must be {names[hint]}")
-    return value

@@ -1,12 +1,8 @@
-"""The images of a training: who is in which split, and whether the splits are apart."""
+"""The images of a training, read from folders and tables."""
 
 from __future__ import annotations
 
-import hashlib
-import random
-from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from maskstack.datasets import AnnotatedImages, load_images
@@ -15,45 +11,10 @@ from maskstack.datasets.tables import Row, read_table
 from maskstack.errors import InputError
 from maskstack.models.spec import did_you_mean
 from maskstack.prototypes.config import DataConfig
+from maskstack.prototypes.splits import Example, Splits, carve, check_apart, check_enough, check_without
 
 TABLE = "images.csv"
 KEYS = ("train", "validation", "test")
-
-
-@dataclass(frozen=True)
-class Example:
-    """A picture to learn from or to judge on.
-
-    Attributes:
-        name: Identifies it within the data.
-        path: Its file.
-        label: 1 for what it is, else 0: K.
-        group: What no two splits may share, such as its patient; empty if nothing is known.
-    """
-
-    name: str
-    path: Path
-    label: tuple[float, ...]
-    group: str = ""
-
-
-@dataclass(frozen=True)
-class Splits:
-    """Three lists of examples that share no picture and no group.
-
-    Attributes:
-        train: To learn from.
-        validation: To choose on.
-        test: For the final numbers.
-        class_names: In the order of the labels.
-        multi_label: Whether an image can be of several classes, or of none.
-    """
-
-    train: tuple[Example, ...]
-    validation: tuple[Example, ...]
-    test: tuple[Example, ...]
-    class_names: tuple[str, ...]
-    multi_label: bool
 
 
 def read_splits(config: DataConfig, *, seed: int) -> Splits:
@@ -72,68 +33,18 @@ def read_splits(config: DataConfig, *, seed: int) -> Splits:
     names, lists = _read_labels(root, config) if config.labels else _read_classes(root, config)
     multi_label = bool(config.labels)
     if not config.validation:
-        _check_enough(lists["train"], names, config.train, least=2)
+        check_enough(lists["train"], names, config.train, least=2)
         lists["train"], lists["validation"] = carve(
             lists["train"], share=config.validation_share, seed=seed, by_class=not multi_label
         )
     said = {key: getattr(config, key) or f"carved validation (of {config.train})" for key in KEYS}
-    _check_apart({said[key]: lists[key] for key in KEYS})
+    check_apart({said[key]: lists[key] for key in KEYS})
     for key in KEYS:
         # AUROC has no value for a label of which a split has none or only such, and nothing is learned of it.
-        _check_enough(lists[key], names, said[key], least=1)
+        check_enough(lists[key], names, said[key], least=1)
         if multi_label:
-            _check_without(lists[key], names, said[key])
+            check_without(lists[key], names, said[key])
     return Splits(lists["train"], lists["validation"], lists["test"], names, multi_label)
-
-
-def carve(
-    examples: Sequence[Example], *, share: float, seed: int, by_class: bool
-) -> tuple[tuple[Example, ...], tuple[Example, ...]]:
-    """Part a list in two; the order in which it was given does not matter, and groups stay whole.
-
-    Args:
-        examples: To part.
-        share: Of the second part, at least one of each class.
-        seed: Of the choice.
-        by_class: Whether each class is parted by itself.
-
-    Returns:
-        What is left, and what was carved, each sorted by name.
-    """
-    kinds: dict[tuple[float, ...], list[Example]] = defaultdict(list)
-    for example in sorted(examples, key=lambda example: example.name):
-        kinds[example.label if by_class else ()].append(example)
-    carved: set[str] = set()
-    for kind in kinds.values():
-        groups = sorted({_group(example) for example in kind})
-        random.Random(f"{seed}/{groups[0]}").shuffle(groups)
-        wanted = max(1, round(share * len(kind)))
-        sizes = Counter(map(_group, kind))
-        taken = sum(sizes[group] for group in groups if group in carved)
-        for group in groups[:-1]:
-            if taken >= wanted:
-                break
-            if group not in carved:
-                carved.add(group)
-                taken += sizes[group]
-    ordered = sorted(examples, key=lambda example: example.name)
-    return (
-        tuple(example for example in ordered if _group(example) not in carved),
-        tuple(example for example in ordered if _group(example) in carved),
-    )
-
-
-def summary(splits: Splits) -> str:
-    """How many images there are.
-
-    >>> one = Example("a", Path("a"), (1.0, 0.0))
-    >>> summary(Splits((one,), (one,), (one, one), ("cat", "dog"), False))
-    '2 classes: 1 image to train on, 1 to validate on, 2 to test on'
-    """
-    kind = "labels" if splits.multi_label else "classes"
-    first = f"{len(splits.train)} image{'' if len(splits.train) == 1 else 's'} to train on"
-    rest = f"{len(splits.validation)} to validate on, {len(splits.test)} to test on"
-    return f"{len(splits.class_names)} {kind}: {first}, {rest}"
 
 
 def _read_classes(root: Path, config: DataConfig) -> tuple[tuple[str, ...], dict[str, tuple[Example, ...]]]:
@@ -211,49 +122,6 @@ def _truth(row: Row, label: str) -> float:
 
 def _text(row: Row, column: str) -> str:
     return row.text(column) if column else ""
-
-
-def _check_enough(examples: Sequence[Example], names: Sequence[str], split: str, *, least: int) -> None:
-    for index, name in enumerate(names):
-        count = sum(example.label[index] > 0.5 for example in examples)
-        if count < least:
-            why = "one to learn from and one to validate on" if least > 1 else "one"
-            raise InputError(
-                f"{name} has {count} image{'' if count == 1 else 's'} in the split {split}; it needs {why} at least: "
-                "add images, or leave it out"
-            )
-
-
-def _check_without(examples: Sequence[Example], names: Sequence[str], split: str) -> None:
-    for index, name in enumerate(names):
-        if all(example.label[index] > 0.5 for example in examples):
-            raise InputError(f"all images in the split {split} are {name}; add some that are not, or leave {name} out")
-
-
-def _check_apart(splits: Mapping[str, Sequence[Example]]) -> None:
-    for what, known in (
-        ("the group", lambda example: example.group),
-        ("the file", lambda example: str(example.path.resolve())),
-        ("the content of", lambda example: hashlib.sha256(example.path.read_bytes()).hexdigest()),
-    ):
-        seen: dict[str, tuple[str, str]] = {}
-        shared: list[tuple[str, str, str, str]] = []
-        for split, examples in splits.items():
-            for example in examples:
-                key = known(example)
-                before = seen.setdefault(key, (split, example.name)) if key else (split, example.name)
-                if before[0] != split:
-                    shared.append((before[1], before[0], example.name, split))
-        if shared:
-            one, first, other, second = shared[0]
-            raise InputError(
-                f"the splits {first} and {second} overlap: {one} and {other} share {what.removesuffix(' of')}, and "
-                f"{len(shared)} images in all do so; take them out of one of the splits"
-            )
-
-
-def _group(example: Example) -> str:
-    return example.group or example.name
 
 
 def _few(names: Iterable[str]) -> str:

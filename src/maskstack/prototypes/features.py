@@ -20,7 +20,7 @@ from maskstack.errors import OutputError
 from maskstack.files import write_whole
 from maskstack.models import open_photo
 from maskstack.prototypes.backbone import Backbone
-from maskstack.prototypes.data import Example
+from maskstack.prototypes.splits import Example
 from maskstack.prototypes.views import draw_view
 
 Batch = tuple[Tensor, Tensor, Tensor, Tensor]

@@ -23,10 +23,11 @@ from maskstack.models.weights import read_weights
 from maskstack.prototypes.building import Built, begin, build
 from maskstack.prototypes.checkpoint import Prototypes, save
 from maskstack.prototypes.config import Config, StageConfig
-from maskstack.prototypes.data import Example, Splits, read_splits, summary
+from maskstack.prototypes.data import read_splits
 from maskstack.prototypes.features import Features, cached_features
 from maskstack.prototypes.protopnet import ProtoPNet
 from maskstack.prototypes.push import BATCH, Source, duplicates, plain, prunable, push
+from maskstack.prototypes.splits import Example, Splits, summary
 from maskstack.prototypes.training import run_stage
 from maskstack.version import __version__
 

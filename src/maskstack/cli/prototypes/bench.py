@@ -17,6 +17,9 @@ from maskstack.prototypes.bench import bench as run_bench
 from maskstack.prototypes.checkpoint import load
 from maskstack.prototypes.standings import METRICS, Standing, as_csv, standings
 
+WIDE = 240
+"""Columns of the table where no terminal says how many there are."""
+
 
 def bench(
     checkpoint: Annotated[Path, typer.Argument(help="What 'prototypes train' wrote.")],
@@ -86,6 +89,8 @@ class _Talk:
 
     def __init__(self) -> None:
         self.out = Console(highlight=False)
+        if not self.out.is_terminal:
+            self.out = Console(highlight=False, width=WIDE)
         self.errors = Console(stderr=True, highlight=False)
         columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
         quiet = not self.errors.is_terminal

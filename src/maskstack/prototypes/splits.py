@@ -1,0 +1,156 @@
+"""Who is in which split, and whether the splits are apart."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from maskstack.errors import InputError
+
+
+@dataclass(frozen=True)
+class Example:
+    """A picture to learn from or to judge on.
+
+    Attributes:
+        name: Identifies it within the data.
+        path: Its file.
+        label: 1 for what it is, else 0: K.
+        group: What no two splits may share, such as its patient; empty if nothing is known.
+    """
+
+    name: str
+    path: Path
+    label: tuple[float, ...]
+    group: str = ""
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Three lists of examples that share no picture and no group.
+
+    Attributes:
+        train: To learn from.
+        validation: To choose on.
+        test: For the final numbers.
+        class_names: In the order of the labels.
+        multi_label: Whether an image can be of several classes, or of none.
+    """
+
+    train: tuple[Example, ...]
+    validation: tuple[Example, ...]
+    test: tuple[Example, ...]
+    class_names: tuple[str, ...]
+    multi_label: bool
+
+
+def carve(
+    examples: Sequence[Example], *, share: float, seed: int, by_class: bool
+) -> tuple[tuple[Example, ...], tuple[Example, ...]]:
+    """Part a list in two; the order in which it was given does not matter, and groups stay whole.
+
+    Args:
+        examples: To part.
+        share: Of the second part, at least one of each class.
+        seed: Of the choice.
+        by_class: Whether each class is parted by itself.
+
+    Returns:
+        What is left, and what was carved, each sorted by name.
+    """
+    kinds: dict[tuple[float, ...], list[Example]] = defaultdict(list)
+    for example in sorted(examples, key=lambda example: example.name):
+        kinds[example.label if by_class else ()].append(example)
+    carved: set[str] = set()
+    for kind in kinds.values():
+        groups = sorted({_group(example) for example in kind})
+        random.Random(f"{seed}/{groups[0]}").shuffle(groups)
+        wanted = max(1, round(share * len(kind)))
+        sizes = Counter(map(_group, kind))
+        taken = sum(sizes[group] for group in groups if group in carved)
+        for group in groups[:-1]:
+            if taken >= wanted:
+                break
+            if group not in carved:
+                carved.add(group)
+                taken += sizes[group]
+    ordered = sorted(examples, key=lambda example: example.name)
+    return (
+        tuple(example for example in ordered if _group(example) not in carved),
+        tuple(example for example in ordered if _group(example) in carved),
+    )
+
+
+def summary(splits: Splits) -> str:
+    """How many images there are.
+
+    >>> one = Example("a", Path("a"), (1.0, 0.0))
+    >>> summary(Splits((one,), (one,), (one, one), ("cat", "dog"), False))
+    '2 classes: 1 image to train on, 1 to validate on, 2 to test on'
+    """
+    kind = "labels" if splits.multi_label else "classes"
+    first = f"{len(splits.train)} image{'' if len(splits.train) == 1 else 's'} to train on"
+    rest = f"{len(splits.validation)} to validate on, {len(splits.test)} to test on"
+    return f"{len(splits.class_names)} {kind}: {first}, {rest}"
+
+
+def check_enough(examples: Sequence[Example], names: Sequence[str], split: str, *, least: int) -> None:
+    """Check that each class has so many images in a split.
+
+    Raises:
+        InputError: One has fewer.
+    """
+    for index, name in enumerate(names):
+        count = sum(example.label[index] > 0.5 for example in examples)
+        if count < least:
+            why = "one to learn from and one to validate on" if least > 1 else "one"
+            raise InputError(
+                f"{name} has {count} image{'' if count == 1 else 's'} in the split {split}; it needs {why} at least: "
+                "add images, or leave it out"
+            )
+
+
+def check_without(examples: Sequence[Example], names: Sequence[str], split: str) -> None:
+    """Check that each label has an image in a split that it is not on, without which its AUROC has no value.
+
+    Raises:
+        InputError: One is on every image.
+    """
+    for index, name in enumerate(names):
+        if all(example.label[index] > 0.5 for example in examples):
+            raise InputError(f"all images in the split {split} are {name}; add some that are not, or leave {name} out")
+
+
+def check_apart(splits: Mapping[str, Sequence[Example]]) -> None:
+    """Check that no two splits share a group, a file, or the content of a picture.
+
+    Raises:
+        InputError: Two do; it names the first such pair and says how many there are.
+    """
+    for what, known in (
+        ("the group", lambda example: example.group),
+        ("the file", lambda example: str(example.path.resolve())),
+        ("the content of", lambda example: hashlib.sha256(example.path.read_bytes()).hexdigest()),
+    ):
+        seen: dict[str, tuple[str, str]] = {}
+        shared: list[tuple[str, str, str, str]] = []
+        for split, examples in splits.items():
+            for example in examples:
+                key = known(example)
+                before = seen.setdefault(key, (split, example.name)) if key else (split, example.name)
+                if before[0] != split:
+                    shared.append((before[1], before[0], example.name, split))
+        if shared:
+            one, first, other, second = shared[0]
+            raise InputError(
+                f"the splits {first} and {second} overlap: {one} and {other} share {what.removesuffix(' of')}, and "
+                f"{len(shared)} images in all do so; take them out of one of the splits"
+            )
+
+
+def _group(example: Example) -> str:
+    return example.group or example.name
