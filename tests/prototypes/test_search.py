@@ -194,3 +194,26 @@ def test_what_cannot_be_searched_for_is_said(
 ) -> None:
     with pytest.raises(InputError, match=words):
         locate(colours("protopnet"), image, prototype, method)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nearness_orders_images_as_the_activation_does(kind: str) -> None:
+    network = colours(kind)
+    images = torch.rand(20, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        near, active = network.nearness(images), network.activations(images)
+    assert torch.equal(near.argsort(dim=0), active.argsort(dim=0))
+
+
+def test_nearness_finds_the_patch_in_the_image_it_came_from() -> None:
+    """On its own image a prototype is at no distance: each speck that is hidden ends the activation."""
+    network = colours("protopnet")
+    image = patched((0, 1, 2))
+    with torch.no_grad():
+        network.prototypes[0] = network.embed(network.backbone.stem(image[None]))[0, :, 1, 2]
+    cell = torch.zeros(SIDE, SIDE, dtype=torch.bool)
+    cell[CELL : 2 * CELL, 2 * CELL : 3 * CELL] = True
+    found = finder(network, "mdm", nearness=True, **QUICK)(image[None], [0])
+    assert float(found.score_before) == pytest.approx(0, abs=1e-3)
+    saliency = found.saliency[0, 0]
+    assert saliency[cell].mean() > 2 * saliency[~cell].mean()

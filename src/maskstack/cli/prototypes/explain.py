@@ -18,6 +18,7 @@ from maskstack.files import write_whole
 from maskstack.models import find_class, open_photo
 from maskstack.prototypes.checkpoint import Prototypes, load
 from maskstack.prototypes.explaining import Answer, answer, notes, sources
+from maskstack.prototypes.search import finder
 
 _METHOD = "How regions are searched for: native, mdm, smoothgrad ... with options, as mdm:steps=40."
 
@@ -41,6 +42,7 @@ def explain(
     prototypes = load(checkpoint)
     wanted = None if label == "predicted" else find_class(prototypes.class_names, label)
     console = Console(quiet=as_json, highlight=False)
+    _tell_cost(console, prototypes, method, 2 * top * len(images))
     taken: set[str] = set()
     results = []
     for path, photo in zip(images, opened, strict=True):
@@ -83,6 +85,7 @@ def gallery(
     prototypes = load(checkpoint)
     labels = range(len(prototypes.class_names)) if label is None else [find_class(prototypes.class_names, label)]
     console = Console(highlight=False)
+    _tell_cost(console, prototypes, method, sum(len(prototypes.prototypes_of(index)) for index in labels))
     said = notes(prototypes)
     taken: set[str] = set()
     for index in labels:
@@ -113,6 +116,12 @@ def _shown(prototypes: Prototypes, index: int, method: str, data: Path | None, s
         )
         for number, picture, region in zip(numbers, pictures, regions, strict=True)
     ]
+
+
+def _tell_cost(console: Console, prototypes: Prototypes, method: str, maps: int) -> None:
+    """What the work takes at most, before it starts."""
+    passes = finder(prototypes.network, method).cost(maps)
+    console.print(f"{maps} maps: at most {passes['forward']:,} forward and {passes['backward']:,} backward passes")
 
 
 def _tell(console: Console, path: Path, found: Answer, page: Path) -> None:
