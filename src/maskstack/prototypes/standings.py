@@ -57,6 +57,7 @@ class Standing:
         mean: Over the units.
         low: Lower end of the 95% bootstrap interval of the mean.
         high: Upper end.
+        median: Over the units: shares of an activation near 0 have no bounds, and a few of them make any mean.
         units: Pairs of image and prototype; prototypes for what is asked of a prototype over its images.
         failed: Units that could not be measured.
         worse: Holm-corrected p of the paired test against MDM, over all methods and metrics; NaN for MDM itself.
@@ -67,6 +68,7 @@ class Standing:
     mean: float
     low: float
     high: float
+    median: float
     units: int
     failed: int
     worse: float
@@ -97,18 +99,19 @@ def standings(rows: Sequence[Row], *, reference: str = REFERENCE) -> list[Standi
             both = np.array([one - two for one, two in pairs if np.isfinite(one) and np.isfinite(two)])
             tested = method != reference and METRICS[metric] != 0 and len(both) > 0
             p_values.append(signed_rank_p(both) if tested else np.nan)
-            found.append((method, metric, float(values.mean()), float(low), float(high), len(values), len(units)))
+            middle = float(np.median(values)), len(values), len(units) - len(values)
+            found.append((method, metric, float(values.mean()), float(low), float(high), *middle))
     corrected: NDArray[np.float64] = holm(p_values)
-    return [Standing(*one[:6], failed=one[6] - one[5], worse=float(p)) for one, p in zip(found, corrected, strict=True)]
+    return [Standing(*one, worse=float(p)) for one, p in zip(found, corrected, strict=True)]
 
 
 def as_csv(table: Sequence[Standing]) -> str:
     """The table for machines."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(("metric", "method", "mean", "low", "high", "units", "failed", "p_against_mdm"))
+    writer.writerow(("metric", "method", "mean", "low", "high", "median", "units", "failed", "p_against_mdm"))
     for one in table:
-        numbers = [f"{value:.4f}" for value in (one.mean, one.low, one.high)]
+        numbers = [f"{value:.4f}" for value in (one.mean, one.low, one.high, one.median)]
         writer.writerow((one.metric, one.method, *numbers, one.units, one.failed, f"{one.worse:.2g}"))
     return file.getvalue()
 

@@ -54,7 +54,7 @@ def bench(
     talk.out.print(_printed(table))
     talk.out.print(
         "means with 95% intervals; * differs from mdm (paired Wilcoxon, Holm over the whole table); arrows say what is "
-        f"good\nwrote {path}",
+        f"good; ~ is the median, as shares of an activation near 0 have no bounds\nwrote {path}",
         soft_wrap=True,
     )
 
@@ -81,7 +81,8 @@ def _cell(one: Standing | None) -> str:
         return "-"
     star = "*" if one.worse < SIGNIFICANT else ""
     failed = f" ({one.failed} failed)" if one.failed else ""
-    return f"{one.mean:.3f} [{one.low:.3f}, {one.high:.3f}]{star}{failed}".replace("[", "\\[")
+    median = f" ~{one.median:.3f}" if one.metric.endswith(("_anew", "_fixed")) else ""
+    return f"{one.mean:.3f} [{one.low:.3f}, {one.high:.3f}]{star}{median}{failed}".replace("[", "\\[")
 
 
 class _Talk:
