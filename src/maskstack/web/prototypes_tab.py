@@ -1,0 +1,108 @@
+"""The second tab: a network that answers by prototypes, and what a photo looks like to it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from maskstack.draw.prototypes import Likeness, looks_like_page
+from maskstack.errors import InputError
+from maskstack.web import panels
+from maskstack.web.answers import Updates, guarded, key_of, working_alone
+from maskstack.web.panels import Picture
+from maskstack.web.uploads import open_upload
+from maskstack.web.visits import Visits
+
+METHODS = ("mdm", "mdm:preset=fast", "native", "smoothgrad")
+_NONE = (
+    "No prototype network is offered here. Train one with `maskstack prototypes train`, then start the page with "
+    "`maskstack app --prototypes CHECKPOINT`."
+)
+
+
+class PrototypesTab:
+    """Lays the tab out within the page that is being drawn, and answers its events.
+
+    Args:
+        checkpoints: Folders of trained networks, by name.
+        visits: What is remembered of each visitor.
+        max_pixels: Of a photo.
+    """
+
+    def __init__(self, checkpoints: Mapping[str, Path], visits: Visits, *, max_pixels: int) -> None:
+        self.checkpoints, self.visits, self.max_pixels = dict(checkpoints), visits, max_pixels
+        self._load = functools.lru_cache(maxsize=2)(self._open)
+        if self.checkpoints:
+            self._draw()
+        else:
+            gr.Markdown(_NONE)
+
+    def _draw(self) -> None:
+        names = list(self.checkpoints)
+        with gr.Row():
+            with gr.Column(min_width=280):
+                self.photo = gr.Image(
+                    type="filepath", image_mode=None, sources=["upload", "clipboard"], label="Photo", height=280,
+                    elem_id="prototypes-photo", buttons=[],
+                )  # fmt: skip
+            with gr.Column(min_width=280):
+                self.network = gr.Dropdown(names, value=names[0], label="Prototype network")
+                self.method = gr.Dropdown(METHODS, value=METHODS[0], label="How regions are searched for")
+                self.count = gr.Slider(1, 5, value=3, step=1, label="Prototypes")
+                self.explain = gr.Button("What does it look like?", variant="primary")
+                self.status = gr.HTML(panels.said("Choose a photo, then press the button."))
+        self.page = gr.HTML(elem_id="prototypes-page")
+        self.explain.click(
+            self.on_explain,
+            [self.photo, self.network, self.method, self.count],
+            [self.status, self.page],
+            preprocess=False,
+            **working_alone(self.status),
+        )
+
+    def on_explain(
+        self, payload: Any, network: str, method: str, count: float, request: gr.Request
+    ) -> Iterator[Updates]:
+        """Say at once what will be done, then do it."""
+        yield {self.status: panels.said("Looking at the prototypes; this takes some seconds."), self.page: ""}
+        work = self._explain(key_of(request), payload, network, method, int(count))
+        yield from guarded(work, self.status, {})
+
+    def _explain(self, key: str, payload: Any, network: str, method: str, count: int) -> Iterator[Updates]:
+        from maskstack.prototypes.explaining import answer
+
+        if network not in self.checkpoints or method not in METHODS or not 1 <= count <= 5:
+            raise InputError("this choice is not offered here; choose from the lists")
+        opened = open_upload(payload, max_pixels=self.max_pixels)
+        if opened is None:
+            raise InputError("there is no photo yet; choose one first")
+        name, path, photo = opened
+        self.visits.keep_upload(key, path, tab="prototypes")
+        prototypes = self._load(network)
+        tensor = prototypes.model.preprocess(photo)
+        found = answer(prototypes, tensor, top=count, method=method)
+        lines = [
+            Likeness(
+                said.prototype, said.activation, said.weight, said.here.cpu().numpy(), said.picture,
+                None if said.there is None else said.there.cpu().numpy(), said.source,
+            )
+            for said in found.said
+        ]  # fmt: skip
+        title = f"{name}: {found.name}, {found.probability:.0%}"
+        figure = looks_like_page(prototypes.model.picture(tensor), lines, title=title, method=method)
+        each = (f"prototype {said.prototype} adds {said.contribution:.2f}, from {said.source}" for said in found.said)
+        alt = f"regions of {len(lines)} prototypes, in this photo and in the training images they come from"
+        drawn = Picture(panels.png_of_figure(figure), alt, "; ".join(each))
+        yield {
+            self.status: panels.said(f"It says {found.name}, {found.probability:.0%}."),
+            self.page: panels.pictures([drawn], wide=True),
+        }
+
+    def _open(self, name: str) -> Any:
+        from maskstack.prototypes.checkpoint import load
+
+        return load(self.checkpoints[name])
