@@ -52,7 +52,7 @@ class ExplainTab:
         changes = [at.photo.change, at.network.change]
         gr.on(changes, self.on_stop, None, None, **quick)
         # What was uploaded is looked at here, not by Gradio, whose words for what is no picture help nobody.
-        gr.on(changes, self.on_look, [at.photo, at.network], at.shown, preprocess=False, **work)
+        gr.on(changes, self.on_look, [at.photo, at.network], [at.photo, *at.shown], preprocess=False, **work)
         # One of the two names the class: choosing in one empties the other, in the browser.
         at.top.input(None, None, at.search, js="() => null")
         at.search.input(None, None, at.top, js="() => null")
@@ -66,11 +66,20 @@ class ExplainTab:
         visit = self.visits.of(key_of(request))
         visit.look = None
         visit.forget_results()
-        blank = self._blank()
-        yield from guarded(self._look(key_of(request), visit, payload, network), self.at.status, blank)
+        if not payload and visit.refused:  # The sentence that says why stays.
+            visit.refused = False
+            yield {self.at.photo: gr.skip()}
+            return
+        work = self._look(key_of(request), visit, payload, network)
+        yield from guarded(work, self.at.status, self._blank())
 
     def _look(self, key: str, visit: Visit, payload: Any, network: str) -> Iterator[Updates]:
-        opened = open_upload(payload, max_pixels=self.max_pixels)
+        try:
+            opened = open_upload(payload, max_pixels=self.max_pixels)
+        except InputError:
+            visit.refused = True
+            yield {self.at.photo: None}
+            raise
         if opened is None:
             yield self._blank() | {self.at.status: panels.said(BEGIN)}
             return

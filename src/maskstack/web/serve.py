@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import signal
 import socket
 import tempfile
 import threading
@@ -50,7 +51,7 @@ class AppSettings:
 
 
 def serve(settings: AppSettings, say: Callable[[str], None]) -> None:
-    """Serve the page until Ctrl-C; uploads and whatever else it wrote are removed then.
+    """Serve the page until Ctrl-C or SIGTERM; uploads and whatever else it wrote are removed then.
 
     Args:
         settings: What is offered.
@@ -90,10 +91,15 @@ def serve(settings: AppSettings, say: Callable[[str], None]) -> None:
             css_paths=STYLE,
             theme=theme(),
         )
+        # A page that is ended by the system removes the uploads too.
+        before = signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
-            say(f"http://{settings.host}:{port}")
+            say(f"http://{f'[{settings.host}]' if ':' in settings.host else settings.host}:{port}")
             threading.Event().wait()
+        except KeyboardInterrupt:
+            pass
         finally:
+            signal.signal(signal.SIGTERM, before)
             page.close(verbose=False)
 
 

@@ -51,6 +51,7 @@ class Visit:
         seen: Seconds of the clock when the visitor last did something.
         uploads: Files of the photos on each tab, which are removed with the visit.
         look: The photo and what the network says of it.
+        refused: Whether the last photo was taken off the page, with a sentence why.
         found: The last explanation.
         preset: It was made with.
         stopped: Whether its search was stopped.
@@ -61,6 +62,7 @@ class Visit:
     seen: float = field(default_factory=time.monotonic)
     uploads: dict[str, Path] = field(default_factory=dict)
     look: Look | None = None
+    refused: bool = False
     found: Explanation | None = None
     preset: str = "default"
     stopped: bool = False
