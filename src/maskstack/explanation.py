@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from maskstack.draw.figure import explanation_figure
+from maskstack.draw.html import MOST, Shown, as_html
 from maskstack.errors import InputError
 from maskstack.files import write_whole
 from maskstack.trust import Trust
@@ -163,6 +164,29 @@ class Explanation:
             saliency=one.saliency[0, 0].cpu().numpy(),
             title=title if title is not None else ": ".join(part for part in (name, score) if part),
         )
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows of it: the maps and what was measured, at most 400 kB however many images there are."""
+        shown = [
+            Shown(self.saliency[row, 0].detach().float().cpu().numpy(), self._title(row), self._words(row))
+            for row in range(min(len(self), MOST))
+        ]
+        heading = f"{self.method}: {self.objective}, {len(self)} image{'' if len(self) == 1 else 's'}"
+        return as_html(shown, heading=heading, more=len(self) - len(shown))
+
+    def _title(self, row: int) -> str:
+        if self.target_name:
+            return self.target_name[row]
+        return self.objective if self.target is None else f"class {self.target[row]}"
+
+    def _words(self, row: int) -> list[str]:
+        words = [f"score {float(self.score_before[row]):.3g}"]
+        if self.masks.shape[1]:
+            words[0] += f", kept {float(self.score_under_stack[row]):.3g}, area {float(self.area[row]):.0%}"
+        if self.trust is not None:
+            words += [f"trust: {self.trust.words(row)}", *self.trust.doubts(row)]
+        reason = self.degenerate[row]
+        return words if reason is None or reason in words else [*words, f"do not trust this map: {reason}"]
 
     def save(self, path: str | Path) -> Path:
         """Save as safetensors, with everything but the tensors as JSON in its header and, to be read, beside it.

@@ -161,3 +161,25 @@ def test_models_lists_every_kind(capsys) -> None:
     assert {"bundled", "timm", "torchvision", "hf", "onnx", "exported", "python"} <= set(kinds)
     assert kinds["bundled"] == "ready"
     assert run(capsys, "models")[0] == 0
+
+
+@pytest.mark.parametrize("kind", ["gif", "webp"])
+def test_the_masks_can_be_watched_being_learned(kind, photo, tmp_path, capsys) -> None:
+    arguments = ["explain", photo, "--out", tmp_path, "--steps", "5", "--sizes", "4,7", "--resume"]
+    assert run(capsys, *arguments)[0] == 0
+    assert not list(tmp_path.glob("*.masks.*"))
+    code, out, err = run(capsys, *arguments, "--animate", kind)
+    assert code == 0, err
+    assert "1 map: at most" in out, "what is finished lacks its animation"
+    with Image.open(tmp_path / f"coffee.masks.{kind}") as film:
+        assert film.format.lower() == kind
+        assert film.n_frames == 5
+        assert film.size == (224, 228)
+    assert "1 already done" in run(capsys, *arguments, "--animate", kind)[1]
+
+
+def test_an_animation_of_no_kind_is_refused_at_once(photo, tmp_path, capsys) -> None:
+    code, _, err = run(capsys, "explain", photo, "--out", tmp_path / "out", "--animate", "mp4")
+    assert code == 2
+    assert "--animate mp4 is no kind of animation; write gif or webp" in " ".join(err.split())
+    assert not (tmp_path / "out").exists()

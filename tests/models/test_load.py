@@ -18,7 +18,7 @@ from maskstack.models.kinds import KINDS
     [
         ("tim:resnet18", r"did you mean timm\? Allowed: bundled, timm"),
         ("timm", "names no network"),
-        ("bundled:lite4", "takes no name"),
+        ("bundled:lite4", "is no network of bundled"),
         ("bundled,sise=224", r"did you mean size\?"),
         ("bundled,pretrained", "no flag of bundled"),
         ("onnx:a.onnx,num_classes=3", "no key of onnx"),

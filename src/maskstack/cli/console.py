@@ -90,14 +90,14 @@ class Report:
             self.console.print(Text.assemble(("trust: ", "bold"), explanation.trust.words(0)), soft_wrap=True)
         for reason in _doubts(explanation):
             self.console.print(Text(reason, style="bold yellow"), soft_wrap=True)
-        self.console.print(Text(f"  {files['overlay']}", style="dim"), soft_wrap=True)
+        self.console.print(Text(f"  {next(iter(files.values()))}", style="dim"), soft_wrap=True)
 
-    def finish(self, out: Path) -> None:
+    def finish(self, out: Path, what: str = "overlays, figures and explanations") -> None:
         """Say where the results are."""
         if self.as_json:
             typer.echo(json.dumps(self.document, indent=2))
         else:
-            self.console.print(f"\nwrote overlays, figures and explanations to {out}")
+            self.console.print(f"\nwrote {what} to {out}")
 
 
 def _doubts(explanation: Explanation) -> list[str]:

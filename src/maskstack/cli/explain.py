@@ -35,6 +35,9 @@ def explain(
         bool,
         typer.Option("--trust-randomized", help="Compare with the network made random.", rich_help_panel=_TRUST),
     ] = False,
+    animate: Annotated[
+        str | None, typer.Option(help="gif or webp: also write the masks while they are learned.")
+    ] = None,
     sizes: Annotated[
         str | None, typer.Option(help="Grid sizes, as 4,7,14 or 4x6,8x12.", rich_help_panel=_SEARCH)
     ] = None,
@@ -112,6 +115,7 @@ def explain(
             settings=settings,
             trust_seeds=trust_seeds,
             trust_randomized=trust_randomized,
+            animate=animate,
         )
     )
 

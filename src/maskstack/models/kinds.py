@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from maskstack.models.from_bundled import load_bundled
+from maskstack.models.from_bundled import LITES, load_bundled
 from maskstack.models.from_exported import load_exported
 from maskstack.models.from_hf import load_hf
 from maskstack.models.from_onnx import load_onnx
@@ -29,7 +29,8 @@ class Kind:
         extra: The extra of maskstack that installs these.
         keys: Keys a spec may have.
         flags: Flags it may have.
-        named: Whether a name follows the kind.
+        named: Whether a name has to follow the kind.
+        choices: Names that may follow it where none has to.
         imagenet: Whether 1000 classes are ImageNet's, in the standard order.
     """
 
@@ -41,6 +42,7 @@ class Kind:
     keys: tuple[str, ...] = ("classes", *PICTURE_KEYS)
     flags: tuple[str, ...] = ()
     named: bool = True
+    choices: tuple[str, ...] = ()
     imagenet: bool = False
 
 
@@ -48,7 +50,7 @@ _TRAINED = ("weights", "classes", *PICTURE_KEYS)
 
 KINDS: Mapping[str, Kind] = {
     "bundled": Kind(
-        "EfficientNet-Lite0 with ImageNet weights",
+        "EfficientNet-Lite0 with ImageNet weights; bundled:lite1 and bundled:lite2 with the extra gallery",
         "bundled",
         load_bundled,
         {
@@ -58,6 +60,7 @@ KINDS: Mapping[str, Kind] = {
         extra="demo",
         keys=_TRAINED,
         named=False,
+        choices=tuple(LITES),
         imagenet=True,
     ),
     "timm": Kind(

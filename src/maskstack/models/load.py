@@ -62,7 +62,9 @@ def load_model(
 def _check_spec(spec: Spec, kind: Kind) -> None:
     if kind.named and not spec.name:
         raise InputError(f"the model spec {spec.text!r} names no network; write it as {kind.example}")
-    if not kind.named and spec.name:
+    if spec.name and kind.choices:
+        check_word(f"network of {spec.kind}", spec.name, kind.choices)
+    elif spec.name and not kind.named:
         raise InputError(f"the model {spec.kind} takes no name; write {kind.example}")
     for key in spec.options:
         check_word(f"key of {spec.kind}", key, kind.keys)

@@ -11,11 +11,12 @@ import gradio as gr
 
 from maskstack.errors import InputError
 from maskstack.explainers import MDM
+from maskstack.explainers.predict import class_probabilities
 from maskstack.explainers.table import METHODS, make_explainer
 from maskstack.web import panels, results
 from maskstack.web.answers import Updates, guarded, key_of, working_alone
 from maskstack.web.explain_layout import BEGIN, draw_layout
-from maskstack.web.judging import class_probabilities, curves
+from maskstack.web.judging import curves
 from maskstack.web.live import live
 from maskstack.web.networks import Networks
 from maskstack.web.uploads import open_upload

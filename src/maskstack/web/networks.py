@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from maskstack.errors import InputError
-from maskstack.models import LoadedModel, installed_models, load_model
+from maskstack.models import LoadedModel, installed_models, load_model, named_spec
 from maskstack.models.spec import parse_spec
 
 LISTING = "models.toml"
@@ -31,11 +31,7 @@ def offered(specs: Sequence[str] = (), folder: Path | None = None) -> dict[str, 
     Raises:
         InputError: The folder does not exist, its list cannot be read, or there is no network at all.
     """
-    found: dict[str, str] = {}
-    for spec in specs:
-        name, equals, rest = spec.partition("=")
-        named = bool(equals) and not {":", ","} & set(name)
-        found[name if named else spec] = rest if named else spec
+    found = dict(map(named_spec, specs))
     if folder is not None:
         found |= _of_folder(folder)
     bundled = next(kind for kind in installed_models() if kind.kind == "bundled")

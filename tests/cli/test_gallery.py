@@ -1,0 +1,105 @@
+"""``maskstack gallery`` as a person types it."""
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from maskstack import Explanation
+from maskstack.cli.main import main
+
+pytest.importorskip("efficientnet_lite_pytorch", reason="the extra 'demo' is not installed")
+data = pytest.importorskip("skimage.data", reason="the extra 'demo' is not installed")
+
+SMALL = """
+import torch
+from torch import nn
+
+def make():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 4, 5, 4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
+"""
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch) -> Path:
+    """A folder with two photos and a small network of one's own."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("chelsea", "coffee"):
+        Image.fromarray(getattr(data, name)()).save(tmp_path / f"{name}.png")
+    (tmp_path / "small.py").write_text(SMALL)
+    (tmp_path / "names.txt").write_text("cup\nsaucer\nespresso\n")
+    return tmp_path
+
+
+OWN = "my own=python:small.py:make,size=32x48,classes=names.txt"
+ARGUMENTS = ("gallery", "--model", "Lite0=bundled", "--model", OWN, "--preset", "fast", "--out", "drawn")
+
+
+def run(capsys, *arguments: str) -> tuple[int, str, str]:
+    code = main(list(arguments))
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_networks_by_photos(place, capsys):
+    code, out, err = run(capsys, *ARGUMENTS, "chelsea.png", "coffee.png")
+    assert code == 0, err
+    assert "4 maps: at most" in out
+    assert out.index("at most") < out.index("kept by the mask")
+    assert "chelsea.png, Lite0: tiger cat" in out
+    with Image.open("drawn/gallery.png") as drawn:
+        assert drawn.height > drawn.width > 500
+    found = {path.name: Explanation.load(path) for path in Path("drawn").glob("*.safetensors")}
+    assert set(found) == {
+        "lite0.0-chelsea.safetensors", "lite0.1-coffee.safetensors",
+        "my_own.0-chelsea.safetensors", "my_own.1-coffee.safetensors",
+    }  # fmt: skip
+    assert found["lite0.1-coffee.safetensors"].target_name == ("espresso",)
+    assert found["my_own.1-coffee.safetensors"].saliency.shape[2:] == (32, 48)
+    assert found["my_own.1-coffee.safetensors"].notes == {"model": OWN.partition("=")[2], "photo": "coffee.png"}
+
+
+def test_what_is_finished_is_not_done_again(place, capsys):
+    assert run(capsys, *ARGUMENTS, "coffee.png")[0] == 0
+    Path("drawn/my_own.0-coffee.safetensors").write_bytes(b"half a file")
+    Path("drawn/gallery.png").unlink()
+    before = Path("drawn/lite0.0-coffee.safetensors").stat().st_mtime_ns
+    code, out, err = run(capsys, *ARGUMENTS, "coffee.png", "--resume", "--json")
+    assert code == 0, err
+    document = json.loads(out)
+    assert (document["cost"]["maps"], document["cost"]["already_done"]) == (1, 1)
+    assert Path("drawn/lite0.0-coffee.safetensors").stat().st_mtime_ns == before
+    assert document["gallery"] == "drawn/gallery.png"
+    assert Path("drawn/gallery.png").is_file()
+    _, out, _ = run(capsys, *ARGUMENTS, "coffee.png", "--resume", "--target", "cup")
+    assert "2 maps: at most" in out, "what was finished is of another class"
+
+
+def test_networks_whose_names_look_alike_keep_their_own_maps(place, capsys):
+    bare = "python:small.py:make,size=32x48"
+    arguments = ("gallery", "--model", f"a b={bare}", "--model", f"a-b={bare},norm=half", "--preset", "fast")
+    code, _, err = run(capsys, *arguments, "--out", "drawn", "coffee.png")
+    assert code == 0, err
+    found = {path.name: Explanation.load(path).notes["model"] for path in Path("drawn").glob("*.safetensors")}
+    assert found == {"a_b.0-coffee.safetensors": bare, "a_b-2.0-coffee.safetensors": f"{bare},norm=half"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("nothing.png",), "nothing.png does not exist"),
+        (("coffee.png", "--target", "tripod"), "my own: there is no class named 'tripod'"),
+        (("coffee.png", "--target", "7"), "my own: target 7 is out of range"),
+        (("coffee.png", "--model", "Lite0=timm:resnet18"), "two networks are named 'Lite0'"),
+        (("coffee.png", "--model", "bundled:lite9"), "'lite9' is no network of bundled"),
+        (("coffee.png", "--preset", "quick"), "preset is 'quick'; it must be one of"),
+        (("coffee.png", "--target", "top3"), "--target top3 asks for several classes"),
+    ],
+)
+def test_all_that_is_wrong_is_found_before_any_search(place, capsys, arguments, sentence):
+    code, _, err = run(capsys, *ARGUMENTS, *arguments)
+    assert code == 2
+    assert sentence in " ".join(err.split())
+    assert not list(Path().glob("drawn/*"))

@@ -1,0 +1,53 @@
+import io
+
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from PIL import Image
+
+from maskstack import InputError
+from maskstack.draw.gallery import Cell, gallery_figure
+
+PHOTO = np.full((30, 40, 3), 0.5, dtype=np.float32)
+
+
+def cell(side=24, words=("cat", "80%, kept 70%, area 9%")):
+    return Cell(np.full((side, side, 3), 0.5), np.eye(side, dtype=np.float32), words)
+
+
+def test_networks_by_photos():
+    rows = [("first", [cell(), cell()]), ("a second network with a long name", [cell(32), cell(32, ("dog",))])]
+    figure = gallery_figure([("one.png", PHOTO), ("two.png", PHOTO)], rows, title="$not math$")
+    drawn = [axis for axis in figure.axes if axis.images]
+    assert len(drawn) == 2 + 4
+    said = " ".join(text.get_text() for axis in figure.axes for text in (*axis.texts, axis.title))
+    for words in ("one.png", "first", "cat", "area 9%", "dog", "a second network"):
+        assert words in said.replace("\n", " ")
+    file = io.BytesIO()
+    figure.savefig(file)
+    assert Image.open(file).width > 400
+
+
+def test_words_do_not_reach_into_the_next_picture():
+    rows = [(f"network {index}", [cell(words=("name", "numbers", "low trust"))] * 2) for index in range(3)]
+    figure = gallery_figure([("one.png", PHOTO)] * 2, rows)
+    FigureCanvasAgg(figure).draw()
+    grid = np.array(figure.axes).reshape(4, 3)
+    for upper, lower in ((grid[1, 1], grid[2, 1]), (grid[2, 2], grid[3, 2])):
+        (text,) = upper.texts
+        assert text.get_window_extent().y0 >= lower.get_window_extent().y1 - 1
+        assert text.get_window_extent().y1 <= upper.get_window_extent().y0 + 1
+
+
+@pytest.mark.parametrize(
+    ("photos", "rows", "match"),
+    [
+        ([], [("net", [])], "at least one of each"),
+        ([("one", PHOTO)], [], "at least one of each"),
+        ([("one", PHOTO)], [("net", [cell(), cell()])], "net has 2 cells for 1 photographs"),
+        ([("one", PHOTO)], [("net", [Cell(PHOTO, np.zeros((3, 3), np.float32), ("cat",))])], "one size"),
+    ],
+)
+def test_bad_input(photos, rows, match):
+    with pytest.raises(InputError, match=match):
+        gallery_figure(photos, rows)
