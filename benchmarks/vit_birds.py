@@ -14,6 +14,7 @@ explains it. Printed is the accuracy on the split ``test``. What is read is kept
 from __future__ import annotations
 
 import argparse
+import hashlib
 import warnings
 from importlib.util import find_spec
 from pathlib import Path
@@ -78,7 +79,9 @@ def _ending(graph: Any, name: str, width: int) -> Any:
 
 @torch.no_grad()
 def tokens(model: torch.nn.Module, images: AnnotatedImages, kept: Path) -> NDArray[np.float32]:
-    """The class token of each image, read or from where it was kept."""
+    """The class token of each image, read or from where it was kept, in a file that is named after the images."""
+    listed = "\n".join(str(image.path.resolve() if image.path else image.name) for image in images.images)
+    kept = kept.with_name(f"{kept.name}-{hashlib.sha256(listed.encode()).hexdigest()[:8]}.npy")
     if kept.is_file():
         return np.load(kept, allow_pickle=False)  # type: ignore[no-any-return]
     preprocess = Preprocess()
@@ -87,9 +90,7 @@ def tokens(model: torch.nn.Module, images: AnnotatedImages, kept: Path) -> NDArr
         some = [preprocess(image.open()) for image in images.images[first : first + BATCH]]
         found.append(model(torch.stack(some)).numpy())
     values = np.concatenate(found)
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    with kept.open("wb") as file:
-        np.save(file, values)
+    write_whole(kept, lambda file: np.save(file, values))
     return values
 
 
@@ -106,7 +107,7 @@ def main() -> None:
     model = onnx2torch.convert(graph).eval()
     splits = {name: load_images(given.data, split=name) for name in ("train", "test")}
     names = splits["train"].class_names[: given.classes]
-    read = {name: tokens(model, images, given.out / f"tokens.{name}.npy") for name, images in splits.items()}
+    read = {name: tokens(model, images, given.out / f"tokens-{name}") for name, images in splits.items()}
     labels = {name: np.array([image.label for image in images.images]) for name, images in splits.items()}
     own = {name: values < len(names) for name, values in labels.items()}
     x, y = read["train"][own["train"]], labels["train"][own["train"]]

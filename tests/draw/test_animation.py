@@ -6,7 +6,7 @@ import pytest
 from PIL import Image, ImageChops
 
 from maskstack import InputError
-from maskstack.draw.animation import MOST_FRAMES, animation, frame_steps
+from maskstack.draw.animation import MOST_BYTES, MOST_FRAMES, animation, frame_steps
 
 PHOTO = np.linspace(0, 1, 48 * 64 * 3, dtype=np.float32).reshape(48, 64, 3)
 
@@ -31,6 +31,16 @@ def test_it_moves_and_repeats(kind):
     bars = [np.asarray(frame)[-2, :, 2] > 128 for frame in (frames[0], frames[-1])]
     assert bars[0].mean() < 0.2
     assert bars[1].mean() > 0.95
+
+
+def test_a_large_one_is_drawn_smaller():
+    chance = np.random.default_rng(0)
+    found = [(step, chance.random((400, 600), dtype=np.float32)) for step in range(1, 13)]
+    drawn = animation(chance.random((400, 600, 3), dtype=np.float32), found, steps=12, kind="gif")
+    assert MOST_BYTES / 2 < len(drawn) <= MOST_BYTES
+    film = Image.open(io.BytesIO(drawn))
+    assert film.n_frames == 12
+    assert film.width / film.height == pytest.approx(600 / 404, rel=0.02)
 
 
 @pytest.mark.parametrize("steps", [1, 2, 39, 40, 41, 80, 200, 1000])

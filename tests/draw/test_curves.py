@@ -72,7 +72,7 @@ def test_a_search_that_has_not_begun_is_drawn_too() -> None:
 def test_no_value_lies_outside_the_axis(kept, left, whole) -> None:
     [axis] = search_curve(kept, left, whole=whole, steps=5).axes
     low, high = axis.get_ylim()
-    for value in (*kept, *left, whole, 0.0):
+    for value in (*kept, *left, whole):
         assert value != value or low <= value <= high
 
 
@@ -121,3 +121,8 @@ def test_drawing_leaves_no_figure_behind() -> None:
     search_curve([0.1], [0.2], whole=0.5, steps=2)
     faithfulness_curves(CURVES)
     assert pyplot.get_fignums() == before
+
+
+def test_what_is_infinite_is_left_out() -> None:
+    [axis] = search_curve([float("inf"), 1.0], [], whole=1.0, steps=2).axes
+    assert drawn(axis)["shown"] == [(2, 1.0)]

@@ -39,6 +39,19 @@ def test_words_do_not_reach_into_the_next_picture():
         assert text.get_window_extent().y1 <= upper.get_window_extent().y0 + 1
 
 
+@pytest.mark.parametrize("title", ["", "a title", "a title of many words " * 6])
+@pytest.mark.parametrize("shape", [(30, 40, 3), (40, 30, 3)])
+def test_nothing_is_cut_and_names_do_not_overlap(shape, title):
+    photo = np.full(shape, 0.5, dtype=np.float32)
+    rows = [("a network with a long name of many words", [cell(words=("x" * 60, "numbers", "low trust"))] * 2)]
+    figure = gallery_figure([("one long name of a photo.png", photo), ("two.png", PHOTO)], rows, title=title)
+    FigureCanvasAgg(figure).draw()
+    drawn = [text for axis in figure.axes for text in (*axis.texts, axis.title) if text.get_text()]
+    boxes = [text.get_window_extent() for text in (*drawn, *figure.texts)]
+    assert all(box.x0 >= 0 and box.y0 >= 0 and box.x1 <= figure.bbox.x1 and box.y1 <= figure.bbox.y1 for box in boxes)
+    assert not any(one.overlaps(two) for index, one in enumerate(boxes) for two in boxes[:index])
+
+
 @pytest.mark.parametrize(
     ("photos", "rows", "match"),
     [

@@ -25,7 +25,7 @@ from maskstack.models import LoadedModel, find_class, load_model, named_spec, op
 DPI = 110
 
 LONGEST = 30_000
-"""Pixels of the drawn gallery's longer side at most: a large gallery is drawn smaller, as viewers refuse larger files."""
+"""Pixels of the drawn gallery's longer side at most: a large gallery is drawn smaller, as viewers refuse more."""
 
 
 @dataclass(frozen=True)

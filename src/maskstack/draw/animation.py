@@ -21,6 +21,9 @@ MOST_FRAMES = 40
 FRAME, LAST = 120, 2000
 """Milliseconds that a frame stays, and the last one."""
 
+MOST_BYTES = 2_000_000
+"""Larger files are drawn again with smaller frames: photographs hardly compress as GIF."""
+
 _BAR = 4
 
 
@@ -44,7 +47,7 @@ def animation(image: Any, stacks: Sequence[tuple[int, NDArray[np.float32]]], *, 
         kind: ``gif`` or ``webp``.
 
     Returns:
-        The file.
+        The file, of at most :data:`MOST_BYTES`; frames have the photo's size where that is kept.
 
     Raises:
         InputError: There is no such kind, no frame, or masks are not of the photo's size.
@@ -56,6 +59,16 @@ def animation(image: Any, stacks: Sequence[tuple[int, NDArray[np.float32]]], *, 
     photo = as_rgb(image)
     frames = [_frame(photo, stack, step / steps) for step, stack in stacks]
     frames[-1] = _frame(photo, stacks[-1][1], 1.0)
+    drawn = _file(frames, kind)
+    while len(drawn) > MOST_BYTES:
+        share = 0.95 * (MOST_BYTES / len(drawn)) ** 0.5
+        width, height = (max(round(share * side), 1) for side in frames[0].size)
+        frames = [frame.resize((width, height)) for frame in frames]
+        drawn = _file(frames, kind)
+    return drawn
+
+
+def _file(frames: Sequence[Image.Image], kind: str) -> bytes:
     options: dict[str, Any] = {"quality": 80} if kind == "webp" else {"optimize": True}
     file = io.BytesIO()
     frames[0].save(

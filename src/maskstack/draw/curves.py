@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
@@ -28,7 +29,7 @@ def search_curve(
     figure, axis = _empty(3.4, 2.3)
     axis.axhline(whole, color="0.5", linewidth=1, label="whole image")
     for values, label, colour, dash in zip((kept, left), ("shown", "hidden"), COLOURS, _DASHES, strict=False):
-        points = [(step, value) for step, value in enumerate(values, start=1) if value == value]
+        points = [(step, value) for step, value in enumerate(values, start=1) if math.isfinite(value)]
         if points:
             axis.plot(*zip(*points, strict=True), dash, color=colour, label=label, linewidth=1.6)
     axis.set_xlim(0, steps)
@@ -81,4 +82,4 @@ def _plain(axis: Axes) -> None:
 
 
 def _finite(*series: Sequence[float]) -> list[float]:
-    return [value for values in series for value in values if value == value]
+    return [value for values in series for value in values if math.isfinite(value)]

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from maskstack.draw.overlay import as_rgb, overlay
 from maskstack.errors import InputError
 
-SIDE = 2.3
-"""Inches of a picture."""
+SIDE, LEFT, GAP, LINE = 2.3, 1.7, 0.12, 0.165
+"""Inches of a picture's longer side, the networks' names beside, the room between, and a line of words."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,41 +52,48 @@ def gallery_figure(
     for name, cells in rows:
         if len(cells) != len(photos):
             raise InputError(f"{name} has {len(cells)} cells for {len(photos)} photographs; give one for each")
+    names = [_wrapped(name, 28) for name, _ in photos]
+    pictures = [as_rgb(picture) for _, picture in photos]
     lines = max(len(cell.words) for _, cells in rows for cell in cells)
-    heights = [SIDE + 0.3, *[SIDE + 0.1 + 0.17 * lines] * len(rows)]
-    figure = Figure(figsize=(1.7 + (SIDE + 0.15) * len(photos), sum(heights) + (0.4 if title else 0.1)))
-    figure.set_layout_engine("constrained")
+    # Placed by hand: automatic layouts cut the names above, as they do not know the pictures' shapes.
+    wide = LEFT + (SIDE + GAP) * len(photos)
+    heading = _wrapped(title, round(11 * wide))
+    above = GAP + 0.24 * (heading.count("\n") + 1) * bool(title) + LINE * max(name.count("\n") + 1 for name in names)
+    tops, y = [above], above + _height(pictures) + 2 * GAP
+    for _, cells in rows:
+        tops.append(y)
+        y += _height([as_rgb(cell.picture) for cell in cells]) + GAP + LINE * lines
+    figure = Figure(figsize=(wide, y + GAP))
     if title:
-        figure.suptitle(title, fontsize=11, parse_math=False)
-    axes = figure.subplots(
-        len(rows) + 1,
-        len(photos) + 1,
-        squeeze=False,
-        height_ratios=heights,
-        width_ratios=[1.7, *[SIDE] * len(photos)],
-    )
-    for axis in axes.flatten():
-        axis.set_axis_off()
-    for axis, (name, picture) in zip(axes[0, 1:], photos, strict=True):
-        axis.imshow(as_rgb(picture))
-        axis.set_title(_wrapped(name, 28), fontsize=9, parse_math=False)
-    for row, (name, cells) in zip(axes[1:], rows, strict=True):
-        row[0].text(
-            1.0,
-            0.5,
-            _wrapped(name, 20),
-            ha="right",
-            va="center",
-            fontsize=9,
-            transform=row[0].transAxes,
-            parse_math=False,
-        )
+        figure.suptitle(heading, y=1 - GAP / figure.get_figheight(), va="top", fontsize=11, parse_math=False)
+    places = [[_place(figure, column, top) for column in range(len(photos) + 1)] for top in tops]
+    for axis, name, picture in zip(places[0][1:], names, pictures, strict=True):
+        axis.imshow(picture)
+        axis.set_title(name, fontsize=9, parse_math=False)
+    for row, (name, cells) in zip(places[1:], rows, strict=True):
+        beside: dict[str, Any] = {"ha": "right", "va": "center", "fontsize": 9, "parse_math": False}
+        row[0].text(1.0, 0.5, _wrapped(name, 20), transform=row[0].transAxes, **beside)
         for axis, cell in zip(row[1:], cells, strict=True):
             axis.imshow(overlay(cell.picture, cell.saliency))
             words = "\n".join(_wrapped(line, 34, lines=1) for line in cell.words)
-            below = {"ha": "center", "va": "top", "fontsize": 8, "parse_math": False}
+            below: dict[str, Any] = {"ha": "center", "va": "top", "fontsize": 8, "parse_math": False}
             axis.text(0.5, -0.03, words, transform=axis.transAxes, **below)
     return figure
+
+
+def _height(pictures: Sequence[NDArray[np.float32]]) -> float:
+    """Inches of a row of pictures, each as large as a square of :data:`SIDE` holds it."""
+    return SIDE * min(max(float(picture.shape[0] / picture.shape[1]) for picture in pictures), 1.0)
+
+
+def _place(figure: Figure, column: int, top: float) -> Axes:
+    """A square of a column, so many inches below the figure's upper edge; column 0 is for the networks' names."""
+    width, height = figure.get_size_inches()
+    left, wide = (LEFT + (SIDE + GAP) * (column - 1), SIDE) if column else (0.0, LEFT - GAP)
+    axis = figure.add_axes((left / width, 1 - (top + SIDE) / height, wide / width, SIDE / height))
+    axis.set_axis_off()
+    axis.set_anchor("N")
+    return axis
 
 
 def _wrapped(text: str, width: int, *, lines: int = 3) -> str:

@@ -19,7 +19,7 @@ from maskstack.web.explain_layout import BEGIN, draw_layout
 from maskstack.web.judging import curves
 from maskstack.web.live import live
 from maskstack.web.networks import Networks
-from maskstack.web.uploads import open_upload
+from maskstack.web.uploads import Upload
 from maskstack.web.visits import Look, Visit, Visits
 
 DEAREST_RIVAL = 700
@@ -75,22 +75,22 @@ class ExplainTab:
         yield from guarded(work, self.at.status, self._blank())
 
     def _look(self, key: str, visit: Visit, payload: Any, network: str) -> Iterator[Updates]:
+        upload = Upload.of(payload)
+        if upload is None:
+            yield self._blank() | {self.at.status: panels.said(BEGIN)}
+            return
+        if upload.path not in self.samples.values():
+            self.visits.keep_upload(key, upload.path)
         try:
-            opened = open_upload(payload, max_pixels=self.max_pixels)
+            photo = upload.open(max_pixels=self.max_pixels)
         except InputError:
             visit.refused = True
             yield {self.at.photo: None}
             raise
-        if opened is None:
-            yield self._blank() | {self.at.status: panels.said(BEGIN)}
-            return
-        name, path, photo = opened
-        if path not in self.samples.values():
-            self.visits.keep_upload(key, path)
         net = self.networks.get(network)
         tensor = net.preprocess(photo).to(self.networks.device)
         scores = class_probabilities(net, tensor.unsqueeze(0))[0].cpu()
-        look = visit.look = Look(name, network, net, tensor, scores)
+        look = visit.look = Look(upload.name, network, net, tensor, scores)
         best = scores.topk(min(5, len(scores)))
         top = [
             (f"{results.class_name(look, index)} {share:.1%}", str(index))

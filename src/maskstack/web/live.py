@@ -23,7 +23,7 @@ class Snapshot:
         steps: Steps at most.
         seconds: Since the first step ended.
         stack: The stacked masks of the first image, H x W in [0, 1].
-        kept: Score of what the masks show after each step, NaN where it was not asked for.
+        kept: Score of what the masks show, as it was last asked for, after each step; NaN before.
         left: Score of what they hide, likewise.
     """
 
@@ -73,7 +73,7 @@ def live(
         every: Seconds between two snapshots at least.
 
     Yields:
-        Snapshots.
+        Snapshots, the newest there is: who is slow misses those between.
 
     Returns:
         What the search found. Whatever it raises is raised here. A generator that is closed ends the search.
@@ -94,7 +94,7 @@ def live(
     thread = threading.Thread(target=run, name="search", daemon=True)
     thread.start()
     try:
-        while (snapshot := seen.get()) is not None:
+        while (snapshot := _newest(seen)) is not None:
             yield snapshot
     finally:
         if thread.is_alive() and not results and not failures:
@@ -103,3 +103,18 @@ def live(
     if failures:
         raise failures[0]
     return results[0]
+
+
+def _newest(seen: queue.Queue[Snapshot | None]) -> Snapshot | None:
+    """Waits for something to be seen, and passes over what was seen before it; None at the end."""
+    newest = seen.get()
+    while newest is not None:
+        try:
+            following = seen.get_nowait()
+        except queue.Empty:
+            return newest
+        if following is None:
+            seen.put(None)  # the end comes after what was seen last
+            return newest
+        newest = following
+    return None

@@ -24,16 +24,17 @@ def offered(specs: Sequence[str] = (), folder: Path | None = None) -> dict[str, 
     """The networks to choose from, by the names the page shows: those asked for, those of the folder, the bundled one.
 
     Args:
-        specs: Model specs, each ``SPEC`` or ``NAME=SPEC``.
+        specs: Model specs, each ``SPEC`` or ``NAME=SPEC``; they stand over the folder's of the same name.
         folder: Holds networks: ``models.toml``, and ``.onnx`` and ``.pt2`` files, which are taken for networks with
             ImageNet's normalisation, with the class names of a ``.txt`` of the same name beside them.
 
     Raises:
-        InputError: The folder does not exist, its list cannot be read, or there is no network at all.
+        InputError: The folder does not exist, its list cannot be read, a file in it cannot be named in a spec, or there
+            is no network at all.
     """
     found = dict(map(named_spec, specs))
     if folder is not None:
-        found |= _of_folder(folder)
+        found |= {name: spec for name, spec in _of_folder(folder).items() if name not in found}
     bundled = next(kind for kind in installed_models() if kind.kind == "bundled")
     if bundled.status == "ready" and "bundled" not in found.values():
         found["EfficientNet-Lite0 (ImageNet)"] = "bundled"
@@ -45,35 +46,45 @@ def offered(specs: Sequence[str] = (), folder: Path | None = None) -> dict[str, 
 def _of_folder(folder: Path) -> dict[str, str]:
     if not folder.is_dir():
         raise InputError(f"{folder} is no folder; give one that holds networks")
-    listing = folder / LISTING
-    found: dict[str, str] = {}
-    if listing.is_file():
-        try:
-            listed = tomllib.loads(listing.read_text(encoding="utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise InputError(f'{listing} cannot be read ({error}); write lines name = "spec"') from error
-        for name, spec in listed.items():
-            if not isinstance(spec, str):
-                raise InputError(f'{listing}: {name} is no text; write {name} = "spec"')
-            found[name] = _from_here(spec, folder)
+    found = _listed(folder / LISTING)
+    named = {parse_spec(spec).name for spec in found.values()}
     for path in sorted(folder.iterdir()):
         kind = _KINDS.get(path.suffix)
-        if kind and "," not in str(path) and not any(path.name in spec for spec in found.values()):
-            names = path.with_suffix(".txt")
-            found[path.stem] = f"{kind}:{path},norm=imagenet" + (f",classes={names}" if names.is_file() else "")
+        if kind is None or str(path) in named:
+            continue
+        if "," in str(path):
+            raise InputError(f"{path} has a comma in its path, which no model spec can hold; rename it")
+        names = path.with_suffix(".txt")
+        found.setdefault(path.name, f"{kind}:{path},norm=imagenet" + (f",classes={names}" if names.is_file() else ""))
     return found
 
 
+def _listed(listing: Path) -> dict[str, str]:
+    """The specs of a folder's list, with their paths seen from there."""
+    if not listing.is_file():
+        return {}
+    try:
+        listed = tomllib.loads(listing.read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f'{listing} cannot be read ({error}); write lines name = "spec"') from error
+    for name, spec in listed.items():
+        if not isinstance(spec, str):
+            raise InputError(f'{listing}: {name} is no text; write {name} = "spec"')
+    return {name: _from_here(spec, listing.parent) for name, spec in listed.items()}
+
+
 def _from_here(text: str, folder: Path) -> str:
-    """The spec with its paths seen from the folder."""
     spec = parse_spec(text)
-    kind, name = spec.kind, _path(spec.name, folder)
+    name = _path(spec.name, folder)
+    if spec.kind == "python":
+        module, _, function = spec.name.rpartition(":")
+        name = f"{_path(module, folder)}:{function}"
     parts = [f"{key}={_path(value, folder)}" for key, value in spec.options.items()]
-    return ",".join([f"{kind}:{name}" if name else kind, *parts, *sorted(spec.flags)])
+    return ",".join([f"{spec.kind}:{name}" if name else spec.kind, *parts, *sorted(spec.flags)])
 
 
 def _path(value: str, folder: Path) -> str:
-    return str(folder / value) if value and (folder / value).is_file() else value
+    return str(folder / value) if value and (folder / value).exists() else value
 
 
 class Networks:
@@ -101,10 +112,10 @@ class Networks:
             raise InputError("this network is not offered here; choose one of the list")
         with self._lock:
             if name not in self._loaded:
-                while len(self._loaded) >= self.keep:
-                    self._loaded.popitem(last=False)
                 net = load_model(self.offers[name])
                 net.model.to(self.device)
                 self._loaded[name] = net
+                while len(self._loaded) > self.keep:
+                    self._loaded.popitem(last=False)
             self._loaded.move_to_end(name)
             return self._loaded[name]

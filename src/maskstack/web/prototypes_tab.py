@@ -14,7 +14,7 @@ from maskstack.errors import InputError
 from maskstack.web import panels
 from maskstack.web.answers import Updates, guarded, key_of, working_alone
 from maskstack.web.panels import Picture
-from maskstack.web.uploads import open_upload
+from maskstack.web.uploads import Upload
 from maskstack.web.visits import Visits
 
 METHODS = ("mdm", "mdm:preset=fast", "native", "smoothgrad")
@@ -56,6 +56,16 @@ class PrototypesTab:
                 self.explain = gr.Button("What does it look like?", variant="primary")
                 self.status = gr.HTML(panels.said("Choose a photo, then press the button."))
         self.page = gr.HTML(elem_id="prototypes-page")
+        # Remembered at once, so that it is removed with its visitor also where the button is never pressed.
+        self.photo.change(
+            self.on_photo,
+            self.photo,
+            None,
+            preprocess=False,
+            queue=False,
+            api_visibility="private",
+            show_progress="hidden",
+        )
         self.explain.click(
             self.on_explain,
             [self.photo, self.network, self.method, self.count],
@@ -63,6 +73,12 @@ class PrototypesTab:
             preprocess=False,
             **working_alone(self.status),
         )
+
+    def on_photo(self, payload: Any, request: gr.Request) -> None:
+        """A photo was chosen."""
+        upload = Upload.of(payload)
+        if upload is not None:
+            self.visits.keep_upload(key_of(request), upload.path, tab="prototypes")
 
     def on_explain(
         self, payload: Any, network: str, method: str, count: float, request: gr.Request
@@ -77,11 +93,11 @@ class PrototypesTab:
 
         if network not in self.checkpoints or method not in METHODS or not 1 <= count <= 5:
             raise InputError("this choice is not offered here; choose from the lists")
-        opened = open_upload(payload, max_pixels=self.max_pixels)
-        if opened is None:
+        upload = Upload.of(payload)
+        if upload is None:
             raise InputError("there is no photo yet; choose one first")
-        name, path, photo = opened
-        self.visits.keep_upload(key, path, tab="prototypes")
+        self.visits.keep_upload(key, upload.path, tab="prototypes")
+        photo = upload.open(max_pixels=self.max_pixels)
         prototypes = self._load(network)
         tensor = prototypes.model.preprocess(photo)
         found = answer(prototypes, tensor, top=count, method=method)
@@ -92,7 +108,7 @@ class PrototypesTab:
             )
             for said in found.said
         ]  # fmt: skip
-        title = f"{name}: {found.name}, {found.probability:.0%}"
+        title = f"{upload.name}: {found.name}, {found.probability:.0%}"
         figure = looks_like_page(prototypes.model.picture(tensor), lines, title=title, method=method)
         each = (f"prototype {said.prototype} adds {said.contribution:.2f}, from {said.source}" for said in found.said)
         alt = f"regions of {len(lines)} prototypes, in this photo and in the training images they come from"

@@ -17,6 +17,7 @@ from PIL import Image
 
 from maskstack.errors import InputError, MissingExtraError
 from maskstack.extras import require
+from maskstack.prototypes.checkpoint import load
 from maskstack.web.networks import Networks, offered
 
 CHECKPOINT = "prototypes.json"
@@ -65,6 +66,8 @@ def serve(settings: AppSettings, say: Callable[[str], None]) -> None:
     # The first network is loaded now, so that a wrong spec is not found by the first visitor.
     networks.get(next(iter(networks.offers)))
     prototypes = checkpoints(settings.prototypes, settings.folder)
+    for place in prototypes.values():
+        load(place)
     port = _free_port(settings.host, settings.port)
     with tempfile.TemporaryDirectory(prefix="maskstack-app-") as folder:
         # Read by Gradio when it is imported and when parts are made: uploads go there, and nothing is told to anybody.
@@ -109,16 +112,19 @@ def checkpoints(given: Sequence[Path], folder: Path | None) -> dict[str, Path]:
     Raises:
         InputError: One that was given is none.
     """
-    found = {}
+    places = []
     for path in given:
         place = path if (path / CHECKPOINT).is_file() else path / "checkpoint"
         if not (place / CHECKPOINT).is_file():
             raise InputError(f"{path} is no checkpoint of 'maskstack prototypes train'; give the folder it wrote")
-        found[path.name] = place
+        places.append(place)
     for path in sorted(folder.iterdir()) if folder is not None else ():
-        for place in (path, path / "checkpoint"):
-            if (place / CHECKPOINT).is_file():
-                found.setdefault(path.name, place)
+        places += [place for place in (path, path / "checkpoint") if (place / CHECKPOINT).is_file()]
+    found: dict[str, Path] = {}
+    for place in places:
+        run = place.resolve().parent if place.resolve().name == "checkpoint" else place.resolve()
+        if place.resolve() not in {other.resolve() for other in found.values()}:
+            found[run.name if run.name not in found else str(run)] = place
     return found
 
 
@@ -141,8 +147,9 @@ def _free_port(host: str, wanted: int | None) -> int:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 probe.bind((host, port))
                 return int(probe.getsockname()[1])
-        except OSError as error:
-            reason = error.strerror
+        # Python refuses a host that is no name at all with errors of its own.
+        except (OSError, TypeError, UnicodeError) as error:
+            reason = getattr(error, "strerror", None) or error
     if wanted is None:
         raise InputError(f"no port from 7860 to 7959 is free on {host} ({reason}); give --host or --port")
     raise InputError(f"{host}:{wanted} cannot be listened on ({reason}); give another --port or --host")

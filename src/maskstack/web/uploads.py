@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,24 +13,36 @@ from maskstack.errors import InputError
 from maskstack.models import open_photo
 
 
-def open_upload(payload: Mapping[str, Any] | None, *, max_pixels: int) -> tuple[str, Path, Image.Image] | None:
-    """Open what was uploaded, pasted or picked.
+@dataclass(frozen=True)
+class Upload:
+    """A file that a browser sent.
 
-    Args:
-        payload: What the page sent of it, not yet looked into; None if there is no photo.
-        max_pixels: Largest width x height.
-
-    Returns:
-        The photo's name, its file on this machine and the photo; None if there is none.
-
-    Raises:
-        InputError: It is no picture, damaged, or too large; the sentence names the file as its owner knows it.
+    Attributes:
+        name: As its owner knows it.
+        path: On this machine.
     """
-    if not payload or not payload.get("path"):
-        return None
-    path = Path(payload["path"])
-    name = Path(payload.get("orig_name") or path.name).name
-    try:
-        return name, path, open_photo(path, max_pixels=max_pixels)
-    except InputError as error:
-        raise InputError(str(error).replace(str(path), name)) from error
+
+    name: str
+    path: Path
+
+    @classmethod
+    def of(cls, payload: Mapping[str, Any] | None) -> Upload | None:
+        """What the page sent of a photo, not yet looked into; None if there is none."""
+        if not payload or not payload.get("path"):
+            return None
+        path = Path(payload["path"])
+        return cls(Path(payload.get("orig_name") or path.name).name, path)
+
+    def open(self, *, max_pixels: int) -> Image.Image:
+        """The photo.
+
+        Args:
+            max_pixels: Largest width x height.
+
+        Raises:
+            InputError: It is no picture, damaged, or too large; the sentence names the file as its owner knows it.
+        """
+        try:
+            return open_photo(self.path, max_pixels=max_pixels)
+        except InputError as error:
+            raise InputError(str(error).replace(str(self.path), self.name)) from error

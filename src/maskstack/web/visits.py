@@ -91,21 +91,24 @@ class Visits:
     def of(self, key: str) -> Visit:
         """The visit with this key, a new one if there is none."""
         with self._lock:
-            now = self.clock()
-            for old in [other for other, visit in self._visits.items() if now - visit.seen > self.forget_after]:
-                if old != key:
-                    self._end(old)
-            visit = self._visits.setdefault(key, Visit())
-            visit.seen = now
-            return visit
+            return self._of(key)
 
     def keep_upload(self, key: str, path: Path, *, tab: str = "explain") -> None:
         """Remember the file of the visitor's photo on a tab, and remove the one before it."""
-        visit = self.of(key)
         with self._lock:
+            visit = self._of(key)
             before = visit.uploads.get(tab)
             visit.uploads[tab] = path
             self._remove(before)
+
+    def _of(self, key: str) -> Visit:
+        now = self.clock()
+        for old in [other for other, visit in self._visits.items() if now - visit.seen > self.forget_after]:
+            if old != key:
+                self._end(old)
+        visit = self._visits.setdefault(key, Visit())
+        visit.seen = now
+        return visit
 
     def end(self, key: str) -> None:
         """Stop the visitor's work and remove what is kept of it."""

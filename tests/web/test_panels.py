@@ -1,0 +1,135 @@
+"""Pieces of the page say what they are given, to who sees and who does not, and nothing given becomes HTML."""
+
+from __future__ import annotations
+
+import base64
+import io
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+from maskstack.web import panels
+from maskstack.web.panels import Picture
+
+NASTY = "<script>alert('x')</script> & \"quoted\" 'too' </p></pre> é"
+"""What a file or class might be called."""
+
+VOID = {"img", "meta", "br"}
+
+
+class Parsed(HTMLParser):
+    """Elements with their attributes, and the text, as a browser reads them; each element has to be closed."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[tuple[str, str]] = []
+        self.inside: list[str] = []
+        self.feed(text)
+        self.close()
+        assert self.inside == [], "an element stays open"
+
+    def handle_starttag(self, tag, attrs) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.inside.append(tag)
+
+    def handle_endtag(self, tag) -> None:
+        assert self.inside.pop() == tag
+
+    def handle_data(self, data) -> None:
+        self.texts.append((self.inside[-1], data))
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+    def said(self, tag: str) -> list[str]:
+        return [text for where, text in self.texts if where == tag]
+
+
+def content(url: str, kind: str) -> bytes:
+    head, _, rest = url.partition(",")
+    assert head == f"data:{kind};base64"
+    return base64.b64decode(rest, validate=True)
+
+
+@pytest.fixture
+def photo() -> Image.Image:
+    return Image.fromarray(np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8))
+
+
+def test_a_picture_is_in_the_page_itself_with_its_words(photo) -> None:
+    shown = [Picture(panels.png_of(photo), f"{number} {NASTY}", f"{NASTY} {number}") for number in range(3)]
+    page = Parsed(panels.pictures(shown))
+    assert [image["alt"] for image in page.all("img")] == [one.alt for one in shown]
+    assert page.said("figcaption") == [one.caption for one in shown]
+    assert {name for name, _ in page.elements} == {"div", "figure", "img", "figcaption"}
+    for image in page.all("img"):
+        opened = Image.open(io.BytesIO(content(image["src"], "image/png")))
+        assert np.array_equal(np.asarray(opened), np.asarray(photo))
+
+
+@pytest.mark.parametrize(
+    ("how", "marks"),
+    [
+        ({}, ["ms-pictures"]),
+        ({"small": True}, ["ms-pictures", "ms-small"]),
+        ({"wide": True}, ["ms-pictures", "ms-wide"]),
+    ],
+    ids=str,
+)
+def test_pictures_are_marked_by_their_size(how, marks) -> None:
+    assert Parsed(panels.pictures([], **how)).all("div")[0]["class"].split() == marks
+
+
+def test_a_figure_is_as_large_as_its_dots_say() -> None:
+    drawn = Image.open(io.BytesIO(panels.png_of_figure(Figure(figsize=(2, 1)), dpi=50)))
+    assert (drawn.format, drawn.size) == ("PNG", (100, 50))
+
+
+@pytest.mark.parametrize(("error", "role", "live"), [(False, "status", "polite"), (True, "alert", "assertive")])
+def test_a_sentence_is_spoken_as_urgently_as_it_is(error, role, live) -> None:
+    page = Parsed(panels.said(NASTY, error=error))
+    [(tag, attributes)] = page.elements
+    assert (tag, attributes["role"], attributes["aria-live"]) == ("p", role, live)
+    assert page.said("p") == [NASTY]
+
+
+def test_a_bar_stands_where_the_search_stands() -> None:
+    page = Parsed(panels.progress(3, 80, NASTY))
+    [bar] = page.all("progress")
+    assert (bar["value"], bar["max"]) == ("3", "80")
+    assert bar["aria-label"]
+    assert page.said("p") == [NASTY]
+
+
+def test_a_table_tells_heads_from_cells() -> None:
+    page = Parsed(panels.table(["method", NASTY], [["MDM", "0.81"], [NASTY, NASTY]], caption=NASTY))
+    assert [head["scope"] for head in page.all("th")] == ["col", "col", "row", "row"]
+    assert page.said("th") == ["method", NASTY, "MDM", NASTY]
+    assert page.said("td") == ["0.81", NASTY]
+    assert page.said("caption") == [NASTY]
+    assert len(page.all("tr")) == 3
+
+
+def test_lines_of_text_and_of_a_program_stay_as_they_are() -> None:
+    assert Parsed(panels.paragraph([NASTY, "two"])).said("p") == [NASTY, "two"]
+    program = f"a = 1 < 2\n\nb = {NASTY!r}\n"
+    page = Parsed(panels.code(program))
+    assert page.said("pre") == [program]
+    assert page.all("pre")[0]["tabindex"] == "0", "who has no mouse can scroll it"
+
+
+def test_a_download_gives_the_very_bytes_under_its_name() -> None:
+    files = [
+        ("Overlay", NASTY, bytes(range(256)), "image/png"),
+        (NASTY, "empty.txt", b"", "text/plain"),
+    ]
+    page = Parsed(panels.downloads(files))
+    assert [link["download"] for link in page.all("a")] == [NASTY, "empty.txt"]
+    assert page.said("a") == ["Overlay", NASTY]
+    for link, (_, _, given, kind) in zip(page.all("a"), files, strict=True):
+        assert content(link["href"], kind) == given
