@@ -18,6 +18,8 @@ from tests.prototypes.conftest import Silent, config, write_folders
 from torch import nn
 
 from maskstack.cli.main import app, main
+from maskstack.models.kinds import KINDS
+from maskstack.models.spec import parse_spec
 
 ROOT = Path(__file__).parent.parent.parent
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
@@ -148,6 +150,16 @@ def test_commands_of_explain_are_run(tmp_path: Path, monkeypatch: pytest.MonkeyP
         Path(file).touch()
     said = [command for page in RUNNING for command, _ in commands(page) if can_run(command)]
     assert len(said) >= 4
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_lists_of_networks_can_be_read(page: Path) -> None:
+    for language, text, _ in blocks(page):
+        if language == "toml":
+            for spec in tomllib.loads(text).values():
+                read = parse_spec(spec)
+                assert read.kind in KINDS
+                assert set(read.options) <= set(KINDS[read.kind].keys)
 
 
 def test_a_broken_command_is_noticed() -> None:

@@ -21,7 +21,9 @@ def doubts(found: SearchResult) -> list[str | None]:
         elif spread[row] < 0.01:
             reasons.append("the mask is the same everywhere; the search found no region")
         elif loss_kept[row] > 0.5:
-            reasons.append("the region found keeps less than half of the activation; try more steps or another fill")
+            reasons.append(
+                "the region found keeps less than half of the activation; try the preset fine, or a log_probability"
+            )
         else:
             reasons.append(None)
     return reasons
