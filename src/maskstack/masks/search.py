@@ -71,7 +71,7 @@ class _Search:
         self.problems = Problems.lay_out(len(images), self.upsampler, settings, start=start)
         self.batches = Batches(settings.batch_size)
         self.fill = Fills(settings.fill, images, blur=settings.blur, seed=settings.seed, given=fill_image)
-        self.kept = torch.full((len(self.problems.open),), torch.nan, device=images.device)
+        self.kept = torch.full((len(self.problems.open),), torch.nan, dtype=torch.float32, device=images.device)
         self.left = self.kept.clone()
 
     def run(self, progress: OnProgress | None) -> SearchResult:
@@ -136,7 +136,7 @@ class _Search:
         masks = self._masks(free, chunk)  # P H W
         masked = blend(1 - masks if removing else masks, _take(self.images, rows), _take(fill, rows))
         activation = self._score(masked, rows)
-        (self.left if removing else self.kept)[chunk] = activation.detach()
+        (self.left if removing else self.kept)[chunk] = activation.detach().float()
         scale = self.scale[rows]
         if removing:
             losses = self.settings.removal * removal(activation, self.hidden[:, rows], scale)
