@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from html import escape
 from typing import Any
 
 import typer.main
@@ -40,7 +41,9 @@ def _row(each: Any) -> str:
     names = each.opts + each.secondary_opts
     argument = each.param_type_name == "argument"
     shown = f"`{each.metavar or each.name.upper()}`" if argument else ", ".join(f"`{one}`" for one in names)
-    default = "" if each.default is None or callable(each.default) or each.required else f"`{each.default}`"
+    known = not (each.default in (None, "") or callable(each.default) or each.required)
+    # Long lists may break after a comma, and only there.
+    default = f"<code>{escape(str(each.default)).replace(',', ',<wbr>')}</code>" if known else ""
     if isinstance(each.default, bool):
         default = "yes" if each.default else ""
     help_text = (each.help or "").replace("|", "\\|")

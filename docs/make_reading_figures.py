@@ -1,6 +1,6 @@
 """Draws the failures of docs/reading.md, and prints what the trust line says of each.
 
-Usage: python docs/make_reading_figures.py FOLDER
+Usage: python docs/make_reading_figures.py FOLDER [--threads 2]
 
 Each picture is a strip: what the network saw, the map over it, the photo under the map.
 """
@@ -36,7 +36,12 @@ def main() -> None:
     """Draw and tell."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
-    folder = parser.parse_args().folder
+    parser.add_argument(
+        "--threads", type=int, default=2, help="The page's are 2; rounding depends on it, and some maps do."
+    )
+    arguments = parser.parse_args()
+    folder = arguments.folder
+    torch.set_num_threads(arguments.threads)
     keep_large_blocks()
     net = load_model("bundled")
     mdm = MDM(net)

@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,26 +71,29 @@ def prototypes(tmp_path_factory) -> Path:
 def served(chromium, prototypes, tmp_path_factory) -> Iterator[Served]:
     """The page as ``maskstack app`` serves it."""
     pytest.importorskip("gradio", reason="the extra 'web' is not installed")
-    folder = tmp_path_factory.mktemp("served")
+    limits = ("--max-megabytes", "3", "--max-megapixels", "20")
+    with serving(tmp_path_factory.mktemp("served"), "--prototypes", str(prototypes), *limits) as server:
+        yield server
+
+
+@contextmanager
+def serving(folder: Path, *options: str) -> Iterator[Served]:
+    """A server of its own, whose temporary files lie in the folder."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [
-        sys.executable, "-m", "maskstack.cli", "app", "--port", str(port), "--prototypes", str(prototypes),
-        "--max-megabytes", "3", "--max-megapixels", "20",
-    ]  # fmt: skip
-    log = (folder / "log.txt").open("w")
+    command = [sys.executable, "-m", "maskstack.cli", "app", "--port", str(port), *options]
     # One thread as in the tests: sums in another order round otherwise, and the maps would not be compared exactly.
     env = os.environ | {"TMPDIR": str(folder), "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, text=True, env=env)
-    url = f"http://127.0.0.1:{port}"
-    try:
-        _wait(url, process, folder / "log.txt")
-        yield Served(url, folder, process)
-    finally:
-        process.terminate()
-        process.wait(timeout=20)
-        log.close()
+    with (folder / "log.txt").open("w") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, text=True, env=env)
+        url = f"http://127.0.0.1:{port}"
+        try:
+            _wait(url, process, folder / "log.txt")
+            yield Served(url, folder, process)
+        finally:
+            process.terminate()
+            process.wait(timeout=30)
 
 
 def _wait(url: str, process: subprocess.Popen[str], log: Path) -> None:

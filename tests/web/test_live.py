@@ -12,7 +12,7 @@ from torch import nn
 from maskstack import MDM
 from maskstack.errors import InputError
 from maskstack.masks.result import Progress
-from maskstack.web.live import Snapshot, live
+from maskstack.web.live import SEARCH, Snapshot, live
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def watch(watching):
 
 
 def searching() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name == "search"]
+    return [thread for thread in threading.enumerate() if thread.name == SEARCH]
 
 
 def test_every_step_is_seen_and_nothing_is_changed_by_watching(net, images) -> None:

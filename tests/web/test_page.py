@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-from tests.web.conftest import SCREENSHOTS
+from tests.web.conftest import SCREENSHOTS, serving
 
 from maskstack import Explanation
 from maskstack.models import open_photo
@@ -278,3 +278,39 @@ def test_this_looks_like_that(visit, tmp_path):
     assert "adds" in page.locator("#prototypes-page figcaption").inner_text()
     page.wait_for_timeout(300)
     take(page, "prototypes")
+
+
+def test_nobody_can_name_a_file_of_the_server(visit, served, tmp_path):
+    """Payloads as a program would send them, without the mark that makes Gradio check their paths."""
+    page = visit()
+    victims = [tmp_path / "one.png", tmp_path / "two.png"]
+    for victim in victims:
+        Image.new("RGB", (64, 64), "red").save(victim)
+    config = page.request.get(f"{served.url}/config").json()
+    photos = {each["id"] for each in config["components"] if each["type"] == "image"}
+    events = [each for each in config["dependencies"] if each["backend_fn"] and photos & set(each["inputs"])]
+    assert len(events) == 4  # a change and a look on the first tab, a change and a button on the second
+    sample = next(served.folder.rglob("samples/cat.png"))
+    for event in events:
+        for path in (*victims, sample, sample.parent / ".." / "samples" / "cat.png", *victims):
+            data = [{"path": str(path)} if each in photos else "" for each in event["inputs"]]
+            body = {"data": data, "fn_index": event["id"], "session_hash": "attacker"}
+            where = "queue/join" if event["queue"] else "run/predict"
+            page.request.post(f"{served.url}/gradio_api/{where}", data=body)
+    look(page)  # and the queue has gone through what was asked before
+    assert all(path.is_file() for path in (*victims, sample))
+
+
+def test_it_ends_in_the_midst_of_a_search(browser, tmp_path):
+    with serving(tmp_path) as server:
+        page = browser.new_page()
+        page.goto(server.url)
+        page.get_by_role("button", name="Sample: cat").wait_for()
+        page.wait_for_timeout(300)
+        look(page)
+        explain(page, "fine")
+        page.locator("#live img").first.wait_for()
+        server.process.terminate()
+        assert server.process.wait(timeout=30) == 0
+        page.close()
+    assert not list(tmp_path.glob("maskstack-app-*"))

@@ -24,11 +24,11 @@ def stored(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("payload", [None, {}, {"path": None}, {"path": "", "orig_name": "cat.png"}], ids=str)
 def test_no_photo_is_no_mistake(payload) -> None:
-    assert Upload.of(payload) is None
+    assert Upload.of(payload, Path.cwd()) is None
 
 
 def test_a_photo_comes_with_its_pixels_its_file_and_its_owners_name(stored) -> None:
-    upload = Upload.of({"path": str(stored), "orig_name": "my cat.png"})
+    upload = Upload.of({"path": str(stored), "orig_name": "my cat.png"}, stored.parent.parent)
     assert upload == Upload("my cat.png", stored)
     assert np.array_equal(np.asarray(upload.open(max_pixels=600)), np.asarray(Image.open(stored)))
 
@@ -45,7 +45,7 @@ def test_a_photo_comes_with_its_pixels_its_file_and_its_owners_name(stored) -> N
     ids=str,
 )
 def test_a_name_is_no_path(stored, payload, name) -> None:
-    assert Upload.of({"path": str(stored), **payload}).name == name
+    assert Upload.of({"path": str(stored), **payload}, stored.parent).name == name
 
 
 def test_a_photo_larger_than_the_limit_is_refused(stored) -> None:
@@ -73,3 +73,15 @@ def test_what_is_no_photo_is_refused_by_its_owners_name_alone(stored, content, s
         Upload("holiday.png", stored).open(max_pixels=10_000)
     assert str(error.value).startswith(f"holiday.png {says}")
     assert str(stored.parent) not in str(error.value)
+
+
+def test_only_what_was_uploaded_here_is_taken(tmp_path, stored) -> None:
+    root = tmp_path / "uploads"
+    root.mkdir()
+    (root / "link.png").symlink_to(stored)
+    (root / "folder").mkdir()
+    for path in (stored, root / ".." / "3f9a" / "blob.png", root / "link.png", root / "folder", root / "gone.png"):
+        for meta in ({}, {"meta": {"x": 1}}, {"meta": {"_type": "gradio.FileData"}}):
+            with pytest.raises(InputError, match="not uploaded here"):
+                Upload.of({"path": str(path), **meta}, root)
+    assert stored.is_file()

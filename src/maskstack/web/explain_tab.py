@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -33,14 +34,22 @@ class ExplainTab:
         networks: That may be chosen.
         visits: What is remembered of each visitor.
         samples: Photos to pick, by name.
+        root: The server's own folder, in which uploads lie.
         max_pixels: Of a photo.
         every: Seconds between two looks at a search.
     """
 
     def __init__(
-        self, networks: Networks, visits: Visits, *, samples: Mapping[str, Path], max_pixels: int, every: float = 0.5
+        self,
+        networks: Networks,
+        visits: Visits,
+        *,
+        samples: Mapping[str, Path],
+        root: Path,
+        max_pixels: int,
+        every: float = 0.5,
     ) -> None:
-        self.networks, self.visits, self.samples = networks, visits, samples
+        self.networks, self.visits, self.samples, self.root = networks, visits, samples, root
         self.max_pixels, self.every = max_pixels, every
         self.at = draw_layout(list(networks.offers), list(samples))
         self._connect()
@@ -51,7 +60,7 @@ class ExplainTab:
         for name, button in at.picks.items():
             button.click(functools.partial(str, self.samples[name]), None, at.photo, **quick)
         changes = [at.photo.change, at.network.change]
-        gr.on(changes, self.on_stop, None, None, **quick)
+        gr.on(changes, self.on_change, [at.photo, at.network], None, preprocess=False, **quick)
         # What was uploaded is looked at here, not by Gradio, whose words for what is no picture help nobody.
         gr.on(changes, self.on_look, [at.photo, at.network], [at.photo, *at.shown], preprocess=False, **work)
         # One of the two names the class: choosing in one empties the other, in the browser.
@@ -62,8 +71,23 @@ class ExplainTab:
         at.opacity.change(self.on_opacity, at.opacity, [at.overlay, at.files], **quick)
         at.compare.click(self.on_compare, [at.rival, at.opacity], [at.status, at.comparison, at.curves], **work)
 
+    def on_change(self, payload: Any, network: str, request: gr.Request) -> None:
+        """A photo or a network was chosen: end what goes on, and remember the file at once, to be removed."""
+        key = key_of(request)
+        visit = self.visits.of(key)
+        visit.stop.set()
+        visit.shown = (None, network)
+        with contextlib.suppress(InputError):  # on_look says what is wrong with it
+            upload = Upload.of(payload, self.root)
+            if upload is not None:
+                visit.shown = (upload.path, network)
+                if upload.path not in [sample.resolve() for sample in self.samples.values()]:
+                    self.visits.keep_upload(key, upload.path)
+
     def on_look(self, payload: Any, network: str, request: gr.Request) -> Iterator[Updates]:
         """A photo or a network was chosen: say what the network takes the photo for."""
+        if self.visits.has_left(key_of(request)):
+            return
         visit = self.visits.of(key_of(request))
         visit.look = None
         visit.forget_results()
@@ -71,16 +95,14 @@ class ExplainTab:
             visit.refused = False
             yield {self.at.photo: gr.skip()}
             return
-        work = self._look(key_of(request), visit, payload, network)
+        work = self._look(visit, payload, network)
         yield from guarded(work, self.at.status, self._blank())
 
-    def _look(self, key: str, visit: Visit, payload: Any, network: str) -> Iterator[Updates]:
-        upload = Upload.of(payload)
+    def _look(self, visit: Visit, payload: Any, network: str) -> Iterator[Updates]:
+        upload = Upload.of(payload, self.root)
         if upload is None:
             yield self._blank() | {self.at.status: panels.said(BEGIN)}
             return
-        if upload.path not in self.samples.values():
-            self.visits.keep_upload(key, upload.path)
         try:
             photo = upload.open(max_pixels=self.max_pixels)
         except InputError:
@@ -90,7 +112,7 @@ class ExplainTab:
         net = self.networks.get(network)
         tensor = net.preprocess(photo).to(self.networks.device)
         scores = class_probabilities(net, tensor.unsqueeze(0))[0].cpu()
-        look = visit.look = Look(upload.name, network, net, tensor, scores)
+        look = visit.look = Look(upload.name, upload.path, network, net, tensor, scores)
         best = scores.topk(min(5, len(scores)))
         top = [
             (f"{results.class_name(look, index)} {share:.1%}", str(index))
@@ -117,6 +139,8 @@ class ExplainTab:
         look = visit.look
         if look is None or wanted is None:
             raise InputError("there is no photo or no class yet; choose both first")
+        if visit.shown not in (None, (look.path, look.model)):
+            raise InputError("the photo or the network was changed meanwhile; press Explain for the new one")
         target = int(wanted)
         visit.forget_results()
         visit.stop.clear()
@@ -203,6 +227,8 @@ class ExplainTab:
         look, found = visit.look, visit.found
         if look is None or found is None or not found.target:
             raise InputError("there is no map to compare with yet; press Explain first")
+        if method not in METHODS:
+            raise InputError("this method is not offered here; choose one of the list")
         target = found.target[0]
         explainer = make_explainer(method, look.net)
         if sum(explainer.cost(1).values()) > DEAREST_RIVAL:

@@ -13,6 +13,9 @@ from torch import Tensor
 from maskstack.explanation import Explanation
 from maskstack.masks.result import OnProgress, Progress
 
+SEARCH = "maskstack search"
+"""Name of the threads in which searches run."""
+
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
@@ -91,7 +94,7 @@ def live(
         finally:
             seen.put(None)
 
-    thread = threading.Thread(target=run, name="search", daemon=True)
+    thread = threading.Thread(target=run, name=SEARCH, daemon=True)
     thread.start()
     try:
         while (snapshot := _newest(seen)) is not None:

@@ -23,7 +23,9 @@ answer stays. Photos stay on this machine and are removed when you leave.
 
 def build_page(
     networks: Networks,
+    visits: Visits,
     *,
+    root: Path,
     samples: Mapping[str, Path],
     prototypes: Mapping[str, Path],
     max_pixels: int,
@@ -32,19 +34,20 @@ def build_page(
 
     Args:
         networks: That may be chosen.
+        visits: What is remembered of each visitor.
+        root: The server's own folder, in which uploads lie.
         samples: Photos to pick, by name.
         prototypes: Checkpoints of prototype networks, by name.
         max_pixels: Of a photo.
     """
-    visits = Visits()
     # The backstop for browsers that never say goodbye: every hour, what is two hours old.
     page = gr.Blocks(title="maskstack", analytics_enabled=False, delete_cache=(3600, 7200))
     with page:
         gr.Markdown(_HEAD)
         with gr.Tab("Explain a photo"):
-            ExplainTab(networks, visits, samples=samples, max_pixels=max_pixels)
+            ExplainTab(networks, visits, samples=samples, root=root, max_pixels=max_pixels)
         with gr.Tab("This looks like that"):
-            PrototypesTab(prototypes, visits, max_pixels=max_pixels)
+            PrototypesTab(prototypes, visits, root=root, max_pixels=max_pixels)
 
         def leave(request: gr.Request) -> None:
             visits.end(str(request.session_hash))

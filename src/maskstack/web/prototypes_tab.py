@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -30,11 +31,12 @@ class PrototypesTab:
     Args:
         checkpoints: Folders of trained networks, by name.
         visits: What is remembered of each visitor.
+        root: The server's own folder, in which uploads lie.
         max_pixels: Of a photo.
     """
 
-    def __init__(self, checkpoints: Mapping[str, Path], visits: Visits, *, max_pixels: int) -> None:
-        self.checkpoints, self.visits, self.max_pixels = dict(checkpoints), visits, max_pixels
+    def __init__(self, checkpoints: Mapping[str, Path], visits: Visits, *, root: Path, max_pixels: int) -> None:
+        self.checkpoints, self.visits, self.root, self.max_pixels = dict(checkpoints), visits, root, max_pixels
         self._load = functools.lru_cache(maxsize=2)(self._open)
         if self.checkpoints:
             self._draw()
@@ -76,27 +78,25 @@ class PrototypesTab:
 
     def on_photo(self, payload: Any, request: gr.Request) -> None:
         """A photo was chosen."""
-        upload = Upload.of(payload)
-        if upload is not None:
-            self.visits.keep_upload(key_of(request), upload.path, tab="prototypes")
+        with contextlib.suppress(InputError):  # said when the button is pressed
+            upload = Upload.of(payload, self.root)
+            if upload is not None:
+                self.visits.keep_upload(key_of(request), upload.path, tab="prototypes")
 
-    def on_explain(
-        self, payload: Any, network: str, method: str, count: float, request: gr.Request
-    ) -> Iterator[Updates]:
+    def on_explain(self, payload: Any, network: str, method: str, count: float) -> Iterator[Updates]:
         """Say at once what will be done, then do it."""
         yield {self.status: panels.said("Looking at the prototypes; this takes some seconds."), self.page: ""}
-        work = self._explain(key_of(request), payload, network, method, int(count))
+        work = self._explain(payload, network, method, int(count))
         yield from guarded(work, self.status, {})
 
-    def _explain(self, key: str, payload: Any, network: str, method: str, count: int) -> Iterator[Updates]:
+    def _explain(self, payload: Any, network: str, method: str, count: int) -> Iterator[Updates]:
         from maskstack.prototypes.explaining import answer
 
         if network not in self.checkpoints or method not in METHODS or not 1 <= count <= 5:
             raise InputError("this choice is not offered here; choose from the lists")
-        upload = Upload.of(payload)
+        upload = Upload.of(payload, self.root)
         if upload is None:
             raise InputError("there is no photo yet; choose one first")
-        self.visits.keep_upload(key, upload.path, tab="prototypes")
         photo = upload.open(max_pixels=self.max_pixels)
         prototypes = self._load(network)
         tensor = prototypes.model.preprocess(photo)

@@ -18,7 +18,9 @@ from PIL import Image
 from maskstack.errors import InputError, MissingExtraError
 from maskstack.extras import require
 from maskstack.prototypes.checkpoint import load
+from maskstack.web.live import SEARCH
 from maskstack.web.networks import Networks, offered
+from maskstack.web.visits import Visits
 
 CHECKPOINT = "prototypes.json"
 """File by which a prototype network's folder is known."""
@@ -75,8 +77,11 @@ def serve(settings: AppSettings, say: Callable[[str], None]) -> None:
         require("gradio", extra="web")
         from maskstack.web.page import STYLE, build_page, theme
 
+        visits = Visits()
         page = build_page(
             networks,
+            visits,
+            root=Path(folder),
             samples=_samples(Path(folder) / "samples"),
             prototypes=prototypes,
             max_pixels=settings.max_megapixels * 1_000_000,
@@ -103,7 +108,15 @@ def serve(settings: AppSettings, say: Callable[[str], None]) -> None:
             pass
         finally:
             signal.signal(signal.SIGTERM, before)
+            visits.end_all()
+            _join_searches()  # torch does not survive an end in its middle
             page.close(verbose=False)
+
+
+def _join_searches(seconds: float = 10.0) -> None:
+    for thread in threading.enumerate():
+        if thread.name == SEARCH:
+            thread.join(timeout=seconds)
 
 
 def checkpoints(given: Sequence[Path], folder: Path | None) -> dict[str, Path]:

@@ -26,12 +26,25 @@ class Upload:
     path: Path
 
     @classmethod
-    def of(cls, payload: Mapping[str, Any] | None) -> Upload | None:
-        """What the page sent of a photo, not yet looked into; None if there is none."""
-        if not payload or not payload.get("path"):
+    def of(cls, payload: Mapping[str, Any] | None, root: Path) -> Upload | None:
+        """What the page sent of a photo, not yet looked into; None if there is none.
+
+        Whoever asks without the page can send any path. Gradio checks it only in payloads that are marked as files, so
+        it is checked here, before anything is opened, remembered or removed.
+
+        Args:
+            payload: What came.
+            root: The server's own folder of uploads.
+
+        Raises:
+            InputError: The file is not one that was uploaded here.
+        """
+        if not isinstance(payload, Mapping) or not payload.get("path"):
             return None
-        path = Path(payload["path"])
-        return cls(Path(payload.get("orig_name") or path.name).name, path)
+        path = Path(str(payload["path"])).resolve()
+        if not path.is_relative_to(root.resolve()) or not path.is_file():
+            raise InputError("this photo was not uploaded here; choose it again")
+        return cls(Path(str(payload.get("orig_name") or path.name)).name, path)
 
     def open(self, *, max_pixels: int) -> Image.Image:
         """The photo.

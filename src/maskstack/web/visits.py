@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +26,7 @@ class Look:
 
     Attributes:
         name: File name of the photo.
+        path: Its file on this machine.
         model: Name of the network on the page.
         net: The network.
         tensor: C x H x W, as the network takes it.
@@ -31,6 +34,7 @@ class Look:
     """
 
     name: str
+    path: Path
     model: str
     net: LoadedModel
     tensor: Tensor
@@ -50,6 +54,7 @@ class Visit:
         stop: Set to end the search that is going on.
         seen: Seconds of the clock when the visitor last did something.
         uploads: Files of the photos on each tab, which are removed with the visit.
+        shown: The photo and the network on the visitor's page now, which may be ahead of what was looked at.
         look: The photo and what the network says of it.
         refused: Whether the last photo was taken off the page, with a sentence why.
         found: The last explanation.
@@ -61,6 +66,7 @@ class Visit:
     stop: threading.Event = field(default_factory=threading.Event)
     seen: float = field(default_factory=time.monotonic)
     uploads: dict[str, Path] = field(default_factory=dict)
+    shown: tuple[Path | None, str] | None = None
     look: Look | None = None
     refused: bool = False
     found: Explanation | None = None
@@ -86,6 +92,7 @@ class Visits:
     def __init__(self, *, forget_after: float = 3600.0, clock: Callable[[], float] = time.monotonic) -> None:
         self.forget_after, self.clock = forget_after, clock
         self._visits: dict[str, Visit] = {}
+        self._gone: deque[str] = deque(maxlen=10_000)
         self._lock = threading.Lock()
 
     def of(self, key: str) -> Visit:
@@ -113,7 +120,18 @@ class Visits:
     def end(self, key: str) -> None:
         """Stop the visitor's work and remove what is kept of it."""
         with self._lock:
+            self._gone.append(key)
             self._end(key)
+
+    def has_left(self, key: str) -> bool:
+        """Whether the visitor has gone, while a piece of work of theirs was still waiting."""
+        return key in self._gone
+
+    def end_all(self) -> None:
+        """Stop the work of everybody."""
+        with self._lock:
+            for key in list(self._visits):
+                self._end(key)
 
     def __len__(self) -> int:
         return len(self._visits)
@@ -128,4 +146,5 @@ class Visits:
     def _remove(self, path: Path | None) -> None:
         # Two who upload the same picture share its file, which is named by its content.
         if path is not None and all(path not in visit.uploads.values() for visit in self._visits.values()):
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
