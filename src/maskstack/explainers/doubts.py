@@ -22,7 +22,8 @@ def doubts(found: SearchResult) -> list[str | None]:
             reasons.append("the mask is the same everywhere; the search found no region")
         elif loss_kept[row] > 0.5:
             reasons.append(
-                "the region found keeps less than half of the activation; try the objective log_probability, or the preset fine"
+                "the region found keeps less than half of the activation; try the objective log_probability, "
+                "or the preset fine"
             )
         else:
             reasons.append(None)
