@@ -16,9 +16,9 @@ from pathlib import Path
 import torch
 from scipy.stats import binomtest
 
-from maskstack.cli.allocator import keep_large_blocks
+from maskstack.allocator import keep_large_blocks
 from maskstack.datasets import load_images
-from maskstack.explainers.predict import class_probabilities
+from maskstack.scoring.predict import class_probabilities
 from maskstack.models import load_model, named_spec
 
 BATCH = 16

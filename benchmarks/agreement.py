@@ -20,9 +20,9 @@ from torch import Tensor
 
 from benchmarks.photographs import photographs
 from maskstack import MDM
-from maskstack.cli.allocator import keep_large_blocks
-from maskstack.explainers.network import Network
-from maskstack.explainers.untouched import untouched
+from maskstack.allocator import keep_large_blocks
+from maskstack.scoring.prepared import PreparedModel
+from maskstack.scoring.untouched import untouched
 from maskstack.models import LoadedModel, load_model
 
 PLAIN: Mapping[str, Any] = {"channels_last": False, "fold": False}

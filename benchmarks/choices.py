@@ -21,7 +21,7 @@ from torch import Tensor
 
 from benchmarks.photographs import Photograph, photographs
 from benchmarks.variants import VARIANTS
-from maskstack.cli.allocator import keep_large_blocks
+from maskstack.allocator import keep_large_blocks
 from maskstack.files import write_whole
 from maskstack.masks.fills import gaussian_blur, make_fill
 from maskstack.metrics import average_drop, average_increase, deletion, energy_in_box, gini, insertion, pointing_game

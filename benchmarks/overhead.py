@@ -18,9 +18,9 @@ from torch import Tensor
 
 from benchmarks.passes import CLOCKS, pass_seconds
 from maskstack import MDM
-from maskstack.cli.allocator import keep_large_blocks
-from maskstack.explainers.network import Network
-from maskstack.explainers.untouched import untouched
+from maskstack.allocator import keep_large_blocks
+from maskstack.scoring.prepared import PreparedModel
+from maskstack.scoring.untouched import untouched
 from maskstack.models import load_model
 
 

@@ -17,9 +17,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from maskstack.cli.allocator import keep_large_blocks
-from maskstack.explainers.network import Network
-from maskstack.explainers.untouched import untouched
+from maskstack.allocator import keep_large_blocks
+from maskstack.scoring.prepared import PreparedModel
+from maskstack.scoring.untouched import untouched
 from maskstack.models import load_model
 
 CLOCKS: Mapping[str, Callable[[], float]] = {"wall": time.perf_counter, "cpu": time.process_time}

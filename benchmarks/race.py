@@ -25,12 +25,12 @@ import numpy as np
 import torch
 
 from maskstack import metrics
-from maskstack.cli.allocator import keep_large_blocks
+from maskstack.allocator import keep_large_blocks
 from maskstack.datasets import load_images
 from maskstack.explainers.table import CostedExplainer, make_explainer
 from maskstack.files import write_whole
 from maskstack.leaderboard.case import Case, Cases
-from maskstack.leaderboard.statistics import Bootstrap
+from maskstack.runs.statistics import Bootstrap
 from maskstack.masks.presets import PRESETS
 from maskstack.models import LoadedModel, load_model
 

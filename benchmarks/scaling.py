@@ -17,7 +17,7 @@ import torch
 
 from benchmarks.passes import CLOCKS
 from maskstack import MDM
-from maskstack.cli.allocator import keep_large_blocks
+from maskstack.allocator import keep_large_blocks
 from maskstack.models import load_model
 
 

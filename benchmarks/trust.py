@@ -19,9 +19,9 @@ from torch import Tensor
 from benchmarks.photographs import photographs
 from maskstack import MDM, load_model
 from maskstack.explainers.table import make_explainer
-from maskstack.explainers.trust import trust
+from maskstack.trust.measure import trust
 from maskstack.metrics import cascade
-from maskstack.trust import Trust
+from maskstack.trust.verdict import Trust
 
 MEASURES = ("kept", "removed", "fill", "sizes", "seeds", "randomization")
 

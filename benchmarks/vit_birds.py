@@ -30,7 +30,7 @@ from rich.progress import track
 from scipy.stats import binomtest
 from sklearn.linear_model import LogisticRegressionCV
 
-from maskstack.cli.allocator import keep_large_blocks
+from maskstack.allocator import keep_large_blocks
 from maskstack.datasets import AnnotatedImages, load_images
 from maskstack.files import write_whole
 from maskstack.models import Preprocess

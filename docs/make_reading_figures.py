@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 from maskstack import MDM, Explanation, load_model
-from maskstack.cli.allocator import keep_large_blocks
+from maskstack.allocator import keep_large_blocks
 from maskstack.draw import as_rgb, overlay
 from maskstack.files import write_whole
 from maskstack.metrics import cascade

@@ -1,8 +1,13 @@
 """The errors a user can cause: each says in one sentence what was wrong and what to do."""
 
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
 
 class MaskstackError(Exception):
-    """Something the caller can put right. The command line prints its sentence and exits with 2."""
+    """Something the caller can correct. The command line prints its sentence and exits with 2."""
 
 
 class InputError(MaskstackError, ValueError):
@@ -18,4 +23,34 @@ class OutputError(MaskstackError, OSError):
 
 
 class MissingExtraError(MaskstackError, ImportError):
-    """A package that only an optional extra installs is not there."""
+    """A package that only an optional extra installs is not installed."""
+
+
+def reason(error: BaseException, *, longest: int = 200) -> str:
+    r"""The first line of another library's error message, or the error's type if it has no message.
+
+    >>> reason(ValueError("no such operator\nat line 3")), reason(EOFError())
+    ('no such operator', 'EOFError')
+    """
+    lines = str(error).strip().splitlines()
+    return (lines or [type(error).__name__])[0].strip().rstrip(".")[:longest]
+
+
+def require(package: str, *, extra: str) -> Any:
+    """Import a package of an optional extra.
+
+    Args:
+        package: The name by which it is imported.
+        extra: The extra of maskstack that installs it.
+
+    Raises:
+        MissingExtraError: It is not installed, or cannot be imported.
+    """
+    try:
+        return importlib.import_module(package)
+    # A torchvision built for another torch fails with RuntimeError, a missing shared library with OSError.
+    except (ImportError, RuntimeError, OSError) as error:
+        raise MissingExtraError(
+            f"this needs the package {package}, which could not be imported ({reason(error)}); "
+            f"run pip install 'maskstack[{extra}]'"
+        ) from error

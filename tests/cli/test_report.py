@@ -7,7 +7,7 @@ import pytest
 
 from maskstack.cli.main import main
 from maskstack.leaderboard.request import Request, settle
-from maskstack.leaderboard.store import Row, Store
+from maskstack.runs.store import Row, Store
 
 
 @pytest.fixture

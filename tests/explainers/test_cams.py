@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from maskstack import load_model
 from maskstack.errors import ModelError
-from maskstack.explainers.cams import CAM, KINDS
+from maskstack.explainers.cam.cam import CAM, KINDS
 from maskstack.objectives import class_logit
 
 pytest.importorskip("pytorch_grad_cam")

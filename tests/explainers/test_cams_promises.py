@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from maskstack.errors import InputError, MissingExtraError, ModelError
-from maskstack.explainers.cams import CAM, KINDS
+from maskstack.explainers.cam.cam import CAM, KINDS
 from maskstack.models.fixed_batch import FixedBatch
 
 pytest.importorskip("pytorch_grad_cam")

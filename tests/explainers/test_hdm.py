@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from maskstack import HDM, MDM, Explanation, InputError
-from maskstack.explainers.hdm_modules import surroundings
+from maskstack.masks.modules import surroundings
 from maskstack.objectives import class_logit
 
 SIZE = (48, 64)

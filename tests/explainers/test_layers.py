@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from maskstack import load_model
 from maskstack.errors import InputError, ModelError
-from maskstack.explainers.layers import find_layer, layer_name
-from maskstack.explainers.token_grid import fits, token_grid
+from maskstack.explainers.cam.layers import find_layer, layer_name
+from maskstack.explainers.cam.token_grid import fits, token_grid
 
 timm = pytest.importorskip("timm")
 torchvision = pytest.importorskip("torchvision")

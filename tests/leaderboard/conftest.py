@@ -13,7 +13,7 @@ from skimage import data as photos
 from tests.leaderboard.runs import run_bench
 
 from maskstack.leaderboard.request import Request, settle
-from maskstack.leaderboard.store import FAILED, Row, Store
+from maskstack.runs.store import FAILED, Row, Store
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from maskstack.leaderboard.store import Store
+from maskstack.runs.store import Store
 
 METHODS = "mdm:steps=3,gradcam,random,centre"
 GROUPS = "faithfulness,localization,complexity"

@@ -11,7 +11,7 @@ import pytest
 from tests.leaderboard.runs import METHODS, assert_same, command, environment, run_bench, table
 
 from maskstack.cli.main import main
-from maskstack.leaderboard.store import FAILED, Store
+from maskstack.runs.store import FAILED, Store
 
 
 def test_a_run_measures_every_method_on_every_image(whole_run):
@@ -171,7 +171,7 @@ def test_other_folders_are_left_alone(annotated, tmp_path, capsys):
 
 
 def test_two_processes_do_not_share_a_run(annotated, tmp_path, capsys):
-    from maskstack.leaderboard.lock import locked
+    from maskstack.runs.lock import locked
 
     with locked(tmp_path / "run"):
         assert main(["bench", "--data", str(annotated), "--out", str(tmp_path / "run")]) == 2

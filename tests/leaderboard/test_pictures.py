@@ -16,8 +16,8 @@ from maskstack.leaderboard.page import render, section
 from maskstack.leaderboard.pictures import gallery
 from maskstack.leaderboard.report import make_report
 from maskstack.leaderboard.results import read_results
-from maskstack.leaderboard.statistics import Bootstrap
-from maskstack.leaderboard.store import Row, Store
+from maskstack.runs.statistics import Bootstrap
+from maskstack.runs.store import Row, Store
 from maskstack.leaderboard.work import map_file
 
 

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from maskstack.leaderboard.report import make_report
-from maskstack.leaderboard.statistics import Bootstrap, holm, ranks, signed_rank_p
+from maskstack.runs.statistics import Bootstrap, holm, ranks, signed_rank_p
 
 IMAGES = 40  # of the run that is reported
 

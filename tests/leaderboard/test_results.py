@@ -11,7 +11,7 @@ from maskstack.leaderboard.comparison import compare
 from maskstack.leaderboard.derived import derive, mean_of_classes
 from maskstack.leaderboard.request import Request, settle
 from maskstack.leaderboard.results import Failure, Gap, read_results
-from maskstack.leaderboard.store import FAILED, Row, Store
+from maskstack.runs.store import FAILED, Row, Store
 from maskstack.leaderboard.verdict import judge
 
 

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from maskstack.leaderboard.store import Row
+from maskstack.runs.store import Row
 from maskstack.prototypes.standings import METRICS, as_csv, standings
 
 stats = pytest.importorskip("scipy.stats", reason="the extra 'bench' is not installed")

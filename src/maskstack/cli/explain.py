@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from maskstack.cli.work import Request, explain_photos
+from maskstack.jobs.explain import Request, explain_photos
 from maskstack.errors import InputError
 from maskstack.masks.presets import PRESETS
 from maskstack.objectives import NAMED

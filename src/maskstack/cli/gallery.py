@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from maskstack.cli.gallery_work import Request, make_gallery
+from maskstack.jobs.gallery import Request, make_gallery
 from maskstack.masks.presets import PRESETS
 
 

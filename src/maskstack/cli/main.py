@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from maskstack.cli.allocator import keep_large_blocks
+from maskstack.allocator import keep_large_blocks
 from maskstack.cli.app import app as page
 from maskstack.cli.bench import bench
 from maskstack.cli.explain import explain

@@ -13,7 +13,7 @@ from maskstack.datasets.objects import box_of_size, main_class
 from maskstack.datasets.places import check_present, folder_of, relative
 from maskstack.datasets.regions import Polygons, Region, RunLengths
 from maskstack.errors import InputError
-from maskstack.reasons import reason
+from maskstack.errors import reason
 
 _BEGINNING = 1_000_000  # Bytes of a file looked into before it is taken for COCO's.
 

@@ -12,9 +12,9 @@ from PIL import Image
 from maskstack.datasets.annotated import AnnotatedImage, AnnotatedImages, Box
 from maskstack.datasets.objects import box_of_size, checked_box, main_class
 from maskstack.errors import InputError
-from maskstack.extras import require
+from maskstack.errors import require
 from maskstack.models.modes import to_rgb
-from maskstack.reasons import reason
+from maskstack.errors import reason
 
 _LABELS = ("label", "labels", "class")
 _CATEGORIES = ("category", "categories", "label", "labels", "category_id")

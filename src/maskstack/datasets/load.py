@@ -17,7 +17,7 @@ from maskstack.datasets.from_voc import from_voc
 from maskstack.datasets.match import match_classes
 from maskstack.datasets.places import is_picture
 from maskstack.errors import InputError
-from maskstack.reasons import reason
+from maskstack.errors import reason
 
 
 class _Reader(Protocol):

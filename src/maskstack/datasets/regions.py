@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from maskstack.errors import InputError
-from maskstack.reasons import reason
+from maskstack.errors import reason
 
 VOID = 255  # Pascal VOC's value for pixels that belong to no class for certain.
 

@@ -7,7 +7,7 @@ from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
 from maskstack.errors import InputError
-from maskstack.reasons import reason
+from maskstack.errors import reason
 
 LARGEST = 10_000_000  # Bytes; an annotation of one picture has a few thousand.
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from maskstack.errors import InputError
-from maskstack.reasons import reason
+from maskstack.errors import reason
 
 Value = TypeVar("Value", int, float)
 LARGEST_CELL = 10_000_000  # Characters; Python's own limit is too small for images of a thousand boxes.

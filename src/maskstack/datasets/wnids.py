@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-from maskstack.extras import require
+from maskstack.errors import require
 
 _IMAGENET_CLASSES = 1000
 

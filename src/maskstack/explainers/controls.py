@@ -3,49 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Literal, Unpack
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from maskstack.explainers.attribute import Maps, explain
-from maskstack.explainers.scored import ScoredNetwork
-from maskstack.explainers.subject import Model, Subject
-from maskstack.explanation import Explanation
-from maskstack.objectives import Objective, Target
+from maskstack import checks
+from maskstack.explainers.base import MapExplainer, MapOptions, Maps
+from maskstack.scoring import Model, ScoredModel
+
+ControlKind = Literal["random", "centre", "edges"]
 
 
-class Control:
+class Control(MapExplainer):
     """A map that does not look at the network.
 
     Args:
-        model: The network; asked only for its prediction.
+        model: The network; asked only for its prediction and its score.
         kind: ``random`` (a uniform 7 x 7 grid, upsampled, so that it has regions as maps do), ``centre`` (a Gaussian of
             a quarter of each side) or ``edges`` (the gradient magnitude of the image, blurred a little).
-        seed: Of the random map; each image's own, so that a batch gives what its images give alone.
-        objective: What a class index means.
+        seed: Seed of the random map; drawn for each image by itself, so that a batch gives what its images give alone.
+        **options: See :class:`maskstack.explainers.base.MapExplainer`.
+
+    Raises:
+        InputError: An option is not allowed.
     """
 
-    def __init__(self, model: Model, *, kind: str = "random", seed: int = 0, objective: str = "probability") -> None:
-        self.subject = Subject.of(model, objective=objective)
-        self.kind, self.seed = kind, seed
-        self.draw = KINDS[kind]
+    def __init__(
+        self, model: Model, *, kind: ControlKind = "random", seed: int = 0, **options: Unpack[MapOptions]
+    ) -> None:
+        checks.one_of("kind", kind, KINDS)
+        checks.whole("seed", seed, least=0)
+        super().__init__(kind, model, {"kind": kind, "seed": seed}, **options)
+        self.draw, self.seed = KINDS[kind], seed
 
-    def __call__(
-        self, images: Tensor, objective: Objective | Callable[[Any], Tensor] | Target = None, /
-    ) -> Explanation:
-        """Draw the maps of a batch, see :class:`maskstack.explainers.Explainer`."""
-
-        def attribute(_scored: ScoredNetwork, batch: Tensor) -> Maps:
-            return Maps(torch.stack([self.draw(image, self.seed) for image in batch]))
-
-        settings = {"kind": self.kind, "seed": self.seed}
-        return explain(attribute, self.subject, images, objective, method=self.kind, settings=settings)
-
-    def cost(self, images: int) -> dict[str, int]:
-        """Forward and backward passes a batch takes."""
-        return {"forward": 2 * images, "backward": 0}
+    def _maps(self, _scored: ScoredModel, images: Tensor) -> Maps:
+        return Maps(torch.stack([self.draw(image, self.seed) for image in images]))
 
 
 def _random(image: Tensor, seed: int) -> Tensor:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Unpack
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from maskstack.explainers.attribute import Maps
-from maskstack.explainers.rival import PREDICTIONS, Rival, check_share, check_whole, gradient_expected
-from maskstack.explainers.scored import ScoredNetwork
-from maskstack.explainers.subject import Model
-from maskstack.masks.batches import Batches
-from maskstack.masks.fills import gaussian_blur
+from maskstack import checks
+from maskstack.batches import Batches
+from maskstack.explainers.base import MapExplainer, MapOptions, Maps, gradient_expected
 from maskstack.masks.grids import Upsampler
+from maskstack.scoring import Model, ScoredModel
+from maskstack.tensors import gaussian_blur
 
 TEMPERATURE = 0.05
 """Of the smooth maximum; 0 would be the maximum itself."""
@@ -34,7 +34,7 @@ PARTED = 0.6
 """Share of the steps after which the wanted values are zeros and ones; before, they part from the area's even mask."""
 
 
-class ExtremalPerturbation(Rival):
+class ExtremalPerturbation(MapExplainer):
     """For each area the mask that keeps the score highest, and the sum of these masks (Fong et al. 2019).
 
     Written from the paper: the mask is a max-convolution of a coarse grid with a smooth kernel, its sorted values are
@@ -78,19 +78,17 @@ class ExtremalPerturbation(Rival):
         blur: float = 0.09,
         cells: int = 28,
         learning_rate: float = 0.05,
-        objective: str = "logit",
-        batch_size: int = 32,
-        class_names: Sequence[str] = (),
+        **options: Unpack[MapOptions],
     ) -> None:
         areas = (areas,) if isinstance(areas, int | float) else tuple(areas)
-        check_whole("number of areas", len(areas), least=1)
+        checks.whole("number of areas", len(areas), least=1)
         for area in areas:
-            check_share("areas", area)
-        check_whole("steps", steps, least=1)
-        check_whole("cells", cells, least=2)
-        check_share("sigma", sigma)
-        check_share("blur", blur)
-        check_share("learning_rate", learning_rate, one=True)
+            checks.share("areas", area)
+        checks.whole("steps", steps, least=1)
+        checks.whole("cells", cells, least=2)
+        checks.share("sigma", sigma)
+        checks.share("blur", blur)
+        checks.share("learning_rate", learning_rate, one=True)
         settings = {
             "areas": list(areas),
             "steps": steps,
@@ -99,23 +97,16 @@ class ExtremalPerturbation(Rival):
             "cells": cells,
             "learning_rate": learning_rate,
         }
-        super().__init__(
-            "extremal", model, objective=objective, batch_size=batch_size, class_names=class_names, settings=settings
-        )
+        passes = len(areas) * steps
+        super().__init__("extremal", model, settings, forward=passes + 2, backward=passes, meaning="logit", **options)
         self.areas, self.steps, self.sigma, self.blur = areas, steps, sigma, blur
         self.cells, self.learning_rate = cells, learning_rate
 
-    def cost(self, images: int, *, size: tuple[int, int] = (224, 224)) -> dict[str, int]:
-        """Passes that so many images take."""
-        del size
-        passes = len(self.areas) * self.steps
-        return {"forward": images * (passes + 2 + PREDICTIONS), "backward": images * passes}
-
-    def masks(self, scored: ScoredNetwork, images: Tensor) -> Tensor:
+    def masks(self, scored: ScoredModel, images: Tensor) -> Tensor:
         """The mask of each area for each image: B x A x H x W in [0, 1]."""
         every = torch.arange(len(images))
         blurred = gaussian_blur(images, self.blur * min(images.shape[2:]))
-        whole, none = (scored.scores(shown, every, batch_size=self.batch_size) for shown in (images, blurred))
+        whole, none = (scored.scores(shown, every) for shown in (images, blurred))
         at_stake = (whole - none).abs().clamp_min(1e-6)
         problems = torch.arange(len(images) * len(self.areas))
 
@@ -126,11 +117,11 @@ class ExtremalPerturbation(Rival):
             found = Batches(self.batch_size).run(problems, learn)
         return torch.cat(found).reshape(len(images), len(self.areas), *images.shape[2:])
 
-    def _maps(self, scored: ScoredNetwork, images: Tensor) -> Maps:
+    def _maps(self, scored: ScoredModel, images: Tensor) -> Maps:
         return Maps(self.masks(scored, images).mean(dim=1))
 
     def _learn(
-        self, scored: ScoredNetwork, images: Tensor, blurred: Tensor, at_stake: Tensor, problems: Tensor
+        self, scored: ScoredModel, images: Tensor, blurred: Tensor, at_stake: Tensor, problems: Tensor
     ) -> Tensor:
         """Search the masks of some problems, P x H x W; problem ``A b + a`` is area a of image b."""
         rows, area = problems // len(self.areas), problems % len(self.areas)

@@ -7,16 +7,16 @@ evidence.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Unpack
 
 import torch
 from torch import Tensor
 
-from maskstack.explainers.rival import PREDICTIONS, OneByOne, check_share, check_whole, gradient_expected
-from maskstack.explainers.scored import ScoredNetwork
-from maskstack.explainers.subject import Model
-from maskstack.extras import require
-from maskstack.masks.fills import gaussian_blur
+from maskstack import checks
+from maskstack.errors import require
+from maskstack.explainers.base import MapOptions, OneByOne, gradient_expected
+from maskstack.scoring import Model, ScoredModel
+from maskstack.tensors import gaussian_blur
 
 
 class IntegratedGradients(OneByOne):
@@ -25,9 +25,7 @@ class IntegratedGradients(OneByOne):
     Args:
         model: The network.
         steps: Points on the way, of Gauss-Legendre quadrature.
-        objective: What a class index means.
-        batch_size: Images in one pass at most.
-        class_names: For the result.
+        **options: See :class:`maskstack.explainers.base.MapExplainer`.
 
     Raises:
         InputError: An option is out of range.
@@ -39,24 +37,15 @@ class IntegratedGradients(OneByOne):
         model: Model,
         *,
         steps: int = 50,
-        objective: str = "logit",
-        batch_size: int = 32,
-        class_names: Sequence[str] = (),
+        **options: Unpack[MapOptions],
     ) -> None:
-        check_whole("steps", steps, least=1)
+        checks.whole("steps", steps, least=1)
         settings = {"steps": steps}
-        super().__init__(
-            "ig", model, objective=objective, batch_size=batch_size, class_names=class_names, settings=settings
-        )
+        super().__init__("ig", model, settings, forward=steps, backward=steps, meaning="logit", **options)
         self.steps = steps
         self.captum = require("captum.attr", extra="rivals")
 
-    def cost(self, images: int, *, size: tuple[int, int] = (224, 224)) -> dict[str, int]:
-        """Passes that so many images take at most."""
-        del size
-        return {"forward": images * (self.steps + PREDICTIONS), "backward": images * self.steps}
-
-    def _map(self, scored: ScoredNetwork, image: Tensor) -> Tensor:
+    def _map(self, scored: ScoredModel, image: Tensor) -> Tensor:
         with gradient_expected():
             found: Tensor = self.captum.IntegratedGradients(scored).attribute(
                 image, baselines=0.0, n_steps=self.steps, internal_batch_size=self.batch_size
@@ -72,9 +61,7 @@ class SmoothGrad(OneByOne):
         samples: Noisy copies.
         noise: Standard deviation of the noise as a share of the image's range, ``max - min`` over all channels.
         seed: Of the noise.
-        objective: What a class index means.
-        batch_size: Images in one pass at most.
-        class_names: For the result.
+        **options: See :class:`maskstack.explainers.base.MapExplainer`.
 
     Raises:
         InputError: An option is out of range.
@@ -88,26 +75,17 @@ class SmoothGrad(OneByOne):
         samples: int = 25,
         noise: float = 0.15,
         seed: int = 0,
-        objective: str = "logit",
-        batch_size: int = 32,
-        class_names: Sequence[str] = (),
+        **options: Unpack[MapOptions],
     ) -> None:
-        check_whole("samples", samples, least=1)
-        check_whole("seed", seed, least=0)
-        check_share("noise", noise, zero=True, one=True)
+        checks.whole("samples", samples, least=1)
+        checks.whole("seed", seed, least=0)
+        checks.share("noise", noise, zero=True, one=True)
         settings = {"samples": samples, "noise": noise, "seed": seed}
-        super().__init__(
-            "smoothgrad", model, objective=objective, batch_size=batch_size, class_names=class_names, settings=settings
-        )
+        super().__init__("smoothgrad", model, settings, forward=samples, backward=samples, meaning="logit", **options)
         self.samples, self.noise = samples, noise
         self.captum = require("captum.attr", extra="rivals")
 
-    def cost(self, images: int, *, size: tuple[int, int] = (224, 224)) -> dict[str, int]:
-        """Passes that so many images take at most."""
-        del size
-        return {"forward": images * (self.samples + PREDICTIONS), "backward": images * self.samples}
-
-    def _map(self, scored: ScoredNetwork, image: Tensor) -> Tensor:
+    def _map(self, scored: ScoredModel, image: Tensor) -> Tensor:
         tunnel = self.captum.NoiseTunnel(self.captum.Saliency(scored))
         with gradient_expected():
             found: Tensor = tunnel.attribute(
@@ -134,9 +112,7 @@ class GradientSHAP(OneByOne):
         blur: Standard deviation of the blurred baseline as a share of the image's shorter side.
         noise: Standard deviation of noise on the image, as a share of its range.
         seed: Of the draws.
-        objective: What a class index means.
-        batch_size: Images in one pass at most.
-        class_names: For the result.
+        **options: See :class:`maskstack.explainers.base.MapExplainer`.
 
     Raises:
         InputError: An option is out of range.
@@ -151,32 +127,18 @@ class GradientSHAP(OneByOne):
         blur: float = 0.045,
         noise: float = 0.0,
         seed: int = 0,
-        objective: str = "logit",
-        batch_size: int = 32,
-        class_names: Sequence[str] = (),
+        **options: Unpack[MapOptions],
     ) -> None:
-        check_whole("samples", samples, least=1)
-        check_whole("seed", seed, least=0)
-        check_share("blur", blur, zero=True, one=True)
-        check_share("noise", noise, zero=True, one=True)
+        checks.whole("samples", samples, least=1)
+        checks.whole("seed", seed, least=0)
+        checks.share("blur", blur, zero=True, one=True)
+        checks.share("noise", noise, zero=True, one=True)
         settings = {"samples": samples, "blur": blur, "noise": noise, "seed": seed}
-        super().__init__(
-            "gradientshap",
-            model,
-            objective=objective,
-            batch_size=batch_size,
-            class_names=class_names,
-            settings=settings,
-        )
+        super().__init__("gradientshap", model, settings, forward=samples, backward=samples, meaning="logit", **options)
         self.samples, self.blur, self.noise = samples, blur, noise
         self.captum = require("captum.attr", extra="rivals")
 
-    def cost(self, images: int, *, size: tuple[int, int] = (224, 224)) -> dict[str, int]:
-        """Passes that so many images take at most."""
-        del size
-        return {"forward": images * (self.samples + PREDICTIONS), "backward": images * self.samples}
-
-    def _map(self, scored: ScoredNetwork, image: Tensor) -> Tensor:
+    def _map(self, scored: ScoredModel, image: Tensor) -> Tensor:
         blurred = gaussian_blur(image, self.blur * min(image.shape[2:]))
         baselines = torch.cat([torch.zeros_like(image), blurred])
         shap = self.captum.GradientShap(scored)

@@ -2,36 +2,35 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 from torch import Tensor
 
+from maskstack import checks
 from maskstack.errors import InputError
-from maskstack.explainers.hdm_modules import AUXILIARY, BENCHMARK, Modules, Plan
-from maskstack.explainers.inputs import check_images
-from maskstack.explainers.mdm import MDM
-from maskstack.explainers.rival import check_share, check_whole
-from maskstack.explainers.subject import Model, bind
-from maskstack.explainers.trust import PASSES, with_trust
-from maskstack.explainers.untouched import device_of, untouched
+from maskstack.explainers.mdm import MDM, explanation_of
 from maskstack.explanation import Explanation
 from maskstack.masks.grids import GridSize
+from maskstack.masks.modules import AUXILIARY, BENCHMARK, Plan, search_modules
+from maskstack.masks.presets import Preset
 from maskstack.masks.result import OnProgress
-from maskstack.objectives import Objective, Target
+from maskstack.masks.settings import SearchOptions
+from maskstack.objectives import Meaning
+from maskstack.scoring import Goal, Model, scoring
+from maskstack.trust.measure import PASSES, measure
 
 
 class HDM:
     """Explains a network's answers by several modules, each on what the ones before it left of the image.
 
-    A module first learns coarse *benchmark* grids, then fine *auxiliary* ones inside what the benchmark opened. What it
-    found is taken out of the image, and the next module looks for what still speaks for the answer. A second instance
-    of a class, which one sufficient region leaves faint, is shown brightly this way in part of the cases.
+    A module first learns coarse *benchmark* grids, then fine *auxiliary* ones inside what the benchmark opened. The
+    region it found is removed from the image, and the next module searches again. In some cases this shows a second
+    instance of a class brightly, where a single search leaves it faint because the first instance suffices.
 
     In the explanation, ``masks``, ``grids`` (the finest auxiliary ones), ``score_under_masks`` and ``steps`` have one
     entry a module. Masks and steps are zero where an image took fewer modules: ``(explanation.steps > 0).sum(dim=1)``
-    says how many each took.
+    counts the modules of each image.
 
     Args:
         model: Any differentiable callable from images B x C x H x W to an output, usually an ``nn.Module``; or what
@@ -64,17 +63,17 @@ class HDM:
         auxiliary: Sequence[int | GridSize] | int = AUXILIARY,
         modules: int = 3,
         least: float = 0.05,
-        preset: str = "default",
-        objective: str = "probability",
+        preset: Preset = "default",
+        objective: Meaning = "probability",
         class_names: Sequence[str] = (),
-        **settings: Any,
+        **settings: Unpack[SearchOptions],
     ) -> None:
-        check_whole("modules", modules, least=1)
-        check_share("least", least)
+        checks.whole("modules", modules, least=1)
+        checks.share("least", least)
         if "sizes" in settings:
             raise InputError("HDM has no setting sizes; its coarse grids are benchmark, its fine ones auxiliary")
-        # A module is to find one part that suffices; that no other one is left is for the next modules to see to.
-        settings = {"removal_every": 0, **settings}
+        # A module shall find one sufficient part; the next modules look for others, so it needs no removal loss.
+        settings.setdefault("removal_every", 0)
         self.mdm = MDM(model, preset=preset, objective=objective, class_names=class_names, **settings)
         if "given" in self.mdm.settings.fill:
             raise InputError("HDM takes no given fill, since what is left of the image changes; choose another fill")
@@ -83,7 +82,7 @@ class HDM:
     def __call__(
         self,
         images: Tensor,
-        objective: Objective | Callable[[Any], Tensor] | Target = None,
+        objective: Goal = None,
         *,
         progress: OnProgress | None = None,
     ) -> Explanation:
@@ -100,23 +99,13 @@ class HDM:
             InputError: The images, the target or a setting cannot be used.
             ModelError: The network's output cannot be read, is not finite, or lets no gradient through.
         """
-        check_images(images)
-        plan = self.plan.fitting((images.shape[2], images.shape[3]))
-        goal = self.mdm.subject.goal(objective)
-        with untouched(self.model):
-            network = self.mdm._network(images)
-            moved = images.to(device_of(self.model, images))
-            bound = bind(network, moved, goal, batch_size=self.mdm.settings.batch_size)
-            moved = moved.float()
-
-            def score(batch: Tensor, rows: Tensor) -> Tensor:
-                return bound.select(rows)(network(batch))
-
-            found = Modules(score, moved, plan, progress).run()
-            explanation = self.mdm._explanation(found, bound, images.device, network, self.mdm.settings)
-            explanation = dataclasses.replace(explanation, method="hdm", settings=plan.as_dict())
+        mdm = self.mdm
+        with scoring(mdm.user_model, images, objective, **mdm.settings.running()) as scored:
+            plan = self.plan.fitting((images.shape[2], images.shape[3]))
+            found = search_modules(scored, scored.images, plan, progress)
             # The modules' masks are of different things, and so need not agree.
-            return with_trust(explanation, score, moved, batch_size=self.mdm.settings.batch_size, sizes=False)
+            trust = measure(scored.scores, scored.images, found.stack, found.before)
+            return explanation_of("hdm", scored, found, trust, plan.as_dict()).to(images.device)
 
     @property
     def model(self) -> Callable[[Tensor], Any]:
@@ -124,7 +113,7 @@ class HDM:
         return self.mdm.model
 
     def cost(self, images: int) -> dict[str, int]:
-        """Forward and backward passes that a batch takes at most, counted in images."""
+        """Maximum numbers of forward and backward passes for so many images."""
         passes = self.plan.passes()
         around = 1 + PASSES  # the prediction, and what trust takes
         return {"forward": images * (passes["forward"] + around), "backward": images * passes["backward"]}

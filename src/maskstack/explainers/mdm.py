@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Unpack
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from maskstack.errors import InputError
-from maskstack.explainers.captum_convention import only, read_target, seen_by_captum, with_arguments
-from maskstack.explainers.checks import checked
-from maskstack.explainers.doubts import doubts
-from maskstack.explainers.inputs import check_images
-from maskstack.explainers.network import Network
-from maskstack.explainers.subject import Model, Subject, bind, versions
-from maskstack.explainers.trust import PASSES, with_trust
-from maskstack.explainers.untouched import device_of, untouched
+from maskstack import checks
+from maskstack.errors import InputError, ModelError
 from maskstack.explanation import Explanation
 from maskstack.masks.grids import check_sizes, fitting_sizes
+from maskstack.masks.presets import Preset
 from maskstack.masks.presets import preset as settings_named
 from maskstack.masks.result import OnProgress, SearchResult
 from maskstack.masks.search import search
-from maskstack.masks.settings import SearchSettings
-from maskstack.masks.stack import minmax
-from maskstack.objectives import Objective, Target
+from maskstack.masks.settings import SearchOptions, SearchSettings
+from maskstack.metrics.cascade import cascade
+from maskstack.objectives import Meaning
+from maskstack.scoring import Goal, Model, ScoredModel, UserModel, scoring
+from maskstack.scoring.captum import only_input, read_target, seen_by_captum, with_arguments
+from maskstack.scoring.untouched import untouched
+from maskstack.tensors import minmax
+from maskstack.trust.measure import PASSES, likeness, measure
+from maskstack.trust.verdict import Trust, search_doubts, with_doubts
 
 
 class MDM:
@@ -36,7 +37,7 @@ class MDM:
         preset: Name of the settings to start from: ``default``, ``fast``, ``fine`` or ``paper``.
         objective: What an integer target means: ``probability``, ``log_probability``, ``logit`` or ``margin``.
         class_names: Names of the classes, for the result.
-        **settings: Changes to the preset, see :class:`maskstack.masks.SearchSettings`.
+        **settings: Changes to the preset, see :class:`maskstack.SearchSettings`.
 
     Raises:
         InputError: A setting is unknown or out of range.
@@ -52,19 +53,19 @@ class MDM:
         self,
         model: Model,
         *,
-        preset: str = "default",
-        objective: str = "probability",
+        preset: Preset = "default",
+        objective: Meaning = "probability",
         class_names: Sequence[str] = (),
-        **settings: Any,
+        **settings: Unpack[SearchOptions],
     ) -> None:
-        self.subject = Subject.of(model, objective=objective, class_names=class_names)
+        self.user_model = UserModel.of(model, meaning=objective, class_names=class_names)
         self.settings = settings_named(preset).with_(**settings)
         self.own_sizes = "sizes" in settings
 
     def __call__(
         self,
         images: Tensor,
-        objective: Objective | Callable[[Any], Tensor] | Target = None,
+        objective: Goal = None,
         *,
         fill_image: Tensor | None = None,
         progress: OnProgress | None = None,
@@ -82,63 +83,74 @@ class MDM:
             InputError: The images, the target or a setting cannot be used.
             ModelError: The network's output cannot be read, is not finite, or lets no gradient through.
         """
-        check_images(images)
-        settings = self.settings_for((images.shape[2], images.shape[3]))
-        if (fill_image is None) == ("given" in settings.fill):
+        if (fill_image is None) == ("given" in self.settings.fill):
             raise InputError("fill_image and fill='given' belong together; give both or neither")
-        goal = self.subject.goal(objective)
-        with untouched(self.model):
-            network = self._network(images)
-            moved = images.to(device_of(self.model, images))
-            bound = bind(network, moved, goal, batch_size=self.settings.batch_size)
-            moved = moved.float()
-
-            def score(batch: Tensor, rows: Tensor) -> Tensor:
-                return bound.select(rows)(network(batch))
-
-            found = search(score, moved, settings=settings, fill_image=fill_image, progress=progress)
-            explanation = self._explanation(found, bound, images.device, network, settings)
-            return with_trust(explanation, score, moved, batch_size=self.settings.batch_size)
+        with scoring(self.user_model, images, objective, **self.settings.running()) as scored:
+            settings = self.settings_for((images.shape[2], images.shape[3]))
+            found = search(scored, scored.images, settings=settings, fill_image=fill_image, progress=progress)
+            trust = measure(scored.scores, scored.images, found.stack, found.before, masks=found.masks)
+            return explanation_of("mdm", scored, found, trust, settings.as_dict()).to(images.device)
 
     def check(
         self,
         images: Tensor,
         explanation: Explanation,
-        objective: Objective | Callable[[Any], Tensor] | Target = None,
+        objective: Goal = None,
         *,
         seeds: int = 1,
         randomize: bool = False,
         fill_image: Tensor | None = None,
     ) -> Explanation:
-        """Measure what a further search tells of an explanation's trust: one for each seed, one for a random network.
+        """Measure how far the map depends on the seed and on what the network has learned, by further searches.
+
+        Each further seed, and the randomised network, costs as much as the explanation itself.
 
         Args:
             images: Those explained.
             explanation: What this MDM made of them.
             objective: What was explained; None stands for the explanation's classes.
             seeds: Seeds to compare, the explanation's own included; 1 leaves ``trust.seeds`` as it is.
-            randomize: Whether to fill in ``trust.randomization``.
+            randomize: Whether to fill in ``trust.randomization``: compare with the network with random parameters in
+                all layers (Adebayo et al. 2018). It stays NaN where that network's output is not finite.
             fill_image: As it was given to the search.
 
         Returns:
             The explanation with its trust filled in, and the passes and seconds added to its own.
 
         Raises:
-            InputError: The images or the objective are not those explained, or the network has no parameters to make
-                random.
+            InputError: The images or the objective are not those explained, no trust was measured yet, or the model is
+                not a module whose parameters could be randomised.
         """
-        goal = self.subject.goal(explanation.target if objective is None else objective)
+        goal = self.user_model.objective(explanation.target if objective is None else objective)
         if len(images) != len(explanation) or goal.name != explanation.objective:
             raise InputError(
                 f"the explanation is of {len(explanation)} images and of {explanation.objective}, not of {len(images)} "
                 f"and {goal.name}; give what was explained"
             )
-        return checked(
+        checks.whole("seeds", seeds, least=1)
+        if explanation.trust is None:
+            raise InputError("the explanation has no trust measured; explain the images again with this version")
+
+        def explained(seed: int) -> Explanation:
+            return self._like(self.model, seed=seed)(images, goal, fill_image=fill_image)
+
+        own = explanation.seed or 0
+        others = [explained(own + number) for number in range(1, seeds)]
+        changes = {}
+        if others:
+            alike = [likeness(explanation.saliency, other.saliency) for other in others]
+            changes["seeds"] = torch.stack(alike, dim=1)
+        if randomize and (other := _randomised(self.model, explained, own)):
+            changes["randomization"] = likeness(explanation.saliency, other.saliency)
+            others.append(other)
+        trust = dataclasses.replace(explanation.trust, **changes)
+        return dataclasses.replace(
             explanation,
-            lambda seed: self._like(self.model, seed=seed)(images, goal, fill_image=fill_image),
-            self.model,
-            seeds=seeds,
-            randomize=randomize,
+            trust=trust,
+            degenerate=with_doubts(explanation.degenerate, trust),
+            forward_passes=explanation.forward_passes + sum(each.forward_passes for each in others),
+            backward_passes=explanation.backward_passes + sum(each.backward_passes for each in others),
+            seconds=explanation.seconds + sum(each.seconds for each in others),
         )
 
     @seen_by_captum
@@ -164,12 +176,12 @@ class MDM:
             The map repeated over the channels, of the shape and type of ``inputs``; a tuple if they were one.
         """
         if isinstance(inputs, tuple):
-            (images,) = only(inputs)
-            baselines = only(baselines)[0] if isinstance(baselines, tuple) else baselines
+            images = only_input(inputs)
+            baselines = only_input(baselines) if isinstance(baselines, tuple) else baselines
             return (self.attribute(images, baselines, target, additional_forward_args),)  # type: ignore[return-value]
         with untouched(self.model):
             fill = None if baselines is None else torch.as_tensor(baselines, dtype=inputs.dtype, device=inputs.device)
-            changes = {} if fill is None else {"fill": ("given",)}
+            changes: SearchOptions = {} if fill is None else {"fill": ("given",)}
             mdm = self._like(with_arguments(self.model, additional_forward_args), **changes)
             saliency = mdm(inputs.detach(), read_target(target), fill_image=fill).saliency
         return saliency.to(inputs.dtype).expand_as(inputs).clone()
@@ -177,7 +189,7 @@ class MDM:
     @property
     def model(self) -> Callable[[Tensor], Any]:
         """The network."""
-        return self.subject.model
+        return self.user_model.model
 
     multiplies_by_inputs = False
     """Captum's question whether attributions are gradients times inputs."""
@@ -192,60 +204,56 @@ class MDM:
         return False
 
     def cost(self, images: int) -> dict[str, int]:
-        """Forward and backward passes that a batch takes at most, counted in images."""
-        settings = self.settings
-        steps = settings.steps * (1 if settings.joint else len(settings.sizes))
-        around = 3 + len(settings.fill) + len(settings.sizes) + PASSES
-        return {"forward": images * (steps + around), "backward": images * steps}
-
-    def _like(self, model: Any, **settings: Any) -> MDM:
-        changed = self.settings.with_(**settings).as_dict()
-        subject = self.subject
-        like = MDM(model, objective=subject.objective, class_names=subject.class_names, **changed)
-        like.own_sizes = self.own_sizes
-        return like
+        """Maximum numbers of forward and backward passes for so many images."""
+        forward, backward = self.settings.passes()
+        return {"forward": images * (1 + forward + PASSES), "backward": images * backward}
 
     def settings_for(self, image_size: tuple[int, int]) -> SearchSettings:
-        """The settings, of a preset's sizes those that fit the image; sizes that were asked for stay as they are."""
+        """The settings with a preset's sizes reduced to those that fit the image; sizes that were asked for stay."""
         sizes = self.settings.sizes
         if self.own_sizes:
             check_sizes(sizes, image_size)
             return self.settings
         return self.settings.with_(sizes=fitting_sizes(sizes, image_size))
 
-    def _network(self, images: Tensor) -> Network:
-        settings = self.settings
-        return Network(
-            self.model,
-            dtype=images.dtype,
-            precision=settings.precision,
-            channels_last=settings.channels_last,
-            fold=settings.fold,
-            compile=settings.compile,
-        )
+    def _like(self, model: Any, **settings: Unpack[SearchOptions]) -> MDM:
+        changed = self.settings.with_(**settings).as_dict()
+        own = self.user_model
+        like = MDM(model, objective=own.meaning, class_names=own.class_names, **changed)  # type: ignore[misc]
+        like.own_sizes = self.own_sizes
+        return like
 
-    def _explanation(
-        self, found: SearchResult, bound: Objective, device: torch.device, network: Network, settings: SearchSettings
-    ) -> Explanation:
-        target = None if bound.targets is None else tuple(bound.targets)
-        return Explanation(
-            saliency=minmax(found.stack).unsqueeze(1).to(device),
-            stack=found.stack.unsqueeze(1).to(device),
-            masks=found.masks.to(device),
-            grids=tuple(grid.to(device) for grid in found.grids),
-            method="mdm",
-            objective=bound.name,
-            target=target,
-            target_name=self.subject.names(bound),
-            score_before=found.before.to(device),
-            score_hidden=found.hidden.to(device),
-            score_under_masks=found.under_masks.to(device),
-            score_under_stack=found.under_stack.to(device),
-            steps=found.steps.to(device),
-            forward_passes=(found.forward_passes + 1).to(device),  # and the prediction
-            backward_passes=found.backward_passes.to(device),
-            seconds=found.seconds,
-            settings=settings.as_dict(),
-            versions=versions(found.stack.device) | {"passes": network.way},
-            degenerate=tuple(doubts(found)),
-        )
+
+def explanation_of(
+    method: str, scored: ScoredModel, found: SearchResult, trust: Trust, settings: Mapping[str, Any]
+) -> Explanation:
+    """The explanation of what a mask search found, on the network's device."""
+    doubts = search_doubts(found.before, found.hidden, found.under_stack, found.stack, found.failed)
+    return Explanation(
+        saliency=minmax(found.stack).unsqueeze(1),
+        stack=found.stack.unsqueeze(1),
+        masks=found.masks,
+        grids=found.grids,
+        method=method,
+        score_before=found.before,
+        score_hidden=found.hidden,
+        score_under_masks=found.under_masks,
+        score_under_stack=found.under_stack,
+        steps=found.steps,
+        settings=settings,
+        degenerate=with_doubts(tuple(doubts), trust),
+        trust=trust,
+        **scored.record(),
+    )
+
+
+def _randomised(model: Any, explained: Callable[[int], Explanation], seed: int) -> Explanation | None:
+    """The explanation by the network with random parameters, or None where its output is not finite."""
+    if not isinstance(model, nn.Module):
+        raise InputError(f"only the parameters of an nn.Module can be randomised, not those of a {type(model).__name__}")
+    try:
+        with cascade(model, seed=seed) as layers:
+            list(layers)
+            return explained(seed)
+    except ModelError:
+        return None

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Unpack
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from maskstack.explainers.rival import PREDICTIONS, OneByOne, check_share, check_whole
-from maskstack.explainers.scored import ScoredNetwork
-from maskstack.explainers.subject import Model
-from maskstack.explainers.superpixels import superpixels
-from maskstack.extras import require
+from maskstack import checks
+from maskstack.errors import require
+from maskstack.explainers.base import MapOptions, OneByOne
+from maskstack.scoring import Model, ScoredModel
 
 
 class Occlusion(OneByOne):
@@ -27,9 +27,7 @@ class Occlusion(OneByOne):
         model: The network; no gradient is asked of it.
         window: Side of the square in pixels; the image's where that is shorter.
         stride: Pixels from one place to the next, ``window`` at most.
-        objective: What a class index means.
-        batch_size: Images in one pass at most.
-        class_names: For the result.
+        **options: See :class:`maskstack.explainers.base.MapExplainer`.
 
     Raises:
         InputError: An option is out of range.
@@ -42,25 +40,20 @@ class Occlusion(OneByOne):
         *,
         window: int = 32,
         stride: int = 16,
-        objective: str = "probability",
-        batch_size: int = 32,
-        class_names: Sequence[str] = (),
+        **options: Unpack[MapOptions],
     ) -> None:
-        check_whole("window", window, least=1)
-        check_whole("stride", stride, least=1)
+        checks.whole("window", window, least=1)
+        checks.whole("stride", stride, least=1)
         settings = {"window": window, "stride": min(stride, window)}
-        super().__init__(
-            "occlusion", model, objective=objective, batch_size=batch_size, class_names=class_names, settings=settings
-        )
+        super().__init__("occlusion", model, settings, **options)
         self.window, self.stride = window, min(stride, window)
         self.captum = require("captum.attr", extra="rivals")
 
-    def cost(self, images: int, *, size: tuple[int, int] = (224, 224)) -> dict[str, int]:
-        """Passes that so many images of this size take."""
+    def _passes(self, size: tuple[int, int]) -> tuple[int, int]:
         rows, columns = (1 + math.ceil(max(0, side - self.window) / self.stride) for side in size)
-        return {"forward": images * (rows * columns + 1 + PREDICTIONS), "backward": 0}
+        return rows * columns + 1, 0
 
-    def _map(self, scored: ScoredNetwork, image: Tensor) -> Tensor:
+    def _map(self, scored: ScoredModel, image: Tensor) -> Tensor:
         channels, height, width = image.shape[1:]
         window = (channels, min(self.window, height), min(self.window, width))
         # Where the window covers a side there is one place along it, whatever the stride.
@@ -82,33 +75,20 @@ class _OnSuperpixels(OneByOne):
         self,
         method: str,
         model: Model,
-        *,
-        samples: int,
-        segments: int,
-        seed: int,
-        objective: str,
-        batch_size: int,
-        class_names: Sequence[str],
-        **further: Any,
+        settings: Mapping[str, Any],
+        **options: Unpack[MapOptions],
     ) -> None:
-        check_whole("samples", samples, least=1)
-        check_whole("segments", segments, least=2)
-        check_whole("seed", seed, least=0)
-        settings = {"samples": samples, "segments": segments, **further, "seed": seed}
-        super().__init__(
-            method, model, objective=objective, batch_size=batch_size, class_names=class_names, settings=settings
-        )
+        samples, segments = settings["samples"], settings["segments"]
+        checks.whole("samples", samples, least=1)
+        checks.whole("segments", segments, least=2)
+        checks.whole("seed", settings["seed"], least=0)
+        super().__init__(method, model, settings, forward=samples, **options)
         self.samples, self.segments = samples, segments
         self.captum = require("captum.attr", extra="rivals")
         for package in ("sklearn.linear_model", "skimage.segmentation"):
             require(package, extra="bench")
 
-    def cost(self, images: int, *, size: tuple[int, int] = (224, 224)) -> dict[str, int]:
-        """Passes that so many images take."""
-        del size
-        return {"forward": images * (self.samples + PREDICTIONS), "backward": 0}
-
-    def _map(self, scored: ScoredNetwork, image: Tensor) -> Tensor:
+    def _map(self, scored: ScoredModel, image: Tensor) -> Tensor:
         regions = superpixels(image[0], self.segments)
         if int(regions.amax()) == 0:  # nothing to compare: a map that is the same everywhere
             return torch.zeros(image.shape[2:], device=image.device)
@@ -123,7 +103,7 @@ class _OnSuperpixels(OneByOne):
         return weights.flatten().to(image.device)[regions]
 
     @abstractmethod
-    def _fitter(self, scored: ScoredNetwork) -> Any:
+    def _fitter(self, scored: ScoredModel) -> Any:
         """The method of captum."""
 
 
@@ -141,9 +121,7 @@ class LIME(_OnSuperpixels):
         kernel_width: Of the exponential kernel.
         ridge: Weight of the coefficients' squares in the regression.
         seed: Of the samples.
-        objective: What a class index means.
-        batch_size: Images in one pass at most.
-        class_names: For the result.
+        **options: See :class:`maskstack.explainers.base.MapExplainer`.
 
     Raises:
         InputError: An option is out of range.
@@ -159,27 +137,17 @@ class LIME(_OnSuperpixels):
         kernel_width: float = 0.25,
         ridge: float = 1.0,
         seed: int = 0,
-        objective: str = "probability",
-        batch_size: int = 32,
-        class_names: Sequence[str] = (),
+        **options: Unpack[MapOptions],
     ) -> None:
-        check_share("kernel_width", kernel_width, one=True)
-        check_share("ridge", ridge, zero=True, one=True)
-        super().__init__(
-            "lime",
-            model,
-            samples=samples,
-            segments=segments,
-            kernel_width=kernel_width,
-            ridge=ridge,
-            seed=seed,
-            objective=objective,
-            batch_size=batch_size,
-            class_names=class_names,
-        )
+        checks.share("kernel_width", kernel_width, one=True)
+        checks.share("ridge", ridge, zero=True, one=True)
+        settings = {
+            "samples": samples, "segments": segments, "kernel_width": kernel_width, "ridge": ridge, "seed": seed,
+        }  # fmt: skip
+        super().__init__("lime", model, settings, **options)
         self.kernel_width, self.ridge = kernel_width, ridge
 
-    def _fitter(self, scored: ScoredNetwork) -> Any:
+    def _fitter(self, scored: ScoredModel) -> Any:
         linear = require("captum._utils.models.linear_model", extra="rivals")
         return self.captum.Lime(
             scored, interpretable_model=linear.SkLearnRidge(alpha=self.ridge), similarity_func=self._closeness
@@ -199,9 +167,7 @@ class KernelSHAP(_OnSuperpixels):
         samples: Masked images; as many as superpixels at least, or the regression is not determined.
         segments: Superpixels wanted.
         seed: Of the samples.
-        objective: What a class index means.
-        batch_size: Images in one pass at most.
-        class_names: For the result.
+        **options: See :class:`maskstack.explainers.base.MapExplainer`.
 
     Raises:
         InputError: An option is out of range.
@@ -215,20 +181,33 @@ class KernelSHAP(_OnSuperpixels):
         samples: int = 500,
         segments: int = 60,
         seed: int = 0,
-        objective: str = "probability",
-        batch_size: int = 32,
-        class_names: Sequence[str] = (),
+        **options: Unpack[MapOptions],
     ) -> None:
-        super().__init__(
-            "kernelshap",
-            model,
-            samples=samples,
-            segments=segments,
-            seed=seed,
-            objective=objective,
-            batch_size=batch_size,
-            class_names=class_names,
-        )
+        settings = {"samples": samples, "segments": segments, "seed": seed}
+        super().__init__("kernelshap", model, settings, **options)
 
-    def _fitter(self, scored: ScoredNetwork) -> Any:
+    def _fitter(self, scored: ScoredModel) -> Any:
         return self.captum.KernelShap(scored)
+
+
+def superpixels(image: Tensor, count: int) -> Tensor:
+    """Cut an image into regions of similar colour (SLIC, Achanta et al. 2012).
+
+    Args:
+        image: C x H x W, as the network takes it; scaled to [0, 1] by its own range, so that the normalisation does
+            not matter.
+        count: Regions wanted; there can be fewer or a few more.
+
+    Returns:
+        Number of each pixel's region, from 0 without gaps: H x W, int64, on the image's device.
+
+    Raises:
+        MissingExtraError: scikit-image is not installed.
+    """
+    segmentation = require("skimage.segmentation", extra="bench")
+    values = image.detach().float().cpu()
+    low, high = values.amin(), values.amax()
+    picture = ((values - low) / (high - low).clamp_min(1e-12)).permute(1, 2, 0).contiguous().numpy()
+    regions = segmentation.slic(picture, n_segments=count, compactness=10, sigma=1, start_label=0, channel_axis=-1)
+    _, numbers = np.unique(regions, return_inverse=True)
+    return torch.from_numpy(numbers.reshape(regions.shape)).long().to(image.device)

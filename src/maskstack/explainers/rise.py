@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Unpack
 
 import torch
 from torch import Tensor
 
+from maskstack import checks
 from maskstack.errors import InputError
-from maskstack.explainers.attribute import Maps
-from maskstack.explainers.rival import PREDICTIONS, Rival, check_share, check_whole
-from maskstack.explainers.scored import ScoredNetwork
-from maskstack.explainers.subject import Model
+from maskstack.explainers.base import MapExplainer, MapOptions, Maps
 from maskstack.masks.grids import Upsampler
+from maskstack.scoring import Model, ScoredModel
 
 
-class RISE(Rival):
+class RISE(MapExplainer):
     """Random masks over the image, zero where they hide (Petsiuk et al. 2018, equation 6).
 
     Masks are drawn on the CPU and shared by the images of a batch, so that each image gets the same alone and in
@@ -29,9 +28,7 @@ class RISE(Rival):
         grid: Cells along each side of the random grids.
         p: Probability of a cell to be open.
         seed: Of the masks.
-        objective: What a class index means.
-        batch_size: Images in one pass at most.
-        class_names: For the result.
+        **options: See :class:`maskstack.explainers.base.MapExplainer`.
 
     Raises:
         InputError: An option is out of range.
@@ -45,26 +42,17 @@ class RISE(Rival):
         grid: int = 7,
         p: float = 0.5,
         seed: int = 0,
-        objective: str = "probability",
-        batch_size: int = 32,
-        class_names: Sequence[str] = (),
+        **options: Unpack[MapOptions],
     ) -> None:
-        check_whole("masks", masks, least=1)
-        check_whole("grid", grid, least=1)
-        check_whole("seed", seed, least=0)
-        check_share("p", p)
+        checks.whole("masks", masks, least=1)
+        checks.whole("grid", grid, least=1)
+        checks.whole("seed", seed, least=0)
+        checks.share("p", p)
         settings = {"masks": masks, "grid": grid, "p": p, "seed": seed}
-        super().__init__(
-            "rise", model, objective=objective, batch_size=batch_size, class_names=class_names, settings=settings
-        )
+        super().__init__("rise", model, settings, forward=masks, **options)
         self.masks, self.grid, self.p, self.seed = masks, grid, p, seed
 
-    def cost(self, images: int, *, size: tuple[int, int] = (224, 224)) -> dict[str, int]:
-        """Passes that so many images take."""
-        del size
-        return {"forward": images * (self.masks + PREDICTIONS), "backward": 0}
-
-    def _maps(self, scored: ScoredNetwork, images: Tensor) -> Maps:
+    def _maps(self, scored: ScoredModel, images: Tensor) -> Maps:
         height, width = images.shape[2:]
         random = RandomMasks.draw(self.masks, (height, width), cells=self.grid, p=self.p, seed=self.seed)
         random = random.to(images.device)
@@ -76,7 +64,7 @@ class RISE(Rival):
             for row in range(len(images)):
                 masked = _hide(images[row : row + 1], masks)
                 rows = torch.full((len(masks),), row)
-                scores = scored.scores(masked, rows, batch_size=self.batch_size)
+                scores = scored.scores(masked, rows)
                 total[row] += torch.tensordot(scores.to(masks), masks, dims=1)
         return Maps(total / (self.masks * self.p))
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import ast
-import difflib
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, get_args, get_type_hints
 
-from torch import Tensor
-
+from maskstack import checks
 from maskstack.errors import InputError
-from maskstack.explainers.cams import CAM
+from maskstack.explainers.base import CostedExplainer
+from maskstack.explainers.cam.cam import CAM
 from maskstack.explainers.controls import Control
 from maskstack.explainers.extremal import ExtremalPerturbation
 from maskstack.explainers.gradients import GradientSHAP, IntegratedGradients, SmoothGrad
@@ -20,21 +19,7 @@ from maskstack.explainers.hdm import HDM
 from maskstack.explainers.mdm import MDM
 from maskstack.explainers.perturbations import LIME, KernelSHAP, Occlusion
 from maskstack.explainers.rise import RISE
-from maskstack.explainers.subject import Model
-from maskstack.explanation import Explanation
-from maskstack.objectives import Objective, Target
-
-
-class CostedExplainer(Protocol):
-    """An explainer that says what it costs before it starts."""
-
-    def __call__(self, images: Tensor, objective: Objective | Target = None, /) -> Explanation:
-        """Explain a batch."""
-        ...
-
-    def cost(self, images: int) -> dict[str, int]:
-        """Forward and backward passes that so many images take at most."""
-        ...
+from maskstack.scoring import Model
 
 
 @dataclass(frozen=True)
@@ -95,9 +80,8 @@ def parse_method(spec: str) -> tuple[str, dict[str, Any]]:
     """
     name, *options = spec.strip().split(":")
     if name not in METHODS:
-        close = difflib.get_close_matches(name, METHODS, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"the methods are {', '.join(METHODS)}"
-        raise InputError(f"there is no method {name!r}; {hint}")
+        hint = checks.did_you_mean(name, METHODS) or f" the methods are {', '.join(METHODS)}"
+        raise InputError(f"there is no method {name!r};{hint}")
     read = {}
     for option in options:
         key, equals, value = option.partition("=")
@@ -121,14 +105,30 @@ def make_explainer(spec: str, model: Model, **options: Any) -> CostedExplainer:
     """
     name, own = parse_method(spec)
     method = METHODS[name]
-    known = inspect.signature(method.build).parameters
-    open_ended = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in known.values())
-    allowed = [key for key in known if key != "model" and key not in method.fixed]
+    known = option_names(method.build)
+    allowed = [key for key in known if key not in method.fixed]
     for key in own:
-        if key not in allowed and not open_ended:
+        if key not in allowed:
             raise InputError(f"the method {name} has no option {key!r}; it has {', '.join(allowed)}")
-    general = {key: value for key, value in options.items() if open_ended or key in known}
+    general = {key: value for key, value in options.items() if key in known}
     return method.build(model, **{**general, **method.fixed, **own})
+
+
+def option_names(build: Callable[..., Any]) -> list[str]:
+    """The keyword options of a method's class, those of its ``**options`` included.
+
+    >>> option_names(RISE)
+    ['masks', 'grid', 'p', 'seed', 'objective', 'batch_size', 'class_names']
+    """
+    found: list[str] = []
+    hints = get_type_hints(build.__init__)  # type: ignore[misc]
+    for name, parameter in inspect.signature(build).parameters.items():
+        if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+            (options,) = get_args(hints[name])  # Unpack[...] of a TypedDict
+            found += options.__annotations__
+        elif name != "model":
+            found.append(name)
+    return found
 
 
 def _value(text: str) -> Any:

@@ -13,10 +13,10 @@ import safetensors.numpy
 import torch
 
 from maskstack.files import write_whole
-from maskstack.leaderboard.lock import locked
+from maskstack.runs.lock import locked
 from maskstack.leaderboard.plan import OnImage, Plan, make_plan
 from maskstack.leaderboard.request import Request, settle
-from maskstack.leaderboard.store import FAILED, Store
+from maskstack.runs.store import FAILED, Store
 from maskstack.leaderboard.work import Pair, Task, Worker, map_file
 from maskstack.version import __version__
 

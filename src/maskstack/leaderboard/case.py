@@ -13,7 +13,7 @@ from maskstack.datasets import AnnotatedImage, Carrier, Truth
 from maskstack.errors import InputError, ModelError
 from maskstack.models import LoadedModel
 from maskstack.objectives import class_scores
-from maskstack.outputs import find_tensor
+from maskstack.objectives.outputs import find_tensor
 
 TARGETS = ("label", "predicted")
 """Which class is explained: the image's label (the predicted class where it has none), or the predicted class."""

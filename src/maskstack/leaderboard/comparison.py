@@ -12,7 +12,7 @@ from maskstack.errors import InputError
 from maskstack.explainers.table import CONTROLS
 from maskstack.leaderboard.columns import COLUMNS, QUALITY, Column
 from maskstack.leaderboard.results import Network
-from maskstack.leaderboard.statistics import SIGNIFICANT, Bootstrap, holm, ranks, signed_rank_p
+from maskstack.runs.statistics import SIGNIFICANT, Bootstrap, holm, ranks, signed_rank_p
 
 Values = NDArray[np.float64]
 _NONE = float("nan")

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from maskstack.extras import require
+from maskstack.errors import require
 from maskstack.leaderboard.request import Request
-from maskstack.leaderboard.store import Row
+from maskstack.runs.store import Row
 from maskstack.leaderboard.work import Pair, Task, Worker
 
 

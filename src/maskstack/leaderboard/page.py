@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from maskstack.extras import require
+from maskstack.errors import require
 from maskstack.leaderboard.columns import COMPLEXITY, Column
 from maskstack.leaderboard.comparison import Cell, Comparison, is_control
 from maskstack.leaderboard.curves import Panel, panels
 from maskstack.leaderboard.pictures import Gallery
 from maskstack.leaderboard.runs import Run
 from maskstack.leaderboard.scatter import Scatter, scatter
-from maskstack.leaderboard.statistics import Bootstrap
+from maskstack.runs.statistics import Bootstrap
 from maskstack.leaderboard.styles import styles
 from maskstack.leaderboard.summary import Cost, by_class, cost
 from maskstack.leaderboard.verdict import Verdict, judge

@@ -20,10 +20,10 @@ from maskstack.leaderboard.comparison import Comparison, is_control
 from maskstack.leaderboard.images import load_for
 from maskstack.leaderboard.request import Request
 from maskstack.leaderboard.runs import Run
-from maskstack.leaderboard.store import Row
+from maskstack.runs.store import Row
 from maskstack.leaderboard.work import map_file
 from maskstack.models import LoadedModel, load_model
-from maskstack.reasons import reason
+from maskstack.errors import reason
 
 EACH = 2
 """Images each of the best, the average and the worst."""

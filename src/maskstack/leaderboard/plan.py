@@ -12,9 +12,9 @@ from maskstack.datasets import AnnotatedImage
 from maskstack.errors import InputError, MaskstackError
 from maskstack.leaderboard.measures import GROUPS
 from maskstack.leaderboard.request import Request
-from maskstack.leaderboard.store import Key
+from maskstack.runs.store import Key
 from maskstack.leaderboard.work import Network, Task, Worker
-from maskstack.outputs import find_tensor
+from maskstack.objectives.outputs import find_tensor
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from maskstack.leaderboard.comparison import Comparison, compare
 from maskstack.leaderboard.page import render, section
 from maskstack.leaderboard.pictures import gallery
 from maskstack.leaderboard.results import read_results
-from maskstack.leaderboard.statistics import Bootstrap
+from maskstack.runs.statistics import Bootstrap
 from maskstack.leaderboard.summary import write_summary
 
 

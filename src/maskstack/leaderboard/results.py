@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from maskstack.leaderboard.columns import COLUMNS
 from maskstack.leaderboard.derived import derive
-from maskstack.leaderboard.rows import Rows
+from maskstack.runs.rows import Rows
 from maskstack.leaderboard.runs import Run, open_runs
-from maskstack.leaderboard.store import FAILED
+from maskstack.runs.store import FAILED
 
 Values = NDArray[np.float64]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from maskstack.leaderboard.comparison import Comparison
-from maskstack.leaderboard.statistics import Bootstrap
+from maskstack.runs.statistics import Bootstrap
 from maskstack.leaderboard.styles import styles
 from maskstack.leaderboard.summary import cost
 

@@ -18,9 +18,9 @@ from maskstack.leaderboard.case import Case, Cases
 from maskstack.leaderboard.images import load_for
 from maskstack.leaderboard.measures import GROUPS, Measured, Subject
 from maskstack.leaderboard.request import Request
-from maskstack.leaderboard.store import FAILED, Row
+from maskstack.runs.store import FAILED, Row
 from maskstack.models import LoadedModel, load_model
-from maskstack.reasons import reason
+from maskstack.errors import reason
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """The core of MDM: grids, fills, losses and the search over them. It knows no network by name."""
 
-from maskstack.masks.presets import PRESETS, preset
-from maskstack.masks.settings import SearchSettings
+from maskstack.masks.presets import PRESETS, Preset, preset
+from maskstack.masks.settings import SearchOptions, SearchSettings
 
-__all__ = ["PRESETS", "SearchSettings", "preset"]
+__all__ = ["PRESETS", "Preset", "SearchOptions", "SearchSettings", "preset"]

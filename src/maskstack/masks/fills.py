@@ -2,50 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from maskstack.errors import InputError
+from maskstack.tensors import gaussian_blur
 
-FILLS = ("zero", "mean", "blur", "noise", "given")
+Fill = Literal["zero", "mean", "blur", "noise", "given"]
+FILLS: tuple[str, ...] = get_args(Fill)
 """Names of the fills: the normalisation mean, each image's own mean colour, the blurred image, noise, a given image."""
-
-
-def gaussian_blur(images: Tensor, sigma: float) -> Tensor:
-    """Blur by a Gaussian, edges repeated.
-
-    Args:
-        images: B x C x H x W.
-        sigma: Standard deviation in pixels; 0 changes nothing.
-    """
-    radius = math.ceil(3 * sigma)
-    if radius == 0:
-        return images
-    offsets = torch.arange(-radius, radius + 1, dtype=torch.float32, device=images.device)
-    kernel = torch.exp(-(offsets**2) / (2 * sigma**2))
-    kernel = (kernel / kernel.sum()).to(images.dtype)
-    batch, channels, height, width = images.shape
-    planes = images.reshape(batch * channels, 1, height, width)
-    planes = functional.pad(planes, (radius, radius, 0, 0), mode="replicate")
-    planes = functional.conv2d(planes, kernel.view(1, 1, 1, -1))
-    planes = functional.pad(planes, (0, 0, radius, radius), mode="replicate")
-    planes = functional.conv2d(planes, kernel.view(1, 1, -1, 1))
-    return planes.reshape(batch, channels, height, width)
-
-
-def blend(masks: Tensor, images: Tensor, fill: Tensor) -> Tensor:
-    """Show the image where the mask is open and the fill where it is closed.
-
-    Args:
-        masks: P x H x W in [0, 1].
-        images: P x C x H x W.
-        fill: P x C x H x W.
-    """
-    return torch.lerp(fill, images, masks.unsqueeze(1))
 
 
 class Fills:

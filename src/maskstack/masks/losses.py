@@ -1,64 +1,71 @@
-"""What a mask pays: for the activation it loses, for that which it hides, for what it leaves open, for being rough."""
+"""Loss terms of a mask: consistency, removal, area, smoothness."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-CONSISTENCIES = ("one_sided", "squared", "absolute")
-"""How a change of the activation is paid: only a fall, its square, its size."""
+from maskstack.tensors import score_scale
 
-TINY = 1e-6
-"""An activation that moves by less than this between the image and nothing is no reference to hold on to."""
+Consistency = Literal["one_sided", "squared", "absolute"]
+CONSISTENCIES: tuple[str, ...] = get_args(Consistency)
+"""Which change of the score is penalised: a fall only, any change by its square, any change by its size."""
 
 
-def reference_scale(reference: Tensor, hidden: Tensor) -> Tensor:
-    """The unit in which a loss of activation is counted.
+@dataclass(frozen=True)
+class Reference:
+    """The scores that a search compares with.
 
-    The larger of the reference's own size and its distance from the activation of the wholly hidden image. The first
-    alone would divide by nearly zero for a small reference; with both, at most a unit is lost when the activation falls
-    from the image's to nothing's, whatever its sign.
-
-    Args:
-        reference: Activation of each image, B.
-        hidden: Activation of each image's fill alone, B (or several fills, F x B).
-
-    Returns:
-        Positive scale, B.
+    Attributes:
+        before: Score of each image, B.
+        hidden: Score of each image's fills alone, B x F.
+        scale: The unit of a loss of score, B, see :func:`maskstack.tensors.score_scale`.
     """
-    distance = (reference - hidden).abs()
-    if distance.ndim > 1:
-        distance = distance.amax(dim=0)
-    return torch.maximum(reference.abs(), distance).clamp_min(TINY)
+
+    before: Tensor
+    hidden: Tensor
+    scale: Tensor
+
+    @classmethod
+    def of(cls, before: Tensor, hidden: Tensor) -> Reference:
+        """The reference with its scale worked out."""
+        return cls(before, hidden, score_scale(before, hidden.T))
+
+    def select(self, rows: Tensor) -> Reference:
+        """The reference of the images of these indices."""
+        return Reference(self.before[rows], self.hidden[rows], self.scale[rows])
 
 
-def consistency(activation: Tensor, reference: Tensor, scale: Tensor, kind: str = "one_sided") -> Tensor:
-    """Relative loss of the activation under a mask, one value per problem.
+def consistency(scores: Tensor, reference: Tensor, scale: Tensor, kind: str = "one_sided") -> Tensor:
+    """Relative loss of the score under a mask, one value per problem.
 
     >>> import torch
     >>> consistency(torch.tensor([0.4, 0.9]), torch.tensor(0.8), torch.tensor(0.8))
     tensor([0.5000, 0.0000])
     """
-    loss = (reference - activation) / scale
+    loss = (reference - scores) / scale
     if kind == "one_sided":
         return loss.clamp_min(0)
     return loss.square() if kind == "squared" else loss.abs()
 
 
-def removal(activation: Tensor, nothing: Tensor, scale: Tensor) -> Tensor:
-    """Relative activation that what a mask hides would have by itself, one value per problem; at most 0 is no loss.
+def removal(scores: Tensor, hidden: Tensor, scale: Tensor) -> Tensor:
+    """Relative score of what a mask hides, shown alone, one value per problem; 0 if it is no more than nothing has.
 
     Args:
-        activation: Of the image with the mask's open part filled, P.
-        nothing: Activation of each fill alone, F x P; the least of them is what nothing has.
-        scale: See :func:`reference_scale`, P.
+        scores: Of the image with the mask's open part filled, P.
+        hidden: Score of each fill alone, P x F; the least of them is the score of nothing.
+        scale: See :func:`maskstack.tensors.score_scale`, P.
 
     >>> import torch
-    >>> removal(torch.tensor([0.5, 0.1]), torch.tensor([[0.1, 0.1]]), torch.tensor(0.8))
+    >>> removal(torch.tensor([0.5, 0.1]), torch.tensor([[0.1], [0.1]]), torch.tensor(0.8))
     tensor([0.5000, 0.0000])
     """
-    return ((activation - nothing.amin(dim=0)) / scale).clamp_min(0)
+    return ((scores - hidden.amin(dim=1)) / scale).clamp_min(0)
 
 
 def mask_value(masks: Tensor) -> Tensor:
@@ -70,14 +77,14 @@ def total_variation(masks: Tensor) -> Tensor:
     """Mean absolute difference of neighbouring pixels, times the mean side: P x H x W to P.
 
     The factor makes it a length, the contour of the mask in units of the image's side, so that one weight serves every
-    resolution. Differences below a thousandth count by their square: at a flat mask the size itself would have the
-    sign of rounding errors for a gradient, and no two runs in different company would take the same way.
+    resolution. Differences below a thousandth count by their square: at a flat mask the gradient of the absolute value
+    would be the sign of rounding errors, and the result would depend on the other images of the batch.
     """
     height, width = masks.shape[-2:]
-    down = _size(masks.diff(dim=-2)).sum(dim=(-2, -1)) / width
-    across = _size(masks.diff(dim=-1)).sum(dim=(-2, -1)) / height
+    down = _absolute(masks.diff(dim=-2)).sum(dim=(-2, -1)) / width
+    across = _absolute(masks.diff(dim=-1)).sum(dim=(-2, -1)) / height
     return (down + across) / 2
 
 
-def _size(differences: Tensor) -> Tensor:
+def _absolute(differences: Tensor) -> Tensor:
     return functional.huber_loss(differences, torch.zeros_like(differences), reduction="none", delta=1e-3) / 1e-3

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
-from maskstack.masks.settings import SearchSettings, one_of
+from maskstack import checks
+from maskstack.masks.settings import SearchSettings
+
+Preset = Literal["default", "fast", "fine", "paper"]
 
 PRESETS: Mapping[str, SearchSettings] = {
     "default": SearchSettings(),
@@ -37,5 +41,5 @@ def preset(name: str) -> SearchSettings:
     >>> preset("paper").joint
     False
     """
-    one_of("preset", name, tuple(PRESETS))
+    checks.one_of("preset", name, tuple(PRESETS))
     return PRESETS[name]

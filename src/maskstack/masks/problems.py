@@ -1,4 +1,4 @@
-"""The search problems of a batch: their grids, and which of them are still open."""
+"""The problems of a batch: their grids, the masks these make, and which problems are still open."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from maskstack.masks.grids import Upsampler
 from maskstack.masks.settings import SearchSettings
+from maskstack.masks.stack import stack_masks
 
 
 @dataclass
@@ -20,6 +21,11 @@ class Problems:
         image: Index of each problem's image, P.
         size: Index of each grid's size, P x G.
         free: The free values behind the grids, P x G x h x w, padded to the largest size.
+        settings: How to search.
+        upsampler: Carries the grids to the image.
+        mask_cap: Masks are multiplied by it, B x H x W in [0, 1]; None for 1.
+        best_free: The free values that count: those of the last step in which a problem was worked on and was finite, as
+            Adam's momentum goes on moving what has left the batch. Same shape as ``free``.
         open: Which problems are still worked on, P.
         steps: Steps each problem has taken, P.
         failed: Problems that met a value that is not finite, P.
@@ -29,6 +35,9 @@ class Problems:
     size: Tensor
     free: Tensor
     settings: SearchSettings
+    upsampler: Upsampler
+    mask_cap: Tensor | None = None
+    best_free: Tensor = field(init=False)
     open: Tensor = field(init=False)
     steps: Tensor = field(init=False)
     failed: Tensor = field(init=False)
@@ -38,7 +47,13 @@ class Problems:
 
     @classmethod
     def lay_out(
-        cls, images: int, upsampler: Upsampler, settings: SearchSettings, *, start: Tensor | None = None
+        cls,
+        images: int,
+        upsampler: Upsampler,
+        settings: SearchSettings,
+        *,
+        start: Tensor | None = None,
+        mask_cap: Tensor | None = None,
     ) -> Problems:
         """All problems of a batch, images first, then sizes.
 
@@ -47,6 +62,7 @@ class Problems:
             upsampler: Has the grid sizes.
             settings: How to search.
             start: Masks to begin with, B x H x W in (0, 1); None for the settings' ``start`` everywhere.
+            mask_cap: See the class.
         """
         device = upsampler.rows.device
         sizes = torch.arange(len(upsampler.sizes), device=device)
@@ -62,31 +78,58 @@ class Problems:
                 first[:, index, :h, :w] = functional.adaptive_avg_pool2d(start, (h, w))
         if settings.parametrisation == "sigmoid":
             first = first.logit()
-        return cls(image, size, first.reshape(*size.shape, *upsampler.cells).clone(), settings)
+        free = first.reshape(*size.shape, *upsampler.cells).clone()
+        return cls(image, size, free, settings, upsampler, mask_cap)
 
     def __post_init__(self) -> None:
         count, device = len(self.image), self.free.device
+        self.best_free = self.free.clone()
         self.open = torch.ones(count, dtype=torch.bool, device=device)
         self.failed = torch.zeros(count, dtype=torch.bool, device=device)
         self.steps = torch.zeros(count, dtype=torch.long, device=device)
-        # Fills take turns, and so do keeping and removing, so a step's loss is only comparable over a whole turn.
+        # Fills take turns, and so do showing and removing, so a step's loss is only comparable over a whole turn.
         turn = len(self.settings.fill) * max(1, self.settings.removal_every)
         self._recent = torch.full((turn, count), torch.inf, device=device, dtype=torch.float32)
         self._best = torch.full((count,), torch.inf, device=device, dtype=torch.float32)
         self._stale = torch.zeros(count, dtype=torch.long, device=device)
 
-    def values(self, free: Tensor) -> Tensor:
-        """Grid values in [0, 1] from free values."""
-        return free.sigmoid() if self.settings.parametrisation == "sigmoid" else free.clamp(0, 1)
+    def __len__(self) -> int:
+        return len(self.image)
 
-    @property
-    def in_log_odds(self) -> bool:
-        """Whether grids are upsampled, and stacked, as log-odds."""
-        return self.settings.stack == "log_odds"
+    def masks(self, free: Tensor, chunk: Tensor) -> Tensor:
+        """The mask of each problem of a chunk, P x H x W: its upsampled grid, or the stack of them.
 
-    def upsampled(self, free: Tensor) -> Tensor:
-        """What is upsampled of free values: their log-odds as they are, or the grids' values."""
-        return free if self.in_log_odds else self.values(free)
+        Args:
+            free: Free values of the chunk, P x G x h x w.
+            chunk: Indices of its problems, P.
+        """
+        values = self._upsampled(free)
+        if self.settings.joint:
+            masks = self.upsampler.mean(values)
+        else:
+            masks = self.upsampler(values[:, 0], self.size[chunk, 0])
+        masks = masks.sigmoid() if self._in_log_odds else masks
+        return masks if self.mask_cap is None else masks * self.mask_cap[self.image[chunk]]
+
+    def all_masks(self) -> Tensor:
+        """The mask of each size of each image, B x S x H x W."""
+        values = self._per_size(self._upsampled(self.best_free))
+        sizes = torch.arange(values.shape[1], device=values.device).expand(len(values), -1)
+        masks = self.upsampler(values, sizes)
+        masks = masks.sigmoid() if self._in_log_odds else masks.clamp(0, 1)  # rounding may leave the range
+        return masks if self.mask_cap is None else masks * self.mask_cap.unsqueeze(1)
+
+    def stack(self) -> Tensor:
+        """The stacked masks of each image, B x H x W."""
+        if self._in_log_odds:  # from the log-odds themselves: the masks' have been rounded to 0 and 1
+            stack = self.upsampler.mean(self._per_size(self.best_free)).sigmoid()
+            return stack if self.mask_cap is None else stack * self.mask_cap
+        return stack_masks(self.all_masks(), self.settings.stack)
+
+    def grids(self) -> tuple[Tensor, ...]:
+        """The grids' values, one B x h x w tensor a size."""
+        values = self._per_size(self._values(self.best_free))
+        return tuple(self.upsampler.crop(values[:, size], size).clone() for size in range(values.shape[1]))
 
     @property
     def loss(self) -> float:
@@ -94,28 +137,43 @@ class Problems:
         done = torch.isfinite(self._recent)
         return float(self._recent[done].mean()) if done.any() else float("nan")
 
-    def hold(self) -> None:
-        """Bring free values back into their range after an optimiser's step."""
-        if self.settings.parametrisation == "clip":
-            self.free.clamp_(0, 1)
-
     def record(self, working: Tensor, losses: Tensor, step: int) -> None:
-        """Take in the losses of one step, and close what has failed or stopped improving.
+        """Take in an optimiser's step, and close the problems that failed or stopped improving.
 
         Args:
             working: Indices of the problems that were worked on.
-            losses: Their losses.
+            losses: Their losses; one that is not finite means that the problem failed.
             step: The step's number, from 0.
         """
+        if self.settings.parametrisation == "clip":
+            self.free.clamp_(0, 1)
         self.steps[working] += 1
         bad = working[~torch.isfinite(losses)]
         self.failed[bad] = True
         self.open[bad] = False
         self._recent[step % len(self._recent), working] = losses
-        if self.settings.patience == 0:
-            return
-        mean = self._recent[:, working].mean(dim=0)
-        better = mean < self._best[working] - self.settings.tolerance
-        self._best[working] = torch.where(better, mean, self._best[working])
-        self._stale[working] = torch.where(better | ~torch.isfinite(mean), 0, self._stale[working] + 1)
-        self.open[working] &= self._stale[working] < self.settings.patience
+        if self.settings.patience:
+            mean = self._recent[:, working].mean(dim=0)
+            better = mean < self._best[working] - self.settings.tolerance
+            self._best[working] = torch.where(better, mean, self._best[working])
+            self._stale[working] = torch.where(better | ~torch.isfinite(mean), 0, self._stale[working] + 1)
+            self.open[working] &= self._stale[working] < self.settings.patience
+        finite = working[~self.failed[working]]
+        self.best_free[finite] = self.free[finite]
+
+    @property
+    def _in_log_odds(self) -> bool:
+        """Whether grids are upsampled, and stacked, as log-odds."""
+        return self.settings.stack == "log_odds"
+
+    def _values(self, free: Tensor) -> Tensor:
+        """Grid values in [0, 1] from free values."""
+        return free.sigmoid() if self.settings.parametrisation == "sigmoid" else free.clamp(0, 1)
+
+    def _upsampled(self, free: Tensor) -> Tensor:
+        """What is upsampled of free values: their log-odds as they are, or the grids' values."""
+        return free if self._in_log_odds else self._values(free)
+
+    def _per_size(self, values: Tensor) -> Tensor:
+        """Values of all grids by image and size, B x S x h x w, padded."""
+        return values.reshape(-1, len(self.upsampler.sizes), *self.upsampler.cells)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 Score = Callable[[Tensor, Tensor], Tensor]
-"""Activations of a batch: (images P x C x H x W, index of each one's original image P) to P."""
+"""Scores of a batch: (images P x C x H x W, index of each one's original image P) to P."""
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,8 @@ class Progress:
         open: Problems still worked on.
         problems: Problems in all.
         loss: Mean loss over the last turn of fills and kinds of step, as single steps are not alike.
-        kept: The activation of what each problem's mask shows, as it was last asked for; NaN before.
-        left: The activation of what it hides, as it was last asked for; NaN before, or where it is never asked for.
+        shown_score: The last score of what each problem's mask shows, P; NaN before there is one.
+        hidden_score: The last score of what it hides, P; NaN before there is one, or where there is none.
         preview: Makes the stack as it is now, B x H x W in [0, 1].
     """
 
@@ -31,8 +31,8 @@ class Progress:
     open: int
     problems: int
     loss: float
-    kept: Tensor
-    left: Tensor
+    shown_score: Tensor
+    hidden_score: Tensor
     preview: Callable[[], Tensor]
 
 
@@ -48,15 +48,12 @@ class SearchResult:
         grids: The learned grids, one B x h x w tensor a size, values in [0, 1].
         masks: The grids upsampled, B x S x H x W.
         stack: The masks stacked, B x H x W in [0, 1], not scaled.
-        before: Activation of each image, B.
-        hidden: Activation of each image's fills alone, F x B.
-        under_masks: Activation under each mask, B x S.
-        under_stack: Activation under the stack, B.
+        before: Score of each image, B.
+        hidden: Score of each image's fills alone, B x F.
+        under_masks: Score under each mask, B x S.
+        under_stack: Score under the stack, B.
         steps: Steps taken, B x S (the same for all sizes of a joint search).
-        forward_passes: Images sent forward, for each original image, B.
-        backward_passes: Images sent backward, B.
         failed: Images whose search met a value that is not finite, B.
-        seconds: Wall time of the whole search.
     """
 
     grids: tuple[Tensor, ...]
@@ -67,7 +64,4 @@ class SearchResult:
     under_masks: Tensor
     under_stack: Tensor
     steps: Tensor
-    forward_passes: Tensor
-    backward_passes: Tensor
     failed: Tensor
-    seconds: float

@@ -1,21 +1,19 @@
-"""The search: one step for all open problems, until they are done."""
+"""The search: masks, masked images, score, loss, step; again until every problem is done."""
 
 from __future__ import annotations
-
-import time
 
 import torch
 from torch import Tensor
 
+from maskstack.batches import Batches
 from maskstack.errors import InputError, ModelError
-from maskstack.masks.batches import Batches
-from maskstack.masks.fills import Fills, blend
+from maskstack.masks.fills import Fills
 from maskstack.masks.grids import Upsampler
-from maskstack.masks.losses import consistency, mask_value, reference_scale, removal, total_variation
+from maskstack.masks.losses import Reference, consistency, mask_value, removal, total_variation
 from maskstack.masks.problems import Problems
 from maskstack.masks.result import OnProgress, Progress, Score, SearchResult
 from maskstack.masks.settings import SearchSettings
-from maskstack.masks.stack import stack_masks
+from maskstack.tensors import blend
 
 
 def search(
@@ -25,214 +23,176 @@ def search(
     settings: SearchSettings,
     fill_image: Tensor | None = None,
     start: Tensor | None = None,
-    limit: Tensor | None = None,
+    mask_cap: Tensor | None = None,
     progress: OnProgress | None = None,
 ) -> SearchResult:
     """Learn the masks of a batch of images.
 
     Args:
-        score: The activation to keep. Its gradient has to reach the images.
+        score: The score to keep. Its gradient has to reach the images.
         images: B x C x H x W, float32, as the network takes them.
         settings: How to search.
         fill_image: The fill of the name ``given``; broadcasts to the images.
         start: Masks to begin with, B x H x W in (0, 1), averaged over each grid's cells; None for ``settings.start``.
-        limit: What masks are multiplied with, B x H x W in [0, 1], so that they can only open within it; None for 1.
+        mask_cap: Masks are multiplied by it, B x H x W in [0, 1], so that they can only open within it; None for 1.
         progress: Called after each step; may end the search by returning False.
 
     Raises:
-        InputError: A grid is larger than the image, the given fill is missing, or fill, start or limit do not fit.
-        ModelError: No gradient reaches the images, the images' own activation is not finite, or memory runs out.
+        InputError: A grid is larger than the image, the given fill is missing, or fill, start or cap do not fit.
+        ModelError: No gradient reaches the images, the images' own score is not finite, or memory runs out.
     """
-    if start is not None and (start.shape != images[:, 0].shape or not ((start > 0) & (start < 1)).all()):
-        raise InputError(
-            f"start has shape {tuple(start.shape)}; it must be {tuple(images[:, 0].shape)}, with values between 0 and 1"
-        )
-    if limit is not None and (limit.shape != images[:, 0].shape or not ((limit >= 0) & (limit <= 1)).all()):
-        raise InputError(
-            f"limit has shape {tuple(limit.shape)}; it must be {tuple(images[:, 0].shape)}, with values from 0 to 1"
-        )
-    with torch.enable_grad():
-        return _Search(score, images.detach(), settings, fill_image, start, limit).run(progress)
+    images = images.detach()
+    if start is not None:
+        _check_masks("start", start, images, inside=(start > 0) & (start < 1), values="between 0 and 1")
+    if mask_cap is not None:
+        _check_masks("mask_cap", mask_cap, images, inside=(mask_cap >= 0) & (mask_cap <= 1), values="from 0 to 1")
+    size = images.shape[-2], images.shape[-1]
+    batches = Batches(settings.batch_size)
+    upsampler = Upsampler.build(settings.sizes, size, images.device)
+    problems = Problems.lay_out(len(images), upsampler, settings, start=start, mask_cap=mask_cap)
+    fills = Fills(settings.fill, images, blur=settings.blur, seed=settings.seed, given=fill_image)
+    before = image_scores(score, images, batches)
+    _check_finite(before)
+    hidden = [image_scores(score, fills(turn), batches) for turn in range(len(settings.fill))]
+    reference = Reference.of(before, torch.stack(hidden, dim=1))
+    shown_score = torch.full((len(problems),), torch.nan, dtype=torch.float32, device=images.device)
+    hidden_score = shown_score.clone()
+    optimiser = torch.optim.Adam([problems.free], lr=settings.learning_rate)
+    for step in range(settings.steps):
+        working = problems.open.nonzero().flatten()
+        removing, turn = turn_of(step, settings.removal_every)
+        fill = fills(turn)
+        gradient = torch.zeros_like(problems.free)
 
+        def learn(chunk: Tensor) -> Tensor:
+            with torch.enable_grad():
+                free = problems.free.detach()[chunk].requires_grad_(True)
+                masks, rows = problems.masks(free, chunk), problems.image[chunk]
+                shown = 1 - masks if removing else masks  # noqa: B023 (called within this step only)
+                masked = blend(shown, _take(images, rows), _take(fill, rows))  # noqa: B023
+                scores = one_score_each(score, masked, rows)
+                losses = mask_losses(scores, masks, reference.select(rows), settings, removing)  # noqa: B023
+                slopes, reached = _gradients(losses, scores, free, masked)
+            (hidden_score if removing else shown_score)[chunk] = scores.detach().float()  # noqa: B023
+            gradient[chunk] = slopes  # noqa: B023
+            return losses.detach().masked_fill(~reached, torch.nan)
 
-class _Search:
-    def __init__(
-        self,
-        score: Score,
-        images: Tensor,
-        settings: SearchSettings,
-        fill_image: Tensor | None,
-        start: Tensor | None,
-        limit: Tensor | None,
-    ) -> None:
-        self.started = time.perf_counter()
-        self.score, self.images, self.settings, self.limit = score, images, settings, limit
-        self.upsampler = Upsampler.build(settings.sizes, (images.shape[-2], images.shape[-1]), images.device)
-        self.problems = Problems.lay_out(len(images), self.upsampler, settings, start=start)
-        self.batches = Batches(settings.batch_size)
-        self.fill = Fills(settings.fill, images, blur=settings.blur, seed=settings.seed, given=fill_image)
-        self.kept = torch.full((len(self.problems.open),), torch.nan, dtype=torch.float32, device=images.device)
-        self.left = self.kept.clone()
-
-    def run(self, progress: OnProgress | None) -> SearchResult:
-        before = self._scores(self.images)
-        if not torch.isfinite(before).all():
-            which = (~torch.isfinite(before)).nonzero().flatten().tolist()
-            raise ModelError(
-                f"the network's answer for image {which[0]} is {before[which[0]].item()}; check the image's "
-                "normalisation and the network's weights"
+        losses = torch.cat(batches.run(working, learn))
+        problems.free.grad = gradient
+        optimiser.step()
+        problems.record(working, losses, step)
+        if progress is not None:
+            state = Progress(
+                step=step + 1,
+                steps=settings.steps,
+                open=int(problems.open.sum()),
+                problems=len(problems),
+                loss=problems.loss,
+                shown_score=shown_score.clone(),
+                hidden_score=hidden_score.clone(),
+                preview=problems.stack,
             )
-        hidden = torch.stack([self._scores(self.fill(index)) for index in range(len(self.settings.fill))])
-        self.before, self.hidden, self.scale = before, hidden, reference_scale(before, hidden)
-        self._learn(progress)
-        return self._result(before, hidden)
-
-    def _learn(self, progress: OnProgress | None) -> None:
-        problems = self.problems
-        problems.free.requires_grad_(True)
-        optimiser = torch.optim.Adam([problems.free], lr=self.settings.learning_rate)
-        kept = problems.free.detach().clone()
-        for step in range(self.settings.steps):
-            working = problems.open.nonzero().flatten()
-            losses, gradient = self._step(working, step)
-            problems.free.grad = gradient
-            optimiser.step()
-            with torch.no_grad():
-                problems.hold()
-                problems.record(working, losses, step)
-                # Adam's momentum goes on moving what has left the batch, so what counts is kept aside.
-                fine = working[~problems.failed[working]]
-                kept[fine] = problems.free[fine]
-            if progress is not None and progress(self._progress(step, kept)) is False:
+            if progress(state) is False:
                 break
-            if not problems.open.any():
-                break
-        problems.free = kept
+        if not problems.open.any():
+            break
+    return _result(score, images, problems, reference, fills(0), batches)
 
-    def _step(self, working: Tensor, step: int) -> tuple[Tensor, Tensor]:
-        """Losses of the problems worked on, and the gradient of all free values (zero elsewhere)."""
-        gradient = torch.zeros_like(self.problems.free)
-        removing, turn = self._turn(step)
-        fill = self.fill(turn)
 
-        def work(chunk: Tensor) -> Tensor:
-            losses, gradient[chunk] = self._losses(chunk, fill, removing)
-            return losses
+def turn_of(step: int, removal_every: int) -> tuple[bool, int]:
+    """Whether a step scores what the mask hides, and how many of its kind came before it: each kind has all fills.
 
-        return torch.cat(self.batches.run(working, work)), gradient
+    >>> [turn_of(step, 3) for step in range(6)]
+    [(False, 0), (False, 1), (True, 0), (False, 2), (False, 3), (True, 1)]
+    """
+    if not removal_every:
+        return False, step
+    removals = (step + 1) // removal_every
+    removing = (step + 1) % removal_every == 0
+    return removing, removals - 1 if removing else step - removals
 
-    def _turn(self, step: int) -> tuple[bool, int]:
-        """Whether a step asks the hidden part, and how many of its kind were before it: each has all fills in turn."""
-        every = self.settings.removal_every
-        if not every:
-            return False, step
-        removals = (step + 1) // every
-        removing = (step + 1) % every == 0
-        return removing, removals - 1 if removing else step - removals
 
-    def _losses(self, chunk: Tensor, fill: Tensor, removing: bool) -> tuple[Tensor, Tensor]:
-        rows = self.problems.image[chunk]
-        free = self.problems.free.detach()[chunk].requires_grad_(True)
-        masks = self._masks(free, chunk)  # P H W
-        masked = blend(1 - masks if removing else masks, _take(self.images, rows), _take(fill, rows))
-        activation = self._score(masked, rows)
-        (self.left if removing else self.kept)[chunk] = activation.detach().float()
-        scale = self.scale[rows]
-        if removing:
-            losses = self.settings.removal * removal(activation, self.hidden[:, rows], scale)
-        else:
-            losses = consistency(activation, self.before[rows], scale, self.settings.consistency)
-        losses = losses + self.settings.mask_weight * mask_value(masks)
-        if self.settings.smoothness:
-            losses = losses + self.settings.smoothness * total_variation(masks)
-        # The masked images are asked for too: with only the grids, whose price always has a gradient, a network that
-        # lets none through would go unnoticed.
-        reached, gradient = torch.autograd.grad(losses.sum(), [masked, free], allow_unused=True)
-        if not activation.requires_grad or reached is None:
-            raise ModelError(
-                "no gradient reaches the image through this network and objective; masks can only be learned where "
-                "the output is differentiable (no detach, argmax, rounding or numpy on the way)"
-            )
-        # Where a value is not finite the problem ends: its loss is made to say so, whichever way it came about.
-        whole = torch.isfinite(gradient).flatten(1).all(dim=1) & torch.isfinite(activation)
-        return losses.detach().masked_fill(~whole, torch.nan), gradient
+def mask_losses(
+    scores: Tensor, masks: Tensor, reference: Reference, settings: SearchSettings, removing: bool
+) -> Tensor:
+    """The loss of each problem, P: of the score it loses or leaves in what it hides, of its area, of its roughness."""
+    if removing:
+        losses = settings.removal * removal(scores, reference.hidden, reference.scale)
+    else:
+        losses = consistency(scores, reference.before, reference.scale, settings.consistency)
+    losses = losses + settings.mask_weight * mask_value(masks)
+    if settings.smoothness:
+        losses = losses + settings.smoothness * total_variation(masks)
+    return losses
 
-    def _score(self, images: Tensor, rows: Tensor) -> Tensor:
-        """The score, checked: one number per image."""
-        activation = self.score(images, rows)
-        if activation.shape != rows.shape:
-            raise ModelError(
-                f"the objective gave shape {tuple(activation.shape)} for {len(rows)} images; it must give one number "
-                "per image"
-            )
-        return activation
 
-    def _masks(self, free: Tensor, chunk: Tensor) -> Tensor:
-        """The mask of each problem of a chunk, P x H x W: its upsampled grid, or the stack of them."""
-        values = self.problems.upsampled(free)
-        joint = self.settings.joint
-        masks = self.upsampler.mean(values) if joint else self.upsampler(values[:, 0], self.problems.size[chunk, 0])
-        masks = masks.sigmoid() if self.problems.in_log_odds else masks
-        return masks if self.limit is None else masks * self.limit[self.problems.image[chunk]]
+def one_score_each(score: Score, images: Tensor, rows: Tensor) -> Tensor:
+    """The scores of masked images, checked: one number per image.
 
-    def _scores(self, images: Tensor) -> Tensor:
-        """Activation of one image for each original image, without gradient."""
-        every = torch.arange(len(images), device=images.device)
-        with torch.no_grad():
-            return torch.cat(self.batches.run(every, lambda chunk: self._score(images[chunk], chunk)))
-
-    def _per_size(self, values: Tensor) -> Tensor:
-        """Values of all grids by image and size, B x S x h x w, padded."""
-        return values.detach().reshape(len(self.images), len(self.upsampler.sizes), *self.upsampler.cells)
-
-    def _all_masks(self, free: Tensor) -> Tensor:
-        values = self._per_size(self.problems.upsampled(free))
-        sizes = torch.arange(values.shape[1], device=values.device).expand(len(values), -1)
-        masks = self.upsampler(values, sizes)
-        masks = masks.sigmoid() if self.problems.in_log_odds else masks.clamp(0, 1)  # rounding may leave the range
-        return masks if self.limit is None else masks * self.limit.unsqueeze(1)
-
-    def _stack(self, free: Tensor) -> Tensor:
-        if self.problems.in_log_odds:  # from the log-odds themselves: the masks' have been rounded to 0 and 1
-            stack = self.upsampler.mean(self._per_size(free)).sigmoid()
-            return stack if self.limit is None else stack * self.limit
-        return stack_masks(self._all_masks(free), self.settings.stack)
-
-    def _progress(self, step: int, free: Tensor) -> Progress:
-        return Progress(
-            step=step + 1,
-            steps=self.settings.steps,
-            open=int(self.problems.open.sum()),
-            problems=len(self.problems.open),
-            loss=self.problems.loss,
-            kept=self.kept.clone(),
-            left=self.left.clone(),
-            preview=lambda: self._stack(free),
+    Raises:
+        ModelError: They are not.
+    """
+    scores = score(images, rows)
+    if scores.shape != rows.shape:
+        raise ModelError(
+            f"the objective gave shape {tuple(scores.shape)} for {len(rows)} images; it must give one number per image"
         )
+    return scores
 
-    def _result(self, before: Tensor, hidden: Tensor) -> SearchResult:
-        count, sizes = len(self.images), len(self.upsampler.sizes)
-        free = self.problems.free
-        values, masks, stack = self._per_size(self.problems.values(free)), self._all_masks(free), self._stack(free)
-        fill = self.fill(0)
-        under = [self._scores(blend(mask, self.images, fill)) for mask in masks.unbind(dim=1)]
-        steps = self.problems.steps.reshape(count, -1)
-        backward = steps.sum(dim=1)
-        failed = self.problems.failed.reshape(count, -1).any(dim=1)
-        return SearchResult(
-            grids=tuple(self.upsampler.crop(values[:, size], size).clone() for size in range(sizes)),
-            masks=masks,
-            stack=stack,
-            before=before,
-            hidden=hidden,
-            under_masks=torch.stack(under, dim=1),
-            under_stack=self._scores(blend(stack, self.images, fill)),
-            steps=steps.expand(count, sizes).clone(),
-            # before, under each fill alone, under each mask and under the stack
-            forward_passes=backward + 2 + len(self.settings.fill) + sizes,
-            backward_passes=backward,
-            failed=failed,
-            seconds=time.perf_counter() - self.started,
+
+@torch.no_grad()
+def image_scores(score: Score, images: Tensor, batches: Batches, which: Tensor | None = None) -> Tensor:
+    """Scores without gradient, P, of one image for each of P original images: all of them, or those of the indices."""
+    every = torch.arange(len(images), device=images.device)
+    rows = every if which is None else which
+    return torch.cat(batches.run(every, lambda chunk: one_score_each(score, images[chunk], rows[chunk])))
+
+
+def _gradients(losses: Tensor, scores: Tensor, free: Tensor, masked: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradient of the free values, and for which problems it and the score are finite."""
+    # The masked images are asked for too: the mask's own cost always has a gradient, so with the grids alone a network
+    # that lets none through would go unnoticed.
+    image_gradient, gradient = torch.autograd.grad(losses.sum(), [masked, free], allow_unused=True)
+    if not scores.requires_grad or image_gradient is None:
+        raise ModelError(
+            "no gradient reaches the image through this network and objective; masks can only be learned where "
+            "the output is differentiable (no detach, argmax, rounding or numpy on the way)"
+        )
+    # A problem ends where a value is not finite; its loss is set to NaN to say so.
+    return gradient, torch.isfinite(gradient).flatten(1).all(dim=1) & torch.isfinite(scores)
+
+
+def _result(
+    score: Score, images: Tensor, problems: Problems, reference: Reference, fill: Tensor, batches: Batches
+) -> SearchResult:
+    masks, stack = problems.all_masks(), problems.stack()
+    under = [image_scores(score, blend(mask, images, fill), batches) for mask in masks.unbind(dim=1)]
+    steps = problems.steps.reshape(len(images), -1)
+    return SearchResult(
+        grids=problems.grids(),
+        masks=masks,
+        stack=stack,
+        before=reference.before,
+        hidden=reference.hidden,
+        under_masks=torch.stack(under, dim=1),
+        under_stack=image_scores(score, blend(stack, images, fill), batches),
+        steps=steps.expand(len(images), masks.shape[1]).clone(),
+        failed=problems.failed.reshape(len(images), -1).any(dim=1),
+    )
+
+
+def _check_masks(name: str, masks: Tensor, images: Tensor, *, inside: Tensor, values: str) -> None:
+    expected = images[:, 0].shape
+    if masks.shape != expected or not inside.all():
+        raise InputError(f"{name} has shape {tuple(masks.shape)}; it must be {tuple(expected)}, with values {values}")
+
+
+def _check_finite(before: Tensor) -> None:
+    wrong = (~torch.isfinite(before)).nonzero().flatten().tolist()
+    if wrong:
+        raise ModelError(
+            f"the network's answer for image {wrong[0]} is {before[wrong[0]].item()}; check the image's "
+            "normalisation and the network's weights"
         )
 
 

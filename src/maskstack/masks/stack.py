@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal, get_args
+
 from torch import Tensor
 
-STACKS = ("log_odds", "mean", "normalised", "geometric")
+from maskstack.tensors import minmax
+
+Stack = Literal["log_odds", "mean", "normalised", "geometric"]
+STACKS: tuple[str, ...] = get_args(Stack)
 
 
 def stack_masks(masks: Tensor, rule: str = "log_odds") -> Tensor:
@@ -26,20 +31,3 @@ def stack_masks(masks: Tensor, rule: str = "log_odds") -> Tensor:
     elif rule == "geometric":
         return masks.clamp_min(1e-6).log().mean(dim=1).exp()
     return masks.mean(dim=1)
-
-
-def minmax(maps: Tensor) -> Tensor:
-    """Scale each map to [0, 1]; a map of one value becomes zero everywhere.
-
-    Args:
-        maps: ... x H x W.
-
-    >>> import torch
-    >>> minmax(torch.tensor([[2.0, 4.0], [3.0, 2.0]]))
-    tensor([[0.0000, 1.0000], [0.5000, 0.0000]])
-    """
-    low = maps.amin(dim=(-2, -1), keepdim=True)
-    spread = maps.amax(dim=(-2, -1), keepdim=True) - low
-    # A spread of rounding errors is no contrast: scaling it up would draw noise.
-    flat = spread <= 1e-6
-    return ((maps - low) / spread.masked_fill(flat, 1)).masked_fill(flat, 0)

@@ -1,6 +1,5 @@
 """How good a map is: pure functions on tensors, a value per image."""
 
-from maskstack.metrics.agreement import mean_agreement, rank_agreement
 from maskstack.metrics.blurs import blur, narrow_blur
 from maskstack.metrics.cascade import Cascade, cascade
 from maskstack.metrics.complexity import entropy, gini
@@ -26,6 +25,7 @@ from maskstack.metrics.order import keep_top
 from maskstack.metrics.road import road, road_images
 from maskstack.metrics.robustness import max_sensitivity
 from maskstack.metrics.sanity import Depth, randomization, rank_correlation, structural_similarity
+from maskstack.tensors import mean_agreement, rank_agreement
 
 __all__ = [
     "Cascade",

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from maskstack.errors import InputError
+from maskstack.tensors import filtered, gaussian_blur
 
 NARROW_TAPS, NARROW_SIGMA = 11, 5.0
 
@@ -24,12 +25,11 @@ def blur(image: Tensor, *, sigma: float) -> Tensor:
         C x H x W.
 
     Raises:
-        InputError: The standard deviation is negative or no number.
+        InputError: The standard deviation is negative or not a number.
     """
     if not 0 <= sigma < math.inf:
         raise InputError(f"the blur's standard deviation is {sigma}; give a number of pixels from 0 on")
-    reach = math.ceil(3 * sigma)
-    return _filtered(image, _gaussian(reach, sigma), padding="replicate") if reach else image
+    return gaussian_blur(image.unsqueeze(0), sigma).squeeze(0)
 
 
 def narrow_blur(image: Tensor) -> Tensor:
@@ -49,19 +49,11 @@ def narrow_blur(image: Tensor) -> Tensor:
     """
     folds = _gaussian(20, NARROW_SIGMA)  # The tails end at four standard deviations there.
     folds = functional.pad(folds, (7, 7))  # 55 offsets: five windows of 11, the third one around 0.
-    return _filtered(image, folds.view(-1, NARROW_TAPS).sum(dim=0), padding="constant")
+    kernel = folds.view(-1, NARROW_TAPS).sum(dim=0)
+    return filtered(image.unsqueeze(0), kernel, padding="constant").squeeze(0)
 
 
 def _gaussian(reach: int, sigma: float) -> Tensor:
     offsets = torch.arange(-reach, reach + 1, dtype=torch.float64)
     weights = torch.exp(-(offsets**2) / (2 * sigma**2))
     return weights / weights.sum()
-
-
-def _filtered(image: Tensor, weights: Tensor, *, padding: str) -> Tensor:
-    reach = len(weights) // 2
-    weights = weights.to(image)
-    planes = image.unsqueeze(1)
-    planes = functional.conv2d(functional.pad(planes, (reach, reach, 0, 0), mode=padding), weights.view(1, 1, 1, -1))
-    planes = functional.conv2d(functional.pad(planes, (0, 0, reach, reach), mode=padding), weights.view(1, 1, -1, 1))
-    return planes.squeeze(1)

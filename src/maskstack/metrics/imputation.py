@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from maskstack.errors import InputError
-from maskstack.extras import require
+from maskstack.errors import require
 
 DIRECT, DIAGONAL = 1 / 6, 1 / 12
 _LEAF = 8  # Side of the squares that are no longer cut; smaller ones cost Python calls and save no fill-in.

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from maskstack.errors import InputError
-from maskstack.extras import require
+from maskstack.errors import require
 from maskstack.metrics.order import check_map
 
 THRESHOLDS = tuple(step / 50 for step in range(50))

@@ -6,29 +6,7 @@ import torch
 from torch import Tensor
 
 from maskstack.errors import InputError
-
-
-def ranks(saliency: Tensor, *, descending: bool = True) -> Tensor:
-    """Place of each pixel in the order of the map; equal values are taken in reading order.
-
-    Args:
-        saliency: H x W.
-        descending: The most salient pixel has place 0; otherwise the least salient.
-
-    Returns:
-        H x W int32, each of 0 ... H * W - 1 once.
-
-    Raises:
-        InputError: The map is not H x W, or holds NaN.
-
-    >>> ranks(torch.tensor([[0.1, 0.7], [0.7, 0.3]]))
-    tensor([[3, 0],
-            [1, 2]], dtype=torch.int32)
-    """
-    check_map(saliency)
-    order = saliency.flatten().argsort(descending=descending, stable=True)
-    places = torch.arange(len(order), dtype=torch.int32, device=order.device)
-    return torch.empty_like(places).scatter_(0, order, places).view(saliency.shape)
+from maskstack.tensors import ranks
 
 
 def keep_top(saliency: Tensor, share: float = 0.5) -> Tensor:
@@ -42,7 +20,7 @@ def keep_top(saliency: Tensor, share: float = 0.5) -> Tensor:
         H x W booleans, true for exactly round(share * H * W) pixels.
 
     Raises:
-        InputError: The share is outside [0, 1], or see :func:`ranks`.
+        InputError: The share is outside [0, 1], or the map is not H x W, or holds NaN.
 
     >>> keep_top(torch.tensor([[0.1, 0.7], [0.7, 0.3]]), 0.25)
     tensor([[False,  True],
@@ -50,6 +28,7 @@ def keep_top(saliency: Tensor, share: float = 0.5) -> Tensor:
     """
     if not 0 <= share <= 1:
         raise InputError(f"the share of pixels to keep is {share}; give a number from 0 to 1")
+    check_map(saliency)
     return ranks(saliency) < round(share * saliency.numel())
 
 
@@ -62,7 +41,7 @@ def check_map(saliency: Tensor, *, image: Tensor | None = None, positive: bool =
         positive: Whether negative values have no meaning.
 
     Raises:
-        InputError: It is none.
+        InputError: It is not one.
     """
     if saliency.dim() != 2 or saliency.numel() == 0:
         raise InputError(f"the map has shape {tuple(saliency.shape)}; it has to be H x W")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from maskstack.errors import InputError
-from maskstack.extras import require
+from maskstack.errors import require
 from maskstack.metrics.cascade import cascade
 from maskstack.metrics.order import check_map
 
@@ -87,7 +87,6 @@ def rank_correlation(first: Tensor, second: Tensor) -> float:
 
     Raises:
         InputError: They are not of one shape H x W, or hold NaN.
-        MissingExtraError: scipy is not installed.
 
     >>> import torch
     >>> rank_correlation(torch.tensor([[0.1, 0.2, 0.4]]), torch.tensor([[3.0, 2.0, 1.0]]))
@@ -95,12 +94,7 @@ def rank_correlation(first: Tensor, second: Tensor) -> float:
     """
     check_map(first)
     check_map(second, image=first)
-    varied = [bool(saliency.min() < saliency.max()) for saliency in (first, second)]
-    if not all(varied):
-        return float(not any(varied))
-    stats = require("scipy.stats", extra="bench")
-    one, other = (saliency.detach().flatten().cpu().double().numpy() for saliency in (first, second))
-    return max(-1.0, min(1.0, float(stats.spearmanr(one, other).statistic)))
+    return float(rank_agreement(torch.stack([first.detach(), second.detach().to(first)]))[0, 1])
 
 
 def structural_similarity(first: Tensor, second: Tensor) -> float:

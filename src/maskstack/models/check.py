@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from maskstack.errors import ModelError
-from maskstack.outputs import find_tensor
-from maskstack.reasons import reason
+from maskstack.objectives.outputs import find_tensor
+from maskstack.errors import reason
 
 
 def try_out(model: nn.Module, shape: tuple[int, int, int]) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from PIL import Image
 
-from maskstack.extras import require
+from maskstack.errors import require
 from maskstack.models.loaded import LoadedModel, loaded
 from maskstack.models.options import adjusted
 from maskstack.models.preprocess import Preprocess

@@ -9,12 +9,12 @@ from typing import Any
 from PIL import Image
 
 from maskstack.errors import InputError, ModelError
-from maskstack.extras import require
+from maskstack.errors import require
 from maskstack.models.loaded import LoadedModel, loaded
 from maskstack.models.options import adjusted
 from maskstack.models.preprocess import Preprocess
 from maskstack.models.spec import Spec
-from maskstack.reasons import reason
+from maskstack.errors import reason
 
 
 def load_hf(spec: Spec) -> LoadedModel:

@@ -9,12 +9,12 @@ from typing import Any
 from torch import nn
 
 from maskstack.errors import InputError, ModelError
-from maskstack.extras import require
+from maskstack.errors import require
 from maskstack.models.fixed_batch import FixedBatch
 from maskstack.models.frozen_graph import GraphInput, graph_preprocess
 from maskstack.models.loaded import LoadedModel, loaded
 from maskstack.models.spec import Spec
-from maskstack.reasons import reason
+from maskstack.errors import reason
 
 
 def load_onnx(spec: Spec) -> LoadedModel:

@@ -7,12 +7,12 @@ from typing import Any
 from PIL import Image
 
 from maskstack.errors import InputError, ModelError
-from maskstack.extras import require
+from maskstack.errors import require
 from maskstack.models.loaded import RANDOM, LoadedModel, loaded
 from maskstack.models.options import adjusted, read_size, whole_number
 from maskstack.models.preprocess import Preprocess
 from maskstack.models.spec import Spec, did_you_mean
-from maskstack.reasons import reason
+from maskstack.errors import reason
 
 
 def load_timm(spec: Spec) -> LoadedModel:

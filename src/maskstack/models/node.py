@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from maskstack.errors import InputError, ModelError
 from maskstack.models.spec import did_you_mean
-from maskstack.outputs import find_tensor
+from maskstack.objectives.outputs import find_tensor
 
 
 class Node(nn.Module):

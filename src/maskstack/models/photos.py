@@ -9,7 +9,7 @@ from PIL import Image, UnidentifiedImageError
 
 from maskstack.errors import InputError
 from maskstack.models.modes import to_rgb
-from maskstack.reasons import reason
+from maskstack.errors import reason
 
 SMALLEST_SIDE = 8
 """Pixels; a picture with a shorter side has no regions to tell apart."""

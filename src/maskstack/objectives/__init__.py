@@ -2,6 +2,7 @@
 
 from maskstack.objectives.classification import (
     NAMED,
+    Meaning,
     class_logit,
     class_probability,
     contrast,
@@ -15,6 +16,7 @@ from maskstack.objectives.region import region
 
 __all__ = [
     "NAMED",
+    "Meaning",
     "Objective",
     "Rows",
     "Target",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -64,6 +65,9 @@ def margin(target: Target = None) -> Objective:
 
     return _of_class("margin", target, read)
 
+
+Meaning = Literal["probability", "log_probability", "logit", "margin"]
+"""What a class index can mean."""
 
 NAMED: Mapping[str, Callable[..., Objective]] = {
     "probability": class_probability,

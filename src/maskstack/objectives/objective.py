@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from maskstack.errors import InputError, ModelError
-from maskstack.outputs import find_tensor
+from maskstack.objectives.outputs import find_tensor
 
 Target = int | Sequence[int] | Tensor | None
 """A class index for all images, one per image, or None for each image's predicted class."""

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, fx, nn
 
 from maskstack.errors import InputError, ModelError
-from maskstack.extras import require
+from maskstack.errors import require
 from maskstack.models.spec import did_you_mean
-from maskstack.reasons import reason
+from maskstack.errors import reason
 
 
 class Backbone(nn.Module):

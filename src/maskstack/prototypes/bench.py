@@ -16,8 +16,8 @@ from maskstack.datasets import AnnotatedImage, Carrier, load_images
 from maskstack.errors import InputError
 from maskstack.explainers.table import CostedExplainer, parse_method
 from maskstack.files import write_whole
-from maskstack.leaderboard.lock import locked
-from maskstack.leaderboard.store import Key, Row, Store
+from maskstack.runs.lock import locked
+from maskstack.runs.store import Key, Row, Store
 from maskstack.prototypes.checkpoint import Prototypes
 from maskstack.prototypes.measuring import Pair, measured
 from maskstack.prototypes.parts import perturbed

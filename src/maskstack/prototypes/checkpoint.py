@@ -24,7 +24,7 @@ from maskstack.prototypes.config import Config
 from maskstack.prototypes.protopnet import ProtoPNet
 from maskstack.prototypes.push import Source
 from maskstack.prototypes.xprotonet import XProtoNet
-from maskstack.reasons import reason
+from maskstack.errors import reason
 
 FORMAT = "maskstack prototypes 1"
 TENSORS, ABOUT, SOURCES = "network.safetensors", "prototypes.json", "sources"

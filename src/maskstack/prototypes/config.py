@@ -14,7 +14,7 @@ from typing import Any
 from maskstack.errors import InputError
 from maskstack.masks.settings import one_of
 from maskstack.prototypes.from_table import made
-from maskstack.reasons import reason
+from maskstack.errors import reason
 
 KINDS = ("protopnet", "xprotonet")
 STAGES = ("warm", "joint", "push", "prune", "last")

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from maskstack.errors import InputError
 from maskstack.files import write_whole
-from maskstack.leaderboard.lock import locked
+from maskstack.runs.lock import locked
 from maskstack.models import open_photo
 from maskstack.models.weights import read_weights
 from maskstack.prototypes.building import Built, begin, build

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from maskstack.errors import InputError
-from maskstack.explainers.attribute import Maps
+from maskstack.explainers.base import Maps
 from maskstack.explainers.rival import PREDICTIONS, Rival
-from maskstack.explainers.scored import ScoredNetwork
+from maskstack.scoring import ScoredModel
 from maskstack.explainers.table import METHODS, CostedExplainer, make_explainer
 from maskstack.explanation import Explanation
 from maskstack.models.spec import did_you_mean

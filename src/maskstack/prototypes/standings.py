@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from maskstack.leaderboard.statistics import Bootstrap, holm, signed_rank_p
-from maskstack.leaderboard.store import Row
+from maskstack.runs.statistics import Bootstrap, holm, signed_rank_p
+from maskstack.runs.store import Row
 from maskstack.prototypes.measuring import hits_of
 from maskstack.prototypes.parts import Hits, best_part, part_consistency, part_purity, part_stability
 

@@ -12,7 +12,7 @@ import gradio as gr
 
 from maskstack.errors import InputError
 from maskstack.explainers import MDM
-from maskstack.explainers.predict import class_probabilities
+from maskstack.scoring.predict import class_probabilities
 from maskstack.explainers.table import METHODS, make_explainer
 from maskstack.web import panels, results
 from maskstack.web.answers import Updates, guarded, key_of, working_alone

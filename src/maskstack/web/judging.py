@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from maskstack.explainers.predict import class_probabilities
+from maskstack.scoring.predict import class_probabilities
 from maskstack.metrics import area_under, blur, pixel_curve
 from maskstack.models import LoadedModel
 

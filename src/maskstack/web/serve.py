@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 from maskstack.errors import InputError, MissingExtraError
-from maskstack.extras import require
+from maskstack.errors import require
 from maskstack.prototypes.checkpoint import load
 from maskstack.web.live import SEARCH
 from maskstack.web.networks import Networks, offered

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from rich.table import Table
 
 from maskstack.files import write_whole
-from maskstack.leaderboard.statistics import SIGNIFICANT
+from maskstack.runs.statistics import SIGNIFICANT
 from maskstack.prototypes.bench import METHODS, Request
 from maskstack.prototypes.bench import bench as run_bench
 from maskstack.prototypes.checkpoint import load

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from maskstack.errors import InputError
-from maskstack.extras import require
+from maskstack.errors import require
 from maskstack.prototypes.config import read_config
 
 

@@ -1,0 +1,101 @@
+"""Checks of options: each names the option, its value and what is allowed."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection
+from typing import Any
+
+from maskstack.errors import InputError
+
+LARGEST = 2**32 - 1
+"""The largest whole number an option takes unless it says otherwise; seeds of numpy end here."""
+
+
+def one_of(name: str, value: object, allowed: Collection[str]) -> None:
+    """Check that an option is one of the allowed words.
+
+    Raises:
+        InputError: It is not; the message suggests the nearest word.
+
+    >>> one_of("stack", "maen", ("mean", "geometric"))
+    Traceback (most recent call last):
+    maskstack.errors.InputError: stack is 'maen'; it must be one of mean, geometric (did you mean mean?)
+    """
+    if value not in allowed:
+        guess = did_you_mean(str(value), allowed).strip()
+        raise InputError(f"{name} is {value!r}; it must be one of {', '.join(allowed)}{guess and f' ({guess})'}")
+
+
+def did_you_mean(word: str, allowed: Collection[str]) -> str:
+    """A question naming the nearest of the allowed words, with a space before it; empty if none is near.
+
+    >>> did_you_mean("resnet8", ["resnet18", "vgg11"])
+    ' did you mean resnet18?'
+    """
+    near = difflib.get_close_matches(word, allowed, n=1)
+    return f" did you mean {near[0]}?" if near else ""
+
+
+def whole(name: str, value: object, *, least: int, most: int = LARGEST) -> None:
+    """Check that an option is a whole number in a range.
+
+    Raises:
+        InputError: It is not.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise InputError(f"{name} is {value!r}; it must be a whole number from {least} to {most}")
+
+
+def real(
+    name: str, value: object, low: float, high: float, *, open_low: bool = False, open_high: bool = False
+) -> None:
+    """Check that an option is a number in a range, whose ends may be excluded.
+
+    Raises:
+        InputError: It is not a number, or it is NaN or out of the range.
+    """
+    ok = isinstance(value, int | float) and not isinstance(value, bool)
+    if isinstance(value, int | float):
+        # Written so that NaN, which compares with nothing, is out of every range.
+        ok = ok and (low < value if open_low else low <= value) and (value < high if open_high else value <= high)
+    if not ok:
+        left, right = "(" if open_low else "[", ")" if open_high else "]"
+        raise InputError(f"{name} is {value!r}; it must be a number in {left}{low:g}, {high:g}{right}")
+
+
+def share(name: str, value: object, *, zero: bool = False, one: bool = False) -> None:
+    """Check that an option is a number between 0 and 1.
+
+    Args:
+        name: The option's name.
+        value: Its value.
+        zero: Whether 0 itself is allowed.
+        one: Whether 1 itself is allowed.
+
+    Raises:
+        InputError: It is not a number, or it is out of the range.
+    """
+    real(name, value, 0, 1, open_low=not zero, open_high=not one)
+
+
+def flag(name: str, value: object) -> None:
+    """Check that an option is True or False.
+
+    Raises:
+        InputError: It is not.
+    """
+    if not isinstance(value, bool):
+        raise InputError(f"{name} is {value!r}; it must be True or False")
+
+
+def several(name: str, value: Any, single: type) -> tuple[Any, ...]:
+    """An option's values as a tuple, also where a single one was given.
+
+    Raises:
+        InputError: There is no value.
+    """
+    values = (value,) if isinstance(value, single) else value
+    if not isinstance(values, list | tuple) or not values:
+        raise InputError(f"{name} is {value!r}; give at least one in a list or tuple")
+    return tuple(values)

@@ -1,0 +1,217 @@
+"""What methods share: the one protocol, and the class of every method that gives only maps."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypedDict, Unpack
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from maskstack import checks
+from maskstack.errors import ModelError
+from maskstack.explanation import Explanation
+from maskstack.objectives import Meaning
+from maskstack.scoring import Goal, Model, ScoredModel, UserModel, scoring
+
+PREDICTIONS = 2
+"""Forward passes that every method of maps spends on an image itself: its prediction and its score."""
+
+
+class Explainer(Protocol):
+    """Anything that explains a batch of images: B x C x H x W and what to explain, to an explanation."""
+
+    def __call__(self, images: Tensor, objective: Goal = None, /) -> Explanation:
+        """Explain the objective (or the class, or the predicted class) on each image."""
+        ...
+
+
+class CostedExplainer(Explainer, Protocol):
+    """An explainer that says what it costs before it starts."""
+
+    def cost(self, images: int) -> dict[str, int]:
+        """Maximum numbers of forward and backward passes for so many images."""
+        ...
+
+
+class MapOptions(TypedDict, total=False):
+    """The options of every method that gives only maps."""
+
+    objective: Meaning
+    batch_size: int
+    class_names: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Maps:
+    """What a method found for a batch.
+
+    Attributes:
+        values: B x h x w, any real numbers, high where the evidence is; upsampled where coarser than the image.
+        grids: What the method itself works with, where that is coarser than the image: B x h x w each.
+        notes: What the reader has to know, such as the layer that was used.
+    """
+
+    values: Tensor
+    grids: tuple[Tensor, ...] = ()
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+
+class MapExplainer(ABC):
+    """An explainer that gives only maps.
+
+    Args:
+        method: Its name, for the result.
+        model: The network, or what ``load_model`` returned. It comes back exactly as it was.
+        settings: The method's own options, for the result; what JSON can hold.
+        forward: Maximum number of forward passes of the method itself for an image.
+        backward: Maximum number of backward passes of the method itself for an image.
+        meaning: What a class index means by default: a name of :data:`maskstack.objectives.NAMED`.
+        **options: ``objective`` says what a class index means; ``batch_size`` is the maximum number of images in one
+            pass, 32 by default; ``class_names`` are for the result.
+
+    Raises:
+        InputError: There is no such objective, the model is not callable or the batch size is not a positive number.
+    """
+
+    def __init__(
+        self,
+        method: str,
+        model: Model,
+        settings: Mapping[str, Any],
+        *,
+        forward: int = 0,
+        backward: int = 0,
+        meaning: Meaning = "probability",
+        **options: Unpack[MapOptions],
+    ) -> None:
+        self.method, self.forward, self.backward = method, forward, backward
+        self.batch_size = options.get("batch_size", 32)
+        checks.whole("batch_size", self.batch_size, least=1)
+        meaning = options.get("objective", meaning)
+        self.user_model = UserModel.of(model, meaning=meaning, class_names=options.get("class_names", ()))
+        self.settings = {**settings, "batch_size": self.batch_size}
+
+    def __call__(self, images: Tensor, objective: Goal = None, /) -> Explanation:
+        """Explain a batch, see :class:`Explainer`.
+
+        Args:
+            images: B x C x H x W, floating point, as the network takes them.
+            objective: See :class:`maskstack.MDM`.
+
+        Returns:
+            Maps scaled to [0, 1] each; ``stack`` is the same map, as there are no masks.
+
+        Raises:
+            InputError: The images or the target cannot be used.
+            ModelError: The network's output cannot be read, or it lacks the gradient that the method needs.
+        """
+        with scoring(self.user_model, images, objective, batch_size=self.batch_size) as scored:
+            before = scored.scores(scored.images)
+            with torch.enable_grad():
+                found = self._maps(scored, scored.images)
+        values = found.values.detach().float()
+        saliency = _scaled(values, (images.shape[2], images.shape[3]))
+        several = len(images)
+        return Explanation(
+            saliency=saliency,
+            stack=saliency,
+            masks=saliency.new_empty(several, 0, *saliency.shape[2:]),
+            grids=tuple(grid.detach().float() for grid in found.grids),
+            method=self.method,
+            score_before=before,
+            score_hidden=saliency.new_empty(several, 0),
+            score_under_masks=saliency.new_empty(several, 0),
+            score_under_stack=saliency.new_full((several,), torch.nan),
+            steps=torch.empty(several, 0, dtype=torch.int64, device=saliency.device),
+            settings=dict(self.settings),
+            degenerate=tuple(_doubt(value) for value in values),
+            notes=dict(found.notes),
+            **scored.record(),
+        ).to(images.device)
+
+    def cost(self, images: int, *, size: tuple[int, int] | None = None) -> dict[str, int]:
+        """Maximum numbers of forward and backward passes for so many images of this height and width."""
+        forward, backward = self._passes(size or (224, 224))
+        return {"forward": images * (forward + PREDICTIONS), "backward": images * backward}
+
+    def _passes(self, _size: tuple[int, int]) -> tuple[int, int]:
+        """The method's own passes for an image, where they depend on its size."""
+        return self.forward, self.backward
+
+    @abstractmethod
+    def _maps(self, scored: ScoredModel, images: Tensor) -> Maps:
+        """The method itself: from images B x C x H x W, float32, to their maps."""
+
+
+class OneByOne(MapExplainer):
+    """A method that takes one image at a time, as another library's random draws would depend on the batch."""
+
+    def _maps(self, scored: ScoredModel, images: Tensor) -> Maps:
+        found = []
+        for row, image in enumerate(images):
+            with scored.only(row), seeded(self.settings.get("seed", 0), images.device):
+                found.append(self._map(scored, image.unsqueeze(0)).detach())
+        return Maps(torch.stack(found))
+
+    @abstractmethod
+    def _map(self, scored: ScoredModel, image: Tensor) -> Tensor:
+        """The map, H x W, of one image 1 x C x H x W."""
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Within, the global random generators of torch and numpy start from the seed; after, they are as they were."""
+    before = np.random.get_state()
+    cuda = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=cuda):
+        # Not torch.manual_seed, which would also seed the devices whose state is not restored.
+        torch.default_generator.manual_seed(seed)
+        if cuda:
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
+        np.random.seed(seed)
+        try:
+            yield
+        finally:
+            np.random.set_state(before)
+
+
+@contextmanager
+def gradient_expected() -> Iterator[None]:
+    """Within, torch's complaint that there is nothing to differentiate becomes a sentence.
+
+    Raises:
+        ModelError: No gradient reaches the image.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not any(sign in str(error) for sign in ("does not require grad", "not have been used in the graph")):
+            raise
+        raise ModelError(
+            "no gradient reaches the image through this network and objective; use a method that needs none, such as "
+            "rise or occlusion"
+        ) from error
+
+
+def _scaled(values: Tensor, size: tuple[int, int]) -> Tensor:
+    """Maps of the images' size, each from 0 to 1: B x 1 x H x W. A map that is the same everywhere becomes zero."""
+    values = values.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0).unsqueeze(1)
+    if values.shape[2:] != size:
+        values = functional.interpolate(values, size=size, mode="bilinear", align_corners=False)
+    low, high = values.amin(dim=(1, 2, 3), keepdim=True), values.amax(dim=(1, 2, 3), keepdim=True)
+    return (values - low) / (high - low).clamp_min(torch.finfo(torch.float32).tiny)
+
+
+def _doubt(values: Tensor) -> str | None:
+    if not torch.isfinite(values).all():
+        return "the method gave NaN or infinite values"
+    if values.amax() == values.amin():
+        return "the map is the same everywhere"
+    return None

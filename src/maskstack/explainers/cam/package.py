@@ -1,0 +1,205 @@
+"""The package grad-cam, run on a scored model: what it takes as given is made so, and what it leaves is cleared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from functools import cache
+from types import FunctionType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from maskstack.errors import ModelError, require
+from maskstack.explainers.cam.layers import FoundLayer
+from maskstack.scoring import ScoredModel
+
+
+def package() -> Any:
+    """The package.
+
+    Raises:
+        MissingExtraError: It is not installed.
+    """
+    return require("pytorch_grad_cam", extra="rivals")
+
+
+def cam_grids(
+    method: str,
+    scored: ScoredModel,
+    images: Tensor,
+    rows: Tensor,
+    layer: FoundLayer,
+    *,
+    gradients: bool,
+    batch_size: int,
+) -> Tensor:
+    """Maps as the method itself has them, before they are scaled and upsampled.
+
+    Args:
+        method: Name of the method's class in the package.
+        scored: From images to scores.
+        images: N x C x H x W.
+        rows: Index of each image in the batch, N.
+        layer: The layer to read.
+        gradients: Whether the method asks for gradients.
+        batch_size: Altered images in one pass, for the methods that run one for each channel.
+
+    Returns:
+        N x h x w, not negative.
+
+    Raises:
+        ModelError: No gradient reaches the layer.
+    """
+    network = _Tapped(scored, rows, layer, images.device, differentiated=gradients)
+    with ExitStack() as cleared:
+        # A network with one fixed batch size pads its batch: only as many as there are images count.
+        cam = _quiet_class(method)(network, [network.tap], lambda output: layer.on_grid(output)[: len(images)])
+        # Not as a context manager, which prints and swallows every IndexError of the network.
+        cleared.callback(cam.activations_and_grads.release)
+        cleared.callback(layer.module.register_forward_hook(network.through_tap).remove)
+        network.recorded = cam.activations_and_grads
+        cam.batch_size = batch_size
+        cam.ablation_layer = _Ablated(layer.channel_axis)
+        cam(images, [_itself] * len(images))
+        return torch.from_numpy(np.maximum(cam.grids, 0))
+
+
+class _Tap(nn.Module):
+    """Where the package reads the layer's output, or puts another in its place."""
+
+    def __init__(self, *, differentiated: bool) -> None:
+        super().__init__()
+        self.differentiated = differentiated
+
+    def forward(self, output: Tensor) -> Tensor:
+        # The graph begins here: a frozen network gets gradients too, and none is computed for the layers before.
+        return output.detach().requires_grad_() if self.differentiated else output
+
+
+class _Tapped(nn.Module):
+    """A scored model that knows which images it is given, and sends a layer's output through a tap.
+
+    The package hooks and exchanges layers; here it does so with the tap, and all that the network gets is one hook.
+    """
+
+    def __init__(
+        self, scored: ScoredModel, rows: Tensor, layer: FoundLayer, device: torch.device, *, differentiated: bool
+    ) -> None:
+        super().__init__()
+        # First, as the package looks for it in this order, and fails at submodules that are None.
+        self.tap = _Tap(differentiated=differentiated)
+        self.scored, self.rows, self.layer, self.differentiated = scored, rows, layer, differentiated
+        # The package reads the device off the first parameter, which a network need not have.
+        self.place = nn.Parameter(torch.empty(0, device=device), requires_grad=False)
+        self.recorded: Any = None
+        self.calls = 0
+
+    def forward(self, images: Tensor) -> Tensor:
+        scores: Tensor = self.scored(images, self.rows.expand(len(images)))
+        if self.differentiated and torch.is_grad_enabled() and not scores.requires_grad:
+            raise ModelError(no_gradient(self.layer.name))
+        return scores
+
+    def through_tap(self, _module: nn.Module, _inputs: Any, output: Tensor) -> Tensor | None:
+        """The hook: change nothing about the output, but let the package see it."""
+        self.calls += 1
+        if (self.calls - 1) % self.layer.calls != self.layer.call:
+            return None
+        # Score-CAM runs the network for every channel, of which only the first activations are read again.
+        del self.recorded.activations[1:]
+        # On the CPU the package keeps the very tensor, which an in-place ReLU after the layer would overwrite.
+        tapped: Tensor = self.tap(output)
+        return tapped.clone()
+
+
+def no_gradient(layer: str) -> str:
+    """What to say where the method needs one."""
+    return f"no gradient reaches the layer {layer} from the answer; choose another, or a method without gradients"
+
+
+class _Ablated(nn.Module):
+    """Stands in for a layer: gives what it gave for one image, with another channel set to zero in each of a batch.
+
+    Instead of the package's own, which subtracts 1e7 in place of the paper's zero wherever activations can be negative,
+    and once more for each further image of the batch. Of the network's batch, which may be run in slices, each call
+    takes the next.
+    """
+
+    def __init__(self, channel_axis: int) -> None:
+        super().__init__()
+        self.channel_axis = channel_axis
+        self.indices: Sequence[int] = ()
+
+    def activations_to_be_ablated(self, activations: Any, _share: float) -> Any:
+        """All channels, and remember them; the caller takes those off that are done."""
+        self.indices = np.arange(len(activations))  # type: ignore[assignment]
+        return self.indices
+
+    def set_next_batch(self, input_batch_index: int, activations: Tensor, num_channels_to_ablate: int) -> None:
+        """Start a batch."""
+        self.whole = activations[input_batch_index]
+        self.next = 0
+        self.last = num_channels_to_ablate - 1
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        several = self.whole.unsqueeze(0).repeat(len(inputs), *[1] * self.whole.ndim)
+        by_channel = several.movedim(self.channel_axis, 1)
+        for row in range(len(inputs)):
+            by_channel[row, self.indices[min(self.next + row, self.last)]] = 0
+        self.next += len(inputs)
+        return several
+
+
+def _itself(score: Tensor) -> Tensor:
+    return score
+
+
+@cache
+def _quiet_class(method: str) -> Any:
+    """The package's class for a method, which keeps its grids and prints no progress bars."""
+    base: Any = getattr(package(), method)
+
+    def get_cam_image(self: Any, *arguments: Any) -> Any:
+        activations, found = arguments[3], arguments[4]
+        if found is None and self.uses_gradients:
+            raise ModelError(no_gradient(self.model.layer.name))
+        grids = base.get_cam_image(self, *arguments)
+        if method == "EigenCAM":
+            grids = grids * _sign(grids, activations)
+        self.grids = grids
+        return grids
+
+    weights = base.get_cam_weights
+    return type(base)(
+        f"Quiet{method}",
+        (base,),
+        {
+            "get_cam_image": get_cam_image,
+            # The same code with another tqdm: the package's modules and the console stay as they are.
+            "get_cam_weights": FunctionType(
+                weights.__code__,
+                {**weights.__globals__, "tqdm": _NoBar},
+                weights.__name__,
+                weights.__defaults__,
+                weights.__closure__,
+            ),
+        },
+    )
+
+
+def _sign(grids: Any, activations: Any) -> Any:
+    """1 or -1 for each map: an eigenvector has no sign of its own, and half a map is cut off by it."""
+    strength = activations.mean(axis=1)
+    strength = strength - strength.mean(axis=(1, 2), keepdims=True)
+    return np.where((grids * strength).sum(axis=(1, 2), keepdims=True) < 0, -1, 1).astype(grids.dtype)
+
+
+class _NoBar:
+    """In place of the module tqdm."""
+
+    @staticmethod
+    def tqdm(each: Iterable[int]) -> Iterable[int]:
+        return each

@@ -1,0 +1,251 @@
+"""The modules of HDM: coarse masks, fine masks inside them, and the next module on what is left."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from maskstack.batches import Batches
+from maskstack.masks.fills import Fills
+from maskstack.masks.grids import GridSize, check_sizes, fitting_sizes
+from maskstack.masks.losses import Reference
+from maskstack.masks.result import OnProgress, Progress, Score, SearchResult
+from maskstack.masks.search import image_scores, search
+from maskstack.masks.settings import SearchSettings
+from maskstack.tensors import TINY, blend, gaussian_blur, minmax
+
+BENCHMARK: tuple[GridSize, ...] = ((3, 3), (7, 7), (14, 14))
+"""The coarse grids where none are asked for."""
+
+AUXILIARY: tuple[GridSize, ...] = ((28, 28), (56, 56))
+"""The fine grids where none are asked for."""
+
+SURROUNDINGS = 0.15
+"""Standard deviation of the blur that what was found is replaced with, as a share of the image's shorter side."""
+
+OPENED = 2.0
+"""A benchmark's map is multiplied by this, so that from half of its height on the fine masks see the image as it is."""
+
+CLOSED = 0.05
+"""Where the fine masks begin at least: at 0 itself a sigmoid has no gradient."""
+
+GONE = (0.25, 0.5)
+"""From which height to which a map's pixels are taken out, none of it below the first and all of it above the second.
+
+What is lower may be a second region seen faintly, and has to stay for the next module.
+"""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How the modules search.
+
+    Attributes:
+        benchmark: Settings of a module's coarse search.
+        auxiliary: Settings of its fine search.
+        modules: Modules at most.
+        least: Share of the activation below which nothing more is looked for.
+        steps: Steps of a module, for both searches together.
+    """
+
+    benchmark: SearchSettings
+    auxiliary: SearchSettings
+    modules: int
+    least: float
+    steps: int
+
+    @classmethod
+    def of(
+        cls,
+        settings: SearchSettings,
+        benchmark: Sequence[int | GridSize] | int,
+        auxiliary: Sequence[int | GridSize] | int,
+        *,
+        modules: int,
+        least: float,
+    ) -> Plan:
+        """Share the steps of a module's settings between its two searches.
+
+        Raises:
+            InputError: A size cannot be used.
+        """
+        half = (settings.steps + 1) // 2
+        coarse = settings.with_(sizes=benchmark, steps=half)
+        return cls(coarse, settings.with_(sizes=auxiliary, steps=half), modules, least, settings.steps)
+
+    def fitting(self, image_size: tuple[int, int]) -> Plan:
+        """The plan for images of this height and width: without the usual sizes that are too fine for them.
+
+        Raises:
+            InputError: A size that was asked for, or the coarsest of the usual ones, is larger than the image.
+        """
+        benchmark, auxiliary = (
+            settings.with_(sizes=fitting_sizes(usual, image_size)) if settings.sizes == usual else settings
+            for settings, usual in ((self.benchmark, BENCHMARK), (self.auxiliary, AUXILIARY))
+        )
+        check_sizes((*benchmark.sizes, *auxiliary.sizes), image_size)
+        return replace(self, benchmark=benchmark, auxiliary=auxiliary)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The options with which ``HDM`` makes this plan again, as JSON can hold them."""
+        values = self.benchmark.as_dict()
+        sizes = {"benchmark": values.pop("sizes"), "auxiliary": self.auxiliary.as_dict()["sizes"]}
+        return {**sizes, "modules": self.modules, "least": self.least, **values, "steps": self.steps}
+
+    def passes(self) -> dict[str, int]:
+        """Forward and backward passes of one image at most."""
+        searches = [settings.passes() for settings in (self.benchmark, self.auxiliary)]
+        # Besides: under each module's map, on what each but the last leaves, and under all maps together.
+        forward = sum(forward for forward, _ in searches) + 2
+        backward = sum(backward for _, backward in searches)
+        return {"forward": self.modules * forward, "backward": self.modules * backward}
+
+
+def search_modules(score: Score, images: Tensor, plan: Plan, progress: OnProgress | None = None) -> SearchResult:
+    """Search a batch of B images in modules, each on what the ones before it left.
+
+    Args:
+        score: The score to keep, of masked images and the indices of their originals.
+        images: B x C x H x W, float32.
+        plan: How to search.
+        progress: Called after each step of each search; may end the modules by returning False.
+
+    Returns:
+        What the modules found together; see :class:`maskstack.HDM` for what masks and grids are.
+
+    Raises:
+        ModelError: No gradient reaches the images, the images' own score is not finite, or memory runs out.
+    """
+    settings, modules = plan.benchmark, plan.modules
+    batches = Batches(settings.batch_size)
+    fill = Fills(settings.fill, images, blur=settings.blur, seed=settings.seed)(0)
+    report = None if progress is None else _JoinedProgress(progress, plan)
+    batch, _, height, width = images.shape
+    maps = images.new_zeros(batch, modules, height, width)
+    weights, under = images.new_zeros(batch, modules), images.new_zeros(batch, modules)
+    grids = [images.new_zeros(batch, *plan.auxiliary.sizes[-1]) for _ in range(modules)]
+    steps = torch.zeros(batch, modules, dtype=torch.long, device=images.device)
+    failed = torch.zeros(batch, dtype=torch.bool, device=images.device)
+    reference: Reference | None = None
+    left, working = images, torch.arange(batch, device=images.device)
+    for number in range(modules):
+        coarse, fine = _search_module(score, left, working, plan, report)
+        if reference is None:
+            reference = Reference.of(coarse.before, coarse.hidden)
+            under += coarse.hidden[:, :1]  # where there is no module, nothing is open
+        maps[working, number] = fine.stack
+        grids[number][working] = fine.grids[-1]
+        steps[working, number] = _steps(coarse, plan.benchmark) + _steps(fine, plan.auxiliary)
+        shown = blend(fine.stack, images[working], fill[working])
+        under[working, number] = image_scores(score, shown, batches, working)
+        failed[working] |= coarse.failed | fine.failed
+        share = _share(under[working, number], reference.select(working))
+        found = (share >= plan.least) & ~failed[working] & (fine.stack.amax(dim=(1, 2)) > 0)
+        # The first is kept whatever it is worth, as there has to be a map; later ones have to add to it.
+        first = torch.ones_like(share)
+        weights[working, number] = first if number == 0 else torch.where(found, share.clamp(max=1), 0)
+        working = working[found]
+        if number + 1 == modules or (report is not None and report.stopped) or not len(working):
+            break
+        left = _without(images[working], maps[working], weights[working])
+        share = _share(image_scores(score, left, batches, working), reference.select(working))
+        carries = share >= plan.least
+        working, left = working[carries], left[carries]
+        if not len(working):
+            break
+    stack = (maps * weights[..., None, None]).amax(dim=1)
+    assert reference is not None  # there is at least one module
+    return SearchResult(
+        grids=tuple(grids),
+        masks=maps,
+        stack=stack,
+        before=reference.before,
+        hidden=reference.hidden,
+        under_masks=under,
+        under_stack=image_scores(score, blend(stack, images, fill), batches),
+        steps=steps,
+        failed=failed,
+    )
+
+
+def _search_module(
+    score: Score, left: Tensor, working: Tensor, plan: Plan, report: _JoinedProgress | None
+) -> tuple[SearchResult, SearchResult]:
+    """A module's coarse search on what is left of some images, and its fine search inside what that opened.
+
+    Args:
+        score: Of masked images and the indices of their originals.
+        left: What is left of the images, P x C x H x W.
+        working: Their indices, P.
+        plan: How to search.
+        report: Where progress goes.
+    """
+
+    def own_score(batch: Tensor, rows: Tensor) -> Tensor:
+        return score(batch, working[rows])
+
+    coarse = search(own_score, left, settings=plan.benchmark, progress=report)
+    guide = (OPENED * minmax(coarse.stack)).clamp(max=1)
+    start = (guide * plan.auxiliary.start).clamp(min=CLOSED)
+    if report is not None:
+        report.done += plan.benchmark.steps
+    fine = search(own_score, left, settings=plan.auxiliary, start=start, mask_cap=guide, progress=report)
+    if report is not None:
+        report.done += plan.auxiliary.steps
+    return coarse, fine
+
+
+@dataclass
+class _JoinedProgress:
+    """Reports the progress of each search as that of all modules."""
+
+    progress: OnProgress
+    plan: Plan
+    done: int = 0
+    stopped: bool = False
+
+    def __call__(self, state: Progress) -> bool:
+        if not self.stopped:
+            steps = self.plan.modules * (self.plan.benchmark.steps + self.plan.auxiliary.steps)
+            self.stopped = self.progress(replace(state, step=self.done + state.step, steps=steps)) is False
+        return not self.stopped
+
+
+def _steps(found: SearchResult, settings: SearchSettings) -> Tensor:
+    """Steps that each image took: those of its joint problem, or of the problems of all sizes."""
+    return found.steps[:, 0] if settings.joint else found.steps.sum(dim=1)
+
+
+def _without(images: Tensor, maps: Tensor, weights: Tensor) -> Tensor:
+    """What the modules left of some images, P x C x H x W, by their maps, P x M x H x W, and weights, P x M."""
+    taken = minmax(maps) * (weights > 0)[..., None, None]
+    gone = ((taken.amax(dim=1) - GONE[0]) / (GONE[1] - GONE[0])).clamp(0, 1)
+    return blend(1 - gone, images, surroundings(images, gone))
+
+
+def _share(scores: Tensor, reference: Reference) -> Tensor:
+    """Share of the way from the score of nothing to the image's; 0 if nothing scores as high as the image."""
+    nothing = reference.hidden.amax(dim=1)
+    way = reference.before - nothing
+    return torch.where(way > TINY, (scores - nothing) / way.clamp_min(TINY), 0)
+
+
+def surroundings(images: Tensor, gone: Tensor) -> Tensor:
+    """The images blurred, each pixel counting only as far as it is not gone.
+
+    So the fill of a hole is made of what is round it, and holds no trace of what was in it.
+
+    Args:
+        images: B x C x H x W.
+        gone: B x H x W in [0, 1].
+    """
+    kept = (1 - gone).unsqueeze(1)
+    mean = images.mean(dim=(2, 3), keepdim=True)
+    sigma = SURROUNDINGS * min(images.shape[-2:])
+    # Towards the mean where all around is gone: what is divided by then is nearly nothing.
+    weight = gaussian_blur(kept, sigma)
+    return mean + gaussian_blur((images - mean) * kept, sigma) / (weight + 1e-3)

@@ -1,0 +1,135 @@
+"""Intervals and tests over images: pure functions on arrays of numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maskstack.errors import require
+
+LEVEL = 0.95
+SIGNIFICANT = 0.05
+
+Numbers = NDArray[np.float64]
+
+_BLOCK = 4_000_000
+"""Numbers held at once while samples are drawn."""
+
+
+class Bootstrap:
+    """Percentile intervals of means over images.
+
+    The same images are drawn for all samples of one size, so that intervals of methods are of the same draws.
+
+    Args:
+        draws: How often the images are drawn anew.
+        seed: Of the draws.
+    """
+
+    def __init__(self, *, draws: int = 2000, seed: int = 0) -> None:
+        self.draws, self.seed = draws, seed
+        self._size = 0
+        self._times: NDArray[np.uint8] = np.empty((0, 0), np.uint8)
+
+    def intervals(self, samples: Numbers) -> Numbers:
+        """Lower and upper end of the interval of each sample's mean.
+
+        Args:
+            samples: K x N, finite.
+
+        Returns:
+            K x 2; NaN where N is 0.
+        """
+        count, size = samples.shape
+        if not size or not count:
+            return np.full((count, 2), np.nan)
+        times = self._drawn(size)
+        step = max(1, _BLOCK // size)
+        means = np.concatenate(
+            [times[first : first + step].astype(np.float64) @ samples.T for first in range(0, self.draws, step)]
+        )
+        outside = 50 * (1 - LEVEL)
+        ends: Numbers = np.percentile(means / size, [outside, 100 - outside], axis=0).T
+        return ends
+
+    def _drawn(self, size: int) -> NDArray[np.uint8]:
+        """How often each of the images is in each of the draws: draws x size."""
+        if self._size != size:
+            random = np.random.default_rng(self.seed)
+            self._size, self._times = size, np.empty((self.draws, size), np.uint8)
+            step = max(1, _BLOCK // size)
+            for first in range(0, self.draws, step):
+                rows = min(step, self.draws - first)
+                places = random.integers(size, size=(rows, size)) + size * np.arange(rows)[:, None]
+                # An image is drawn once on average: 255 times is out of the question.
+                counted = np.bincount(places.ravel(), minlength=rows * size)
+                self._times[first : first + rows] = counted.reshape(rows, size)
+        return self._times
+
+
+def signed_rank_p(differences: Numbers) -> float:
+    """Wilcoxon's signed-rank test, two-sided: how likely differences around zero would be as one-sided as these.
+
+    Args:
+        differences: Of paired values, N, finite.
+
+    Returns:
+        The p-value; 1 if all differences are zero, NaN if there are none.
+
+    Raises:
+        MissingExtraError: scipy is not installed.
+    """
+    if not len(differences):
+        return float("nan")
+    if not differences.any():
+        return 1.0
+    return float(require("scipy.stats", extra="bench").wilcoxon(differences).pvalue)
+
+
+def holm(p_values: Sequence[float] | Numbers) -> Numbers:
+    """Holm's correction: p-values that together hold their level.
+
+    Args:
+        p_values: Of one family of tests; NaN is no test.
+
+    >>> holm([0.01, 0.04, 0.03])
+    array([0.03, 0.06, 0.06])
+    """
+    given = np.asarray(p_values, dtype=np.float64)
+    corrected = np.full(given.shape, np.nan)
+    tests = np.flatnonzero(np.isfinite(given))
+    order = tests[np.argsort(given[tests], kind="stable")]
+    factors = len(order) - np.arange(len(order))
+    corrected[order] = np.minimum(np.maximum.accumulate(given[order] * factors), 1)
+    return corrected
+
+
+def ranks(values: Numbers, *, sign: int) -> Numbers:
+    """Ranks by mean over images: 1 is best, equals share the mean of their ranks.
+
+    Two methods are compared on the images both have, so that a method is not better for having left out the hard ones;
+    where all have the same images this is the rank by mean.
+
+    Args:
+        values: Methods x images, NaN where there is none.
+        sign: 1 if high is good, -1 if low is.
+
+    Returns:
+        A rank per method; NaN for one without any value.
+
+    >>> ranks(np.array([[1.0, 2.0], [3.0, 4.0], [3.0, np.nan]]), sign=1)
+    array([3. , 1.5, 1.5])
+    """
+    there = np.isfinite(values)
+    sums = np.where(there, values, 0) @ there.T.astype(np.float64)  # of a method on the images it shares with another
+    shared = np.maximum(there.astype(np.float64) @ there.T, 1)
+    ahead = sign * (sums - sums.T) / shared
+    # Sums of the same numbers in another order differ by rounding.
+    alike = np.abs(ahead) < 1e-12
+    measured = there.any(axis=1)
+    met = (there.astype(np.float64) @ there.T) > 0
+    better = ((ahead < 0) & ~alike & met).sum(axis=1)
+    equal = (alike & met).sum(axis=1) - 1
+    return np.where(measured, 1 + better + equal / 2, np.nan)

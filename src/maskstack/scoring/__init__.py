@@ -1,0 +1,7 @@
+"""Running a user's network: checked, untouched, counted."""
+
+from maskstack.scoring.predict import class_probabilities
+from maskstack.scoring.session import ScoredModel, check_images, scoring
+from maskstack.scoring.user_model import Goal, Model, UserModel
+
+__all__ = ["Goal", "Model", "ScoredModel", "UserModel", "check_images", "class_probabilities", "scoring"]

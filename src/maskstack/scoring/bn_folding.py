@@ -1,0 +1,253 @@
+"""A private view of a network: the same answers by fewer operations, with batch norms folded into convolutions.
+
+Convolution and batch-norm pairs are found by watching one forward pass, which is needed anyway. The view is the
+network's own code, run on shallow copies of its modules: control flow is not frozen, as tracing would freeze it, and
+nothing that the network sets on itself reaches the user's object. Only folded convolutions have weights of their own.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.module import _has_any_global_hook
+from torch.nn.utils.fusion import fuse_conv_bn_weights
+from torch.overrides import TorchFunctionMode
+from torch.utils.weak import WeakTensorKeyDictionary
+
+Pair = tuple[nn.Conv2d, nn.BatchNorm2d]
+
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+_TABLES = tuple(name for name, value in vars(nn.Module()).items() if isinstance(value, dict | set))
+_LOOKS = frozenset({"dim", "size", "ndimension", "numel", "stride", "is_contiguous", "is_floating_point", "__len__"})
+"""Methods that ask a tensor for its form and not for its values."""
+
+
+class OtherPathError(Exception):
+    """The network took another path than in the watched pass, so the view's output is not valid."""
+
+
+class Watch(TorchFunctionMode):
+    """Sees, within its context, which convolution's output goes to which batch norm and nowhere else.
+
+    Args:
+        model: In evaluation mode. There is nothing to see where a module has hooks, as someone looks at or changes
+            what passes there, or where it was compiled, scripted or given another ``forward``.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+        modules = list(model.modules())
+        hooked: bool = _has_any_global_hook()  # type: ignore[no-untyped-call]
+        plain = not hooked and all(map(_is_plain, modules))
+        self.convolutions = {
+            id(m.weight): m for m in modules if plain and isinstance(m, nn.Conv2d) and _has_own_weight(m)
+        }
+        self.norms = {
+            id(m.running_mean): m for m in modules if plain and isinstance(m, nn.BatchNorm2d) and _is_known(m)
+        }
+        self.calls: Counter[nn.Module] = Counter()
+        self.users: dict[nn.Module, list[nn.Module | None]] = {}
+        # Weak, so that watching keeps no activation alive; what is gone can be used by nobody.
+        self._made_by = WeakTensorKeyDictionary()
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Run the function, and note who made and who uses what."""
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        name = getattr(func, "__name__", "")
+        if name in _LOOKS or (name == "__get__" and not isinstance(result, Tensor)):
+            return result
+        given = list(_tensors((args, kwargs)))
+        norm = _the_one(self.norms, given) if name == "batch_norm" else None
+        if norm is not None:
+            self.calls[norm] += 1
+        for tensor in given:
+            if tensor in self._made_by:
+                self.users[self._made_by[tensor]].append(norm)
+        convolution = _the_one(self.convolutions, given) if name == "conv2d" else None
+        if convolution is not None:
+            self.calls[convolution] += 1
+            self.users.setdefault(convolution, [])
+            self._made_by[result] = convolution
+        return result
+
+    @property
+    def worthwhile(self) -> bool:
+        """Whether there is anything to be seen."""
+        return bool(self.convolutions and self.norms)
+
+    def pairs(self) -> list[Pair]:
+        """The convolutions that were called once and whose output only one batch norm used, itself called once."""
+        found = []
+        for convolution in self.convolutions.values():
+            match self.users.get(convolution, []):
+                case [nn.BatchNorm2d() as norm] if self.calls[norm] == 1 == self.calls[convolution]:
+                    found.append((convolution, norm))
+        return found
+
+
+class View:
+    """The network with these pairs folded.
+
+    Args:
+        model: In evaluation mode; only read.
+        pairs: Of :meth:`Watch.pairs`, at least one.
+        layout: Memory format of the folded weights.
+    """
+
+    def __init__(self, model: nn.Module, pairs: Sequence[Pair], *, layout: torch.memory_format) -> None:
+        copies = {id(module): _shallow(module) for module in model.modules()}
+        self.links = [_Link() for _ in pairs]
+        for (convolution, norm), link in zip(pairs, self.links, strict=True):
+            _fold(copies[id(convolution)], convolution, norm, layout)
+            copies[id(convolution)].register_forward_hook(link.opened)
+            copies[id(norm)] = _Folded(link, [norm.drop, norm.act] if _is_timm_norm(norm) else [])  # type: ignore[list-item]
+        for each in copies.values():
+            for name, child in each._modules.items():
+                # What stands in for a norm has copies, or modules without state, as its children.
+                each._modules[name] = None if child is None else copies.get(id(child), child)
+        self.model = copies[id(model)]
+
+    def __call__(self, images: Tensor) -> Any:
+        """The network's output.
+
+        Raises:
+            OtherPathError: The network went another way than the one watched.
+        """
+        try:
+            output = self.model(images)
+            if not all(link.passed and link.waiting is None for link in self.links):
+                raise OtherPathError
+        finally:
+            for link in self.links:
+                link.waiting, link.passed = None, False
+        return output
+
+
+def agree(answers: Any, expected: Any, *, tolerance: float) -> bool:
+    """Whether two outputs hold the same tensors, up to a share of each tensor's largest value.
+
+    Outputs in which no tensor is found agree with nothing.
+
+    >>> agree({"logits": torch.tensor([1.0, 2.0])}, {"logits": torch.tensor([1.0, 2.001])}, tolerance=1e-2)
+    True
+    """
+    left, right = list(_tensors(answers)), list(_tensors(expected))
+    return len(left) == len(right) > 0 and all(_close(a, b, tolerance) for a, b in zip(left, right, strict=True))
+
+
+def first_row(output: Any, count: int) -> list[Tensor]:
+    """The tensors of an output for a batch of ``count`` images, those that run over the images cut to the first."""
+    return [tensor[:1] if tensor.ndim and len(tensor) == count else tensor for tensor in _tensors(output)]
+
+
+class _Link:
+    """Between a folded convolution and the batch norm it does without: only what leaves the one may enter the other."""
+
+    def __init__(self) -> None:
+        self.waiting: Tensor | None = None
+        self.passed = False
+
+    def opened(self, _convolution: nn.Module, _inputs: Any, output: Tensor) -> None:
+        if self.waiting is not None:
+            raise OtherPathError
+        self.waiting = output
+
+    def close(self, values: Tensor) -> None:
+        if values is not self.waiting:
+            raise OtherPathError
+        self.waiting, self.passed = None, True
+
+
+class _Folded(nn.Module):
+    """Stands where a batch norm was; does what that did besides."""
+
+    def __init__(self, link: _Link, after: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.link, self.after = link, nn.Sequential(*after)
+        self.eval()
+
+    def forward(self, values: Tensor) -> Tensor:
+        self.link.close(values)
+        passed: Tensor = self.after(values)
+        return passed
+
+
+def _is_plain(module: nn.Module) -> bool:
+    own = vars(module)
+    changed = "forward" in own or own.get("_compiled_call_impl") is not None or any(own.get(name) for name in _HOOKS)
+    return not changed and not isinstance(module, torch.jit.ScriptModule)
+
+
+def _has_own_weight(convolution: nn.Conv2d) -> bool:
+    # Parametrised weights are no parameters of their module; half precision would round the product once more.
+    weight = convolution._parameters.get("weight")
+    return weight is not None and weight.dtype in (torch.float32, torch.float64)
+
+
+def _is_known(norm: nn.BatchNorm2d) -> bool:
+    """Whether it is known what it does, and that it has statistics."""
+    return (type(norm) is nn.BatchNorm2d or _is_timm_norm(norm)) and norm.running_mean is not None
+
+
+def _is_timm_norm(module: nn.Module) -> bool:
+    """Whether it is timm's batch norm with an activation in it, by its name, as timm need not be installed."""
+    kind = type(module)
+    return kind.__name__ == "BatchNormAct2d" and kind.__module__.startswith("timm.") and hasattr(module, "act")
+
+
+def _the_one(known: Mapping[int, Any], given: Iterable[Tensor]) -> Any:
+    return next((known[id(tensor)] for tensor in given if id(tensor) in known), None)
+
+
+def _shallow(module: nn.Module) -> nn.Module:
+    """Another object of the same class and attributes, with tables of its own."""
+    # Not copy.copy, which for some classes (graph modules) makes more than a copy.
+    twin: nn.Module = object.__new__(type(module))
+    twin.__dict__.update(vars(module))
+    twin.__dict__.update({name: copy.copy(vars(module)[name]) for name in _TABLES if name in vars(module)})
+    return twin
+
+
+def _fold(twin: nn.Module, convolution: nn.Conv2d, norm: nn.BatchNorm2d, layout: torch.memory_format) -> None:
+    # In double precision: what is rounded here is wrong in every pass.
+    weight, bias, mean, variance, scale, shift = (
+        None if each is None else each.detach().double()
+        for each in (convolution.weight, convolution.bias, norm.running_mean, norm.running_var, norm.weight, norm.bias)
+    )
+    if weight is None or mean is None or variance is None:
+        raise AssertionError("a batch norm without statistics was taken for one with them")
+    found = fuse_conv_bn_weights(weight, bias, mean, variance, norm.eps, scale, shift)
+    for name, wide in zip(("weight", "bias"), found, strict=True):
+        value = wide.detach().to(convolution.weight.dtype)
+        value = value.contiguous(memory_format=layout) if value.ndim == 4 else value
+        twin._parameters[name] = nn.Parameter(value, requires_grad=False)
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    """The tensors in nested tuples, lists, mappings and plain objects, in order."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, Mapping):
+        for each in value.values():
+            yield from _tensors(each)
+    elif isinstance(value, tuple | list):
+        for each in value:
+            yield from _tensors(each)
+
+
+def _close(a: Tensor, b: Tensor, tolerance: float) -> bool:
+    if a.shape != b.shape or a.dtype != b.dtype:
+        return False
+    if not a.is_floating_point() or not a.numel():
+        return torch.equal(a, b)
+    largest = float(b.nan_to_num(0, 0, 0).abs().max())
+    return torch.allclose(a, b, rtol=0, atol=tolerance * largest, equal_nan=True)

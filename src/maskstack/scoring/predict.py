@@ -1,0 +1,32 @@
+"""What a network predicts for images, before anything is explained."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from maskstack.errors import ModelError
+from maskstack.objectives import class_scores
+from maskstack.objectives.outputs import find_tensor
+from maskstack.scoring.prepared import PreparedModel
+from maskstack.scoring.untouched import untouched
+from maskstack.scoring.user_model import Model, UserModel
+
+
+def class_probabilities(model: Model, images: Tensor) -> Tensor:
+    """Probability of each class, B x K; of a network with a single output, B x 1.
+
+    Args:
+        model: The network, or what ``load_model`` returned; it comes back as it was.
+        images: B x C x H x W, as the network takes them.
+
+    Raises:
+        ModelError: The network does not take the images, or its output is not finite.
+    """
+    network = UserModel.of(model, meaning="probability").model
+    with torch.no_grad(), untouched(network):
+        output = PreparedModel(network, dtype=images.dtype).first(images)
+    scores = class_scores(find_tensor(output)).float()
+    if not torch.isfinite(scores).all():
+        raise ModelError("the network's output is NaN or infinite; check its weights and normalisation")
+    return scores.sigmoid() if scores.shape[1] == 1 else scores.softmax(dim=1)

@@ -1,0 +1,158 @@
+"""A user's network prepared to be run: precision, memory format, compilation, folded batch norms."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from maskstack.errors import ModelError, reason
+from maskstack.scoring.bn_folding import OtherPathError, View, Watch, agree, first_row
+
+
+class PreparedModel:
+    """Calls a network on float32 images, in the wanted precision and memory format.
+
+    Folding needs two passes that every explanation makes anyway: the prediction (:meth:`first`) runs the network as it
+    is and is watched, and the first call after it is the first of the folded view. If the view's output for an image
+    agrees with the network's within rounding, all later calls use the view; otherwise they use the network as it is.
+
+    Args:
+        model: Any callable from images B x C x H x W to an output.
+        dtype: The type the network takes its images in.
+        precision: ``fp32``, or ``bf16`` for autocast.
+        channels_last: Whether to hand over channels-last images.
+        fold: Whether to run a view of the network with its batch norms folded, where there are any and its answer
+            agrees. Not done together with ``compile``, which fuses them itself.
+        compile: Whether to run the network through ``torch.compile``.
+
+    Attributes:
+        extra_images: Images run to compare the view with the network, beyond those that were asked for.
+    """
+
+    def __init__(
+        self,
+        model: Callable[[Tensor], Any],
+        *,
+        dtype: torch.dtype = torch.float32,
+        precision: str = "fp32",
+        channels_last: bool = False,
+        fold: bool = False,
+        compile: bool = False,  # noqa: A002
+    ) -> None:
+        self.model = torch.compile(model, dynamic=False) if compile else model
+        self.dtype, self.precision, self.compiled = dtype, precision, compile
+        self.format = torch.channels_last if channels_last else torch.preserve_format
+        self.fold = fold and not compile
+        self._view: View | None = None
+        self._sample: tuple[Tensor, list[Tensor]] | None = None
+        self.extra_images = 0
+
+    def __call__(self, images: Tensor) -> Any:
+        """The network's output as it is."""
+        images = self._prepared(images)
+        if self._view is not None and self._sample is not None:
+            output = self._try(self._view, images, *self._sample)
+            if self._view is not None:
+                return output
+        if self._view is not None:
+            try:
+                return self._run(self._view, images)
+            except OtherPathError:
+                self._view = None
+        return self._run(self.model, images)
+
+    @property
+    def folded(self) -> int:
+        """Convolutions that have their batch norm folded into them, 0 where the network runs as it is."""
+        return 0 if self._view is None else len(self._view.links)
+
+    @property
+    def how(self) -> str:
+        """How the passes are run, such as ``fp32, channels last, 49 convolutions folded``."""
+        parts = [self.precision]
+        parts += ["channels last"] if self.format is torch.channels_last else []
+        parts += [f"{self.folded} convolutions folded"] if self.folded else []
+        return ", ".join(parts + (["compiled"] if self.compiled else []))
+
+    def first(self, images: Tensor) -> Any:
+        """The output for the first images, with the network's own complaint turned into a sentence.
+
+        Raises:
+            ModelError: The network does not take images of this shape, or cannot be run as it is.
+        """
+        try:
+            return self._watched(self._prepared(images))
+        except (RuntimeError, ValueError, TypeError, AssertionError) as error:
+            if isinstance(error, torch.OutOfMemoryError):
+                raise
+            if "nference tensor" in str(error):
+                raise ModelError(
+                    "the network's weights were made under torch.inference_mode(), which forbids gradients; "
+                    "load the network outside of it"
+                ) from error
+            message = reason(error)
+            shape = " x ".join(map(str, images.shape))
+            raise ModelError(
+                f"the network does not take images of shape {shape}; give them as its preprocessing makes them, or of "
+                f"the size it was made for (size=224 in a spec) ({message})"
+            ) from error
+
+    def _prepared(self, images: Tensor) -> Tensor:
+        images = images.to(self.dtype)
+        if self.format is torch.channels_last:
+            images = images.contiguous(memory_format=torch.channels_last)
+        return images
+
+    def _run(self, model: Callable[[Tensor], Any], images: Tensor) -> Any:
+        with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
+            return model(images)
+
+    def _watched(self, images: Tensor) -> Any:
+        """The network's own output; the first one is watched, and the view made after it."""
+        if not self.fold or self._view is not None or not isinstance(self.model, nn.Module):
+            return self._run(self.model, images)
+        watch = Watch(self.model)
+        if not watch.worthwhile:
+            self.fold = False
+            return self._run(self.model, images)
+        # A warning would name the watch as its place. It is suppressed here; later passes show it with its right place.
+        with warnings.catch_warnings(), watch:
+            warnings.simplefilter("ignore")
+            output = self._run(self.model, images)
+        pairs = watch.pairs()
+        self.fold = bool(pairs)
+        if pairs:
+            last = self.format is torch.channels_last
+            layout = torch.channels_last if last else torch.contiguous_format
+            self._view = View(self.model, pairs, layout=layout)
+            self._sample = images[:1], [tensor.detach().clone() for tensor in first_row(output, len(images))]
+        return output
+
+    def _try(self, view: View, images: Tensor, image: Tensor, expected: list[Tensor]) -> Any:
+        """The view's first output, which decides whether there will be others."""
+        known = torch.equal(images[:1], image)
+        try:
+            output = self._run(view, images)
+            answer = output if known else self._run(view, image)
+            self.extra_images += not known
+        except (torch.OutOfMemoryError, MemoryError):
+            raise
+        # Code that looks at its own modules may fail on stand-ins in any way; run as it is, it works or says so.
+        except Exception:
+            self._view = None
+            return None
+        self._sample = None
+        if not agree(first_row(answer, len(images) if known else 1), expected, tolerance=self._rounding(images)):
+            self._view = None
+        return output
+
+    def _rounding(self, images: Tensor) -> float:
+        """What two orders of the same operations may differ by, as a share of the largest value."""
+        if self.precision == "bf16" or self.dtype in (torch.bfloat16, torch.float16):
+            return 5e-2
+        # Convolutions round to ten bits by default on CUDA (TF32).
+        return 1e-2 if images.is_cuda and torch.backends.cudnn.allow_tf32 else 1e-3

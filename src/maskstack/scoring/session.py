@@ -1,0 +1,246 @@
+"""The one way to run a network: checked, untouched, with the objective at its end, its passes and seconds counted."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from maskstack import objectives
+from maskstack.batches import Batches
+from maskstack.errors import InputError, ModelError
+from maskstack.objectives import Meaning, Objective
+from maskstack.objectives.outputs import find_tensor
+from maskstack.scoring.prepared import PreparedModel
+from maskstack.scoring.untouched import device_of, untouched
+from maskstack.scoring.user_model import Goal, Model, UserModel
+from maskstack.version import __version__
+
+
+@contextmanager
+def scoring(
+    model: Model | UserModel,
+    images: Tensor,
+    goal: Goal = None,
+    *,
+    meaning: Meaning = "probability",
+    class_names: Sequence[str] = (),
+    batch_size: int = 32,
+    precision: str = "fp32",
+    channels_last: bool = True,
+    fold: bool = False,
+    compile: bool = False,  # noqa: A002
+) -> Iterator[ScoredModel]:
+    """Run a network on a batch of images and what is made from them.
+
+    Within, the network is in evaluation mode and its parameters are frozen; afterwards it is as it was, whatever
+    happens. Entering predicts once, which tells what the network cannot take, fills in targets and checks them.
+
+    Args:
+        model: The network, what ``load_model`` returned, or a :class:`UserModel`.
+        images: B x C x H x W, floating point, as the network takes them.
+        goal: What to score: an objective, a function from the output to one number per image, a class index, one class
+            index per image, or None for each image's predicted class.
+        meaning: What a class index means: a name of :data:`maskstack.objectives.NAMED`.
+        class_names: Names of the classes, for the record.
+        batch_size: Maximum number of images in one pass.
+        precision: ``fp32``, or ``bf16`` for autocast around the network.
+        channels_last: Give the network images in the channels-last memory format.
+        fold: Run a private view of the network with its batch norms folded, where its output agrees.
+        compile: Run the network through ``torch.compile``; excludes folding.
+
+    Raises:
+        InputError: The images or the target cannot be used.
+        ModelError: The network does not take such images, or its output does not fit the objective.
+
+    >>> net = nn.Sequential(nn.Flatten(), nn.Linear(12, 3))
+    >>> with scoring(net, torch.rand(2, 3, 2, 2), 1) as scored:
+    ...     scored.scores(scored.images).shape, scored.forward_passes.tolist()
+    (torch.Size([2]), [2, 2])
+    """
+    check_images(images)
+    if not isinstance(model, UserModel):
+        model = UserModel.of(model, meaning=meaning, class_names=class_names)
+    objective = model.objective(goal)
+    started = time.perf_counter()
+    with untouched(model.model):
+        prepared = PreparedModel(
+            model.model,
+            dtype=images.dtype,
+            precision=precision,
+            channels_last=channels_last,
+            fold=fold,
+            compile=compile,
+        )
+        moved = images.detach().to(device_of(model.model, images))
+        bound = _bind(prepared, moved, objective, batch_size=batch_size)
+        yield ScoredModel(prepared, bound, moved.float(), model, batch_size=batch_size, started=started)
+
+
+class ScoredModel(nn.Module):
+    """From images, and which of the batch's images each was made from, to one score each; made by :func:`scoring`.
+
+    Other libraries' methods work on it as on any network with a single output, for whatever objective. The user's
+    network is a submodule, so its layers are found and hooked where they are.
+
+    Args:
+        prepared: The user's network.
+        objective: Bound to the batch of B images.
+        images: The batch, B x C x H x W, float32, on the network's device.
+        user_model: What the user handed over.
+        batch_size: Maximum number of images in one pass.
+        started: When the work on the batch began, by ``time.perf_counter``.
+
+    Attributes:
+        forward_passes: Images sent forward for each of the B images, the prediction included.
+        backward_passes: Images sent backward for each of them.
+    """
+
+    def __init__(
+        self,
+        prepared: PreparedModel,
+        objective: Objective,
+        images: Tensor,
+        user_model: UserModel,
+        *,
+        batch_size: int,
+        started: float,
+    ) -> None:
+        super().__init__()
+        self.prepared, self.objective, self.images = prepared, objective, images
+        self.user_model, self.batch_size, self.started = user_model, batch_size, started
+        # Registered, so that named_modules() and target layers reach into it.
+        self.inner = prepared.model if isinstance(prepared.model, nn.Module) else None
+        self.forward_passes = torch.ones(len(images), dtype=torch.int64, device=images.device)
+        self.backward_passes = torch.zeros_like(self.forward_passes)
+        self._row: int | None = None
+        self.eval()
+
+    def forward(self, images: Tensor, rows: Tensor | None = None) -> Tensor:
+        """Score images.
+
+        Args:
+            images: N x C x H x W.
+            rows: Index of the image each was made from, N. Left out, they are the batch itself, or made from the one
+                image that :meth:`only` names.
+
+        Returns:
+            Scores, N.
+        """
+        rows = self._rows(len(images)) if rows is None else rows.to(self.images.device)
+        scores = self.objective.select(rows)(self.output(images, rows))
+        if scores.requires_grad:
+            scores = _CountBackward.apply(scores, lambda: self._count(self.backward_passes, rows))
+        return scores
+
+    def output(self, images: Tensor, rows: Tensor) -> Any:
+        """The network's output for images, which are counted."""
+        output = self.prepared(images)
+        self._count(self.forward_passes, rows)
+        if self.prepared.extra_images:  # the folded view was compared with the network on the batch's first image
+            self.forward_passes[0] += self.prepared.extra_images
+            self.prepared.extra_images = 0
+        return output
+
+    @contextmanager
+    def only(self, row: int) -> Iterator[None]:
+        """Within, all images without ``rows`` are made from this one."""
+        self._row = row
+        try:
+            yield
+        finally:
+            self._row = None
+
+    @torch.no_grad()
+    def scores(self, images: Tensor, rows: Tensor | None = None) -> Tensor:
+        """Scores without gradient, in batches: N."""
+        rows = self._rows(len(images)) if rows is None else rows.to(images.device)
+        every = torch.arange(len(images), device=images.device)
+        return torch.cat(Batches(self.batch_size).run(every, lambda chunk: self(images[chunk], rows[chunk])))
+
+    def record(self) -> dict[str, Any]:
+        """What an explanation says of how it was made: objective, targets, passes, seconds and versions."""
+        targets = self.objective.targets
+        return {
+            "objective": self.objective.name,
+            "target": None if targets is None else tuple(targets),
+            "target_name": self.user_model.names(targets),
+            "forward_passes": self.forward_passes.clone(),
+            "backward_passes": self.backward_passes.clone(),
+            "seconds": time.perf_counter() - self.started,
+            "versions": {
+                "maskstack": __version__,
+                "torch": torch.__version__,
+                "python": platform.python_version(),
+                "device": self.images.device.type,
+            },
+            "passes_run": self.prepared.how,
+        }
+
+    def _rows(self, count: int) -> Tensor:
+        if self._row is None:
+            return torch.arange(count, device=self.images.device)
+        return torch.full((count,), self._row, device=self.images.device)
+
+    def _count(self, passes: Tensor, rows: Tensor) -> None:
+        # Added up on the device: to look at the rows would halt a GPU at every step.
+        passes.index_add_(0, rows, torch.ones_like(rows))
+
+
+class _CountBackward(torch.autograd.Function):
+    """The scores as they are; calls a function when a gradient comes back through them."""
+
+    @staticmethod
+    def forward(context: Any, scores: Tensor, tell: Callable[[], None]) -> Tensor:
+        context.tell = tell
+        return scores.view_as(scores)
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        context.tell()
+        return gradient, None
+
+
+def check_images(images: Any) -> None:
+    """Check that images can be explained.
+
+    Raises:
+        InputError: They are not a B x C x H x W tensor of finite floating-point numbers.
+        ModelError: Autograd is switched off by inference mode.
+    """
+    if torch.is_inference_mode_enabled():
+        raise ModelError("masks are learned by gradients, which torch.inference_mode() forbids; call outside of it")
+    if not isinstance(images, Tensor):
+        raise InputError(f"images must be a tensor B x C x H x W, not a {type(images).__name__}")
+    if images.is_inference():
+        raise ModelError("the images were made under torch.inference_mode(), which forbids gradients; clone() them")
+    if images.ndim != 4:
+        hint = "; add the batch dimension with .unsqueeze(0)" if images.ndim == 3 else ""
+        raise InputError(f"images have shape {tuple(images.shape)}; they must be B x C x H x W{hint}")
+    if 0 in images.shape:
+        raise InputError(f"images have shape {tuple(images.shape)}; the batch is empty, give at least one image")
+    if not images.is_floating_point():
+        raise InputError(
+            f"images are {str(images.dtype).removeprefix('torch.')}; give floating-point numbers, normalised as the "
+            "network was trained"
+        )
+    if not torch.isfinite(images).all():
+        raise InputError("images hold NaN or infinite values; clean them first")
+
+
+def _bind(prepared: PreparedModel, images: Tensor, objective: Objective, *, batch_size: int) -> Objective:
+    """Predict, and fit the objective to the batch by what the network answers."""
+    every = torch.arange(len(images), device=images.device)
+    with torch.no_grad():
+        outputs = Batches(batch_size).run(every, lambda chunk: prepared.first(images[chunk]))
+    if not objective.wanted:
+        return objective.bind(outputs[0], len(images))
+    scores = torch.cat([objectives.class_scores(find_tensor(output)).float() for output in outputs])
+    if len(scores) != len(images):
+        raise ModelError(f"the network gave {len(scores)} answers for {len(images)} images; it must give one each")
+    return objective.bind(scores, len(images))

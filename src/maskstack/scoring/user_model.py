@@ -1,0 +1,76 @@
+"""What a user hands over: a network, what a class index means for it, and the names of its classes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from maskstack import checks, objectives
+from maskstack.errors import InputError
+from maskstack.objectives import Meaning, Objective, Target
+
+
+@runtime_checkable
+class HasModel(Protocol):
+    """A network that comes with its class names, as ``load_model`` returns it."""
+
+    @property
+    def model(self) -> Callable[[Tensor], Any]: ...  # noqa: D102
+    @property
+    def class_names(self) -> Sequence[str]: ...  # noqa: D102
+
+
+Model = Callable[[Tensor], Any] | HasModel
+"""Any callable from images B x C x H x W to an output, usually an ``nn.Module``; or what ``load_model`` returned."""
+
+Goal = Objective | Callable[[Any], Tensor] | Target
+"""What to explain: an objective, a function from the output to one number per image, class indices, or None."""
+
+
+@dataclass(frozen=True)
+class UserModel:
+    """A network and how its answers are meant.
+
+    Attributes:
+        model: From images to an output.
+        meaning: What a class index means: a name of :data:`maskstack.objectives.NAMED`.
+        class_names: In the order of the class indices; empty if unknown.
+    """
+
+    model: Callable[[Tensor], Any]
+    meaning: Meaning
+    class_names: tuple[str, ...]
+
+    @classmethod
+    def of(cls, model: Model, *, meaning: Meaning, class_names: Sequence[str] = ()) -> UserModel:
+        """Take the network out of what ``load_model`` returned, and check it.
+
+        Raises:
+            InputError: It is not callable, or there is no such meaning.
+        """
+        if isinstance(model, HasModel) and not isinstance(model, torch.nn.Module):
+            class_names = class_names or model.class_names
+            model = model.model
+        if not callable(model):
+            raise InputError(f"a network is a callable from images to an output, not a {type(model).__name__}")
+        checks.one_of("objective", meaning, objectives.NAMED)
+        return cls(model, meaning, tuple(class_names))
+
+    def objective(self, goal: Goal) -> Objective:
+        """The objective that a class index, None or a function of the output stands for."""
+        if isinstance(goal, Objective):
+            return goal
+        if callable(goal) and not isinstance(goal, Tensor):
+            return objectives.custom(goal, name=getattr(goal, "__name__", "custom"))
+        return objectives.NAMED[self.meaning](goal)
+
+    def names(self, targets: Sequence[int] | None) -> tuple[str, ...] | None:
+        """Name of each image's target, if the objective is about classes and these have names."""
+        if targets is None or not self.class_names:
+            return None
+        known = len(self.class_names)
+        return tuple(self.class_names[t] if t < known else f"class {t}" for t in targets)

@@ -1,0 +1,155 @@
+"""Plain functions on images, maps and scores that several folders need."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+TINY = 1e-6
+"""Lower bound on the scale of a score, which avoids division by zero."""
+
+
+def gaussian_blur(images: Tensor, sigma: float) -> Tensor:
+    """Blur by a Gaussian cut at three standard deviations; the edges are repeated.
+
+    Args:
+        images: B x C x H x W.
+        sigma: Standard deviation in pixels; 0 changes nothing.
+    """
+    radius = math.ceil(3 * sigma)
+    if radius == 0:
+        return images
+    offsets = torch.arange(-radius, radius + 1, dtype=torch.float32, device=images.device)
+    kernel = torch.exp(-(offsets**2) / (2 * sigma**2))
+    return filtered(images, kernel / kernel.sum(), padding="replicate")
+
+
+def filtered(images: Tensor, kernel: Tensor, *, padding: str) -> Tensor:
+    """Convolve rows and columns with one symmetric kernel.
+
+    Args:
+        images: B x C x H x W.
+        kernel: Weights, an odd number of them.
+        padding: What is outside of the image, as ``torch.nn.functional.pad`` names it.
+    """
+    radius = len(kernel) // 2
+    kernel = kernel.to(images)
+    batch, channels, height, width = images.shape
+    planes = images.reshape(batch * channels, 1, height, width)
+    planes = functional.pad(planes, (radius, radius, 0, 0), mode=padding)
+    planes = functional.conv2d(planes, kernel.view(1, 1, 1, -1))
+    planes = functional.pad(planes, (0, 0, radius, radius), mode=padding)
+    planes = functional.conv2d(planes, kernel.view(1, 1, -1, 1))
+    return planes.reshape(batch, channels, height, width)
+
+
+def blend(masks: Tensor, images: Tensor, fill: Tensor) -> Tensor:
+    """Show the image where the mask is open and the fill where it is closed.
+
+    Args:
+        masks: P x H x W in [0, 1].
+        images: P x C x H x W.
+        fill: P x C x H x W.
+    """
+    return torch.lerp(fill, images, masks.unsqueeze(1))
+
+
+def minmax(maps: Tensor) -> Tensor:
+    """Scale each map to [0, 1]; a map of one value becomes zero everywhere.
+
+    Args:
+        maps: ... x H x W.
+
+    >>> minmax(torch.tensor([[2.0, 4.0], [3.0, 2.0]]))
+    tensor([[0.0000, 1.0000], [0.5000, 0.0000]])
+    """
+    low = maps.amin(dim=(-2, -1), keepdim=True)
+    spread = maps.amax(dim=(-2, -1), keepdim=True) - low
+    # A spread of rounding errors is not contrast: scaling it up would draw noise.
+    flat = spread <= 1e-6
+    return ((maps - low) / spread.masked_fill(flat, 1)).masked_fill(flat, 0)
+
+
+def ranks(saliency: Tensor, *, descending: bool = True) -> Tensor:
+    """Place of each pixel in the order of the map; equal values are taken in reading order.
+
+    Args:
+        saliency: H x W, without NaN.
+        descending: The most salient pixel has place 0; otherwise the least salient.
+
+    Returns:
+        H x W int32, each of 0 ... H * W - 1 once.
+
+    >>> ranks(torch.tensor([[0.1, 0.7], [0.7, 0.3]]))
+    tensor([[3, 0],
+            [1, 2]], dtype=torch.int32)
+    """
+    order = saliency.flatten().argsort(descending=descending, stable=True)
+    places = torch.arange(len(order), dtype=torch.int32, device=order.device)
+    return torch.empty_like(places).scatter_(0, order, places).view(saliency.shape)
+
+
+def rank_agreement(maps: Tensor) -> Tensor:
+    """Spearman's rank correlation of each pair of maps; equal values share their mean rank.
+
+    Args:
+        maps: N x H x W.
+
+    Returns:
+        N x N, float64, from -1 to 1; 0 where one of the two maps is constant, and 1 where both are, since they order
+        the pixels alike; NaN where one holds NaN.
+
+    >>> rank_agreement(torch.tensor([[[0.1, 0.2, 0.4]], [[3.0, 2.0, 1.0]]])).round(decimals=6)
+    tensor([[ 1., -1.],
+            [-1.,  1.]], dtype=torch.float64)
+    """
+    ordered = torch.stack([_mean_ranks(values) for values in maps.detach().flatten(1)])
+    ordered = ordered - ordered.mean(dim=1, keepdim=True)
+    size = ordered.norm(dim=1, keepdim=True)
+    flat = size == 0
+    units = ordered / size.masked_fill(flat, 1)
+    both = (flat & flat.T).double()
+    found: Tensor = (units @ units.T).clamp(-1, 1) + both
+    return found
+
+
+def mean_agreement(maps: Tensor) -> Tensor:
+    """Mean rank correlation over all pairs of maps, a scalar; NaN for fewer than two maps.
+
+    Args:
+        maps: N x H x W.
+    """
+    found = rank_agreement(maps) if len(maps) > 1 else torch.empty(0, 0, dtype=torch.float64, device=maps.device)
+    upper = torch.ones_like(found, dtype=torch.bool).triu(1)
+    return found[upper].mean()
+
+
+def _mean_ranks(values: Tensor) -> Tensor:
+    if values.isnan().any():
+        return torch.full_like(values, torch.nan, dtype=torch.float64)
+    ordered = values.sort().values
+    below, upto = torch.searchsorted(ordered, values), torch.searchsorted(ordered, values, right=True)
+    return (below + upto).double() / 2
+
+
+def score_scale(reference: Tensor, hidden: Tensor) -> Tensor:
+    """The unit in which a loss of score is counted.
+
+    The larger of the reference's own size and its distance from the score of the wholly hidden image. The first alone
+    would divide by nearly zero for a small reference; with both, at most one unit is lost when the score falls from the
+    image's to that of nothing, whatever its sign.
+
+    Args:
+        reference: Score of each image, B.
+        hidden: Score of each image's fill alone, B (or several fills, F x B).
+
+    Returns:
+        Positive scale, B.
+    """
+    distance = (reference - hidden).abs()
+    if distance.ndim > 1:
+        distance = distance.amax(dim=0)
+    return torch.maximum(reference.abs(), distance).clamp_min(TINY)

@@ -1,0 +1,94 @@
+"""A network's layers, hooks and gradients come back after whatever another library did to them."""
+
+import time
+from contextlib import nullcontext
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from maskstack.scoring.untouched import untouched
+
+
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.Sequential(nn.ReLU(), nn.Conv2d(4, 2, 3)), nn.Flatten())
+
+
+def nothing(*_arguments: object) -> None:
+    return None
+
+
+@pytest.mark.parametrize("error", [None, RuntimeError, KeyboardInterrupt])
+def test_exchanged_added_and_removed_layers_come_back_in_their_order(error: type[BaseException] | None) -> None:
+    net = network()
+    before = dict(net.named_modules())
+    with pytest.raises(error) if error else nullcontext(), untouched(net):
+        net[1]._modules["0"] = nn.Identity()
+        net.add_module("more", nn.Linear(2, 2))
+        del net[0]
+        if error:
+            raise error
+    assert list(net.named_modules()) == list(before.items())
+
+
+def test_hooks_of_every_kind_that_were_added_are_gone_and_own_ones_stay() -> None:
+    net = network()
+    own = net[0].register_forward_hook(nothing)
+    other = net[1].register_forward_pre_hook(nothing)
+    with untouched(net):
+        net[0].register_forward_hook(nothing, with_kwargs=True, always_call=True)
+        net[0].register_forward_pre_hook(nothing)
+        net[1].register_full_backward_hook(nothing)
+        net[1].register_full_backward_pre_hook(nothing)
+        net.register_state_dict_post_hook(nothing)
+        other.remove()
+    assert len(net[0]._forward_hooks) == len(net[1]._forward_pre_hooks) == 1
+    left = [name for module in net.modules() for name, value in vars(module).items() if "hook" in name and value]
+    assert [name for name in left if name != "_is_full_backward_hook"] == ["_forward_hooks", "_forward_pre_hooks"]
+    own.remove()
+    other.remove()
+    assert not net[0]._forward_hooks
+    assert not net[1]._forward_pre_hooks, "a hook's handle no longer works"
+
+
+def test_gradients_are_the_same_tensors_with_the_same_values() -> None:
+    net = network()
+    net(torch.rand(1, 3, 8, 8)).sum().backward()
+    net[0].bias.grad = None
+    before = [parameter.grad for parameter in net.parameters()]
+    values = [None if gradient is None else gradient.clone() for gradient in before]
+    with untouched(net):
+        assert all(parameter.grad is None for parameter in net.parameters())
+        net.zero_grad(set_to_none=False)
+        net[0].bias.grad = torch.ones(4)
+    for parameter, gradient, value in zip(net.parameters(), before, values, strict=True):
+        assert parameter.grad is gradient
+        assert gradient is None or torch.equal(gradient, value)
+
+
+def test_a_scripted_network_is_left_alone() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 2, 3)
+
+        def forward(self, images: Tensor) -> Tensor:
+            return self.conv(images)
+
+    net = torch.jit.script(Net())
+    with untouched(net):
+        net(torch.rand(1, 3, 8, 8))
+    assert net(torch.rand(1, 3, 8, 8)).requires_grad
+
+
+def test_it_costs_little_for_a_deep_network() -> None:
+    net = nn.Sequential(*[nn.Conv2d(2, 2, 1) for _ in range(300)])
+
+    def seconds() -> float:
+        started = time.perf_counter()
+        with untouched(net):
+            pass
+        return time.perf_counter() - started
+
+    assert min(seconds() for _ in range(20)) < 0.01
