@@ -18,8 +18,8 @@ from scipy.stats import binomtest
 
 from maskstack.allocator import keep_large_blocks
 from maskstack.datasets import load_images
-from maskstack.scoring.predict import class_probabilities
 from maskstack.models import load_model, named_spec
+from maskstack.scoring.predict import class_probabilities
 
 BATCH = 16
 

@@ -21,9 +21,10 @@ from torch import Tensor
 from benchmarks.photographs import photographs
 from maskstack import MDM
 from maskstack.allocator import keep_large_blocks
+from maskstack.metrics import rank_correlation
+from maskstack.models import LoadedModel, load_model
 from maskstack.scoring.prepared import PreparedModel
 from maskstack.scoring.untouched import untouched
-from maskstack.models import LoadedModel, load_model
 
 PLAIN: Mapping[str, Any] = {"channels_last": False, "fold": False}
 WAYS: Mapping[str, Mapping[str, Any]] = {
@@ -36,16 +37,10 @@ WAYS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-def spearman(one: Tensor, other: Tensor) -> float:
-    """Rank correlation of two maps' pixels; ties, which masks hardly have, in their order."""
-    ranks = torch.stack([each.flatten().argsort().argsort().double() for each in (one, other)])
-    return float(torch.corrcoef(ranks)[0, 1])
-
-
 def gradient(net: LoadedModel, images: Tensor, targets: list[int], **options: Any) -> Tensor:
     """Gradient of each target's probability to half-veiled images, flattened, B x (C H W)."""
     with untouched(net.model):
-        network = Network(net.model, dtype=images.dtype, **options)
+        network = PreparedModel(net.model, dtype=images.dtype, **options)
         with torch.no_grad():
             network.first(images[:1])
         leaf = (images / 2).requires_grad_(True)
@@ -81,7 +76,7 @@ def main() -> None:
     print("|---|---|---|---|")
     for name, changes in WAYS.items():
         found = [
-            spearman(*pair)
+            rank_correlation(*pair)
             for pair in zip(maps(images if changes else images * (1 + 1e-6), changes), plain, strict=True)
         ]
         options = {key: value for key, value in changes.items() if key != "seed"}

@@ -23,9 +23,10 @@ from benchmarks.photographs import Photograph, photographs
 from benchmarks.variants import VARIANTS
 from maskstack.allocator import keep_large_blocks
 from maskstack.files import write_whole
-from maskstack.masks.fills import gaussian_blur, make_fill
+from maskstack.masks.fills import make_fill
 from maskstack.metrics import average_drop, average_increase, deletion, energy_in_box, gini, insertion, pointing_game
 from maskstack.models import LoadedModel, load_model
+from maskstack.tensors import gaussian_blur
 
 COLUMNS = {
     "insertion": "insertion AUC onto a blur of sigma 10 px, up is better",

@@ -19,13 +19,13 @@ from torch import Tensor
 from benchmarks.passes import CLOCKS, pass_seconds
 from maskstack import MDM
 from maskstack.allocator import keep_large_blocks
+from maskstack.models import load_model
 from maskstack.scoring.prepared import PreparedModel
 from maskstack.scoring.untouched import untouched
-from maskstack.models import load_model
 
 
 def bare_passes(
-    network: Network, images: Tensor, *, batch_size: int, steps: int, forwards: int, clock: Callable[[], float]
+    network: PreparedModel, images: Tensor, *, batch_size: int, steps: int, forwards: int, clock: Callable[[], float]
 ) -> float:
     """Seconds of ``steps`` forward and backward passes and ``forwards`` forward passes over all images."""
     started = clock()
@@ -64,7 +64,7 @@ def main() -> None:
     settings = mdm.settings
     ratios, calls, bares = [], [], []
     with untouched(net.model):
-        network = Network(
+        network = PreparedModel(
             net.model, precision=settings.precision, channels_last=settings.channels_last, fold=settings.fold
         )
         with torch.no_grad():
@@ -78,7 +78,7 @@ def main() -> None:
             bares.append(bare_passes(network, images, **work, clock=clock))
             ratios.append(calls[-1] / bares[-1])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"{arguments.model}, {network.way}; {torch.get_num_threads()} threads, {arguments.clock} time")
+    print(f"{arguments.model}, {network.how}; {torch.get_num_threads()} threads, {arguments.clock} time")
     print(f"passes an image: {forward} forward, {backward} backward; batch {arguments.batch_size}")
     call, bare = statistics.median(calls), statistics.median(bares)
     print(

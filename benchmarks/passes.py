@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 
 from maskstack.allocator import keep_large_blocks
+from maskstack.models import load_model
 from maskstack.scoring.prepared import PreparedModel
 from maskstack.scoring.untouched import untouched
-from maskstack.models import load_model
 
 CLOCKS: Mapping[str, Callable[[], float]] = {"wall": time.perf_counter, "cpu": time.process_time}
 """Of the two, processor time is what can be measured beside other work, with one thread."""
@@ -37,7 +37,7 @@ WAYS: Mapping[str, Mapping[str, Any]] = {
 COMPILED: Mapping[str, Mapping[str, Any]] = {"channels last, compiled": {"channels_last": True, "compile": True}}
 
 
-def pass_seconds(network: Network, images: Tensor, clock: Callable[[], float]) -> float:
+def pass_seconds(network: PreparedModel, images: Tensor, clock: Callable[[], float]) -> float:
     """Seconds of one forward and backward pass to the images."""
     started = clock()
     leaf = images.clone().requires_grad_(True)
@@ -65,7 +65,7 @@ def main() -> None:
         networks, first = {}, {}
         for name, options in ways.items():
             started = clock()
-            networks[name] = Network(net.model, **options)
+            networks[name] = PreparedModel(net.model, **options)
             with torch.no_grad():
                 networks[name].first(images[:1])
             pass_seconds(networks[name], images, clock)

@@ -27,12 +27,13 @@ import torch
 from maskstack import metrics
 from maskstack.allocator import keep_large_blocks
 from maskstack.datasets import load_images
-from maskstack.explainers.table import CostedExplainer, make_explainer
+from maskstack.explainers.base import CostedExplainer
+from maskstack.explainers.table import make_explainer
 from maskstack.files import write_whole
 from maskstack.leaderboard.case import Case, Cases
-from maskstack.runs.statistics import Bootstrap
 from maskstack.masks.presets import PRESETS
 from maskstack.models import LoadedModel, load_model
+from maskstack.runs.statistics import Bootstrap
 
 CURVE_STEPS = 20
 BLUR = 10.0

@@ -17,10 +17,11 @@ import torch
 from torch import Tensor
 
 from benchmarks.photographs import photographs
-from maskstack import MDM, load_model
+from maskstack import MDM, LoadedModel, load_model
 from maskstack.explainers.table import make_explainer
-from maskstack.trust.measure import trust
 from maskstack.metrics import cascade
+from maskstack.scoring import scoring
+from maskstack.trust.measure import measure
 from maskstack.trust.verdict import Trust
 
 MEASURES = ("kept", "removed", "fill", "sizes", "seeds", "randomization")
@@ -41,6 +42,12 @@ def _cell(values: Tensor) -> str:
     return f"{known.quantile(0.5):.2f} ({known.min():.2f} to {known.max():.2f}{missing})"
 
 
+def measured(net: LoadedModel, images: Tensor, targets: list[int], maps: Tensor) -> Trust:
+    """Trust of any method's maps, B x 1 x H x W."""
+    with scoring(net, images, targets) as scored:
+        return measure(scored.scores, scored.images, maps[:, 0], scored.scores(scored.images))
+
+
 def rows(folder: Path, *, half: str, count: int) -> Iterable[str]:
     """All lines, each as soon as it is known."""
     net = load_model("bundled")
@@ -51,9 +58,9 @@ def rows(folder: Path, *, half: str, count: int) -> Iterable[str]:
     checked = mdm.check(images, found, seeds=2, randomize=True)
     assert checked.trust is not None
     yield row("MDM", checked.trust)
-    yield row("Grad-CAM", trust(net, images, make_explainer("gradcam", net)(images, targets).saliency, targets))
-    yield row("a random map", trust(net, images, make_explainer("random", net)(images, targets).saliency, targets))
-    yield row("MDM's map of another photograph", trust(net, images, found.saliency.roll(1, 0), targets))
+    yield row("Grad-CAM", measured(net, images, targets, make_explainer("gradcam", net)(images, targets).saliency))
+    yield row("a random map", measured(net, images, targets, make_explainer("random", net)(images, targets).saliency))
+    yield row("MDM's map of another photograph", measured(net, images, targets, found.saliency.roll(1, 0)))
     for name, layers in (("last layer", 1), ("all layers", None)):
         with cascade(net.model) as depths:
             for number, _ in enumerate(depths, start=1):

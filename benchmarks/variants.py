@@ -10,8 +10,8 @@ from torch import Tensor
 
 from benchmarks.photographs import Photograph
 from maskstack import MDM
-from maskstack.masks.stack import minmax
 from maskstack.models import LoadedModel
+from maskstack.tensors import minmax
 
 Method = Callable[[LoadedModel, Photograph], tuple[Tensor, Tensor, int]]
 """From a network and a photograph to saliency (H x W), stack (H x W) and forward-and-backward passes."""

@@ -1,4 +1,4 @@
-"""Working through many problems in chunks of few sizes, and smaller ones when memory runs out."""
+"""Working through many items in batches of few sizes, and in smaller ones when memory runs out."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ T = TypeVar("T")
 
 
 class Batches:
-    """Runs a piece of work over indices, never more than ``limit`` at a time.
+    """Runs a function over indices, never more than ``limit`` at a time.
 
-    What is left after the full chunks goes in powers of two: a backend prepares its kernels anew for every batch size
-    it meets, and while problems leave one by one there would be as many sizes as problems.
+    After the full chunks, the rest is split into powers of two: a backend prepares its kernels anew for every batch
+    size, and while problems end one by one there would otherwise be as many sizes as problems.
     """
 
     def __init__(self, limit: int) -> None:

@@ -47,9 +47,7 @@ def whole(name: str, value: object, *, least: int, most: int = LARGEST) -> None:
         raise InputError(f"{name} is {value!r}; it must be a whole number from {least} to {most}")
 
 
-def real(
-    name: str, value: object, low: float, high: float, *, open_low: bool = False, open_high: bool = False
-) -> None:
+def real(name: str, value: object, low: float, high: float, *, open_low: bool = False, open_high: bool = False) -> None:
     """Check that an option is a number in a range, whose ends may be excluded.
 
     Raises:

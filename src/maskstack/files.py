@@ -17,7 +17,7 @@ def write_whole(path: str | Path, write: Callable[[Path], object]) -> Path:
     Whatever happens meanwhile, also Ctrl-C and a full disk, the path holds what it held before or the whole new file.
 
     Args:
-        path: Where the file shall be; missing folders are made.
+        path: Path of the file; missing folders are made.
         write: Writes the content to the path it is given, which has the same suffix.
 
     Raises:

@@ -18,13 +18,13 @@ from maskstack.scoring import Model, ScoredModel
 from maskstack.tensors import gaussian_blur
 
 TEMPERATURE = 0.05
-"""Of the smooth maximum; 0 would be the maximum itself."""
+"""Temperature of the smooth maximum; 0 would be the maximum itself."""
 
 SMALL = 1e-4
-"""Gradients below this move a cell by less than a whole step, so that rounding does not decide where cells go."""
+"""Gradients below this move a cell by less than a whole step, so that rounding does not decide the direction."""
 
-FIRST_PRICE, LAST_PRICE = 3.0, 300.0
-"""Price of missing the wanted values at the first step and at the last; it grows evenly in between, as a power.
+FIRST_WEIGHT, LAST_WEIGHT = 3.0, 300.0
+"""Weight of the area loss at the first step and at the last; it grows geometrically in between.
 
 In units of the score that the blur takes away. The low one lets the score say which cells stand out, the high one makes
 zeros and ones of them.
@@ -48,21 +48,19 @@ class ExtremalPerturbation(MapExplainer):
     - The values that the sorted mask is held to begin even, all at the area, and part to zeros and ones by and by. Held
       to zeros and ones from the start, an even mask is opened where the order of equal values falls, so by nothing,
       and stays open there, as a maximum passes its gradient to the highest alone.
-    - The score counts as a share of what the blur takes away, so that one price of the area fits all networks and
-      objectives; the price begins at a hundredth of its end, and the steps are Adam's rather than momentum's.
+    - The score counts as a share of what the blur takes away, so that one weight of the area fits all networks and
+      objectives; the weight begins at a hundredth of its end, and the optimiser is Adam instead of momentum.
     - Sorting and max-convolution are done on the coarse grid, which is then upsampled: the kernel is wider than a cell.
 
     Args:
         model: The network.
         areas: Shares of the image that the masks leave open.
-        steps: Steps of the search.
+        steps: Number of steps of the search.
         sigma: Standard deviation of the masks' kernel, as a share of the image's shorter side: 10 pixels of 224.
         blur: Standard deviation of the blur that closed masks show, as a share of the image's shorter side.
         cells: Cells of the coarse grid along the shorter side.
-        learning_rate: Of Adam.
-        objective: What a class index means; the paper's is the logit.
-        batch_size: Images in one pass at most.
-        class_names: For the result.
+        learning_rate: Adam's learning rate.
+        **options: See :class:`maskstack.explainers.base.MapExplainer`; the paper explains the logit.
 
     Raises:
         InputError: An option is out of range.
@@ -139,9 +137,9 @@ class ExtremalPerturbation(MapExplainer):
             coarse = smooth(values)
             wanted = torch.lerp(even, parted, min(1.0, step / (PARTED * self.steps)))
             missed = (coarse.sort(dim=1).values - wanted).square().mean(dim=1)
-            price = FIRST_PRICE * (LAST_PRICE / FIRST_PRICE) ** (step / self.steps)
+            weight = FIRST_WEIGHT * (LAST_WEIGHT / FIRST_WEIGHT) ** (step / self.steps)
             gained = scored(torch.lerp(dull, sharp, smooth.upsample(coarse).unsqueeze(1)), rows) / scale
-            (values.grad,) = torch.autograd.grad([(price * missed).sum(), -gained.sum()], [values])
+            (values.grad,) = torch.autograd.grad([(weight * missed).sum(), -gained.sum()], [values])
             optimiser.step()
             with torch.no_grad():
                 values.clamp_(0, 1)
@@ -154,12 +152,12 @@ class SmoothMasks:
 
     ``m(u) = smax_v k(u - v) g(v)``, where ``smax`` weights each value f by ``exp(f / T)``, and the kernel is 1 within a
     cell's width and falls like a Gaussian from there, to nothing at 3 standard deviations. Beyond the image the grid's
-    border is repeated, so that an even grid makes an even mask; otherwise the corners would stand out, and the area's
-    price, which asks for the highest values, would open them whatever the network says.
+    border is repeated, so that an even grid makes an even mask; otherwise the corners would stand out, and the area
+    loss, which rewards the highest values, would open them whatever the network answers.
 
     Args:
         size: The image's height and width.
-        cells: Of the grid along the shorter side; along the other one in proportion.
+        cells: Number of cells of the grid along the shorter side; along the other one in proportion.
         sigma: The Gaussian's standard deviation as a share of the shorter side.
         device: Where to compute.
     """

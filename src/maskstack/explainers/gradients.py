@@ -1,4 +1,4 @@
-"""Methods that add up gradients along a way to the image or around it; captum's, behind our protocol.
+"""Methods that add up gradients on a path to the image or around it: captum's, behind our protocol.
 
 Each map is the mean over the channels of the attribution's absolute value (Smilkov et al. 2017, section 3.1, take the
 absolute value as well): the sign of a pixel's attribution depends on whether it is light or dark, not on whether it is
@@ -20,11 +20,11 @@ from maskstack.tensors import gaussian_blur
 
 
 class IntegratedGradients(OneByOne):
-    """Gradients averaged on the straight way from a zero image, times the image (Sundararajan et al. 2017, eq. 1).
+    """Gradients averaged on the straight path from a zero image, times the image (Sundararajan et al. 2017, eq. 1).
 
     Args:
         model: The network.
-        steps: Points on the way, of Gauss-Legendre quadrature.
+        steps: Number of points on the path, by Gauss-Legendre quadrature.
         **options: See :class:`maskstack.explainers.base.MapExplainer`.
 
     Raises:
@@ -58,9 +58,9 @@ class SmoothGrad(OneByOne):
 
     Args:
         model: The network.
-        samples: Noisy copies.
+        samples: Number of noisy copies.
         noise: Standard deviation of the noise as a share of the image's range, ``max - min`` over all channels.
-        seed: Of the noise.
+        seed: Seed of the noise.
         **options: See :class:`maskstack.explainers.base.MapExplainer`.
 
     Raises:
@@ -101,17 +101,17 @@ class SmoothGrad(OneByOne):
 
 
 class GradientSHAP(OneByOne):
-    """Gradients at random points on the ways from baselines to the image (expected gradients; Lundberg and Lee 2017).
+    """Gradients at random points on the paths from baselines to the image (expected gradients; Lundberg and Lee 2017).
 
     The baselines are the zero image and the image itself, blurred: with zero alone it would be integrated gradients by
     another quadrature.
 
     Args:
         model: The network.
-        samples: Random points; each draws its baseline.
+        samples: Number of random points; each draws its baseline.
         blur: Standard deviation of the blurred baseline as a share of the image's shorter side.
         noise: Standard deviation of noise on the image, as a share of its range.
-        seed: Of the draws.
+        seed: Seed of the random numbers.
         **options: See :class:`maskstack.explainers.base.MapExplainer`.
 
     Raises:

@@ -219,7 +219,7 @@ class MDM:
     def _like(self, model: Any, **settings: Unpack[SearchOptions]) -> MDM:
         changed = self.settings.with_(**settings).as_dict()
         own = self.user_model
-        like = MDM(model, objective=own.meaning, class_names=own.class_names, **changed)  # type: ignore[misc]
+        like = MDM(model, objective=own.meaning, class_names=own.class_names, **changed)
         like.own_sizes = self.own_sizes
         return like
 
@@ -250,7 +250,7 @@ def explanation_of(
 def _randomised(model: Any, explained: Callable[[int], Explanation], seed: int) -> Explanation | None:
     """The explanation by the network with random parameters, or None where its output is not finite."""
     if not isinstance(model, nn.Module):
-        raise InputError(f"only the parameters of an nn.Module can be randomised, not those of a {type(model).__name__}")
+        raise InputError(f"only an nn.Module has parameters to randomise, not a {type(model).__name__}")
     try:
         with cascade(model, seed=seed) as layers:
             list(layers)

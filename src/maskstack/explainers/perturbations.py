@@ -21,12 +21,12 @@ from maskstack.scoring import Model, ScoredModel
 
 
 class Occlusion(OneByOne):
-    """A square that hides slides over the image; a pixel has the mean fall of the score (Zeiler and Fergus 2014).
+    """A sliding square hides a part of the image; a pixel gets the mean fall of the score (Zeiler and Fergus 2014).
 
     Args:
-        model: The network; no gradient is asked of it.
-        window: Side of the square in pixels; the image's where that is shorter.
-        stride: Pixels from one place to the next, ``window`` at most.
+        model: The network; it need not be differentiable.
+        window: Side of the square in pixels; at most that of the image.
+        stride: Pixels from one position to the next, at most ``window``.
         **options: See :class:`maskstack.explainers.base.MapExplainer`.
 
     Raises:
@@ -115,12 +115,12 @@ class LIME(_OnSuperpixels):
     the Euclidean distance of all pixels, which makes every weight zero, and its lasso then every coefficient.
 
     Args:
-        model: The network; no gradient is asked of it.
+        model: The network; it need not be differentiable.
         samples: Masked images.
         segments: Superpixels wanted.
-        kernel_width: Of the exponential kernel.
+        kernel_width: Width of the exponential kernel.
         ridge: Weight of the coefficients' squares in the regression.
-        seed: Of the samples.
+        seed: Seed of the samples.
         **options: See :class:`maskstack.explainers.base.MapExplainer`.
 
     Raises:
@@ -163,10 +163,10 @@ class KernelSHAP(_OnSuperpixels):
     """Shapley values of superpixels by weighted least squares (Lundberg and Lee 2017, theorem 2).
 
     Args:
-        model: The network; no gradient is asked of it.
+        model: The network; it need not be differentiable.
         samples: Masked images; as many as superpixels at least, or the regression is not determined.
         segments: Superpixels wanted.
-        seed: Of the samples.
+        seed: Seed of the samples.
         **options: See :class:`maskstack.explainers.base.MapExplainer`.
 
     Raises:

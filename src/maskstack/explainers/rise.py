@@ -23,11 +23,11 @@ class RISE(MapExplainer):
     company, on any device.
 
     Args:
-        model: The network; no gradient is asked of it.
-        masks: Random masks; the paper takes 4000 for VGG16 and 8000 for ResNet-50.
+        model: The network; it need not be differentiable.
+        masks: Number of random masks; the paper uses 4000 for VGG16 and 8000 for ResNet-50.
         grid: Cells along each side of the random grids.
         p: Probability of a cell to be open.
-        seed: Of the masks.
+        seed: Seed of the masks.
         **options: See :class:`maskstack.explainers.base.MapExplainer`.
 
     Raises:

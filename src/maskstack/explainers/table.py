@@ -121,7 +121,7 @@ def option_names(build: Callable[..., Any]) -> list[str]:
     ['masks', 'grid', 'p', 'seed', 'objective', 'batch_size', 'class_names']
     """
     found: list[str] = []
-    hints = get_type_hints(build.__init__)  # type: ignore[misc]
+    hints = get_type_hints(build.__init__)
     for name, parameter in inspect.signature(build).parameters.items():
         if parameter.kind is inspect.Parameter.VAR_KEYWORD:
             (options,) = get_args(hints[name])  # Unpack[...] of a TypedDict

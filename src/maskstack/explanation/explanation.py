@@ -230,7 +230,7 @@ class Explanation:
             fields |= {name: None if fields[name] is None else tuple(fields[name]) for name in _TUPLES}
             # Files written before there was trust have none.
             trust = Trust(**parts["trust"]) if parts["trust"] else None
-            return cls(grids=grids, trust=trust, **tensors, **fields)
+            return cls(**{**tensors, **fields, "grids": grids, "trust": trust})
         except (LookupError, TypeError, ValueError) as error:
             raise InputError(f"{path} lacks parts of an explanation: {error}") from error
 

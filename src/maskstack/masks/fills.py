@@ -17,13 +17,13 @@ FILLS: tuple[str, ...] = get_args(Fill)
 
 
 class Fills:
-    """The fills of a batch in their turns; those that stay the same are made once.
+    """The fills of a batch, one for each turn; those that stay the same are made once.
 
     Args:
-        names: Of :data:`FILLS`, taking turns.
+        names: Names of :data:`FILLS`, which take turns.
         images: B x C x H x W.
         blur: Standard deviation of the blur as a share of the image's shorter side.
-        seed: Of the noise.
+        seed: Seed of the noise.
         given: The fill of the name ``given``.
 
     Raises:
@@ -43,9 +43,9 @@ class Fills:
         }
         self.noise = _Noise(images)
 
-    def __call__(self, step: int) -> Tensor:
-        """The fill whose turn it is in this step; noise is drawn anew each time."""
-        name = self.names[step % len(self.names)]
+    def __call__(self, turn: int) -> Tensor:
+        """The fill of a turn; noise is drawn anew each time."""
+        name = self.names[turn % len(self.names)]
         return self.fixed[name] if name in self.fixed else self.noise(self.generator)
 
 

@@ -57,7 +57,7 @@ def removal(scores: Tensor, hidden: Tensor, scale: Tensor) -> Tensor:
     """Relative score of what a mask hides, shown alone, one value per problem; 0 if it is no more than nothing has.
 
     Args:
-        scores: Of the image with the mask's open part filled, P.
+        scores: Scores of the images with the mask's open part filled, P.
         hidden: Score of each fill alone, P x F; the least of them is the score of nothing.
         scale: See :func:`maskstack.tensors.score_scale`, P.
 

@@ -19,24 +19,24 @@ from maskstack.masks.settings import SearchSettings
 from maskstack.tensors import TINY, blend, gaussian_blur, minmax
 
 BENCHMARK: tuple[GridSize, ...] = ((3, 3), (7, 7), (14, 14))
-"""The coarse grids where none are asked for."""
+"""Default sizes of the coarse grids."""
 
 AUXILIARY: tuple[GridSize, ...] = ((28, 28), (56, 56))
-"""The fine grids where none are asked for."""
+"""Default sizes of the fine grids."""
 
 SURROUNDINGS = 0.15
-"""Standard deviation of the blur that what was found is replaced with, as a share of the image's shorter side."""
+"""Standard deviation of the blur that replaces a region already found, as a share of the image's shorter side."""
 
 OPENED = 2.0
 """A benchmark's map is multiplied by this, so that from half of its height on the fine masks see the image as it is."""
 
 CLOSED = 0.05
-"""Where the fine masks begin at least: at 0 itself a sigmoid has no gradient."""
+"""Least starting value of the fine masks: at 0 itself a sigmoid has no gradient."""
 
 GONE = (0.25, 0.5)
-"""From which height to which a map's pixels are taken out, none of it below the first and all of it above the second.
+"""A pixel of the map stays below the first value and is removed above the second, in part in between.
 
-What is lower may be a second region seen faintly, and has to stay for the next module.
+Lower values may be a second region seen faintly, which has to stay for the next module.
 """
 
 
@@ -47,8 +47,8 @@ class Plan:
     Attributes:
         benchmark: Settings of a module's coarse search.
         auxiliary: Settings of its fine search.
-        modules: Modules at most.
-        least: Share of the activation below which nothing more is looked for.
+        modules: Maximum number of modules.
+        least: Share of the score below which the search stops.
         steps: Steps of a module, for both searches together.
     """
 
@@ -97,7 +97,7 @@ class Plan:
         return {**sizes, "modules": self.modules, "least": self.least, **values, "steps": self.steps}
 
     def passes(self) -> dict[str, int]:
-        """Forward and backward passes of one image at most."""
+        """Maximum numbers of forward and backward passes for one image."""
         searches = [settings.passes() for settings in (self.benchmark, self.auxiliary)]
         # Besides: under each module's map, on what each but the last leaves, and under all maps together.
         forward = sum(forward for forward, _ in searches) + 2
@@ -178,7 +178,7 @@ def _search_module(
     """A module's coarse search on what is left of some images, and its fine search inside what that opened.
 
     Args:
-        score: Of masked images and the indices of their originals.
+        score: Scores masked images, given the indices of their originals.
         left: What is left of the images, P x C x H x W.
         working: Their indices, P.
         plan: How to search.
@@ -235,9 +235,9 @@ def _share(scores: Tensor, reference: Reference) -> Tensor:
 
 
 def surroundings(images: Tensor, gone: Tensor) -> Tensor:
-    """The images blurred, each pixel counting only as far as it is not gone.
+    """The images blurred, where each pixel counts only as far as it is not removed.
 
-    So the fill of a hole is made of what is round it, and holds no trace of what was in it.
+    So a hole is filled with what surrounds it, without a trace of what was in it.
 
     Args:
         images: B x C x H x W.
@@ -246,6 +246,6 @@ def surroundings(images: Tensor, gone: Tensor) -> Tensor:
     kept = (1 - gone).unsqueeze(1)
     mean = images.mean(dim=(2, 3), keepdim=True)
     sigma = SURROUNDINGS * min(images.shape[-2:])
-    # Towards the mean where all around is gone: what is divided by then is nearly nothing.
+    # Where everything around is removed, the weight is nearly 0 and the fill tends to the mean.
     weight = gaussian_blur(kept, sigma)
     return mean + gaussian_blur((images - mean) * kept, sigma) / (weight + 1e-3)

@@ -24,8 +24,8 @@ class Problems:
         settings: How to search.
         upsampler: Carries the grids to the image.
         mask_cap: Masks are multiplied by it, B x H x W in [0, 1]; None for 1.
-        best_free: The free values that count: those of the last step in which a problem was worked on and was finite, as
-            Adam's momentum goes on moving what has left the batch. Same shape as ``free``.
+        best_free: The free values that count, of the same shape: those of the last step in which a problem was open and
+            finite. Adam's momentum goes on moving ``free`` after a problem is closed.
         open: Which problems are still worked on, P.
         steps: Steps each problem has taken, P.
         failed: Problems that met a value that is not finite, P.

@@ -13,7 +13,7 @@ Score = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a search stands after a step.
+    """The state of a search after a step.
 
     Attributes:
         step: Steps done, from 1.

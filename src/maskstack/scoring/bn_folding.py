@@ -32,10 +32,10 @@ class OtherPathError(Exception):
 
 
 class Watch(TorchFunctionMode):
-    """Sees, within its context, which convolution's output goes to which batch norm and nowhere else.
+    """Records, within its context, which convolution's output goes to which batch norm and nowhere else.
 
     Args:
-        model: In evaluation mode. There is nothing to see where a module has hooks, as someone looks at or changes
+        model: The network, in evaluation mode. Nothing is recorded where a module has hooks, which may read or change
             what passes there, or where it was compiled, scripted or given another ``forward``.
     """
 
@@ -53,13 +53,13 @@ class Watch(TorchFunctionMode):
         }
         self.calls: Counter[nn.Module] = Counter()
         self.users: dict[nn.Module, list[nn.Module | None]] = {}
-        # Weak, so that watching keeps no activation alive; what is gone can be used by nobody.
+        # Weak references, so that watching does not keep activations alive.
         self._made_by = WeakTensorKeyDictionary()
 
     def __torch_function__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        """Run the function, and note who made and who uses what."""
+        """Run the function, and note which module made and which module uses each tensor."""
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
         name = getattr(func, "__name__", "")
@@ -81,7 +81,7 @@ class Watch(TorchFunctionMode):
 
     @property
     def worthwhile(self) -> bool:
-        """Whether there is anything to be seen."""
+        """Whether the network has convolutions and batch norms that could be folded."""
         return bool(self.convolutions and self.norms)
 
     def pairs(self) -> list[Pair]:
@@ -98,8 +98,8 @@ class View:
     """The network with these pairs folded.
 
     Args:
-        model: In evaluation mode; only read.
-        pairs: Of :meth:`Watch.pairs`, at least one.
+        model: The network, in evaluation mode; it is only read.
+        pairs: The pairs that :meth:`Watch.pairs` found, at least one.
         layout: Memory format of the folded weights.
     """
 
@@ -112,7 +112,7 @@ class View:
             copies[id(norm)] = _Folded(link, [norm.drop, norm.act] if _is_timm_norm(norm) else [])  # type: ignore[list-item]
         for each in copies.values():
             for name, child in each._modules.items():
-                # What stands in for a norm has copies, or modules without state, as its children.
+                # The replacement of a norm has copies, or modules without state, as its children.
                 each._modules[name] = None if child is None else copies.get(id(child), child)
         self.model = copies[id(model)]
 
@@ -120,7 +120,7 @@ class View:
         """The network's output.
 
         Raises:
-            OtherPathError: The network went another way than the one watched.
+            OtherPathError: The network took another path than in the watched pass.
         """
         try:
             output = self.model(images)
@@ -135,7 +135,7 @@ class View:
 def agree(answers: Any, expected: Any, *, tolerance: float) -> bool:
     """Whether two outputs hold the same tensors, up to a share of each tensor's largest value.
 
-    Outputs in which no tensor is found agree with nothing.
+    Outputs without a tensor never agree.
 
     >>> agree({"logits": torch.tensor([1.0, 2.0])}, {"logits": torch.tensor([1.0, 2.001])}, tolerance=1e-2)
     True
@@ -150,7 +150,7 @@ def first_row(output: Any, count: int) -> list[Tensor]:
 
 
 class _Link:
-    """Between a folded convolution and the batch norm it does without: only what leaves the one may enter the other."""
+    """Checks that only the output of a folded convolution enters the place of its batch norm."""
 
     def __init__(self) -> None:
         self.waiting: Tensor | None = None
@@ -168,7 +168,7 @@ class _Link:
 
 
 class _Folded(nn.Module):
-    """Stands where a batch norm was; does what that did besides."""
+    """Replaces a batch norm; runs what the norm did besides normalising."""
 
     def __init__(self, link: _Link, after: Sequence[nn.Module]) -> None:
         super().__init__()
@@ -188,18 +188,18 @@ def _is_plain(module: nn.Module) -> bool:
 
 
 def _has_own_weight(convolution: nn.Conv2d) -> bool:
-    # Parametrised weights are no parameters of their module; half precision would round the product once more.
+    # Parametrised weights are not parameters of their module; half precision would round the product once more.
     weight = convolution._parameters.get("weight")
     return weight is not None and weight.dtype in (torch.float32, torch.float64)
 
 
 def _is_known(norm: nn.BatchNorm2d) -> bool:
-    """Whether it is known what it does, and that it has statistics."""
+    """Whether the norm is of a known class and has running statistics."""
     return (type(norm) is nn.BatchNorm2d or _is_timm_norm(norm)) and norm.running_mean is not None
 
 
 def _is_timm_norm(module: nn.Module) -> bool:
-    """Whether it is timm's batch norm with an activation in it, by its name, as timm need not be installed."""
+    """Whether a module is timm's batch norm with an activation; by its name, as timm need not be installed."""
     kind = type(module)
     return kind.__name__ == "BatchNormAct2d" and kind.__module__.startswith("timm.") and hasattr(module, "act")
 
@@ -210,7 +210,7 @@ def _the_one(known: Mapping[int, Any], given: Iterable[Tensor]) -> Any:
 
 def _shallow(module: nn.Module) -> nn.Module:
     """Another object of the same class and attributes, with tables of its own."""
-    # Not copy.copy, which for some classes (graph modules) makes more than a copy.
+    # Not copy.copy, which for some classes (graph modules) does more than copy.
     twin: nn.Module = object.__new__(type(module))
     twin.__dict__.update(vars(module))
     twin.__dict__.update({name: copy.copy(vars(module)[name]) for name in _TABLES if name in vars(module)})
@@ -218,13 +218,13 @@ def _shallow(module: nn.Module) -> nn.Module:
 
 
 def _fold(twin: nn.Module, convolution: nn.Conv2d, norm: nn.BatchNorm2d, layout: torch.memory_format) -> None:
-    # In double precision: what is rounded here is wrong in every pass.
+    # In double precision: a rounding error here would affect every pass.
     weight, bias, mean, variance, scale, shift = (
         None if each is None else each.detach().double()
         for each in (convolution.weight, convolution.bias, norm.running_mean, norm.running_var, norm.weight, norm.bias)
     )
     if weight is None or mean is None or variance is None:
-        raise AssertionError("a batch norm without statistics was taken for one with them")
+        raise AssertionError("a batch norm without statistics was treated as one with them")
     found = fuse_conv_bn_weights(weight, bias, mean, variance, norm.eps, scale, shift)
     for name, wide in zip(("weight", "bias"), found, strict=True):
         value = wide.detach().to(convolution.weight.dtype)

@@ -1,4 +1,4 @@
-"""What Captum's wrappers expect of a method beyond its signature."""
+"""Captum's calling convention: inputs, targets and further arguments, and what its tools expect of a method."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 def seen_by_captum(method: Callable[P, T]) -> Callable[P, T]:
-    """Give a method the ``__wrapped__`` that Captum's logging leaves on its own ones, and that its tools call."""
+    """Give a method the ``__wrapped__`` attribute of Captum's own methods, which its tools call."""
 
     @functools.wraps(method)
     def same(*args: P.args, **kwargs: P.kwargs) -> T:

@@ -79,7 +79,7 @@ class PreparedModel:
         return ", ".join(parts + (["compiled"] if self.compiled else []))
 
     def first(self, images: Tensor) -> Any:
-        """The output for the first images, with the network's own complaint turned into a sentence.
+        """The output for the first images, with the network's own error turned into a sentence.
 
         Raises:
             ModelError: The network does not take images of this shape, or cannot be run as it is.
@@ -112,7 +112,7 @@ class PreparedModel:
             return model(images)
 
     def _watched(self, images: Tensor) -> Any:
-        """The network's own output; the first one is watched, and the view made after it."""
+        """The network's own output; the first pass is watched, and the view is made from what was seen."""
         if not self.fold or self._view is not None or not isinstance(self.model, nn.Module):
             return self._run(self.model, images)
         watch = Watch(self.model)
@@ -133,7 +133,7 @@ class PreparedModel:
         return output
 
     def _try(self, view: View, images: Tensor, image: Tensor, expected: list[Tensor]) -> Any:
-        """The view's first output, which decides whether there will be others."""
+        """The view's first output, which decides whether the view is used from now on."""
         known = torch.equal(images[:1], image)
         try:
             output = self._run(view, images)
@@ -141,7 +141,7 @@ class PreparedModel:
             self.extra_images += not known
         except (torch.OutOfMemoryError, MemoryError):
             raise
-        # Code that looks at its own modules may fail on stand-ins in any way; run as it is, it works or says so.
+        # Code that inspects its own modules may fail on copies of them in any way; the network itself works or says so.
         except Exception:
             self._view = None
             return None
@@ -151,7 +151,7 @@ class PreparedModel:
         return output
 
     def _rounding(self, images: Tensor) -> float:
-        """What two orders of the same operations may differ by, as a share of the largest value."""
+        """By how much two orders of the same operations may differ, as a share of the largest value."""
         if self.precision == "bf16" or self.dtype in (torch.bfloat16, torch.float16):
             return 5e-2
         # Convolutions round to ten bits by default on CUDA (TF32).

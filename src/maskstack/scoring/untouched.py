@@ -1,4 +1,4 @@
-"""Running a user's network without leaving a trace on it."""
+"""Running a user's network and restoring everything afterwards."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _EMPTY: dict[Any, Any] = {}
 
 @contextmanager
 def untouched(model: Any) -> Iterator[None]:
-    """Run a network in evaluation mode with frozen parameters, and put everything back, whatever happens.
+    """Run a network in evaluation mode with frozen parameters, and restore everything afterwards, also after an error.
 
-    Put back are the training flag of each submodule, ``requires_grad`` of each parameter, buffers that the forward pass
-    itself changes, and the state of torch's random generators; and, as other libraries' methods exchange layers, leave
-    hooks behind and clear gradients, each module's submodules and hooks and the ``.grad`` of each parameter. Parameters
-    are frozen meanwhile since only masks are differentiated: nothing then keeps activations for gradients of weights,
-    and none can arrive in ``.grad``, which is empty meanwhile.
+    Restored are the training flag of each submodule, ``requires_grad`` of each parameter, buffers that the forward pass
+    changes, and the state of torch's random generators. Other libraries' methods exchange layers, leave hooks behind
+    and clear gradients, so each module's submodules and hooks and each parameter's ``.grad`` are restored too.
+    Parameters are frozen because only masks are differentiated: activations need not be kept for gradients of weights,
+    and ``.grad`` stays empty until it is restored.
     """
     modules = list(model.modules()) if isinstance(model, nn.Module) else []
     parameters = list(model.parameters()) if isinstance(model, nn.Module) else []

@@ -38,7 +38,7 @@ class UserModel:
     Attributes:
         model: From images to an output.
         meaning: What a class index means: a name of :data:`maskstack.objectives.NAMED`.
-        class_names: In the order of the class indices; empty if unknown.
+        class_names: Class names in the order of the class indices; empty if unknown.
     """
 
     model: Callable[[Tensor], Any]

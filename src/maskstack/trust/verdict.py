@@ -100,7 +100,8 @@ class Trust:
         if seeds is not None and seeds < LEAST_SEEDS:
             reasons.append(f"another seed gives another map (rank correlation {seeds:z.2f})")
         if randomization is not None and randomization > MOST_RANDOM:
-            reasons.append(f"a network with random weights gives nearly the same map (rank correlation {randomization:z.2f})")
+            alike = f"(rank correlation {randomization:z.2f})"
+            reasons.append(f"a network with random weights gives nearly the same map {alike}")
         return [LOW + reason for reason in reasons]
 
 
@@ -109,7 +110,9 @@ def with_doubts(reasons: tuple[str | None, ...], found: Trust) -> tuple[str | No
     return tuple(reason or next(iter(found.doubts(row)), None) for row, reason in enumerate(reasons))
 
 
-def search_doubts(before: Tensor, hidden: Tensor, under_stack: Tensor, stack: Tensor, failed: Tensor) -> list[str | None]:
+def search_doubts(
+    before: Tensor, hidden: Tensor, under_stack: Tensor, stack: Tensor, failed: Tensor
+) -> list[str | None]:
     """For each image of a search, None or the reason why its map says nothing.
 
     Args:

@@ -20,19 +20,17 @@ from maskstack.scoring import Model, ScoredModel
 from maskstack.scoring.prepared import PreparedModel
 from maskstack.scoring.untouched import untouched
 
-CAMKind = Literal[
-    "gradcam", "gradcam++", "xgradcam", "hirescam", "layercam", "eigencam", "scorecam", "ablationcam"
-]
+CAMKind = Literal["gradcam", "gradcam++", "xgradcam", "hirescam", "layercam", "eigencam", "scorecam", "ablationcam"]
 
 
 @dataclass(frozen=True)
 class Kind:
-    """One of the family.
+    """A method of the family.
 
     Attributes:
-        name: Of its class in the package.
-        backward: Passes back for each image.
-        forward: Passes for each image, besides one for each channel.
+        name: Name of its class in the package.
+        backward: Backward passes for each image.
+        forward: Forward passes for each image, besides one for each channel.
         channels: Whether it runs the image once for each channel of the layer; these go image by image.
     """
 
@@ -52,7 +50,7 @@ KINDS: Mapping[str, Kind] = {
     "scorecam": Kind("ScoreCAM", backward=0, channels=True),
     "ablationcam": Kind("AblationCAM", backward=0, forward=2, channels=True),
 }
-"""The family, by the names its maps have."""
+"""The family by name."""
 
 
 class CAM(MapExplainer):

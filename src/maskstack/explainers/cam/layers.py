@@ -22,7 +22,7 @@ NO_LAYERS = (
     "MDM or RISE"
 )
 
-# They give what they were given, or lose where it was.
+# They return their input, or lose the positions.
 _PASSING = (nn.Identity, nn.modules.dropout._DropoutNd, nn.modules.pooling._AdaptiveAvgPoolNd)
 
 
@@ -33,7 +33,7 @@ class FoundLayer:
     Attributes:
         name: Its dotted name in the network.
         module: The layer.
-        channels: Of its output.
+        channels: Number of channels of its output.
         grid: Height and width of its output, in cells.
         layout: ``channels first`` (B x C x h x w), ``channels last`` (B x h x w x C) or ``tokens`` (B x T x C).
         prefix: Tokens at the front that belong to no place.
@@ -62,7 +62,7 @@ class FoundLayer:
         return 1 if self.layout == "channels first" else -1
 
     def notes(self) -> Mapping[str, str]:
-        """What a reader of the map has to know of the layer."""
+        """What a reader of the map has to know about the layer."""
         which = f", call {self.call + 1} of {self.calls}" if self.calls > 1 else ""
         notes = {"layer": self.name + which, "grid": f"{self.grid[0]} x {self.grid[1]}"}
         if self.layout == "tokens":
@@ -93,7 +93,7 @@ def layer_name(model: nn.Module, layer: str | int | nn.Module) -> str:
         for name, module in names.items():
             if module is layer:
                 return name
-        raise InputError(f"the layer {type(layer).__name__} is no submodule of the network; give one of its own")
+        raise InputError(f"the layer {type(layer).__name__} is not a submodule of the network; give one of its own")
     if str(layer) in names:
         return str(layer)
     close = difflib.get_close_matches(str(layer), names, n=3) or list(names)[-3:]

@@ -1,4 +1,4 @@
-"""The package grad-cam, run on a scored model: what it takes as given is made so, and what it leaves is cleared."""
+"""The package grad-cam, run on a scored model: its assumptions are met, and its hooks removed afterwards."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def cam_grids(
 
 
 class _Tap(nn.Module):
-    """Where the package reads the layer's output, or puts another in its place."""
+    """The place where the package reads the layer's output, or replaces it."""
 
     def __init__(self, *, differentiated: bool) -> None:
         super().__init__()
@@ -116,7 +116,7 @@ class _Tapped(nn.Module):
 
 
 def no_gradient(layer: str) -> str:
-    """What to say where the method needs one."""
+    """The sentence for a method that needs a gradient."""
     return f"no gradient reaches the layer {layer} from the answer; choose another, or a method without gradients"
 
 

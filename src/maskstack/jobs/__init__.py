@@ -1,0 +1,1 @@
+"""Work on many photographs, for the command line and the page alike."""
