@@ -1,10 +1,10 @@
-"""How often networks are right on annotated images: what a gallery has to say of each.
+"""Accuracy of networks on annotated images, to state with each network of a gallery.
 
 Usage: python -m benchmarks.accuracy --data FOLDER [--split test] [--common-names] --model NAME=SPEC [--model ...]
 
-Classes are matched by name or index as ``maskstack bench`` does it; images of classes that a network does not have are
-left out. With ``--common-names`` a network's names such as ``Anas platyrhynchos (Mallard)`` count by what stands in the
-brackets. Printed are the accuracy with its 95% Wilson interval and the number of images.
+Classes are matched by name or index, as in ``maskstack bench``; images of classes that a network does not have are left
+out. With ``--common-names``, a network's class such as ``Anas platyrhynchos (Mallard)`` is matched by the name in
+brackets. Prints the accuracy with its 95% Wilson interval and the number of images.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ BATCH = 16
 
 
 def common(name: str) -> str:
-    """What stands in brackets at the end of a name.
+    """The common name in brackets at the end of a name; the whole name if there are no brackets.
 
     >>> common("Anas platyrhynchos (Mallard)"), common("tripod")
     ('Mallard', 'tripod')
@@ -35,7 +35,7 @@ def common(name: str) -> str:
 
 
 def main() -> None:
-    """Count."""
+    """Measure the accuracy of each network, and print it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--split")

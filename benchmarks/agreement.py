@@ -2,10 +2,10 @@
 
     python -m benchmarks.agreement FOLDER [--model bundled] [--count 6] [--half tuning] [--batch-size 8]
 
-Plain is fp32, contiguous, not folded. For scale: the plain map of photographs changed by a millionth, which is no more
-than rounding, and of another seed of the noise. Prints the mean and the least Spearman correlation over the
-photographs, and how far the gradient to the photographs is from that of double precision (the mean of its distance, as
-a share of its length). FOLDER holds ``annotations.csv`` and ``images/``.
+Plain passes use fp32 and contiguous memory, without folding. Two plain maps are included for comparison: one of the
+photographs changed by a millionth, which is the size of rounding errors, and one with another seed of the noise.
+Prints the mean and the lowest Spearman correlation over the photographs, and how far the gradient with respect to the
+photographs is from the gradient in double precision (mean distance, as a share of the gradient's length). FOLDER holds ``annotations.csv`` and ``images/``.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ WAYS: Mapping[str, Mapping[str, Any]] = {
 
 
 def gradient(net: LoadedModel, images: Tensor, targets: list[int], **options: Any) -> Tensor:
-    """Gradient of each target's probability to half-veiled images, flattened, B x (C H W)."""
+    """Gradient of each target's probability with respect to half-masked images, flattened, B x (C H W)."""
     with untouched(net.model):
         network = PreparedModel(net.model, dtype=images.dtype, **options)
         with torch.no_grad():
@@ -50,7 +50,7 @@ def gradient(net: LoadedModel, images: Tensor, targets: list[int], **options: An
 
 
 def main() -> None:
-    """Compare the maps of all ways, and print the table."""
+    """Compare the maps of all variants, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--model", default="bundled")

@@ -3,7 +3,7 @@
     python -m benchmarks.choices FOLDER [--half tuning] [--images 24] [--only NAME ...] [--out table.md]
 
 FOLDER holds annotated photographs (``annotations.csv`` and ``images/``, see ``benchmarks/photographs.py``). Each
-finished variant is kept beside the table as JSON, so that a run that was stopped goes on where it was.
+finished variant is stored next to the table as JSON, so an interrupted run can be resumed.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ Method = Callable[[LoadedModel, Photograph], tuple[Tensor, Tensor, int]]
 
 
 def measure(net: LoadedModel, photo: Photograph, saliency: Tensor, stack: Tensor, passes: int) -> dict[str, float]:
-    """All columns of one map."""
+    """The values of one map for all columns."""
     image = photo.image
 
     def score(batch: Tensor) -> Tensor:
@@ -79,7 +79,7 @@ def measure(net: LoadedModel, photo: Photograph, saliency: Tensor, stack: Tensor
 def run(
     name: str, method: Method, net: LoadedModel, photos: Sequence[Photograph], kept: Path
 ) -> list[dict[str, float]]:
-    """Measure one variant on all photographs, or take what a former run has kept."""
+    """Measure one variant on all photographs, or read the results of an earlier run."""
     if kept.is_file():
         found = json.loads(kept.read_text())
         if found["files"] == [photo.file for photo in photos]:
@@ -101,7 +101,7 @@ def interval(values: NDArray[np.float64], *, draws: int = 2000) -> tuple[float, 
 
 
 def table(results: Mapping[str, list[dict[str, float]]]) -> str:
-    """Markdown: means, and the half width of the 95% interval where the column is a quality."""
+    """The table as Markdown: means, and for columns of quality half the width of the 95% interval."""
     lines = ["| variant | " + " | ".join(COLUMNS) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
     for name, rows in results.items():
         cells = []

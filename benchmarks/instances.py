@@ -2,11 +2,13 @@
 
     python -m benchmarks.instances FOLDER [--methods mdm hdm ...]
 
-FOLDER is annotated, as ``maskstack bench`` takes it. Used are all photographs that the bundled network gets right and
-whose boxes, two at least, do not overlap where the network sees them, each at least 12 pixels wide and high there.
+FOLDER holds annotated images, as for ``maskstack bench``. The benchmark uses all photographs that the bundled network
+classifies correctly and that have at least two boxes. In the network's input, the boxes must not overlap, and each must
+be at least 12 pixels wide and high.
 
-An instance counts as found *by height* when a tenth of its box is at least half as high as the map's maximum, and *by
-area* when a tenth of its box is among the brightest 20% of the map, which no map can have by being bright everywhere.
+An instance counts as found *by height* if a tenth of its box has at least half of the map's maximum. It counts as found
+*by area* if a tenth of its box is among the highest 20% of the map's pixels; a map that is high everywhere gains
+nothing by this measure.
 """
 
 from __future__ import annotations
@@ -26,10 +28,10 @@ from maskstack.explainers.table import make_explainer
 from maskstack.models import LoadedModel
 
 SIDE = 12
-"""Pixels that a box has at least along each side."""
+"""Minimum width and height of a box in pixels."""
 
 IN_BOX, HEIGHT, AREA = 0.1, 0.5, 0.2
-"""Share of a box that has to be bright; how high, of the map's maximum; or among which share of the map's pixels."""
+"""Share of a box that must be high; the threshold as a share of the map's maximum; the share of the highest pixels."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +39,7 @@ class Group:
     """A photograph of several instances of its class.
 
     Attributes:
-        name: Of its file.
+        name: Name of its file.
         image: C x H x W, as the network takes it.
         target: Its class, which the network predicts.
         boxes: Left, top, right, bottom of each instance, T x 4, in pixels of the network's input.
@@ -50,7 +52,7 @@ class Group:
 
 
 def groups(folder: Path, net: LoadedModel, *, names: Collection[str] = ()) -> Iterator[Group]:
-    """The photographs of several separate instances that the network gets right; only those of these names, if any."""
+    """The correctly classified photographs with several separate instances; only those with these names, if given."""
     for annotated in load_images(folder, class_names=net.class_names).images:
         if names and annotated.name not in names:
             continue
@@ -74,7 +76,7 @@ def by_height(saliency: Tensor, boxes: Tensor) -> list[bool]:
 
 
 def by_area(saliency: Tensor, boxes: Tensor) -> list[bool]:
-    """For each box, whether a tenth of it is among the map's brightest fifth: H x W and T x 4."""
+    """For each box, whether a tenth of it is among the highest fifth of the map's pixels: H x W and T x 4."""
     return _found(saliency > saliency.flatten().quantile(1 - AREA), boxes)
 
 

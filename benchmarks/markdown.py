@@ -3,8 +3,9 @@
     maskstack report RUN --out REPORT
     python -m benchmarks.markdown REPORT/summary.csv [--metrics insertion_wide,deletion_zero ...]
 
-Cells are means ± half of the 95% bootstrap interval over images. Bold is the best of a column; ▼ marks what the paired
-test finds worse than the reference, ▲ what it finds better (p below 0.05, Holm-corrected).
+Cells are means ± half the width of the 95% bootstrap interval over images. The best value of a column is bold. ▼ marks
+values that are significantly worse than the reference in the paired test, ▲ values that are significantly better
+(p below 0.05, Holm-corrected).
 """
 
 from __future__ import annotations

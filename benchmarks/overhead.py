@@ -1,4 +1,4 @@
-"""Overhead of MDM: a whole call against bare forward and backward passes of the same view, in one run.
+"""Overhead of MDM: a whole call compared with bare forward and backward passes of the same network, in one run.
 
     python -m benchmarks.overhead [--images 8] [--batch-size 8] [--steps 60] [--repeats 3] [--clock wall]
 
@@ -54,7 +54,7 @@ def main() -> None:
     clock = CLOCKS[arguments.clock]
     net = load_model(arguments.model)
     images = torch.randn(arguments.images, 3, *net.input_size, generator=torch.Generator().manual_seed(0))
-    # No problem may leave early, or the two would not do the same work.
+    # No image may stop early, because both must do the same work.
     mdm = MDM(net, batch_size=arguments.batch_size, steps=arguments.steps, patience=0)
     found = mdm(images, 0)
     backward = int(found.backward_passes[0])

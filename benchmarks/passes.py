@@ -1,9 +1,10 @@
-"""How fast a forward and backward pass can be here: memory format, precision, folding, compilation.
+"""Speed of a forward and backward pass on this machine: memory format, precision, folding, compilation.
 
     python -m benchmarks.passes [--model bundled] [--batch-size 8] [--repeats 5] [--clock wall] [--compile]
 
-All ways run in turn in one process, so that a busy moment meets all of them. Prints for each the median of the
-milliseconds an image, the median of its ratio to the plain way in the same turn, and what its first pass took.
+All variants run in turn in one process, so other load on the machine affects all of them equally. Prints for each
+variant the median of the milliseconds per image, the median of its ratio to the plain variant in the same turn, and the
+time of its first pass.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from maskstack.scoring.prepared import PreparedModel
 from maskstack.scoring.untouched import untouched
 
 CLOCKS: Mapping[str, Callable[[], float]] = {"wall": time.perf_counter, "cpu": time.process_time}
-"""Of the two, processor time is what can be measured beside other work, with one thread."""
+"""The two clocks; with one thread, processor time can be measured while other processes run."""
 
 WAYS: Mapping[str, Mapping[str, Any]] = {
     "plain": {},
@@ -38,7 +39,7 @@ COMPILED: Mapping[str, Mapping[str, Any]] = {"channels last, compiled": {"channe
 
 
 def pass_seconds(network: PreparedModel, images: Tensor, clock: Callable[[], float]) -> float:
-    """Seconds of one forward and backward pass to the images."""
+    """Seconds of one forward pass and one backward pass, which computes the gradient with respect to the images."""
     started = clock()
     leaf = images.clone().requires_grad_(True)
     torch.autograd.grad(network(leaf).float()[:, 0].sum(), leaf)
@@ -46,7 +47,7 @@ def pass_seconds(network: PreparedModel, images: Tensor, clock: Callable[[], flo
 
 
 def main() -> None:
-    """Time all ways in turn, and print the table."""
+    """Time all variants in turn, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="bundled")
     parser.add_argument("--batch-size", type=int, default=8)

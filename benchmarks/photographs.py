@@ -17,12 +17,12 @@ from maskstack.models import LoadedModel, open_photo
 
 @dataclass(frozen=True)
 class Photograph:
-    """A photograph that the network classifies rightly.
+    """A photograph that the network classifies correctly.
 
     Attributes:
         file: Name of its file.
         image: C x H x W, as the network takes it.
-        inside: Union of the class's boxes, H x W booleans, carried through resize and crop.
+        inside: Union of the class's boxes after resize and crop, H x W booleans.
         target: Its class.
     """
 
@@ -33,13 +33,13 @@ class Photograph:
 
 
 def photographs(folder: Path, net: LoadedModel, *, half: str, count: int) -> list[Photograph]:
-    """The first photographs of one half of the sorted list that the network gets right.
+    """The first correctly classified photographs of one half of the sorted list.
 
     Args:
         folder: Holds ``annotations.csv`` and ``images/``.
         net: The network and its preprocessing.
         half: ``tuning`` (even positions) or ``reporting`` (odd ones).
-        count: How many.
+        count: Number of photographs.
     """
     with (folder / "annotations.csv").open(newline="") as file:
         rows = sorted(csv.DictReader(file), key=lambda row: row["file"])
@@ -60,13 +60,13 @@ def _right(rows: list[dict[str, str]], folder: Path, net: LoadedModel) -> Iterat
             if int(net.model(image.unsqueeze(0)).argmax()) != target:
                 continue
         inside = _inside(json.loads(row["boxes_xyxy"]), picture, net)
-        # A box that fills the picture, or that the crop has cut away, tells nothing.
+        # A box that fills the picture, or that was cropped away, gives no information.
         if 0.03 < inside.float().mean() < 0.6:
             yield Photograph(row["file"], image, inside, target)
 
 
 def _inside(boxes: list[list[float]], picture: Image.Image, net: LoadedModel) -> Tensor:
-    """Draw the boxes as a picture and send it the way of the photograph, so that no geometry is written twice."""
+    """Draw the boxes as a picture and preprocess it like the photograph, so that the geometry is not coded twice."""
     drawn = Image.new("L", picture.size)
     for x1, y1, x2, y2 in boxes:
         drawn.paste(255, (round(x1), round(y1), round(x2), round(y2)))

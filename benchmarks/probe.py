@@ -1,10 +1,10 @@
-"""A linear probe on the features that a prototype network is built on: what its prototypes have to hold up against.
+"""A linear probe on the features of a prototype network's backbone, as a baseline for the prototype network.
 
 Usage: python -m benchmarks.probe CONFIG.toml --data FOLDER [--features FOLDER]
 
-The features of the frozen backbone at the configuration's layer are averaged over places and standardised; a logistic
-regression is fitted to the training images as they are and in their augmented views, with the strength of its penalty
-chosen on the validation images. Printed is the accuracy, or the AUROC of each label and their mean, on the test images.
+The features of the frozen backbone at the configuration's layer are averaged over places and standardised. A logistic
+regression is fitted to the training images and their augmented views; the strength of its penalty is chosen on the
+validation images. Prints the accuracy, or the AUROC of each label and their mean, on the test images.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 
 
 def main() -> None:
-    """Fit, choose, print."""
+    """Fit the probe, choose the penalty, and print the result."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("config", type=Path)
     parser.add_argument("--data", required=True)

@@ -1,14 +1,15 @@
-"""Seconds, passes and quality of MDM and its rivals, in one run on the same photographs and network.
+"""Seconds, passes and quality of MDM and other methods, in one run on the same photographs and network.
 
     python -m benchmarks.race FOLDER [--model SPEC] [--images N] [--only mdm,gradcam] [--out race.md]
 
-FOLDER holds annotated photographs of any format that :func:`maskstack.datasets.load_images` reads; those are taken that
-the network classifies rightly, from the reporting half. The methods take turns on every photograph, so that whatever
-else the machine does hits all of them alike, and each is warmed up before its first photograph is timed. What is
-finished is kept as JSON lines beside the table, so that a run that was stopped goes on where it was; after a change of
-the code delete that file.
+FOLDER holds annotated photographs in any format that :func:`maskstack.datasets.load_images` reads. The benchmark uses
+those of the reporting half that the network classifies correctly. The methods take turns on every photograph, so that
+other load on the machine affects all of them equally. Each method is warmed up before its first photograph is timed.
+Finished results are stored as JSON lines next to the table, so an interrupted run can be resumed; delete that file
+after a change of the code.
 
-Insertion is onto a blur of 10 px, deletion to zero, both by softmax with the most salient pixels first.
+Insertion starts from a blur of 10 px, and deletion ends at zero. Both measure softmax probabilities and change the most
+salient pixels first.
 """
 
 from __future__ import annotations
@@ -44,8 +45,8 @@ class Racer:
     """A method in the race.
 
     Attributes:
-        label: What the table calls it.
-        spec: Of the method, see :func:`maskstack.explainers.table.make_explainer`.
+        label: Its name in the table.
+        spec: Spec of the method, see :func:`maskstack.explainers.table.make_explainer`.
         warm: A cheap spec that runs the same code and kernels.
     """
 
@@ -61,34 +62,34 @@ RACERS: Mapping[str, Racer] = {
     "mdm-fine": Racer("MDM, `fine`", "mdm:preset=fine", "mdm:preset=fine:steps=2"),
     "gradcam": Racer("Grad-CAM", "gradcam", "gradcam"),
     "ig": Racer("integrated gradients", "ig", "ig"),
-    # A pass for each channel cannot be asked for less; Grad-CAM's run loads the same package and finds the same layer.
+    # One pass per channel cannot be reduced; a run of Grad-CAM loads the same package and finds the same layer.
     "scorecam": Racer("Score-CAM", "scorecam", "gradcam"),
     "rise": Racer("RISE, 4000 masks", "rise:masks=4000", "rise:masks=32"),
     "extremal": Racer("extremal perturbation, 800 steps", "extremal:steps=800", "extremal:steps=2"),
 }
-"""By the names that ``--only`` takes, in the order of the table."""
+"""The methods by the names that ``--only`` takes, in the order of the table."""
 
 CLOCK = "processor"
-"""What decides how much faster: the processor's seconds; those of the wall are also of what else the machine does."""
+"""The clock that decides how much faster a method is: processor time, because wall time depends on other load."""
 
 TARGETS = {"rise": 10.0, "extremal": 10.0, "scorecam": 2.0}
-"""How many times faster than these default MDM shall be, at better insertion minus deletion."""
+"""Required speed-up of default MDM over each of these methods, with better insertion minus deletion."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """A method on a photograph.
+    """The result of a method on a photograph.
 
     Attributes:
         model: Spec of the network.
         method: Spec of the method.
         image: Name of the photograph.
-        seconds: From the call to the map.
-        processor: Seconds of all the processor's cores meanwhile, which others on the machine do not lengthen.
-        forward: Passes.
-        backward: Passes.
-        insertion: Area under the curve.
-        deletion: Area under the curve.
+        seconds: Wall time from the call to the map.
+        processor: Processor time of all cores in that period; other load on the machine does not increase it.
+        forward: Number of forward passes.
+        backward: Number of backward passes.
+        insertion: Area under the insertion curve.
+        deletion: Area under the deletion curve.
     """
 
     model: str
@@ -103,7 +104,7 @@ class Result:
 
     @property
     def passes(self) -> int:
-        """Forward and backward."""
+        """Number of forward and backward passes together."""
         return self.forward + self.backward
 
     @property
@@ -117,20 +118,20 @@ Results = dict[tuple[str, str, str], Result]
 
 
 def read(path: Path) -> Results:
-    """What former runs have finished."""
+    """The results of earlier runs."""
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     found = [Result(**json.loads(line)) for line in lines]
     return {(result.model, result.method, result.image): result for result in found}
 
 
 def keep(path: Path, results: Results) -> None:
-    """Write all that is finished, whole or not at all."""
+    """Write all finished results; the file is written completely or not at all."""
     text = "".join(json.dumps(asdict(result)) + "\n" for result in results.values())
     write_whole(path, lambda file: file.write_text(text, encoding="utf-8"))
 
 
 def photographs(folder: Path, net: LoadedModel, count: int) -> Iterator[tuple[str, Case]]:
-    """The first photographs of the reporting half, by name, that the network gets right."""
+    """The first correctly classified photographs of the reporting half, in the order of their names."""
     cases, found = Cases(net), 0
     for annotated in load_images(folder, class_names=net.class_names).half("reporting"):
         if found == count:
@@ -141,7 +142,7 @@ def photographs(folder: Path, net: LoadedModel, count: int) -> Iterator[tuple[st
 
 
 def measure(explainer: CostedExplainer, case: Case) -> dict[str, float]:
-    """Time one map and judge it."""
+    """Time one map and measure its quality."""
     images = case.image.unsqueeze(0)
     started, worked = time.perf_counter(), time.process_time()
     found = explainer(images, case.target)
@@ -160,17 +161,17 @@ def measure(explainer: CostedExplainer, case: Case) -> dict[str, float]:
 
 
 def race(net: LoadedModel, folder: Path, racers: Sequence[Racer], *, count: int, kept: Path) -> Results:
-    """Run what is missing, photograph by photograph.
+    """Make and measure the missing maps, photograph by photograph.
 
     Args:
         net: The network.
         folder: The annotated photographs.
         racers: The methods, which take turns.
-        count: How many photographs.
-        kept: File of what is finished.
+        count: Number of photographs.
+        kept: File of the finished results.
 
     Returns:
-        The results on these photographs by these methods, also those of former runs.
+        The results of these methods on these photographs, including those of earlier runs.
     """
     results, shown = read(kept), {}
     ready: dict[str, CostedExplainer] = {}
@@ -202,7 +203,7 @@ def mean(values: Sequence[float]) -> str:
 
 
 def table(results: Results, racers: Sequence[Racer]) -> str:
-    """Markdown; ratios are over the photographs that the method shares with default MDM."""
+    """The table as Markdown; ratios use the photographs that both the method and default MDM have."""
     reference = of_method(results, RACERS[REFERENCE])
     heads = ("method", "n", "seconds", "processor seconds", "forward", "backward", "insertion ↑", "deletion ↓",
              "insertion − deletion ↑", "processor seconds, of MDM's", "passes, of MDM's")  # fmt: skip
@@ -222,13 +223,13 @@ def table(results: Results, racers: Sequence[Racer]) -> str:
 
 
 def ratio(own: Mapping[str, Result], other: Mapping[str, Result], images: Sequence[str], what: str) -> float:
-    """How many times as much one method takes as another on the same photographs."""
+    """Ratio of the cost of one method to that of another on the same photographs."""
     mine, theirs = (sum(getattr(results[image], what) for image in images) for results in (own, other))
     return float(mine / theirs)
 
 
 def verdicts(results: Results) -> str:
-    """A line for each target: met, or how far from it."""
+    """A line for each target: that it is met, or how far the result is from it."""
     reference, lines = of_method(results, RACERS[REFERENCE]), []
     for name, times in TARGETS.items():
         rival = of_method(results, RACERS[name])
@@ -248,7 +249,7 @@ def verdicts(results: Results) -> str:
 
 
 def main() -> None:
-    """Run the race and write the table."""
+    """Run the benchmark and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--model", default="bundled")

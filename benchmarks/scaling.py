@@ -2,8 +2,8 @@
 
     python -m benchmarks.scaling [--model bundled] [--images 1,2,4,8,16,32,64] [--batch-size 8] [--steps 10]
 
-Each number of images runs in a process of its own, since a process never gives its peak memory back: once to warm up
-(one batch), once to be timed. Prints seconds, seconds an image and the peak.
+Each number of images runs in a process of its own, because the peak memory of a process never decreases. The first call
+(one batch) is for warm-up, the second is timed. Prints seconds, seconds per image and peak memory.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from maskstack.models import load_model
 
 
 def one(arguments: argparse.Namespace, count: int) -> tuple[float, float]:
-    """Seconds of a call with so many images, and the MiB of the process at its peak."""
+    """Seconds of a call with this number of images, and the peak memory of the process in MiB."""
     keep_large_blocks()
     clock = CLOCKS[arguments.clock]
     net = load_model(arguments.model)

@@ -3,8 +3,9 @@
     maskstack report RUN --out REPORT
     python -m benchmarks.targets REPORT/summary.csv [--reference mdm]
 
-MDM is *first* on a row where no other method has a better mean, *tied* where none that has a better mean is told apart
-from it (Wilcoxon signed-rank test on the same images, p of 0.05 and above after Holm's correction), else *behind*.
+MDM is *first* on a row if no other method has a better mean. It is *tied* if no method with a better mean differs
+significantly from it (Wilcoxon signed-rank test on the same images, p at least 0.05 after Holm's correction). Otherwise
+it is *behind*.
 """
 
 from __future__ import annotations
@@ -21,19 +22,19 @@ TARGETS = {
     "insertion_wide": 1, "deletion_zero": -1, "deletion_mean": -1, "average_drop": -1, "average_increase": 1, "road": 1,
     "pointing_game": 1, "energy_pointing_game": 1, "max_box_acc": 1, "gini": 1,
 }  # fmt: skip
-"""The metrics and which way is better; the Gini index counts as a quality here, sparser being better."""
+"""The metrics and which values are better; the Gini index counts as a quality here, and sparser maps are better."""
 
 
 @dataclass(frozen=True)
 class Standing:
-    """Where the reference stands on a metric.
+    """How the reference compares with the other methods on a metric.
 
     Attributes:
         own: Its mean.
         best: Name and mean of the best other method.
-        ahead: How much better than that the reference is, in the metric's units; negative where it is worse.
+        ahead: How much better the reference is than that method, in the metric's units; negative if it is worse.
         where: ``first``, ``tied`` or ``behind``.
-        by: Methods that are better and told apart from it.
+        by: Methods that are significantly better.
     """
 
     metric: str
@@ -45,7 +46,7 @@ class Standing:
 
 
 def standings(rows: Sequence[dict[str, str]], reference: str, family: str) -> list[Standing]:
-    """The reference on each metric; its own variants, whose names begin with ``family``, are no rivals."""
+    """The reference on each metric, not compared with its own variants, whose names begin with ``family``."""
     found = []
     for metric, sign in TARGETS.items():
         cells = {row["method"]: row for row in rows if row["metric"] == metric and row["mean"]}
@@ -63,7 +64,7 @@ def standings(rows: Sequence[dict[str, str]], reference: str, family: str) -> li
 
 
 def table(rows: Sequence[dict[str, str]], reference: str) -> str:
-    """One table for each network, and how many rows are met."""
+    """One table for each network, and the number of rows on which the target is met."""
     parts = []
     for model in dict.fromkeys(row["model"] for row in rows):
         places = standings([row for row in rows if row["model"] == model], reference, reference.split("-")[0])

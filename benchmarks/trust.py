@@ -1,10 +1,10 @@
-"""The table of ``docs/trust.md``: what trust says of maps that deserve some, and of maps that deserve none.
+"""The table of ``docs/trust.md``: the trust measures of maps that deserve trust, and of maps that do not.
 
     python -m benchmarks.trust FOLDER [--images 12] [--half tuning]
 
-Photographs that the bundled network gets right, from a folder with ``annotations.csv`` and ``images/``. Each cell is
-the median over them and, in brackets, the least and the greatest value; ``low`` counts the maps whose trust is called
-low.
+The photographs are those that the bundled network classifies correctly, from a folder with ``annotations.csv`` and
+``images/``. Each cell is the median over the photographs and, in brackets, the lowest and the highest value; ``low``
+counts the maps whose trust is low.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def measured(net: LoadedModel, images: Tensor, targets: list[int], maps: Tensor)
 
 
 def rows(folder: Path, *, half: str, count: int) -> Iterable[str]:
-    """All lines, each as soon as it is known."""
+    """All lines; each is yielded as soon as it is measured."""
     net = load_model("bundled")
     shots = photographs(folder, net, half=half, count=count)
     images, targets = torch.stack([shot.image for shot in shots]), [shot.target for shot in shots]

@@ -1,4 +1,4 @@
-"""The variants of ``docs/choices.md``: rivals and controls for scale, then one change at a time from the default."""
+"""The variants of ``docs/choices.md``: other methods and controls, then the default with one setting changed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from maskstack.models import LoadedModel
 from maskstack.tensors import minmax
 
 Method = Callable[[LoadedModel, Photograph], tuple[Tensor, Tensor, int]]
-"""From a network and a photograph to saliency (H x W), stack (H x W) and forward-and-backward passes."""
+"""Computes saliency (H x W), stack (H x W) and the number of passes from a network and a photograph."""
 
 
 def mdm(**settings: Any) -> Method:
@@ -46,7 +46,7 @@ def random_map(_net: LoadedModel, photo: Photograph) -> tuple[Tensor, Tensor, in
 
 
 def centre(_net: LoadedModel, photo: Photograph) -> tuple[Tensor, Tensor, int]:
-    """Control: a Gaussian in the middle."""
+    """Control: a Gaussian in the middle of the image."""
     height, width = photo.inside.shape
     down, across = torch.linspace(-1, 1, height).unsqueeze(1), torch.linspace(-1, 1, width)
     bump = minmax(torch.exp(-(down**2 + across**2) / (2 * 0.4**2)))
@@ -61,7 +61,7 @@ FORMER: Mapping[str, Any] = {
     "learning_rate": 0.1,
     "start": 0.5,
 }
-"""The default before the log-odds stack and the steps that ask the hidden part."""
+"""The former default, without the log-odds stack and without the steps that score the hidden part."""
 
 VARIANTS: Mapping[str, Method] = {
     "random map": random_map,

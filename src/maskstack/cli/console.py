@@ -48,8 +48,8 @@ class ConsoleReporter:
     """Prints sentences and moves a progress bar, which only a terminal shows. Use it in a ``with`` statement.
 
     Args:
-        quiet: Print nothing but what goes to stderr as an error.
-        width: Columns of stdout where it is not a terminal.
+        quiet: Whether to print only errors, on stderr.
+        width: Number of columns if stdout is not a terminal.
         transient: Whether the bar is removed at the end.
     """
 
@@ -83,32 +83,32 @@ class ConsoleReporter:
             self.errors.print(Text.assemble((f"{kind}: ", "bold yellow"), sentence), soft_wrap=True)
 
     def start(self, what: str, total: int | None) -> None:
-        """Begin a part of the work with a bar of its own; the total is None if it is unknown."""
+        """Begin a part of the work with its own bar; the total is None if it is unknown."""
         if self._task is not None:
             self.bar.remove_task(self._task)
         self._task = self.bar.add_task(what, total=total)
 
     def describe(self, what: str) -> None:
-        """Change the words beside the bar."""
+        """Change the text next to the bar."""
         if self._task is not None:
             self.bar.update(self._task, description=what)
 
     def advance(self, count: float = 1) -> None:
-        """Move the bar on."""
+        """Advance the bar."""
         if self._task is not None:
             self.bar.advance(self._task, count)
 
     def move_to(self, count: float) -> None:
-        """Move the bar to a place."""
+        """Set the bar to this number of units."""
         if self._task is not None:
             self.bar.update(self._task, completed=count)
 
 
 class RunReporter(ConsoleReporter):
-    """Prints how a run of the leaderboard or of the prototypes goes: its plan, damaged files and failures."""
+    """Prints the progress of a run of the leaderboard or of prototypes: its plan, damaged files and failures."""
 
     def looking(self, network: str, images: int) -> None:
-        """Called while the network predicts images, to find those that it classifies correctly: so many until now."""
+        """Called with the number of images predicted so far, while correctly classified images are selected."""
         if self._task is None:
             self.start("predicting", None)
         self.describe(f"classes that {network} predicts correctly: image {images}")
@@ -129,7 +129,7 @@ class RunReporter(ConsoleReporter):
         self.start("measuring", plan.maps)
 
     def finished(self, maps: int, rows: Sequence[ResultRow]) -> None:
-        """Called when so many further maps are measured and their rows are written."""
+        """Called with the number of further maps that are measured and whose rows are written."""
         failed = next((row for row in rows if row.metric == FAILED), None)
         if failed is not None:
             self.warn(f"{failed.method} on {failed.image} of {failed.model}: {failed.failure}", kind="failed")

@@ -14,8 +14,8 @@ class Verb(NamedTuple):
     """A command that is not imported yet.
 
     Attributes:
-        place: Where it is, as ``module:name``: a function, or a ``typer.Typer`` with commands of its own.
-        help: Its line in the help of the group, which is the first line of its documentation.
+        place: Its import path, ``module:name``: a function, or a ``typer.Typer`` with its own commands.
+        help: Its line in the help of the group, which is the first line of its docstring.
     """
 
     place: str
@@ -35,7 +35,7 @@ class Verb(NamedTuple):
 
 
 class Commands(Mapping[str, Any]):
-    """Commands by name, each imported when it is asked for."""
+    """Commands by name; each is imported when it is used."""
 
     def __init__(self, verbs: Mapping[str, Verb]) -> None:
         self.verbs = verbs
@@ -57,7 +57,7 @@ class Commands(Mapping[str, Any]):
 
 
 def lazy_group(verbs: Mapping[str, Verb]) -> type[TyperGroup]:
-    """A class of groups with these commands, for ``typer.Typer(cls=...)``."""
+    """A subclass of the group with these commands, for ``typer.Typer(cls=...)``."""
 
     class LazyGroup(TyperGroup):
         def __init__(self, **options: Any) -> None:
@@ -68,11 +68,11 @@ def lazy_group(verbs: Mapping[str, Verb]) -> type[TyperGroup]:
             return list(verbs)
 
         def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002
-            """What the help shows of a command."""
+            """A command's line in the help."""
             return TyperCommand(cmd_name, help=verbs[cmd_name].help) if cmd_name in verbs else None
 
         def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-            """The command that is called, imported."""
+            """Import the command that is called."""
             name, command, rest = super().resolve_command(ctx, args)
             return name, command if name is None else self.commands[name], rest
 

@@ -75,7 +75,7 @@ def main(arguments: list[str]) -> int:
     except BrokenPipeError:
         return 0
     except Exception as error:
-        # Wrong usage: Typer's own exceptions, of which it makes only these two methods public.
+        # Wrong usage: Typer's own exceptions; only these two methods of them are public.
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):
             said = error.format_message().rstrip(".")
             see = f"{' See' if said.endswith('?') else '; see'} '{_command(arguments)} --help'"
@@ -90,7 +90,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _command(arguments: list[str]) -> str:
-    """The command that was called, as far as there is one.
+    """The command that was called; if there is no such command, the part that exists.
 
     >>> _command(["prototypes", "train", "--epochs", "3"]), _command(["--nothing"])
     ('maskstack prototypes train', 'maskstack')
@@ -106,12 +106,12 @@ def _command(arguments: list[str]) -> str:
 
 
 def _again(arguments: list[str]) -> str:
-    """What continues stopped work."""
+    """A sentence that says how to continue interrupted work."""
     return "--resume" if arguments[:1] in (["explain"], ["gallery"]) else "the same command"
 
 
 def _fail(sentence: str, *, code: int = 2) -> int:
-    from rich.console import Console  # here and not above, as most calls have no error to print
+    from rich.console import Console  # imported here because most calls print no error
     from rich.text import Text
 
     one_line = " ".join(sentence.split())

@@ -23,7 +23,7 @@ _TYPES: dict[str, Any] = {"flag": bool, "whole": int, "real": float}
 
 
 def with_search_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command an option for each setting of a search; it receives those given as its argument ``settings``."""
+    """Add an option to a command for each setting of a search; its argument ``settings`` receives those given."""
     own = inspect.signature(command, eval_str=True).parameters
     options = search_options()
 

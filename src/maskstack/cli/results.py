@@ -28,7 +28,7 @@ class ResultReporter(ConsoleReporter):
         self.document: dict[str, Any] = {"warnings": [], "predictions": {}, "results": []}
 
     def warn(self, sentence: str, *, kind: str = "note") -> None:
-        """Print what the reader of the results has to know."""
+        """Print a note that the reader of the results should know."""
         self.document["warnings"].append(sentence)
         super().warn(sentence, kind=kind)
 
@@ -50,13 +50,13 @@ class ResultReporter(ConsoleReporter):
 
     @contextmanager
     def searching(self, maps: int) -> Iterator[None]:
-        """Show a bar while so many maps are made."""
+        """Show a bar while this number of maps is made."""
         with self:
             self.start("explaining", max(maps, 1))
             yield
 
     def step(self, state: Progress) -> None:
-        """Move the bar on within a map."""
+        """Advance the bar within a map."""
         self.move_to(len(self.document["results"]) + state.step / state.steps)
 
     def result(self, photo: str, explanation: Explanation, files: Mapping[str, str]) -> None:
@@ -95,7 +95,7 @@ class ResultReporter(ConsoleReporter):
 
 
 def _doubts(explanation: Explanation) -> list[str]:
-    """The reasons not to trust the map, or only a little."""
+    """The reasons why the trust in the map is low."""
     low = [] if explanation.trust is None else explanation.trust.doubts(0)
     own = explanation.degenerate[0]
     return low if own is None or own in low else [f"do not trust this map: {own}", *low]

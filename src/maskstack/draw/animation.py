@@ -22,7 +22,7 @@ FRAME, LAST = 120, 2000
 """Duration of a frame and of the last frame, in milliseconds."""
 
 MOST_BYTES = 2_000_000
-"""Largest size of the file. Larger files are drawn again with smaller frames, as GIF hardly compresses photographs."""
+"""Maximum size of the file in bytes. GIF hardly compresses photographs, so too large files get smaller frames."""
 
 _BAR = 4  # Height of the progress bar in pixels.
 

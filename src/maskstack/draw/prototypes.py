@@ -19,13 +19,13 @@ from maskstack.errors import InputError
 Map = NDArray[np.float32]
 
 LEVEL = 0.5
-"""Share of a map's maximum at which its region is cut."""
+"""Threshold of a prototype's region, as a share of its map's maximum."""
 
 SMOOTHING = 0.03
-"""Deviation of the blur before a region is outlined, as a share of the shorter side; maps are shown as they are."""
+"""Standard deviation of the blur before a region is outlined, as a share of the shorter side; maps are not blurred."""
 
 OUTLINE = "#f0e442"
-"""Yellow that people without red or green vision see as well; drawn on a dark edge, so that it shows on any photo."""
+"""Yellow that colour-blind people can see; drawn on a dark edge, so that it is visible on any photo."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,11 +35,11 @@ class Likeness:
     Attributes:
         prototype: Its number.
         similarity: Its activation on the image.
-        weight: What the class makes of a unit of it.
+        weight: Weight of its activation in the class's logit.
         region: Its map on the image, H x W in [0, 1].
-        source: Its own training image, see :func:`maskstack.draw.overlay.as_rgb`; None if it is not at hand.
-        source_region: Its map on that, of the picture's size.
-        source_name: Name of that image.
+        source: Its own training image, see :func:`maskstack.draw.overlay.as_rgb`; None if it is not available.
+        source_region: Its map on the training image, of that image's size.
+        source_name: Name of the training image.
     """
 
     prototype: int
@@ -57,11 +57,11 @@ class Shown:
 
     Attributes:
         prototype: Its number.
-        weight: What its class makes of a unit of it.
-        source: Its own training image; None if it is not at hand.
-        region: Its map on that, H x W in [0, 1].
-        source_name: Name of that image.
-        note: What else is to be known of it.
+        weight: Weight of its activation in its class's logit.
+        source: Its own training image; None if it is not available.
+        region: Its map on the training image, H x W in [0, 1].
+        source_name: Name of the training image.
+        note: Further text about the prototype.
     """
 
     prototype: int
@@ -73,14 +73,14 @@ class Shown:
 
 
 def looks_like_page(image: Any, lines: Sequence[Likeness], *, title: str, method: str) -> Figure:
-    """Draw what an image's class was recognised by.
+    """Draw the prototypes by which an image's class was recognised.
 
-    A row for each prototype: the image with the prototype's region, its map; the prototype's own training image with
-    its region, its map; and what it added to the class's logit.
+    Each prototype has a row: the image with the prototype's region, and the map; the prototype's own training image
+    with its region, and the map there; and what the prototype added to the class's logit.
 
     Args:
         image: What the network saw, see :func:`maskstack.draw.overlay.as_rgb`.
-        lines: The prototypes, first the one that added most.
+        lines: The prototypes, the one that added most first.
         title: The image and its class.
         method: How regions were searched for.
 
@@ -179,7 +179,7 @@ def region_of(values: Map, *, level: float = LEVEL) -> NDArray[np.bool_]:
 
 
 def _smooth(values: Map) -> Map:
-    """The map a little blurred: an outline round every speck of a fine map would hide the photo."""
+    """The map, slightly blurred, because outlines around every small spot of a fine map would hide the photo."""
     peak = max(float(values.max()), 1e-12)
     grey = Image.fromarray((values / peak * 255).clip(0, 255).astype(np.uint8))
     blurred = grey.filter(ImageFilter.GaussianBlur(SMOOTHING * min(values.shape)))
@@ -193,7 +193,7 @@ def _fitting(region: Map, photo: NDArray[np.float32]) -> Map:
 
 
 def _short(text: str, most: int) -> str:
-    """A text with its middle left out where it is too long.
+    """A text, shortened in the middle if it is too long.
 
     >>> _short("train/Ruby_throated_Hummingbird/0001.jpg", 20)
     'train/Rub...0001.jpg'

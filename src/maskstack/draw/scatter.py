@@ -10,7 +10,7 @@ _ZERO_STRIP = 44.0
 """Width of the strip for methods without any pass, which do not fit on a logarithmic axis."""
 
 STYLES = 8
-"""Number of colours and dashes that can be told apart."""
+"""Number of colours and dashes that readers can distinguish."""
 
 _LETTER, _LINE = 6.9, 13.0
 
@@ -29,11 +29,11 @@ class Frame:
     bottom: float
 
     def x(self, share: float) -> float:
-        """The place at a share of the horizontal axis."""
+        """The x coordinate at a share of the horizontal axis."""
         return self.left + share * (self.right - self.left)
 
     def y(self, share: float) -> float:
-        """The place at a share of the vertical axis."""
+        """The y coordinate at a share of the vertical axis."""
         return self.bottom - share * (self.bottom - self.top)
 
 
@@ -138,7 +138,7 @@ def method_styles(methods: Sequence[str], controls: Sequence[str]) -> dict[str, 
 
     Args:
         methods: In the order of the styles; those after the first :data:`STYLES` are thin and pale.
-        controls: Drawn in grey.
+        controls: Control methods, drawn in grey.
 
     >>> method_styles(["mdm", "rise"], ["random"])
     {'mdm': 'style-0', 'rise': 'style-1', 'random': 'control control-0'}
@@ -169,7 +169,7 @@ def _decades(passes: Sequence[float]) -> list[int]:
 
 
 def _with_labels(points: Sequence[ScatterPoint]) -> tuple[ScatterPoint, ...]:
-    """Put each label beside its point, where it covers least of the other points and labels."""
+    """Place each label next to its point, at the position with the least overlap with other points and labels."""
     taken: list[_Box] = [(point.x - 6, point.y - 6, point.x + 6, point.y + 6) for point in points]
     taken += [(point.x - 1, point.high_y, point.x + 1, point.low_y) for point in points]
     placed = {}

@@ -35,7 +35,7 @@ class ExplainRequest:
         model: Spec of the network.
         target: Class name or index, or ``top5`` with any number.
         out: Folder for the results.
-        resume: Whether finished results are kept that fit the request.
+        resume: Whether finished results that fit the request are kept.
         device: Name of a device, or ``auto``.
         objective: What a class index means.
         preset: Name of the settings to start from.
@@ -87,7 +87,7 @@ def explain_photos(request: ExplainRequest, reporter: JobReporter) -> None:
     """Explain photos and write the results; all input is checked before the first search.
 
     Raises:
-        MaskstackError: The request cannot be carried out as it is.
+        MaskstackError: The request cannot be carried out.
     """
     if request.animate is not None and request.animate not in FORMATS:
         raise InputError(f"--animate {request.animate} is not a format for animations; write gif or webp")
@@ -161,7 +161,7 @@ def _write(
 
 
 def _is_complete(target: PhotoTarget, mdm: MDM, request: ExplainRequest) -> bool:
-    """Whether all that is asked for is there: the map, its trust and the animation."""
+    """Whether all requested results exist: the map, its trust and the animation."""
     found = is_finished(target, mdm, request.model, with_ending(target.path, EXPLANATION))
     if found is None or (request.animate and not with_ending(target.path, masks_ending(request.animate)).is_file()):
         return False

@@ -25,7 +25,7 @@ from maskstack.models import LoadedModel, load_model, named_spec, open_photo
 DPI = 110
 
 LONGEST = 30_000
-"""Maximum pixels of the gallery's longer side; a large gallery is drawn smaller, as viewers refuse more."""
+"""Maximum pixels of the gallery's longer side; a larger gallery is scaled down, because viewers cannot open it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,7 @@ class GalleryRequest:
         out: Folder for the results.
         preset: Name of the settings to start from.
         settings: Changes to the preset.
-        resume: Whether finished results are kept that fit the request.
+        resume: Whether finished results that fit the request are kept.
         device: Name of a device, or ``auto``.
         title: Line over the gallery.
     """
@@ -61,11 +61,11 @@ class GalleryRow:
 
     Attributes:
         name: Its name in the gallery.
-        spec: How it was loaded.
+        spec: Its model spec.
         net: The network.
-        mdm: Explains it.
-        targets: A class of each photo.
-        todo: Those that are not finished.
+        mdm: The explainer of the network.
+        targets: For each photo, the class to explain.
+        todo: The targets that are not finished.
     """
 
     name: str
@@ -83,7 +83,7 @@ def make_gallery(request: GalleryRequest, reporter: JobReporter) -> Path:
         Path of the gallery.
 
     Raises:
-        MaskstackError: The request cannot be carried out as it is.
+        MaskstackError: The request cannot be carried out.
     """
     photos = [open_photo(photo) for photo in request.photos]
     device = pick_device(request.device)
@@ -132,7 +132,7 @@ def _row(
     net = load_model(spec)
     net.model.to(device)
     warn_of_random_weights(name, net, reporter)
-    # Different names of networks may become the same part of a file's name.
+    # Different network names may give the same file name.
     stem = free_name(file_part(name), taken)
     targets = []
     for number, (file, photo) in enumerate(zip(request.photos, photos, strict=True)):

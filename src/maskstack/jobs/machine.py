@@ -1,4 +1,4 @@
-"""What the work depends on at this machine: a device, its speed, and a folder that can be written to."""
+"""What the work needs from this machine: a device, its speed, and a folder that can be written to."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from maskstack.objectives.outputs import find_tensor
 
 
 def pick_device(name: str) -> torch.device:
-    """The device of that name; ``auto`` takes CUDA or MPS if available, otherwise the CPU.
+    """The device with this name; ``auto`` selects CUDA or MPS if available, otherwise the CPU.
 
     Raises:
         InputError: There is no such device on this machine.
@@ -58,6 +58,6 @@ def check_writable(folder: Path) -> None:
     """Check that files can be written to a folder, before any work is done.
 
     Raises:
-        OutputError: They cannot.
+        OutputError: Files cannot be written to the folder.
     """
     write_whole(folder / ".maskstack-probe", lambda file: file.write_bytes(b"")).unlink()

@@ -9,7 +9,7 @@ OVERLAY, FIGURE, EXPLANATION = ".overlay.png", ".figure.png", ".safetensors"
 """Endings of the files of a result."""
 
 LONGEST = 60
-"""Maximum number of letters that a name of a class or network takes in a file's name."""
+"""Maximum number of letters of a class or network name within a file name."""
 
 
 def masks_ending(kind: str) -> str:
@@ -31,7 +31,7 @@ def file_part(name: str) -> str:
 
 
 def free_name(stem: str, taken: set[str]) -> str:
-    """The name, followed by a number if it is taken; it is added to the names taken.
+    """The name, followed by a number if it is already taken; the result is added to the taken names.
 
     Names that differ only in case count as the same, as they do in some file systems.
 

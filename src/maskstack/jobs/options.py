@@ -23,7 +23,7 @@ class SearchOption:
     Attributes:
         name: Name of the field of ``SearchSettings``.
         kind: How a value is written: yes or no, a whole number, a number, a word, words with commas, or grid sizes.
-        choices: The words allowed; empty if it is not about words.
+        choices: The allowed words; empty if the value is not a word.
         default: The default of ``SearchSettings``.
         help: What it does.
     """
@@ -49,10 +49,10 @@ class SearchOption:
         return str(value)
 
     def read(self, value: Any) -> Any:
-        """The value of the setting from what was filled in: text with commas becomes a tuple, yes and no a flag.
+        """The value of the setting from the user's input: text with commas becomes a tuple, yes and no become a flag.
 
         Raises:
-            InputError: Grid sizes are not whole numbers, or a number is not one.
+            InputError: Grid sizes are not whole numbers, or the text for a number is not a number.
         """
         if self.kind == "flag" and isinstance(value, str):
             return value == "yes"
@@ -81,7 +81,7 @@ def search_options() -> dict[str, SearchOption]:
 
 
 def read_settings(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings from what was filled in; options that are None are left out.
+    """Settings from the user's input; options that are None are left out.
 
     Raises:
         InputError: Grid sizes are not whole numbers.

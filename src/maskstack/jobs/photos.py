@@ -1,4 +1,4 @@
-"""What every job on photos does first: predict, choose the classes to explain, and find what is finished already."""
+"""The first steps of every job on photos: predict, choose the classes to explain, and find finished results."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class PhotoTarget:
         photo: Its file, as the user wrote it.
         image: C x H x W, as the network takes it.
         index: Index of the class.
-        path: Where the results go, without the files' endings.
+        path: Path of the results, without the files' endings.
     """
 
     photo: str
@@ -35,12 +35,12 @@ class PhotoTarget:
     path: Path
 
     def notes(self, spec: str) -> dict[str, str]:
-        """What is kept with the explanation."""
+        """Metadata that is stored with the explanation."""
         return {"model": spec, "photo": Path(self.photo).name}
 
 
 def top_count(target: str) -> int | None:
-    """The number of ``top5`` and the like; None for a class name or index.
+    """The number in ``top5`` and similar targets; None for a class name or index.
 
     >>> top_count("top5"), top_count("Tiger cat")
     (5, None)
@@ -84,7 +84,7 @@ def predict(
         The network's input, C x H x W, and the indices of the classes.
 
     Raises:
-        InputError: The network does not have the class, or not so many classes.
+        InputError: The network does not have the class, or has fewer classes than requested.
     """
     image = net.preprocess(photo).to(device)
     scores = class_probabilities(net, image.unsqueeze(0))[0]
@@ -102,7 +102,7 @@ def predict(
 
 
 def is_finished(target: PhotoTarget, mdm: MDM, spec: str, path: Path) -> Explanation | None:
-    """The explanation in a file if it is of this network, photo, class, objective and settings; otherwise None."""
+    """The explanation in a file if it fits this network, photo, class, objective and settings; otherwise None."""
     try:
         found = Explanation.load(path)
     except InputError:

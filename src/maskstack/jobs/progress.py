@@ -1,4 +1,4 @@
-"""What the work on many photos reports while it goes on."""
+"""The progress that a job on many photos reports."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from maskstack.masks.result import Progress
 
 
 class JobReporter(Protocol):
-    """Receives the progress of a job on photos: what to print is its own affair."""
+    """Receives the progress of a job on photos, and decides what to print."""
 
     def warn(self, sentence: str) -> None:
-        """Called with what the reader of the results has to know."""
+        """Called with a note that the reader of the results should know."""
 
     def predictions(self, photo: str, best: Sequence[tuple[str, float]]) -> None:
         """Called with the best classes of a photo, each with its probability."""
@@ -30,7 +30,7 @@ class JobReporter(Protocol):
         """
 
     def searching(self, maps: int) -> AbstractContextManager[None]:
-        """Entered while so many maps are made."""
+        """Context manager that is active while this number of maps is made."""
         ...
 
     def step(self, state: Progress) -> None:

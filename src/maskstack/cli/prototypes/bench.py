@@ -17,7 +17,7 @@ from maskstack.prototypes.standings import METRICS, Standing, as_csv, standings
 from maskstack.runs.statistics import SIGNIFICANT
 
 WIDE = 240
-"""Columns of the table where stdout is not a terminal."""
+"""Width of the table in characters if stdout is not a terminal."""
 
 
 def bench(

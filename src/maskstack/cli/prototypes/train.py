@@ -30,7 +30,7 @@ def train(
         if not data.exists():
             raise InputError(f"{data} does not exist; check the path")
         settings = replace(settings, data=replace(settings.data, path=str(data)))
-    # Lightning is large: it is imported where it is needed, and its absence is one sentence.
+    # Lightning is large, so it is imported here; if it is missing, the error is one sentence.
     require("lightning", extra="prototypes")
     from maskstack.prototypes.run import train as run_training
 
@@ -49,8 +49,8 @@ def train(
 
 
 class _TrainingReporter(ConsoleReporter):
-    """Prints how a training goes."""
+    """Prints the progress of a training."""
 
     def caching(self, what: str, images: int) -> None:
-        """Called before the features of so many images are computed."""
+        """Called with the number of images whose features will be computed."""
         self.start(f"features of the {what} images", images)
