@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check docs clean
+.PHONY: demo test quick check docs clean
 
 # torch and torchvision have to match, so the pair that is tested together is named in one place.
 $(BIN)/python:
@@ -24,6 +24,10 @@ demo: $(VENV)/demo.stamp
 
 test: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest
+
+# All but the tests that take seconds each: under two minutes on two cores.
+quick: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest -m "not slow"
 
 check: $(VENV)/dev.stamp
 	$(BIN)/ruff check .

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from maskstack import load_model
-from maskstack.datasets import Box, carry, load_images
+from maskstack.datasets import Box, load_images, transform_annotations
 from maskstack.explainers.table import make_explainer
 from maskstack.models import LoadedModel
 
@@ -62,7 +62,7 @@ def groups(folder: Path, net: LoadedModel, *, names: Collection[str] = ()) -> It
             right = int(net.model(image.unsqueeze(0)).argmax()) == annotated.label
         if not right:
             continue
-        boxes = carry(annotated, picture, net.preprocess).boxes
+        boxes = transform_annotations(annotated, picture, net.preprocess).boxes
         sides = boxes[:, 2:] - boxes[:, :2]
         if len(boxes) == len(annotated.boxes) and sides.min() >= SIDE and _apart(boxes.tolist()):
             yield Group(annotated.name, image, annotated.label, boxes.round().long())

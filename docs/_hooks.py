@@ -1,19 +1,37 @@
-"""What the site writes by itself: the page of the command line, from the program that it describes."""
+"""What the site generates: every command with its options, and the table of the search settings."""
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 from html import escape
 from typing import Any
 
 import typer.main
 
-MARK = "<!-- every command -->"
+COMMANDS = "<!-- every command -->"
+SETTINGS = "<!-- every setting -->"
 
 
 def on_page_markdown(markdown: str, **_kwargs: Any) -> str:
-    """Put every command where a page asks for them."""
-    return markdown.replace(MARK, commands()) if MARK in markdown else markdown
+    """Replace each marker on a page by the text that is generated for it."""
+    for marker, generated in ((COMMANDS, commands), (SETTINGS, settings)):
+        if marker in markdown:
+            markdown = markdown.replace(marker, generated())
+    return markdown
+
+
+def settings() -> str:
+    """A table of the search settings: name, default and meaning, read from the class that defines them."""
+    from maskstack import SearchSettings
+    from maskstack.masks.settings import setting_help
+
+    meanings = setting_help()
+    rows = [
+        f"| `{each.name}` | {_code(_plain(each.default))} | {meanings[each.name]} |"
+        for each in dataclasses.fields(SearchSettings)
+    ]
+    return "\n".join(["| setting | default | meaning |", "|---|---|---|", *rows])
 
 
 def commands() -> str:
@@ -42,9 +60,21 @@ def _row(each: Any) -> str:
     argument = each.param_type_name == "argument"
     shown = f"`{each.metavar or each.name.upper()}`" if argument else ", ".join(f"`{one}`" for one in names)
     known = not (each.default in (None, "") or callable(each.default) or each.required)
-    # Long lists may break after a comma, and only there.
-    default = f"<code>{escape(str(each.default)).replace(',', ',<wbr>')}</code>" if known else ""
+    default = _code(str(each.default)) if known else ""
     if isinstance(each.default, bool):
         default = "yes" if each.default else ""
     help_text = (each.help or "").replace("|", "\\|")
     return f"| {shown} | {help_text} | {'required' if each.required else default} |"
+
+
+def _code(text: str) -> str:
+    # Long lists may break after a comma, and only there.
+    return f"<code>{escape(text, quote=False).replace(',', ',<wbr>')}</code>"
+
+
+def _plain(value: Any) -> str:
+    """A default as a user writes it: a square grid as one number, as ``sizes`` accepts it."""
+    if isinstance(value, tuple):
+        square = [each[0] if isinstance(each, tuple) and each[0] == each[1] else each for each in value]
+        return f"({', '.join(map(repr, square))})"
+    return repr(value) if isinstance(value, str) else str(value)

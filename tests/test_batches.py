@@ -5,8 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from maskstack.errors import ModelError
 from maskstack.batches import Batches, chunk_size
+from maskstack.errors import ModelError
 
 COUNTS, LIMITS = st.integers(0, 300), st.integers(1, 70)
 

@@ -35,6 +35,7 @@ def by_key(*results):
     return {(one.model, one.method, one.image): one for one in results}
 
 
+@pytest.mark.slow
 def test_a_race_is_run_once_and_then_read(folder, tmp_path, monkeypatch):
     kept, net = tmp_path / "race.jsonl", load_model("bundled")
     racers = [Racer("MDM", "mdm:steps=2", "mdm:steps=1"), RACERS["gradcam"]]

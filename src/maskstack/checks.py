@@ -97,3 +97,19 @@ def several(name: str, value: Any, single: type) -> tuple[Any, ...]:
     if not isinstance(values, list | tuple) or not values:
         raise InputError(f"{name} is {value!r}; give at least one in a list or tuple")
     return tuple(values)
+
+
+def distinct(what: str, names: Collection[str]) -> None:
+    """Check that a list of names has at least one, each once.
+
+    Args:
+        what: What is named.
+        names: The names.
+
+    Raises:
+        InputError: There is none, or one is named twice.
+    """
+    if not names:
+        raise InputError(f"no {what} is given; name at least one")
+    if len(set(names)) < len(names):
+        raise InputError(f"a {what} is named twice in {', '.join(names)}; name each once")

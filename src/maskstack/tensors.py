@@ -22,6 +22,7 @@ def gaussian_blur(images: Tensor, sigma: float) -> Tensor:
     radius = math.ceil(3 * sigma)
     if radius == 0:
         return images
+    sigma = max(sigma, 1e-3)  # the square of a smaller one may be 0; its kernel is 1 and zeros as well
     offsets = torch.arange(-radius, radius + 1, dtype=torch.float32, device=images.device)
     kernel = torch.exp(-(offsets**2) / (2 * sigma**2))
     return filtered(images, kernel / kernel.sum(), padding="replicate")

@@ -13,6 +13,8 @@ from PIL import Image
 import maskstack.files
 from maskstack.cli.main import main
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("efficientnet_lite_pytorch", reason="the extra 'demo' is not installed")
 data = pytest.importorskip("skimage.data", reason="the extra 'demo' is not installed")
 
@@ -55,7 +57,7 @@ def folder(tmp_path: Path) -> Path:
 CASES = {
     "missing file": (["nope.jpg"], "does not exist"),
     "a folder": (["sub"], "is a folder"),
-    "text": (["text.jpg"], "not a picture"),
+    "text": (["text.jpg"], "not an image"),
     "empty file": (["empty.jpg"], "empty.jpg"),
     "truncated": (["cut.jpg"], "cut.jpg"),
     "bomb": (["bomb.png"], "bomb.png"),

@@ -35,7 +35,7 @@ def test_says_what_it_sees_and_costs_and_writes_everything(photo, tmp_path, caps
     assert code == 0, err
     assert "espresso 9" in out
     assert "1 map: at most 15 forward and 3 backward passes" in out
-    assert out.index("backward passes") < out.index("kept by the mask")
+    assert out.index("backward passes") < out.index("under the mask")
     names = {file.name for file in tmp_path.iterdir()}
     assert names == {"coffee.overlay.png", "coffee.figure.png", "coffee.safetensors", "coffee.json"}
     with Image.open(tmp_path / "coffee.overlay.png") as overlay:
@@ -57,17 +57,20 @@ def test_json_is_one_document_and_nothing_else(photo, tmp_path, capsys) -> None:
     assert all(Path(file).is_file() for file in result["files"].values())
 
 
+@pytest.mark.slow
 def test_trust_is_one_line_and_more_of_it_comes_on_request(photo, tmp_path, capsys) -> None:
     arguments = ["explain", photo, "--out", tmp_path, *QUICK, "--resume"]
     _, out, _ = run(capsys, *arguments)
     (line,) = [line for line in out.splitlines() if line.startswith("trust: ")]
     assert re.fullmatch(
-        r"trust: region alone keeps \d+%, without it -?\d+% remain, another fill -?\d+%, sizes agree -?\d\.\d\d", line
+        r"trust: the region alone keeps \d+% of the score; without it, -?\d+% of the score remains; "
+        r"over another fill the map keeps -?\d+%; agreement of sizes -?\d\.\d\d",
+        line,
     )
     code, out, err = run(capsys, *arguments, "--trust-seeds", 2, "--trust-randomized")
     assert code == 0, err
     assert "1 map: at most 45 forward and 9 backward passes" in out, "what is finished lacks what is asked for now"
-    assert re.search(r"trust: region alone .*, seeds agree \d\.\d\d, random network -?\d\.\d\d alike", out)
+    assert re.search(r"trust: .*; agreement of seeds \d\.\d\d; agreement with a randomised network -?\d\.\d\d", out)
     assert Explanation.load(tmp_path / "coffee.safetensors").trust.seeds.shape == (1, 1)
     _, out, _ = run(capsys, *arguments, "--trust-seeds", 2, "--json")
     assert json.loads(out)["cost"]["already_done"] == 1
@@ -81,10 +84,11 @@ def test_low_trust_is_said_in_words(tmp_path, capsys) -> None:
     Image.new("RGB", (224, 224), "grey").save(file)
     code, out, err = run(capsys, "explain", file, "--out", tmp_path / "out", *QUICK)
     assert code == 0, err
-    assert "low trust: the score is as high without the image, so no region carries it" in out
+    assert "low trust: a blank image scores as high, so no region explains the score" in out
     assert "do not trust this map: " in out
 
 
+@pytest.mark.slow
 def test_several_targets_get_files_of_their_own(photo, tmp_path, capsys) -> None:
     code, _, err = run(capsys, "explain", photo, "--out", tmp_path, *QUICK, "--target", "top2")
     assert code == 0, err
@@ -92,6 +96,7 @@ def test_several_targets_get_files_of_their_own(photo, tmp_path, capsys) -> None
     assert names == ["coffee.1-espresso.overlay.png", "coffee.2-consomme.overlay.png"]
 
 
+@pytest.mark.slow
 def test_photos_of_one_name_do_not_overwrite_each_other(photo, tmp_path, capsys) -> None:
     twin = tmp_path / "twin" / "coffee.jpg"
     twin.parent.mkdir()
@@ -104,6 +109,7 @@ def test_photos_of_one_name_do_not_overwrite_each_other(photo, tmp_path, capsys)
     ]
 
 
+@pytest.mark.slow
 def test_resume_skips_what_is_finished_and_fits(photo, tmp_path, capsys) -> None:
     arguments = ["explain", photo, "--out", tmp_path, *QUICK, "--resume"]
     run(capsys, *arguments)
@@ -135,6 +141,7 @@ def test_random_weights_are_said(photo, tmp_path, capsys) -> None:
 
 
 @pytest.mark.parametrize("mode", ["L", "RGBA", "CMYK", "I;16", "P"])
+@pytest.mark.slow
 def test_photos_of_every_mode_work(mode, photo, tmp_path, capsys) -> None:
     picture = Image.fromarray(data.camera().astype("uint16") * 257 if mode == "I;16" else data.coffee())
     file = tmp_path / f"photo.{'tif' if mode == 'CMYK' else 'png'}"
@@ -164,6 +171,7 @@ def test_models_lists_every_kind(capsys) -> None:
 
 
 @pytest.mark.parametrize("kind", ["gif", "webp"])
+@pytest.mark.slow
 def test_the_masks_can_be_watched_being_learned(kind, photo, tmp_path, capsys) -> None:
     arguments = ["explain", photo, "--out", tmp_path, "--steps", "5", "--sizes", "4,7", "--resume"]
     assert run(capsys, *arguments)[0] == 0
@@ -181,5 +189,5 @@ def test_the_masks_can_be_watched_being_learned(kind, photo, tmp_path, capsys) -
 def test_an_animation_of_no_kind_is_refused_at_once(photo, tmp_path, capsys) -> None:
     code, _, err = run(capsys, "explain", photo, "--out", tmp_path / "out", "--animate", "mp4")
     assert code == 2
-    assert "--animate mp4 is no kind of animation; write gif or webp" in " ".join(err.split())
+    assert "--animate mp4 is not a format for animations; write gif or webp" in " ".join(err.split())
     assert not (tmp_path / "out").exists()

@@ -9,6 +9,8 @@ from PIL import Image
 from maskstack import Explanation
 from maskstack.cli.main import main
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("efficientnet_lite_pytorch", reason="the extra 'demo' is not installed")
 data = pytest.importorskip("skimage.data", reason="the extra 'demo' is not installed")
 
@@ -47,7 +49,7 @@ def test_networks_by_photos(place, capsys):
     code, out, err = run(capsys, *ARGUMENTS, "chelsea.png", "coffee.png")
     assert code == 0, err
     assert "4 maps: at most" in out
-    assert out.index("at most") < out.index("kept by the mask")
+    assert out.index("at most") < out.index("under the mask")
     assert "chelsea.png, Lite0: tiger cat" in out
     with Image.open("drawn/gallery.png") as drawn:
         assert drawn.height > drawn.width > 500
@@ -93,7 +95,7 @@ def test_networks_whose_names_look_alike_keep_their_own_maps(place, capsys):
         (("coffee.png", "--target", "tripod"), "my own: there is no class named 'tripod'"),
         (("coffee.png", "--target", "7"), "my own: target 7 is out of range"),
         (("coffee.png", "--model", "Lite0=timm:resnet18"), "two networks are named 'Lite0'"),
-        (("coffee.png", "--model", "bundled:lite9"), "'lite9' is no network of bundled"),
+        (("coffee.png", "--model", "bundled:lite9"), "the network of bundled is 'lite9'"),
         (("coffee.png", "--preset", "quick"), "preset is 'quick'; it must be one of"),
         (("coffee.png", "--target", "top3"), "--target top3 asks for several classes"),
     ],

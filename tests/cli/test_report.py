@@ -6,17 +6,21 @@ import json
 import pytest
 
 from maskstack.cli.main import main
-from maskstack.leaderboard.request import Request, settle
-from maskstack.runs.store import Row, Store
+from maskstack.leaderboard.record import settle
+from maskstack.leaderboard.request import BenchRequest
+from maskstack.runs.rows import ResultRow
+from maskstack.runs.store import Store
 
 
 @pytest.fixture
 def run(tmp_path):
     folder = tmp_path / "run"
-    request = Request(models=("net=bundled",), data="data", methods=("mdm", "gradcam"), groups=("faithfulness",))
+    request = BenchRequest(models=("net=bundled",), data="data", methods=("mdm", "gradcam"), groups=("faithfulness",))
     settle(folder, request, versions={"maskstack": "test"})
     rows = [
-        Row("net", method, f"{image}.jpg", "faithfulness", metric, 0.1 * place + 0.01 * image, forward=3, seconds=0.5)
+        ResultRow(
+            "net", method, f"{image}.jpg", "faithfulness", metric, 0.1 * place + 0.01 * image, forward=3, seconds=0.5
+        )
         for place, method in enumerate(("gradcam", "mdm", "centre"))
         for metric in ("insertion_wide", "deletion_zero")
         for image in range(8)

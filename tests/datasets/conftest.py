@@ -1,4 +1,4 @@
-"""Small photographs to make data sets of, and the real data where it is."""
+"""Small photographs for data sets, and the folder of real data."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def cat() -> Image.Image:
 
 @pytest.fixture
 def save(cat, tmp_path) -> Callable[..., Path]:
-    """Saves the photograph of a cat, smaller, under a path in the test's folder."""
+    """Function that saves a small photograph of a cat in the test's folder."""
 
     def save(name: str, size: tuple[int, int] = (90, 60)) -> Path:
         path = tmp_path / name
@@ -44,7 +44,7 @@ def write(tmp_path) -> Callable[[str, str], Path]:
 
 @pytest.fixture
 def no_pictures_opened(monkeypatch) -> None:
-    """Listing that opens a picture fails."""
+    """Opening an image raises an error."""
 
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("a picture was opened while listing")
@@ -54,12 +54,12 @@ def no_pictures_opened(monkeypatch) -> None:
 
 @pytest.fixture(scope="session")
 def data() -> Path:
-    """The folder of real data, whose place only the environment knows."""
+    """The folder of real data, which the environment variable MASKSTACK_DATA names."""
     folder = os.environ.get("MASKSTACK_DATA")
     if not folder:
         pytest.skip("MASKSTACK_DATA is not set, so there are no real data sets to try")
     if not Path(folder).is_dir():
-        pytest.skip(f"MASKSTACK_DATA is {folder}, which is no folder")
+        pytest.skip(f"MASKSTACK_DATA is {folder}, which is not a folder")
     return Path(folder)
 
 

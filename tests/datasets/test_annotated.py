@@ -43,9 +43,9 @@ def test_slices_and_choices_keep_what_is_known():
     ("wrong", "said"),
     [
         (lambda: listed(3, class_names=("a", "b")), "002 has the class index 2, but there are classes 0 to 1"),
-        (lambda: AnnotatedImages((AnnotatedImage(None, "a", -1),)), "start at 0"),
+        (lambda: AnnotatedImages((AnnotatedImage(None, "a", -1),)), "indices start at 0"),
         (lambda: AnnotatedImages((AnnotatedImage(None, "a"),) * 2), "2 images are named a"),
-        (lambda: listed(3).subset(0), "subset of 0"),
+        (lambda: listed(3).subset(0), "subset of 0 images"),
         (lambda: listed(3).half("test"), "'test'"),
         (lambda: AnnotatedImage(None, "a").open(), "a has neither"),
     ],

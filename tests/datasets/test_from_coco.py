@@ -54,7 +54,7 @@ def test_the_main_class_its_boxes_and_masks(root, path, no_pictures_opened):
     assert images[0].boxes == ((10, 20, 40, 40), (0, 0, 2, 2))
     mask = np.asarray(images[0].mask((90, 60))) > 0
     assert mask[21:39, 11:39].all()
-    assert mask[:, 0].all()  # The run of 60 goes down the first column.
+    assert mask[:, 0].all()  # The run of 60 is the first column.
     assert not mask[:5, 2:5].any()
     assert images[1].mask((90, 60)) is None
 
@@ -81,11 +81,11 @@ def changed(keys, value):
     ("text", "said"),
     [
         ("{", "cannot be read as JSON"),
-        ("[1]", "holds no object"),
+        ("[1]", "is not a JSON object"),
         ("[" * 100_000, "cannot be read as JSON"),
         ('{"images": []}', "no list of categories"),
         (changed(["images"], []), "lists no images"),
-        (changed(["images", 1], {"id": 1}), "number 1 of its images has no proper file_name"),
+        (changed(["images", 1], {"id": 1}), "number 1 of its images has no valid file_name"),
         (changed(["annotations", 0, "bbox"], [1, 2, 3]), "annotation 1: the box"),
         (changed(["annotations", 0, "bbox"], None), "annotation 1: the box"),
         (changed(["annotations", 0, "bbox"], [1, 2, -3, 4]), "annotation 1: the box .* negative size"),
@@ -93,7 +93,7 @@ def changed(keys, value):
         (changed(["annotations", 0, "segmentation"], [[1, 2, 3]]), "annotation 1: its segmentation"),
         (changed(["annotations", 0, "segmentation"], {"counts": 5}), "annotation 1: its segmentation"),
         (changed(["annotations", 0, "segmentation"], 5), "annotation 1: its segmentation"),
-        (changed(["images", 0, "file_name"], "../../a.jpg"), "image 7: the file '../../a.jpg' does not lie"),
+        (changed(["images", 0, "file_name"], "../../a.jpg"), "image 7: the file '../../a.jpg' is not in the data set"),
         (changed(["images", 0, "file_name"], "z.jpg"), "1 of 2 files"),
     ],
 )

@@ -85,15 +85,15 @@ def test_further_boxes_are_of_the_images_class(root, write):
         ("file,x1,y1,x2,y2\na.jpg,5,2,3,9\n", "line 2: the box 5, 2, 3, 9 has a negative size"),
         ('file,boxes_xyxy\na.jpg,"[[1,2,3]]"\n', "line 2: the box .* is not four numbers"),
         ('file,boxes_xyxy\na.jpg,"[[1,2,3,NaN]]"\n', "line 2: the box .* is not finite"),
-        ("file,boxes_xyxy\na.jpg,[1\n", "line 2: boxes_xyxy is no JSON list"),
-        ("file,boxes_xyxy\na.jpg,5\n", "line 2: boxes_xyxy is no JSON list"),
-        ("file\n../a.jpg\n", "line 2: the file '../a.jpg' does not lie in the data set's folder"),
-        ("file\nx/../../a.jpg\n", "does not lie"),
-        ("file\n..\\a.jpg\n", "does not lie"),
-        ("file\n/etc/passwd\n", "does not lie"),
-        ('file,class\n"",cat\n', "does not lie"),
-        ("file\na.jpg\nc.jpg\nd.jpg\n", r"names 2 of 3 files that do not exist, first .*images/c.jpg"),
-        ("file,class\na.jpg,cat\na.jpg,dog\n", "line 3: a.jpg had another class"),
+        ("file,boxes_xyxy\na.jpg,[1\n", "line 2: boxes_xyxy is not a JSON list"),
+        ("file,boxes_xyxy\na.jpg,5\n", "line 2: boxes_xyxy is not a JSON list"),
+        ("file\n../a.jpg\n", "line 2: the file '../a.jpg' is not in the data set's folder"),
+        ("file\nx/../../a.jpg\n", "is not in the data set's folder"),
+        ("file\n..\\a.jpg\n", "is not in the data set's folder"),
+        ("file\n/etc/passwd\n", "is not in the data set's folder"),
+        ('file,class\n"",cat\n', "is not in the data set's folder"),
+        ("file\na.jpg\nc.jpg\nd.jpg\n", r"lists 2 of 3 files that cannot be found, first .*images/c.jpg"),
+        ("file,class\na.jpg,cat\na.jpg,dog\n", "line 3: a.jpg has another class"),
         ('file\n"a.jpg\n', "cannot be read as a table"),
     ],
 )
@@ -103,7 +103,7 @@ def test_wrong_rows_are_named(root, write, text, said):
         load_images(root, class_names=["a", "b"])
 
 
-def test_bytes_are_no_table(root):
+def test_bytes_are_not_a_table(root):
     (root / "images.csv").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match="cannot be read as a table"):
         load_images(root)

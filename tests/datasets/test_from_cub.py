@@ -40,8 +40,8 @@ def test_splits(root, split, names):
         ("bounding_boxes.txt", "1 10 5 -3 20\n2 0 0 1 1", "line 1: the box 10, 5, -3, 20 has a negative size"),
         ("image_class_labels.txt", "1 1\n2 7\n", "line 2: the class 7 is not in classes.txt"),
         ("parts/part_locs.txt", "1 9 1 1 1\n", "the part 9 is not in parts.txt"),
-        ("images.txt", "1 ../a.jpg\n2 b.jpg\n", "does not lie"),
-        ("images.txt", "1 c.jpg\n2 d.jpg\n", "2 of 2 files that do not exist"),
+        ("images.txt", "1 ../a.jpg\n2 b.jpg\n", "is not in the data set's folder"),
+        ("images.txt", "1 c.jpg\n2 d.jpg\n", "2 of 2 files that cannot be found"),
         ("classes.txt", "", "classes.txt is empty"),
     ],
 )

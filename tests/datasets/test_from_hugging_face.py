@@ -37,13 +37,13 @@ def test_saved_to_disk(labelled, tmp_path, monkeypatch):
     with pytest.raises(InputError, match="no split val; choose one of train, test"):
         load_images(tmp_path / "two", split="val")
     (tmp_path / "one" / "state.json").write_text("{")
-    with pytest.raises(InputError, match="no data set saved"):
+    with pytest.raises(InputError, match="not a data set saved"):
         load_images(tmp_path / "one")
 
 
 def test_listing_unpacks_no_picture(labelled, no_pictures_opened):
     images = from_hugging_face(labelled)
-    with pytest.raises(InputError, match="picture 0 of the data set cannot be read"):
+    with pytest.raises(InputError, match="image 0 of the data set cannot be read"):
         images[0].open()
 
 
@@ -74,10 +74,10 @@ def test_labels_of_text():
     assert (images.class_names, [image.label for image in images]) == (("cat", "dog"), [1, 0, 1])
 
 
-def test_what_is_no_data_set_of_pictures_is_refused():
-    with pytest.raises(InputError, match="no column of pictures; it has label"):
+def test_data_sets_without_images_are_refused():
+    with pytest.raises(InputError, match="no column of images; it has label"):
         from_hugging_face(library.Dataset.from_dict({"label": [1]}))
-    with pytest.raises(InputError, match="list is no"):
+    with pytest.raises(InputError, match="list is not"):
         from_hugging_face([1])
 
 

@@ -44,8 +44,8 @@ def test_training_pictures_lie_in_folders(save, write, tmp_path):
         ("a,n01443537 1 2 x 4", "line 2: the box"),
         ("a,n01443537 9 2 3 4", "line 2: the box 9, 2, 3, 4 has a negative size"),
         ("a,n09999999 1 2 3 4", "line 2: 'n09999999' is not in LOC_synset_mapping.txt"),
-        ("a,n01443537 1 2 3 4", "a file that do not exist|a file"),
-        ("../a,n01443537 1 2 3 4", "does not lie"),
+        ("a,n01443537 1 2 3 4", "1 of 1 file that cannot be found"),
+        ("../a,n01443537 1 2 3 4", "is not in the data set's folder"),
     ],
 )
 def test_wrong_rows_are_named(root, write, row, said):

@@ -72,7 +72,7 @@ BOMB = '<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><annotation><filena
         (xml("b.jpg", thing("cat", "x", 1, 5, 5)), "b.xml: the box .* is not four numbers"),
         (xml("b.jpg", "<object><name>cat</name></object>"), "b.xml has an object without bndbox/xmin"),
         (xml("b.jpg", thing("", 1, 1, 5, 5)), "b.xml has an object without name"),
-        (xml("../b.jpg"), "does not lie"),
+        (xml("../b.jpg"), "is not in the data set's folder"),
         (xml("d.jpg"), "1 of 3 files|1 of"),
     ],
 )

@@ -8,13 +8,13 @@ def test_nothing_known_is_said_so(tmp_path, write):
     with pytest.raises(InputError, match=r"is empty; looked for annotations.csv"):
         load_images(tmp_path)
     write("notes.txt", "x")
-    with pytest.raises(InputError, match="has nothing known in it; looked for"):
+    with pytest.raises(InputError, match="has no known format; looked for"):
         load_images(tmp_path)
-    with pytest.raises(InputError, match="no CSV or JSON"):
+    with pytest.raises(InputError, match="not a CSV or JSON"):
         load_images(tmp_path / "notes.txt")
     with pytest.raises(InputError, match="does not exist"):
         load_images(tmp_path / "none")
-    with pytest.raises(InputError, match="no format 'xml'"):
+    with pytest.raises(InputError, match="the format is 'xml'"):
         load_images(tmp_path, format="xml")
 
 

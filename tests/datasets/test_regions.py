@@ -6,7 +6,7 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image
 
 from maskstack.datasets import AnnotatedImage, MaskFile, Polygons, RunLengths
-from maskstack.datasets.dilation import dilated
+from maskstack.datasets.regions import dilated
 from maskstack.errors import InputError
 
 MASKS = arrays.arrays(bool, st.tuples(st.integers(1, 12), st.integers(1, 12)))
@@ -19,7 +19,7 @@ def runs(mask):
 
 
 def packed(counts):
-    """COCO's own compression, written from its description."""
+    """COCO's compression, implemented from its description."""
     text = ""
     for index, count in enumerate(counts):
         value = count - counts[index - 2] if index > 2 else count
@@ -45,14 +45,14 @@ def test_run_lengths_that_do_not_fill_the_picture_are_refused(counts):
 
 
 def test_run_lengths_of_another_size_are_refused():
-    with pytest.raises(InputError, match="for 2 x 3 pixels, the picture has 4 x 6"):
+    with pytest.raises(InputError, match="for 2 x 3 pixels, the image has 4 x 6"):
         RunLengths((6,), (2, 3)).draw((4, 6))
 
 
 def test_polygons_cover_their_area():
     drawn = np.asarray(Polygons(((2.0, 3.0, 8.0, 3.0, 8.0, 9.0, 2.0, 9.0),)).draw((20, 10))) / 255
     assert drawn.shape == (10, 20)
-    assert drawn.sum() == pytest.approx(36, abs=13)  # Pillow draws the rim on both sides.
+    assert drawn.sum() == pytest.approx(36, abs=13)  # Pillow also draws the pixels of the outline.
 
 
 def test_files_choose_their_value_and_leave_out_the_void(tmp_path):

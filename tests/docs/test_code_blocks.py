@@ -21,6 +21,8 @@ from maskstack.cli.main import app, main
 from maskstack.models.kinds import KINDS
 from maskstack.models.spec import parse_spec
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent.parent
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
 SHOWN = [ROOT / "README.md", *PAGES]

@@ -27,12 +27,13 @@ def test_it_moves_and_repeats(kind):
         film.seek(index)
         frames.append(film.convert("RGB"))
     assert all(ImageChops.difference(one, two).getbbox() for one, two in pairwise(frames))
-    # The bar below: short in the first frame, whole in the last, also where the search ended early.
+    # The progress bar is short in the first frame and full in the last one, also if the search ended early.
     bars = [np.asarray(frame)[-2, :, 2] > 128 for frame in (frames[0], frames[-1])]
     assert bars[0].mean() < 0.2
     assert bars[1].mean() > 0.95
 
 
+@pytest.mark.slow
 def test_a_large_one_is_drawn_smaller():
     chance = np.random.default_rng(0)
     found = [(step, chance.random((400, 600), dtype=np.float32)) for step in range(1, 13)]
@@ -53,7 +54,7 @@ def test_the_steps_shown_are_few_and_whole(steps):
 
 @pytest.mark.parametrize(
     ("found", "kind", "match"),
-    [(stacks(2), "mp4", "gif or webp"), ([], "gif", "no step"), ([(1, np.zeros((8, 8)))], "gif", "one size")],
+    [(stacks(2), "mp4", "gif or webp"), ([], "gif", "no step"), ([(1, np.zeros((8, 8)))], "gif", "same size")],
 )
 def test_bad_input(found, kind, match):
     with pytest.raises(InputError, match=match):

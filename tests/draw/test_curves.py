@@ -1,4 +1,4 @@
-"""The curves draw every value where it belongs, and what was not asked for not at all."""
+"""The curves show each value at its position, and omit values that were not computed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NAN = float("nan")
 
 @pytest.fixture(autouse=True)
 def _no_warnings():
-    """Where Matplotlib warns, a figure is not what was meant."""
+    """Warnings of Matplotlib are errors."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         yield
@@ -53,7 +53,7 @@ def test_a_search_is_drawn_from_its_first_step_and_nan_is_left_out() -> None:
 
 
 @pytest.mark.parametrize("left", [[], [NAN, NAN]], ids=str)
-def test_what_was_never_asked_for_has_no_line(left) -> None:
+def test_values_that_were_not_computed_have_no_line(left) -> None:
     [axis] = search_curve([0.2, 0.3], left, whole=0.7, steps=10).axes
     assert in_legend(axis) == ["whole image", "shown"]
 

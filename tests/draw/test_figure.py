@@ -35,7 +35,7 @@ def test_there_is_a_panel_for_photo_overlay_masked_photo_stack_and_every_size(co
     for name, mask in zip(own, masks, strict=True):
         np.testing.assert_array_equal(found[name].get_array(), mask)
     assert figure.get_suptitle() == "a cat"
-    assert not any(axis.axison for axis in figure.axes), "ticks and frames around pictures"
+    assert not any(axis.axison for axis in figure.axes), "ticks and frames around images"
 
 
 def test_each_panel_shows_what_its_title_says() -> None:
@@ -69,5 +69,5 @@ def test_it_is_written_as_a_picture_and_belongs_to_no_window() -> None:
 def test_masks_and_sizes_have_to_match() -> None:
     with pytest.raises(ValueError, match="zip"):
         explanation_figure(PHOTO, masks=SALIENCY[None], sizes=[(2, 2), (3, 3)], stack=STACK, saliency=SALIENCY)
-    with pytest.raises(InputError, match="they must be of one size"):
+    with pytest.raises(InputError, match="they must have the same size"):
         explanation_figure(PHOTO[:5], masks=SALIENCY[None], sizes=[(2, 2)], stack=STACK, saliency=SALIENCY)

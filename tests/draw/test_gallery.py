@@ -6,13 +6,13 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
 from maskstack import InputError
-from maskstack.draw.gallery import Cell, gallery_figure
+from maskstack.draw.gallery import GalleryCell, gallery_figure
 
 PHOTO = np.full((30, 40, 3), 0.5, dtype=np.float32)
 
 
 def cell(side=24, words=("cat", "80%, kept 70%, area 9%")):
-    return Cell(np.full((side, side, 3), 0.5), np.eye(side, dtype=np.float32), words)
+    return GalleryCell(np.full((side, side, 3), 0.5), np.eye(side, dtype=np.float32), words)
 
 
 def test_networks_by_photos():
@@ -58,7 +58,7 @@ def test_nothing_is_cut_and_names_do_not_overlap(shape, title):
         ([], [("net", [])], "at least one of each"),
         ([("one", PHOTO)], [], "at least one of each"),
         ([("one", PHOTO)], [("net", [cell(), cell()])], "net has 2 cells for 1 photographs"),
-        ([("one", PHOTO)], [("net", [Cell(PHOTO, np.zeros((3, 3), np.float32), ("cat",))])], "one size"),
+        ([("one", PHOTO)], [("net", [GalleryCell(PHOTO, np.zeros((3, 3), np.float32), ("cat",))])], "same size"),
     ],
 )
 def test_bad_input(photos, rows, match):

@@ -8,7 +8,7 @@ from PIL import Image
 from torch import nn
 
 from maskstack import MDM
-from maskstack.draw.html import MOST_BYTES, Shown, as_html
+from maskstack.draw.html import MOST_BYTES, MapPanel, as_html
 
 
 def pictures(html):
@@ -18,7 +18,7 @@ def pictures(html):
 def test_a_map_is_drawn_in_its_colours():
     saliency = np.zeros((40, 80), dtype=np.float32)
     saliency[:, 40:] = 1
-    (picture,) = pictures(as_html([Shown(saliency, "cat", ["score 1"])], heading="mdm"))
+    (picture,) = pictures(as_html([MapPanel(saliency, "cat", ["score 1"])], heading="mdm"))
     assert picture.size == (80, 40)
     low, high = picture.convert("RGB").getpixel((5, 5)), picture.convert("RGB").getpixel((75, 5))
     assert sum(low) < 20
@@ -27,7 +27,7 @@ def test_a_map_is_drawn_in_its_colours():
 
 
 def test_words_cannot_become_html():
-    html = as_html([Shown(np.zeros((8, 8), np.float32), '<b>"x"', ["<script>"])], heading="<i>")
+    html = as_html([MapPanel(np.zeros((8, 8), np.float32), '<b>"x"', ["<script>"])], heading="<i>")
     assert "<script>" not in html
     assert "<b>" not in html
     assert "<i>" not in html
@@ -36,7 +36,7 @@ def test_words_cannot_become_html():
 
 def test_it_stays_small_however_many_and_large_the_images_are():
     noise = np.random.default_rng(0).random((512, 640), dtype=np.float32)
-    shown = [Shown(noise, "long name " * 200, ["words " * 500] * 50) for _ in range(64)]
+    shown = [MapPanel(noise, "long name " * 200, ["words " * 500] * 50) for _ in range(64)]
     html = as_html(shown, heading="h" * 10_000, more=36)
     assert len(html) < MOST_BYTES
     assert len(pictures(html)) == 8

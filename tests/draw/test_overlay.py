@@ -1,4 +1,4 @@
-"""A map laid over its photo."""
+"""Drawing a map over its photo."""
 
 import matplotlib
 import numpy as np
@@ -41,8 +41,8 @@ def test_grey_images_get_three_equal_channels(grey) -> None:
 
 
 @pytest.mark.parametrize("shape", [(3,), (3, 9, 14), (9, 14, 4), (1, 9, 14, 3), (0, 14, 3), (9, 0)], ids=str)
-def test_an_array_that_is_no_picture_is_refused_with_its_shape(shape) -> None:
-    with pytest.raises(InputError, match=r"a picture is H x W.*not an array of shape \(") as caught:
+def test_an_array_of_another_shape_is_refused(shape) -> None:
+    with pytest.raises(InputError, match=r"an image is H x W.*not an array of shape \(") as caught:
         as_rgb(np.zeros(shape))
     assert str(shape) in str(caught.value)
 

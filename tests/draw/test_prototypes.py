@@ -133,6 +133,7 @@ def test_a_gallery_has_a_picture_for_each_prototype() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 2, 10])
+@pytest.mark.slow
 def test_texts_do_not_overlap_on_a_page(count: int) -> None:
     lines = [line(100 + number, source=SOURCE if number % 2 else None, name=LONG) for number in range(count)]
     for photo in (PHOTO, np.zeros((30, 90, 3), np.uint8), np.zeros((90, 30, 3), np.uint8)):
@@ -144,6 +145,7 @@ def test_texts_do_not_overlap_on_a_page(count: int) -> None:
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 12])
+@pytest.mark.slow
 def test_texts_do_not_overlap_in_a_gallery(count: int) -> None:
     figure = gallery(
         [shown(1000 + number, name=LONG, note="duplicate of 1000" if number else "") for number in range(count)],
@@ -155,6 +157,7 @@ def test_texts_do_not_overlap_in_a_gallery(count: int) -> None:
 
 @pytest.mark.parametrize("name", ["costs $5 and $6.png", r"$\frac$.png", "a_b^c.png", "猫.png"])
 @pytest.mark.filterwarnings("ignore:Glyph")
+@pytest.mark.slow
 def test_names_are_shown_as_they_are(name: str) -> None:
     for figure in (page([line(name=name)], title=name), gallery([shown(name=name)], title=name)):
         figure.savefig(io.BytesIO(), format="png", dpi=40)

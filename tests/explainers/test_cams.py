@@ -5,6 +5,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from tests.explainers.cam_network import CLASSES, network
+from tests.small import photos
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -13,25 +15,10 @@ from maskstack.errors import ModelError
 from maskstack.explainers.cam.cam import CAM, KINDS
 from maskstack.objectives import class_logit
 
+SIZE = (32, 48)
+
 pytest.importorskip("pytorch_grad_cam")
 timm = pytest.importorskip("timm")
-
-CHANNELS, CLASSES = 6, 5
-
-
-def network(seed: int = 0) -> nn.Sequential:
-    """Its layer ``1`` has gradients that differ from place to place, and positive activations."""
-    torch.manual_seed(seed)
-    return nn.Sequential(
-        nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(inplace=True), nn.AvgPool2d(4)),
-        nn.Sequential(nn.Conv2d(4, CHANNELS, 3, padding=1), nn.ReLU(inplace=True)),
-        nn.Sequential(nn.Conv2d(CHANNELS, 8, 3, padding=1), nn.Tanh(), nn.AdaptiveAvgPool2d(1), nn.Flatten()),
-        nn.Linear(8, CLASSES),
-    )
-
-
-def photos(count: int, size: tuple[int, int] = (32, 48)) -> Tensor:
-    return torch.randn(count, 3, *size, generator=torch.Generator().manual_seed(1))
 
 
 def by_hand(kind: str, net: nn.Sequential, image: Tensor, target: int) -> Tensor:
@@ -74,7 +61,7 @@ def ranks(values: Tensor) -> np.ndarray:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_map_is_the_one_its_paper_writes(kind: str) -> None:
-    net, image = network(), photos(1)
+    net, image = network(), photos(1, SIZE)
     found = CAM(net, kind=kind, layer="1")(image, 3)
     expected = by_hand(kind, net, image, 3)
     assert (found.method, found.objective, found.target) == (kind, "class_logit", (3,))
@@ -87,7 +74,7 @@ def test_each_map_is_the_one_its_paper_writes(kind: str) -> None:
 
 
 def test_activations_are_those_of_the_layer_though_the_next_one_works_in_place() -> None:
-    net, image = network().eval(), photos(1)
+    net, image = network().eval(), photos(1, SIZE)
     found = CAM(net, layer="1.0")(image, 2)
     A = net[1][0](net[0](image)).detach().requires_grad_()
     (G,) = torch.autograd.grad(net[2:](A.relu())[0, 2], A)
@@ -115,7 +102,7 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {"cnn": network, "vit": tiny_vit,
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_batch_gives_what_its_images_give_alone(name: str, kind: str) -> None:
-    net, images, targets = NETWORKS[name](), photos(3), [0, 4, 2]
+    net, images, targets = NETWORKS[name](), photos(3, SIZE), [0, 4, 2]
     cam = CAM(net, kind=kind, batch_size=2)
     together = cam(images, class_logit(targets))
     for row, target in enumerate(targets):
@@ -165,7 +152,7 @@ def test_the_batch_size_does_not_change_the_map_and_nothing_is_printed(
     kind: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     for net in (network(), tiny_vit(), tiny_swin()):
-        small, large = (CAM(net, kind=kind, batch_size=size)(photos(2), 1) for size in (1, 7))
+        small, large = (CAM(net, kind=kind, batch_size=size)(photos(2, SIZE), 1) for size in (1, 7))
         assert torch.allclose(small.grids[0], large.grids[0], rtol=1e-3, atol=1e-6)
     assert capfd.readouterr() == ("", "")
     import pytorch_grad_cam.score_cam
@@ -176,7 +163,7 @@ def test_the_batch_size_does_not_change_the_map_and_nothing_is_printed(
 
 @pytest.mark.parametrize("kind", ["gradcam", "eigencam", "scorecam", "ablationcam"])
 def test_half_precision_networks_are_explained_in_their_own_type(kind: str) -> None:
-    found = CAM(network().to(torch.bfloat16), kind=kind)(photos(1).to(torch.bfloat16), 3)
+    found = CAM(network().to(torch.bfloat16), kind=kind)(photos(1, SIZE).to(torch.bfloat16), 3)
     assert found.saliency.dtype == torch.float32
     assert float(found.saliency.amax()) == 1
 
@@ -218,14 +205,14 @@ def test_a_layer_behind_which_no_gradient_comes_back_is_named() -> None:
 
     layers = list(network())
     with pytest.raises(ModelError, match="no gradient reaches the layer 1 from the answer"):
-        CAM(nn.Sequential(*layers[:2], Cut(), *layers[2:]), layer="1")(photos(1), 1)
+        CAM(nn.Sequential(*layers[:2], Cut(), *layers[2:]), layer="1")(photos(1, SIZE), 1)
     with pytest.raises(ModelError, match="no gradient reaches the layer other"):
-        CAM(Aside(), layer="other")(photos(1), 1)
-    CAM(nn.Sequential(*layers[:2], Cut(), *layers[2:]), kind="scorecam", layer="1")(photos(1), 1)
+        CAM(Aside(), layer="other")(photos(1, SIZE), 1)
+    CAM(nn.Sequential(*layers[:2], Cut(), *layers[2:]), kind="scorecam", layer="1")(photos(1, SIZE), 1)
 
 
 def test_a_map_without_masks_is_drawn_in_one_row() -> None:
-    found = CAM(network(), class_names=[f"thing {index}" for index in range(CLASSES)])(photos(2), 2)
+    found = CAM(network(), class_names=[f"thing {index}" for index in range(CLASSES)])(photos(2, SIZE), 2)
     photo = np.zeros((32, 48, 3), dtype=np.uint8)
     figure = found.plot(photo, row=1)
     titles = [axis.get_title() for axis in figure.axes]
@@ -236,7 +223,7 @@ def test_a_map_without_masks_is_drawn_in_one_row() -> None:
 
 
 def test_the_settings_make_the_map_again() -> None:
-    net, images = network(), photos(1)
+    net, images = network(), photos(1, SIZE)
     first = CAM(net, layer=net[1], kind="layercam")(images, 1)
     assert first.settings == {"kind": "layercam", "layer": "1", "objective": "logit", "batch_size": 32}
     assert torch.equal(CAM(net, **first.settings)(images, 1).saliency, first.saliency)

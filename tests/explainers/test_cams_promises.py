@@ -5,29 +5,17 @@ import sys
 
 import pytest
 import torch
+from tests.explainers.cam_network import CHANNELS, network
+from tests.small import photos
 from torch import Tensor, nn
 
 from maskstack.errors import InputError, MissingExtraError, ModelError
 from maskstack.explainers.cam.cam import CAM, KINDS
-from maskstack.models.fixed_batch import FixedBatch
+from maskstack.models.frozen import FixedBatch
+
+SIZE = (32, 48)
 
 pytest.importorskip("pytorch_grad_cam")
-
-CHANNELS = 6
-
-
-def network() -> nn.Sequential:
-    torch.manual_seed(0)
-    return nn.Sequential(
-        nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(inplace=True), nn.AvgPool2d(4)),
-        nn.Sequential(nn.Conv2d(4, CHANNELS, 3, padding=1), nn.ReLU(inplace=True)),
-        nn.Sequential(nn.Conv2d(CHANNELS, 8, 3, padding=1), nn.Tanh(), nn.AdaptiveAvgPool2d(1), nn.Flatten()),
-        nn.Linear(8, 5),
-    )
-
-
-def photos(count: int) -> Tensor:
-    return torch.randn(count, 3, 32, 48, generator=torch.Generator().manual_seed(1))
 
 
 class Watched:
@@ -49,7 +37,7 @@ def test_passes_are_those_the_network_saw_and_those_promised(kind: str) -> None:
     cam = CAM(net, kind=kind, layer="1", batch_size=4)
     promised = cam.cost(5, size=(32, 48))
     watched = Watched(net)
-    found = cam(photos(5), 1)
+    found = cam(photos(5, SIZE), 1)
     assert promised["forward"] == sum(watched.forward) == int(found.forward_passes.sum())
     assert promised["backward"] == watched.backward == int(found.backward_passes.sum())
     assert max(watched.forward) <= 4
@@ -69,10 +57,10 @@ def test_the_network_comes_back_untouched(kind: str) -> None:
     net = network()
     net[0][1].eval()
     net[0][0].weight.requires_grad_(False)
-    net(photos(2)).sum().backward()
+    net(photos(2, SIZE)).sum().backward()
     net[1].register_forward_hook(lambda *_: None)
     before, weights = state(net), {key: value.clone() for key, value in net.state_dict().items()}
-    CAM(net, kind=kind)(photos(2))
+    CAM(net, kind=kind)(photos(2, SIZE))
     assert state(net) == before
     assert all(torch.equal(weights[key], value) for key, value in net.state_dict().items())
 
@@ -103,13 +91,13 @@ def test_an_interruption_is_passed_on_and_leaves_nothing(kind: str, error: type[
         stopping = nn.Sequential(*layers)
         before = state(stopping)
         with pytest.raises(error, match="stop"):
-            CAM(stopping, kind=kind, layer=net[1], batch_size=1)(photos(1), 1)
+            CAM(stopping, kind=kind, layer=net[1], batch_size=1)(photos(1, SIZE), 1)
         assert state(stopping) == before
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_works_frozen_and_under_no_grad_with_the_same_map(kind: str) -> None:
-    net, images = network(), photos(2)
+    net, images = network(), photos(2, SIZE)
     free = CAM(net, kind=kind)(images, 1)
     net.requires_grad_(False)
     with torch.no_grad():
@@ -119,7 +107,7 @@ def test_works_frozen_and_under_no_grad_with_the_same_map(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_network_of_one_fixed_batch_size_gives_the_same_map(kind: str) -> None:
-    net, images = network(), photos(3)
+    net, images = network(), photos(3, SIZE)
     plain = CAM(net, kind=kind)(images, 1)
     for batch in (1, 4):
         fixed = CAM(FixedBatch(net, batch), kind=kind)(images, 1)
@@ -142,13 +130,14 @@ def test_bad_arguments_get_one_clear_sentence() -> None:
     with pytest.raises(ModelError, match=r"no layers that can be hooked.*MDM"):
         CAM(lambda images: images.mean(dim=(2, 3)))
     with pytest.raises(InputError, match="the layer 3 gives 1 x 5, in which there is no height and width"):
-        CAM(network(), layer="3")(photos(1), 1)
+        CAM(network(), layer="3")(photos(1, SIZE), 1)
     with pytest.raises(ModelError, match="does not take images of shape 1 x 3 x 224 x 224"):
         CAM(nn.Sequential(nn.Conv2d(3, 4, 8), nn.Flatten(), nn.Linear(4, 2)), kind="scorecam").cost(1)
 
 
+@pytest.mark.slow
 def test_nothing_is_kept_over_many_calls() -> None:
-    images = photos(2)
+    images = photos(2, SIZE)
     for kind in ("gradcam", "eigencam", "ablationcam"):
         cam = CAM(network(), kind=kind)
 

@@ -2,20 +2,11 @@
 
 import pytest
 import torch
-from torch import Tensor, nn
+from tests.small import network, photos
 
 from maskstack.explainers.controls import KINDS, Control
 
 every = pytest.mark.parametrize("kind", list(KINDS))
-
-
-def network(seed: int) -> nn.Module:
-    torch.manual_seed(seed)
-    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(16, 3))
-
-
-def photos(count: int) -> Tensor:
-    return torch.randn(count, 3, 32, 40, generator=torch.Generator().manual_seed(1))
 
 
 @every

@@ -7,8 +7,8 @@ from skimage import data as photos
 from torch import Tensor, nn
 
 from maskstack.explainers.extremal import ExtremalPerturbation, SmoothMasks
-from maskstack.masks.fills import gaussian_blur
 from maskstack.models import load_model
+from maskstack.tensors import gaussian_blur
 
 SIZE = (48, 64)
 SQUARE = (slice(8, 24), slice(36, 56))  # a tenth of the image
@@ -90,6 +90,7 @@ def test_one_open_cell_makes_a_round_hill_no_steeper_than_the_kernel() -> None:
     assert hill[8, 15] < 0.1
 
 
+@pytest.mark.slow
 def test_on_a_photograph_it_keeps_more_of_the_score_than_random_masks_of_its_area_and_smoothness() -> None:
     net, target, area = load_model("bundled"), 282, 0.2
     image = net.preprocess(Image.fromarray(photos.chelsea())).unsqueeze(0)

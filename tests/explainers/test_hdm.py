@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from tests.small import network, photos
 from torch import Tensor, nn
 
 from maskstack import HDM, MDM, Explanation, InputError
@@ -33,18 +34,6 @@ def chequered(without: tuple[slice, slice] | None = None) -> Tensor:
     if without is not None:
         image[:, :, without[0], without[1]] = 0
     return image
-
-
-def network(seed: int = 0) -> nn.Module:
-    torch.manual_seed(seed)
-    return nn.Sequential(
-        nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 3, stride=2), nn.GELU(),
-        nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Dropout(0.5), nn.Linear(32, 5),
-    )  # fmt: skip
-
-
-def photos(count: int, seed: int = 1) -> Tensor:
-    return torch.randn(count, 3, 32, 40, generator=torch.Generator().manual_seed(seed))
 
 
 def modules(found: Explanation) -> list[int]:
@@ -197,7 +186,7 @@ def test_progress_counts_over_all_modules_and_can_stop_them() -> None:
 def test_a_network_that_sees_nothing_takes_one_module_and_is_called_degenerate() -> None:
     found = HDM(lambda x: x.mean(dim=(1, 2, 3), keepdim=True).flatten(1) * 0 + torch.ones(3), **QUICK)(photos(1), 1)
     assert modules(found) == [1]
-    assert "no region carries it" in found.degenerate[0]
+    assert "no region explains the score" in found.degenerate[0]
     assert torch.isfinite(found.saliency).all()
 
 

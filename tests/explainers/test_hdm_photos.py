@@ -13,6 +13,8 @@ from benchmarks.instances import HEIGHT, Group, by_area, by_height, groups
 from maskstack import HDM, MDM, LoadedModel, load_model
 from maskstack.explainers.table import make_explainer
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("efficientnet_lite_pytorch", reason="the extra 'demo' is not installed")
 
 FOLDER = Path(os.environ.get("MASKSTACK_DATA", "")) / "imagenet-val"

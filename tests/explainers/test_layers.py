@@ -164,7 +164,7 @@ def test_a_layer_that_cannot_be_read_gets_one_sentence_with_its_name_and_shape(l
 
 
 def test_a_layer_of_another_network_is_refused() -> None:
-    with pytest.raises(InputError, match="the layer Conv2d is no submodule of the network"):
+    with pytest.raises(InputError, match="the layer Conv2d is not a submodule of the network"):
         find_layer(Toy(), Toy().first, image=torch.rand(1, 3, 16, 24))
 
 

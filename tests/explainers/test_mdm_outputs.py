@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+from tests.small import photos
 from torch import Tensor
 
 from maskstack import MDM, objectives
@@ -14,10 +15,6 @@ torchvision = pytest.importorskip("torchvision", reason="the extra 'models' is n
 SETTINGS = {"sizes": (3, 7), "steps": 6, "consistency": "absolute"}
 
 
-def photos(count: int, side: int) -> Tensor:
-    return torch.rand(count, 3, side, side, generator=torch.Generator().manual_seed(1))
-
-
 def test_a_region_of_a_segmentation_is_explained() -> None:
     torch.manual_seed(0)
     network = torchvision.models.segmentation.lraspp_mobilenet_v3_large(
@@ -25,7 +22,7 @@ def test_a_region_of_a_segmentation_is_explained() -> None:
     )
     mask = torch.zeros(64, 64)
     mask[8:24, 30:50] = 1
-    images = photos(2, 64)
+    images = photos(2, (64, 64))
     found = MDM(network, **SETTINGS)(images, objectives.region(mask, channel=2))
     with torch.no_grad():
         expected = network.eval()(images)["out"][:, 2, 8:24, 30:50].mean(dim=(1, 2))
@@ -36,7 +33,7 @@ def test_a_region_of_a_segmentation_is_explained() -> None:
 def test_the_likeness_of_embeddings_is_explained() -> None:
     torch.manual_seed(0)
     network = timm.create_model("test_vit", num_classes=0, img_size=64).eval()
-    images = photos(3, 64)
+    images = photos(3, (64, 64))
     with torch.no_grad():
         others = network(images.flip(-1))
     found = MDM(network, **SETTINGS)(images, objectives.cosine(others))
@@ -60,7 +57,7 @@ def test_a_box_of_a_detection_network_is_explained() -> None:
     network = torchvision.models.detection.ssdlite320_mobilenet_v3_large(
         weights=None, weights_backbone=None, num_classes=3, score_thresh=0.01, detections_per_img=50
     ).eval()
-    images = photos(2, 96)
+    images = photos(2, (96, 96))
     with torch.no_grad():
         boxes, scores = detections(network(images))
     found = MDM(network, **SETTINGS)(images, objectives.box_score(boxes[:, 0], detections))

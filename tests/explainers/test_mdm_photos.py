@@ -6,6 +6,8 @@ from PIL import Image
 
 from maskstack import MDM, LoadedModel, load_model
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("efficientnet_lite_pytorch", reason="the extra 'demo' is not installed")
 data = pytest.importorskip("skimage.data", reason="the extra 'demo' is not installed")
 

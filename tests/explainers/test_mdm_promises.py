@@ -6,24 +6,12 @@ import shutil
 
 import pytest
 import torch
+from tests.small import network, photos
 from torch import Tensor, nn
 
 import maskstack
 from maskstack import MDM, InputError, ModelError
 from maskstack.objectives import class_logit, custom
-
-
-def network(seed: int = 0) -> nn.Module:
-    torch.manual_seed(seed)
-    return nn.Sequential(
-        nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 3, stride=2), nn.GELU(),
-        nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Dropout(0.5), nn.Linear(32, 5),
-    )  # fmt: skip
-
-
-def photos(count: int, seed: int = 1) -> Tensor:
-    return torch.randn(count, 3, 32, 40, generator=torch.Generator().manual_seed(seed))
-
 
 QUICK = {"sizes": (2, 5), "steps": 6}
 
@@ -156,6 +144,7 @@ def living_tensors() -> int:
     return sum(issubclass(type(item), Tensor) for item in gc.get_objects())
 
 
+@pytest.mark.slow
 def test_memory_is_flat_over_200_calls() -> None:
     mdm, images = MDM(network(), **QUICK), photos(2)
 
@@ -192,6 +181,7 @@ def test_bf16_autocast_and_channels_last_agree_with_the_plain_map() -> None:
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on the CPU")
+@pytest.mark.slow
 def test_a_compiled_network_gives_the_same_map_and_stays_as_it_was() -> None:
     net, images = network(), photos(1)
     plain = MDM(net, **QUICK)(images, class_logit(1)).stack
@@ -260,7 +250,7 @@ def test_bad_targets_get_one_clear_sentence() -> None:
 
 def test_a_network_that_sees_nothing_is_called_degenerate() -> None:
     found = MDM(lambda x: x.mean(dim=(1, 2, 3), keepdim=True).flatten(1) * 0 + torch.ones(3), **QUICK)(photos(1), 1)
-    assert "no region carries it" in found.degenerate[0]
+    assert "no region explains the score" in found.degenerate[0]
     assert torch.isfinite(found.saliency).all()
 
 

@@ -4,8 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from maskstack.explainers.perturbations import LIME, KernelSHAP, Occlusion
-from maskstack.explainers.superpixels import superpixels
+from maskstack.explainers.perturbations import LIME, KernelSHAP, Occlusion, superpixels
 from maskstack.objectives import class_logit
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from tests.small import network
 from torch import Tensor, nn
 
 from maskstack import InputError, ModelError
@@ -30,14 +31,6 @@ GRADIENT = ("ig", "smoothgrad", "gradientshap", "extremal")
 CONTROLS = ("random", "centre", "edges")
 every = pytest.mark.parametrize("method", QUICK)
 rivals = pytest.mark.parametrize("method", [method for method in QUICK if method not in CONTROLS])
-
-
-def network() -> nn.Module:
-    torch.manual_seed(0)
-    return nn.Sequential(
-        nn.Conv2d(3, 6, 3, padding=1), nn.BatchNorm2d(6), nn.ReLU(inplace=True), nn.Conv2d(6, 6, 3, stride=2),
-        nn.GELU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Dropout(0.5), nn.Linear(24, 5),
-    )  # fmt: skip
 
 
 def photos(count: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""An explanation survives the disk, tells its numbers as JSON and draws itself."""
+"""An explanation is the same after saving and loading, gives its numbers as JSON and draws itself."""
 
 import dataclasses
 import json
@@ -44,7 +44,7 @@ def assert_equal(left: Explanation, right: Explanation) -> None:
 
 
 def strict_json(text: str) -> dict:
-    return json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    return json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
 
 
 def test_save_and_load_give_back_the_same(explanation, tmp_path) -> None:
@@ -60,7 +60,7 @@ def test_save_adds_the_suffix_and_needs_no_json_to_load(explanation, tmp_path) -
     assert_equal(Explanation.load(str(path)), explanation)
 
 
-def test_a_file_from_before_there_was_trust_loads_and_has_none(explanation, tmp_path) -> None:
+def test_a_file_without_trust_loads_and_has_none(explanation, tmp_path) -> None:
     assert explanation.trust is not None
     old = dataclasses.replace(explanation, trust=None)
     path = old.save(tmp_path / "old")
@@ -71,7 +71,23 @@ def test_a_file_from_before_there_was_trust_loads_and_has_none(explanation, tmp_
     assert [image["trust"] for image in old.summary()] == [None, None]
 
 
-def test_an_explanation_about_no_class_survives_too(explanation, tmp_path) -> None:
+def test_a_file_of_the_format_before_this_one_loads(explanation, tmp_path) -> None:
+    path = explanation.save(tmp_path / "map")
+    with safetensors.safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}
+        header = file.metadata()
+    fields = json.loads(header["explanation"])
+    fields["versions"]["passes"] = fields.pop("passes_run")
+    tensors["score_hidden"] = tensors["score_hidden"].T.contiguous()  # each fill's scores, F x B
+    old = {**header, "format": "maskstack-explanation-1", "explanation": json.dumps(fields)}
+    safetensors.torch.save_file(tensors, path, old)
+    loaded = Explanation.load(path)
+    assert_equal(loaded, explanation)
+    assert loaded.passes_run
+    assert "passes" not in loaded.versions
+
+
+def test_an_explanation_without_a_class_comes_back_too(explanation, tmp_path) -> None:
     classless = dataclasses.replace(explanation, target=None, target_name=None, degenerate=(None, "it is flat"))
     assert_equal(Explanation.load(classless.save(tmp_path / "map")), classless)
 
@@ -117,14 +133,14 @@ def test_a_truncated_file_is_an_input_error(explanation, tmp_path, kept: float) 
     path = explanation.save(tmp_path / "map")
     whole = path.read_bytes()
     path.write_bytes(whole[: int(kept * len(whole))])
-    with pytest.raises(InputError, match=r"map\.safetensors is damaged or no safetensors file"):
+    with pytest.raises(InputError, match=r"map\.safetensors is damaged or not a safetensors file"):
         Explanation.load(path)
 
 
-def test_other_peoples_files_are_an_input_error(explanation, tmp_path) -> None:
+def test_files_of_other_programs_are_an_input_error(explanation, tmp_path) -> None:
     weights = tmp_path / "weights.safetensors"
     safetensors.torch.save_file({"layer.weight": torch.ones(2, 2)}, weights)
-    with pytest.raises(InputError, match="no explanation of this version"):
+    with pytest.raises(InputError, match="is not an explanation file that this version can read"):
         Explanation.load(weights)
     with pytest.raises(InputError, match="there is no file"):
         Explanation.load(tmp_path / "nothing.safetensors")
@@ -161,8 +177,8 @@ def test_selecting_rows_gives_batches_of_one(explanation) -> None:
     assert len(one) == 1
     assert len(explanation) == 2
     assert one.target_name == ("cat",)
-    assert one.score_hidden.shape == (3, 1)
-    assert torch.equal(one.score_hidden, explanation.score_hidden[:, 1:])
+    assert one.score_hidden.shape == (1, 3)
+    assert torch.equal(one.score_hidden, explanation.score_hidden[1:])
     assert [grid.shape for grid in one.grids] == [(1, 2, 2), (1, 3, 5)]
     assert one.summary() == [explanation.summary()[1]]
     assert len(one.trust) == 1

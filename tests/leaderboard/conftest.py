@@ -12,8 +12,10 @@ from PIL import Image
 from skimage import data as photos
 from tests.leaderboard.runs import run_bench
 
-from maskstack.leaderboard.request import Request, settle
-from maskstack.runs.store import FAILED, Row, Store
+from maskstack.leaderboard.record import settle
+from maskstack.leaderboard.request import BenchRequest
+from maskstack.runs.rows import FAILED, ResultRow
+from maskstack.runs.store import Store
 
 
 @pytest.fixture(scope="session")
@@ -47,14 +49,14 @@ def whole_run(annotated, tmp_path_factory) -> Path:
 
 def row(method, image, metric, value, **more):
     fixed = {"group": "faithfulness", "protocol": json.dumps({"steps": 4}), "target": 7, "forward": 10, "backward": 2}
-    return Row("net", method, image, metric=metric, value=value, **{**fixed, **more})
+    return ResultRow("net", method, image, metric=metric, value=value, **{**fixed, **more})
 
 
 @pytest.fixture
 def run(tmp_path):
     """A run in which mdm is better than gradcam by 0.1 on every image, rise has few images and lime fails."""
     folder = tmp_path / "run"
-    request = Request(
+    request = BenchRequest(
         models=("net=timm:resnet18",), data=str(tmp_path), methods=("mdm", "gradcam", "rise", "random"),
         groups=("faithfulness",),
     )  # fmt: skip

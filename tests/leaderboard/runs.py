@@ -14,6 +14,9 @@ from maskstack.runs.store import Store
 METHODS = "mdm:steps=3,gradcam,random,centre"
 GROUPS = "faithfulness,localization,complexity"
 
+KILL_SEED = 13
+"""Seed of the random moments at which a run is killed, so that a failure can be repeated."""
+
 
 def command(data: Path, out: Path, *more: str, methods: str = METHODS) -> list[str]:
     """The command line of a run in a process of its own."""

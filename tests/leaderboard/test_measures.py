@@ -4,22 +4,24 @@ import pytest
 import torch
 
 from maskstack.explainers.table import METHODS, make_explainer
-from maskstack.leaderboard.measures import DEFAULT_GROUPS, GROUPS, Subject
-from maskstack.leaderboard.request import Request
-from maskstack.leaderboard.work import Network
+from maskstack.leaderboard.measures import DEFAULT_GROUPS, GROUPS, MapUnderTest
+from maskstack.leaderboard.request import BenchRequest
+from maskstack.leaderboard.work import BenchNetwork
+
+pytestmark = pytest.mark.slow
 
 PHOTOS = ("cat.jpg", "coffee.jpg", "tripod.jpg")
 
 
 @pytest.fixture(scope="module")
 def network(annotated):
-    request = Request(models=("bundled",), data=str(annotated), methods=("random",), groups=DEFAULT_GROUPS)
-    return Network("bundled", request)
+    request = BenchRequest(models=("bundled",), data=str(annotated), methods=("random",), groups=DEFAULT_GROUPS)
+    return BenchNetwork("bundled", request)
 
 
 def measured(network, case, saliency, *groups, method="random"):
-    subject = Subject(case, saliency, network.explainer(method), network.net.model, curve_steps=8)
-    return {value.metric: value for group in groups for value in GROUPS[group].measure(subject)}
+    tested = MapUnderTest(case, saliency, network.explainer(method), network.net.model, curve_steps=8)
+    return {value.metric: value for group in groups for value in GROUPS[group].measure(tested)}
 
 
 def means(network, method, *groups):

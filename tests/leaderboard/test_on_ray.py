@@ -5,7 +5,9 @@ from tests.leaderboard.runs import GROUPS, METHODS, assert_same, table
 
 from maskstack.leaderboard.bench import bench
 from maskstack.leaderboard.on_ray import Cluster, work_on_ray
-from maskstack.leaderboard.request import Request
+from maskstack.leaderboard.request import BenchRequest
+
+pytestmark = pytest.mark.slow
 
 ray = pytest.importorskip("ray", reason="ray is not installed")
 
@@ -31,7 +33,7 @@ def cluster():
 
 def test_a_lost_node_changes_nothing_in_the_table(annotated, whole_run, tmp_path, cluster):
     nodes, second = cluster
-    request = Request(
+    request = BenchRequest(
         models=("bundled",),
         data=str(annotated),
         methods=tuple(METHODS.split(",")),

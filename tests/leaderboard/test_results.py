@@ -9,14 +9,16 @@ from maskstack import metrics
 from maskstack.errors import InputError
 from maskstack.leaderboard.comparison import compare
 from maskstack.leaderboard.derived import derive, mean_of_classes
-from maskstack.leaderboard.request import Request, settle
+from maskstack.leaderboard.record import settle
+from maskstack.leaderboard.request import BenchRequest
 from maskstack.leaderboard.results import Failure, Gap, read_results
-from maskstack.runs.store import FAILED, Row, Store
 from maskstack.leaderboard.verdict import judge
+from maskstack.runs.rows import FAILED, ResultRow
+from maskstack.runs.store import Store
 
 
 def make_run(folder, rows, **more):
-    request = Request(
+    request = BenchRequest(
         **{"models": ("net=bundled",), "data": "data", "methods": ("mdm",), "groups": ("faithfulness",), **more}
     )
     settle(folder, request, versions={"maskstack": "test"})
@@ -27,7 +29,7 @@ def make_run(folder, rows, **more):
 
 
 def row(method, image, metric, value, group="faithfulness", **more):
-    return Row("net", method, image, group, metric, value, **more)
+    return ResultRow("net", method, image, group, metric, value, **more)
 
 
 def test_what_two_runs_have_counts_once_and_a_value_makes_up_for_a_failure(tmp_path):
@@ -139,7 +141,7 @@ def test_runs_that_measured_otherwise_are_not_mixed(tmp_path, more, said):
 
 def test_runs_of_different_networks_may_differ(tmp_path):
     one = make_run(tmp_path / "one", [row("mdm", "a", "road", 0.5, "road")])
-    model = Row("small", "mdm", "a", "road", "road", 0.5)
+    model = ResultRow("small", "mdm", "a", "road", "road", 0.5)
     other = make_run(tmp_path / "two", [model], models=("small=bundled",), curve_steps=9)
     assert [network.model for network in read_results([one, other])] == ["net", "small"]
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from maskstack.errors import InputError
-from maskstack.masks.fills import FILLS, gaussian_blur, make_fill
+from maskstack.masks.fills import FILLS, make_fill
+from maskstack.tensors import gaussian_blur
 
 
 def generator(seed: int = 0) -> torch.Generator:

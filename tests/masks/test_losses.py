@@ -1,4 +1,4 @@
-"""What a mask pays."""
+"""The loss terms: consistency, area, smoothness, and the scale of a score."""
 
 import math
 
@@ -7,14 +7,8 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from maskstack.masks.losses import (
-    CONSISTENCIES,
-    TINY,
-    consistency,
-    mask_value,
-    reference_scale,
-    total_variation,
-)
+from maskstack.masks.losses import CONSISTENCIES, consistency, mask_value, total_variation
+from maskstack.tensors import TINY, score_scale
 
 NUMBERS = st.floats(-1e4, 1e4, width=32)
 
@@ -26,21 +20,21 @@ def tensor(value: float) -> torch.Tensor:
 @given(NUMBERS, st.lists(NUMBERS, min_size=1, max_size=3))
 @settings(deadline=None)
 def test_the_scale_is_the_larger_of_size_and_distance_and_never_zero(reference: float, hidden: list[float]) -> None:
-    scale = reference_scale(tensor(reference), torch.tensor(hidden).unsqueeze(1)).item()
+    scale = score_scale(tensor(reference), torch.tensor(hidden).unsqueeze(1)).item()
     written_out = max(abs(reference), *(abs(reference - each) for each in hidden), TINY)
     assert scale == pytest.approx(written_out, rel=1e-5)
 
 
 def test_one_fill_may_come_without_its_dimension() -> None:
     reference, hidden = torch.tensor([2.0, -1.0, 0.0]), torch.tensor([1.0, 3.0, 0.0])
-    assert torch.equal(reference_scale(reference, hidden), reference_scale(reference, hidden.unsqueeze(0)))
+    assert torch.equal(score_scale(reference, hidden), score_scale(reference, hidden.unsqueeze(0)))
 
 
 @pytest.mark.parametrize("kind", CONSISTENCIES)
 @given(reference=NUMBERS, hidden=NUMBERS)
 @settings(deadline=None)
 def test_from_the_images_activation_to_nothings_is_at_most_one_unit(kind: str, reference: float, hidden: float) -> None:
-    scale = reference_scale(tensor(reference), tensor(hidden))
+    scale = score_scale(tensor(reference), tensor(hidden))
     assert consistency(tensor(reference), tensor(reference), scale, kind).item() == 0
     lost = consistency(tensor(hidden), tensor(reference), scale, kind).item()
     assert 0 <= lost <= 1 + 1e-5
@@ -61,7 +55,7 @@ def test_from_the_images_activation_to_nothings_is_at_most_one_unit(kind: str, r
     ],
 )
 def test_each_kind_of_consistency_is_what_is_written_out(reference, hidden, activation, expected) -> None:
-    scale = reference_scale(tensor(reference), tensor(hidden))
+    scale = score_scale(tensor(reference), tensor(hidden))
 
     def loss(kind: str) -> float:
         return consistency(tensor(activation), tensor(reference), scale, kind).item()
@@ -75,7 +69,7 @@ def test_each_kind_of_consistency_is_what_is_written_out(reference, hidden, acti
 @settings(deadline=None)
 def test_a_lower_activation_never_costs_less_one_sidedly(reference, hidden, one, other) -> None:
     assume(one <= other)
-    scale = reference_scale(tensor(reference), tensor(hidden))
+    scale = score_scale(tensor(reference), tensor(hidden))
     low, high = (consistency(tensor(value), tensor(reference), scale).item() for value in (one, other))
     assert low >= high >= 0
 

@@ -45,8 +45,8 @@ def test_separate_problems_are_one_an_image_and_size_images_first() -> None:
 @pytest.mark.parametrize("start", [0.01, 0.5, 0.9])
 def test_every_cell_starts_at_the_start_value_and_is_its_own(parametrisation: str, start: float) -> None:
     problems = lay_out(parametrisation=parametrisation, start=start)
-    values = problems.values(problems.free)
-    torch.testing.assert_close(values, torch.full_like(values, start))
+    for grid in problems.grids():
+        torch.testing.assert_close(grid, torch.full_like(grid, start))
     problems.free[0, 0, 0, 0] += 1
     assert len(problems.free.unique()) == 2, "cells share memory"
 
@@ -55,17 +55,18 @@ def test_every_cell_starts_at_the_start_value_and_is_its_own(parametrisation: st
 def test_values_stay_in_range_wherever_the_optimiser_goes(parametrisation: str) -> None:
     problems = lay_out(parametrisation=parametrisation)
     problems.free = torch.linspace(-50, 50, problems.free.numel()).view(problems.free.shape)
-    problems.hold()
-    values = problems.values(problems.free)
-    assert values.min() >= 0
-    assert values.max() <= 1
-    assert (values.flatten().diff() >= 0).all()
+    feed(problems, [1.0, 1.0])
+    for grid, masks in zip(problems.grids(), problems.all_masks().unbind(dim=1), strict=True):
+        for values in (grid, masks):
+            assert values.min() >= 0
+            assert values.max() <= 1
+        assert (grid.flatten(1).diff() >= 0).all()
 
 
 def test_clipped_values_come_back_from_the_edge_at_once() -> None:
     problems = lay_out(parametrisation="clip")
     problems.free += 10
-    problems.hold()
+    feed(problems, [1.0, 1.0])
     assert problems.free.unique().tolist() == [1]
 
 

@@ -2,36 +2,10 @@
 
 import pytest
 import torch
-from torch import nn
+from tests.masks.toys import IMAGES, assert_same, two_sizes
 
 from maskstack.errors import ModelError
-from maskstack.masks.result import SearchResult
 from maskstack.masks.search import search
-from maskstack.masks.settings import SearchSettings
-
-IMAGES = torch.randn(4, 3, 16, 20, generator=torch.Generator().manual_seed(0))
-
-
-def quick(**changes) -> SearchSettings:
-    changes = {
-        "sizes": (2, 5), "joint": False, "steps": 6, "learning_rate": 0.2, "mask_weight": 1.0, "fill": ("zero", "blur"),
-        "patience": 0, "batch_size": 32, **changes,
-    }  # fmt: skip
-    return SearchSettings(**changes)
-
-
-@pytest.fixture(scope="module")
-def score():
-    torch.manual_seed(0)
-    net = nn.Sequential(nn.Conv2d(3, 6, 3), nn.Tanh(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(24, 1))
-    return lambda images, rows: net(images)[:, 0]
-
-
-def assert_same(one: SearchResult, other: SearchResult, rows: slice = slice(None)) -> None:
-    for name in ("masks", "stack", "before", "under_masks", "under_stack"):
-        torch.testing.assert_close(getattr(one, name)[rows], getattr(other, name)[rows], atol=1e-4, rtol=0)
-    for name in ("steps", "forward_passes", "backward_passes", "failed"):
-        assert torch.equal(getattr(one, name)[rows], getattr(other, name)[rows]), name
 
 
 @pytest.mark.parametrize("joint", [True, False])
@@ -45,7 +19,7 @@ def test_an_answer_that_breaks_midway_fails_its_image_only(score, joint: bool, p
         broken = (rows == 1) & (sum(learning) > 2)
         return score(images, rows) + torch.zeros(len(rows)).masked_fill(broken, value)
 
-    settings = quick(joint=joint, patience=patience, tolerance=0.0, steps=8)
+    settings = two_sizes(joint=joint, patience=patience, tolerance=0.0, steps=8)
     found, healthy = search(breaking, IMAGES, settings=settings), search(score, IMAGES, settings=settings)
     assert found.failed.tolist() == [False, True, False, False]
     assert_same(found, healthy, slice(0, 1))
@@ -61,7 +35,7 @@ def test_an_image_without_a_finite_score_is_a_model_error(score, value: float) -
         return torch.where(rows == 2, torch.tensor(value), score(images, rows))
 
     with pytest.raises(ModelError, match=rf"answer for image 2 is {value}; check the image's normalisation"):
-        search(broken, IMAGES, settings=quick())
+        search(broken, IMAGES, settings=two_sizes())
 
 
 @pytest.mark.parametrize(
@@ -77,7 +51,7 @@ def test_an_image_without_a_finite_score_is_a_model_error(score, value: float) -
 )
 def test_a_score_without_a_gradient_is_a_model_error(score, cut) -> None:
     with pytest.raises(ModelError, match="no gradient reaches the image"):
-        search(cut(score), IMAGES, settings=quick())
+        search(cut(score), IMAGES, settings=two_sizes())
 
 
 def not_finite(kind: str, images: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
@@ -93,7 +67,7 @@ def test_a_finite_loss_hides_no_failure(score, kind: str) -> None:
     def hiding(images: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
         return score(images, rows) + not_finite(kind, images, rows)
 
-    found = search(hiding, IMAGES, settings=quick(steps=1))
+    found = search(hiding, IMAGES, settings=two_sizes(steps=1))
     assert torch.isfinite(found.masks).all()
     assert found.failed.tolist() == [False, True, False, False]
 
@@ -103,4 +77,4 @@ def test_a_finite_loss_hides_no_failure(score, kind: str) -> None:
 )
 def test_a_score_that_is_not_one_value_an_image_is_a_model_error(score, wrong) -> None:
     with pytest.raises(ModelError, match="one"):
-        search(lambda images, rows: wrong(score(images, rows)), IMAGES, settings=quick())
+        search(lambda images, rows: wrong(score(images, rows)), IMAGES, settings=two_sizes())

@@ -48,9 +48,9 @@ def test_a_start_that_does_not_fit_gets_one_clear_sentence(start: Tensor) -> Non
 
 @pytest.mark.parametrize("joint", [True, False])
 @pytest.mark.parametrize("stack", ["mean", "log_odds"])
-def test_a_limited_mask_opens_only_within_its_limit_and_is_what_the_score_sees(joint: bool, stack: str) -> None:
-    limit = torch.zeros(1, 16, 16)
-    limit[:, :, :8], limit[:, :4, :4] = 1, 0.5
+def test_a_capped_mask_opens_only_within_its_cap_and_is_what_the_score_sees(joint: bool, stack: str) -> None:
+    cap = torch.zeros(1, 16, 16)
+    cap[:, :, :8], cap[:, :4, :4] = 1, 0.5
     seen = []
 
     def watched(images: Tensor, rows: Tensor) -> Tensor:
@@ -58,15 +58,15 @@ def test_a_limited_mask_opens_only_within_its_limit_and_is_what_the_score_sees(j
         return score(images, rows)
 
     free = settings(joint=joint, stack=stack, steps=8, learning_rate=0.5, mask_weight=0.1)
-    found = search(watched, torch.ones(1, 1, 16, 16), settings=free, limit=limit)
-    assert (found.stack <= limit).all()
-    assert (found.masks <= limit.unsqueeze(1)).all()
+    found = search(watched, torch.ones(1, 1, 16, 16), settings=free, mask_cap=cap)
+    assert (found.stack <= cap).all()
+    assert (found.masks <= cap.unsqueeze(1)).all()
     assert found.stack[:, :, :8].min() > 0.2
     assert torch.equal(seen[-1][:, 0], found.stack)
     assert all(image[..., 8:].max() == 0 for image in seen[2:])
 
 
-@pytest.mark.parametrize("limit", [torch.ones(1, 8, 8), torch.full((1, 16, 16), 1.5)])
-def test_a_limit_that_does_not_fit_gets_one_clear_sentence(limit: Tensor) -> None:
+@pytest.mark.parametrize("cap", [torch.ones(1, 8, 8), torch.full((1, 16, 16), 1.5)])
+def test_a_cap_that_does_not_fit_gets_one_clear_sentence(cap: Tensor) -> None:
     with pytest.raises(InputError, match=r"must be \(1, 16, 16\), with values from 0 to 1"):
-        search(score, torch.ones(1, 1, 16, 16), settings=settings(), limit=limit)
+        search(score, torch.ones(1, 1, 16, 16), settings=settings(), mask_cap=cap)

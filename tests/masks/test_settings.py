@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+from typing import get_args
 
 import pytest
 from hypothesis import given
@@ -13,7 +14,7 @@ from maskstack.errors import InputError
 from maskstack.masks import SearchSettings
 from maskstack.masks.fills import FILLS
 from maskstack.masks.losses import CONSISTENCIES
-from maskstack.masks.settings import PARAMETRISATIONS, PRECISIONS
+from maskstack.masks.settings import Parametrisation, Precision, SearchOptions, setting_help
 from maskstack.masks.stack import STACKS
 
 SIZES = st.one_of(st.integers(1, 99), st.tuples(st.integers(1, 99), st.integers(1, 99)))
@@ -31,14 +32,14 @@ VALID = st.fixed_dictionaries(
         "fill": st.lists(st.sampled_from(FILLS), min_size=1, max_size=3).map(tuple),
         "blur": st.floats(0, 1),
         "consistency": st.sampled_from(CONSISTENCIES),
-        "parametrisation": st.sampled_from(PARAMETRISATIONS),
+        "parametrisation": st.sampled_from(get_args(Parametrisation)),
         "start": st.floats(0, 1, exclude_min=True, exclude_max=True),
         "stack": st.sampled_from(STACKS),
         "tolerance": st.floats(0, 1),
         "patience": st.integers(0, 100_000),
         "seed": st.integers(0, 2**63 - 1),
         "batch_size": st.integers(1, 65_536),
-        "precision": st.sampled_from(PRECISIONS),
+        "precision": st.sampled_from(get_args(Precision)),
     },
 )
 
@@ -147,3 +148,18 @@ def test_settings_cannot_be_changed_in_place_and_with_leaves_the_original() -> N
     assert made.steps == 5
     with pytest.raises(InputError, match="steps is 0"):
         made.with_(steps=0)
+
+
+def test_options_and_help_name_exactly_the_settings() -> None:
+    fields = [field.name for field in dataclasses.fields(SearchSettings)]
+    assert list(SearchOptions.__annotations__) == fields
+    assert list(setting_help()) == fields
+    assert set(SearchSettings().running()) <= set(fields)
+
+
+@pytest.mark.parametrize("name", ["steps", "fold"])
+def test_help_is_a_sentence_in_one_line(name: str) -> None:
+    words = setting_help()[name]
+    assert words.endswith(".")
+    assert "\n" not in words
+    assert "  " not in words

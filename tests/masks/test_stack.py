@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import special, stats
 
-from maskstack.masks.stack import STACKS, minmax, stack_masks
+from maskstack.masks.stack import STACKS, stack_masks
+from maskstack.tensors import minmax
 
 
 def random_masks(seed: int, *shape: int) -> torch.Tensor:

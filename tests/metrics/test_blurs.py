@@ -1,4 +1,4 @@
-"""Are the blurs those that published numbers were made with?"""
+"""Are the blurs those of published results?"""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Is a network random from the output down, and then as it was?"""
+"""Is a network randomised from the output down, and restored afterwards?"""
 
 import copy
 
@@ -12,7 +12,7 @@ from maskstack.metrics.cascade import make_random
 
 
 class Token(nn.Module):
-    """Parameters of its own and no rule to reset them."""
+    """A layer with parameters of its own, but without ``reset_parameters``."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ def test_layers_become_random_one_more_at_a_time_from_the_output_down() -> None:
     expected: set[str] = set()
     added = {
         "5.inner": {"5.inner.weight", "5.inner.bias"},
-        "5": {"5.scale"},  # Zeros have no size to keep.
+        "5": {"5.scale"},  # Zeros have the scale 0.
         "4": {"4.weight", "4.bias"},
         "1": {"1.running_mean", "1.running_var", "1.num_batches_tracked"},  # Its weights are still the first ones.
         "0": {"0.weight", "0.bias"},
@@ -68,7 +68,7 @@ def test_layers_become_random_one_more_at_a_time_from_the_output_down() -> None:
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, GeneratorExit])
 @pytest.mark.parametrize("after", range(1, len(NAMES) + 1))
-def test_the_network_comes_back_whatever_happens(error: type[BaseException], after: int) -> None:
+def test_the_network_is_restored_after_an_error(error: type[BaseException], after: int) -> None:
     net = network()
     before = values(net)
 

@@ -1,4 +1,4 @@
-"""How few pixels does the map speak of?"""
+"""How few pixels does the map mark?"""
 
 import math
 
@@ -19,7 +19,7 @@ SIZES = st.tuples(st.integers(1, 12), st.integers(1, 12))
 
 @given(SIZES, st.integers(1, 6), st.integers(0, 2**31))
 @settings(deadline=None, max_examples=50)
-def test_both_are_what_is_written_out(size, levels, seed) -> None:
+def test_both_equal_their_definitions(size, levels, seed) -> None:
     saliency = torch.randint(levels + 1, size, generator=torch.Generator().manual_seed(seed)).double()
     saliency.view(-1)[0] = 1
     values = saliency.flatten().tolist()
@@ -37,7 +37,7 @@ def test_both_are_those_of_quantus(seed: int) -> None:
     settings_ = {"abs": True, "normalise": False, "disable_warnings": True, "display_progressbar": False}
     asked = {"model": None, "x_batch": batch, "y_batch": np.zeros(1, int), "device": "cpu"}
     sparse, complex_ = quantus.Sparseness(**settings_), quantus.Complexity(**settings_)
-    # It adds 1e-7 to every value of the sparseness, and works in place on what it is given.
+    # Quantus adds 1e-7 to every value of the sparseness and changes its argument in place.
     assert gini(saliency).item() == pytest.approx(sparse(a_batch=batch.copy(), **asked)[0], abs=1e-5)
     assert entropy(saliency).item() == pytest.approx(complex_(a_batch=batch.copy(), **asked)[0], abs=1e-5)
 

@@ -1,4 +1,4 @@
-"""Does the score follow what the map calls important?"""
+"""Does the score depend on the pixels that the map marks?"""
 
 from itertools import pairwise
 
@@ -33,7 +33,7 @@ def patch_score(images: torch.Tensor) -> torch.Tensor:
 
 
 def written_out_curve(score, saliency, start, end, steps: int) -> list[float]:
-    """Pixel by pixel, in lists."""
+    """The same curve, computed pixel by pixel with lists."""
     height, width = saliency.shape
     pixels = [(i, j) for i in range(height) for j in range(width)]
     pixels.sort(key=lambda pixel: -saliency[pixel].item())  # a stable sort: reading order among equals
@@ -90,7 +90,7 @@ def test_the_ends_of_the_curve_are_the_scores_of_the_two_images(seed: int, steps
 
 
 def test_insertion_and_deletion_of_a_perfect_map_are_known() -> None:
-    # 16 of 144 pixels carry the whole score of 1 evenly: it is all there after a ninth of the steps.
+    # The score of 1 is spread evenly over 16 of 144 pixels, so it is complete after a ninth of the steps.
     perfect, ones = PATCH.float(), torch.ones(3, SIDE, SIDE)
     share = 16 / 144
     assert insertion(patch_score, ones, perfect, FILL, steps=144).item() == pytest.approx(1 - share / 2)
@@ -116,7 +116,7 @@ def test_only_the_order_of_the_map_counts() -> None:
     assert torch.equal(*curves)
 
 
-def test_average_drop_and_increase_are_what_is_written_out() -> None:
+def test_average_drop_and_increase_equal_their_definitions() -> None:
     before, masked = torch.tensor([0.8, 0.5, 0.4, 0.2]), torch.tensor([0.6, 0.9, 0.4, 0.0])
     assert average_drop(before, masked).tolist() == pytest.approx([0.25, 0, 0, 1])
     assert average_increase(before, masked).tolist() == [0, 1, 0, 0]
@@ -152,5 +152,5 @@ def test_what_makes_no_curve_is_refused() -> None:
     for bad in ({"steps": 0}, {"batch_size": 0}):
         with pytest.raises(InputError, match="at least 1"):
             pixel_curve(patch_score, saliency, FILL, IMAGE, **bad)
-    with pytest.raises(InputError, match="agree"):
+    with pytest.raises(InputError, match="height and width must be equal"):
         pixel_curve(patch_score, saliency[1:], FILL, IMAGE)

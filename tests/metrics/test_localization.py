@@ -1,4 +1,4 @@
-"""Does the map lie on the annotated object?"""
+"""Does the map mark the annotated object?"""
 
 import numpy as np
 import pytest
@@ -34,7 +34,7 @@ def test_energy_is_all_none_or_the_share_of_the_area() -> None:
 
 @given(st.integers(0, 2**31), st.floats(0.01, 100))
 @settings(deadline=None, max_examples=30)
-def test_energy_is_the_written_out_share_whatever_the_scale(seed: int, scale: float) -> None:
+def test_energy_is_the_share_of_the_sum_at_any_scale(seed: int, scale: float) -> None:
     generator = torch.Generator().manual_seed(seed)
     saliency = torch.rand(6, 8, generator=generator)
     inside = torch.rand(6, 8, generator=generator) < 0.4
@@ -71,7 +71,7 @@ def smooth_map(seed: int, height: int = 15, width: int = 18) -> torch.Tensor:
 
 
 def written_out_boxes(saliency: torch.Tensor, boxes: list[list[int]], thresholds) -> list[float]:
-    """By flooding, and by counting the pixels of drawn boxes."""
+    """The same overlap by flood filling and by counting pixels of drawn boxes."""
     found = []
     for share in thresholds:
         labels = measure.label((saliency >= share * saliency.max()).numpy(), connectivity=2)
@@ -158,7 +158,8 @@ def test_the_threshold_is_chosen_on_the_other_half(images: int, thresholds: int,
 
 
 def test_no_image_chooses_its_own_threshold() -> None:
-    # Even images are right at the first threshold only, odd ones at the last: what the others choose fails both.
+    # Even images are correct at the first threshold only, odd images at the last: each half chooses the wrong one for
+    # the other.
     ious = torch.tensor([[0.9, 0.0], [0.0, 0.9]]).repeat(4, 1)
     assert max_box_acc(ious).tolist() == [0] * 8
     assert max_box_acc(ious[::2]).tolist() == [1] * 4
@@ -174,13 +175,13 @@ def test_no_image_chooses_its_own_threshold() -> None:
         (lambda: box_ious(INSIDE.float(), torch.zeros(4)), "N x 4"),
         (lambda: box_ious(INSIDE.float() - 0.5, torch.zeros(1, 4)), "negative"),
         (lambda: box_ious(INSIDE.float(), torch.zeros(1, 4), thresholds=(1.5,)), "thresholds"),
-        (lambda: mask_ious(INSIDE.float(), INSIDE[1:]), "agree"),
+        (lambda: mask_ious(INSIDE.float(), INSIDE[1:]), "height and width must be equal"),
         (lambda: mask_average_precision(INSIDE.float(), ~INSIDE & INSIDE), "empty"),
-        (lambda: mask_average_precision(INSIDE.float(), INSIDE[1:]), "agree"),
+        (lambda: mask_average_precision(INSIDE.float(), INSIDE[1:]), "height and width must be equal"),
         (lambda: max_box_acc(torch.zeros(3)), "images x thresholds"),
         (lambda: max_box_acc(torch.zeros(0, 3)), "images x thresholds"),
     ],
 )
-def test_what_has_no_overlap_is_refused(call, word: str) -> None:
+def test_wrong_masks_and_boxes_are_refused(call, word: str) -> None:
     with pytest.raises(InputError, match=word):
         call()

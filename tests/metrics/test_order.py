@@ -1,4 +1,4 @@
-"""Which pixels come first?"""
+"""The most salient pixels, and what is refused as a map."""
 
 import pytest
 import torch
@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from maskstack.errors import InputError
 from maskstack.metrics import keep_top
-from maskstack.metrics.order import check_map, ranks
+from maskstack.metrics.order import check_map
+from maskstack.tensors import ranks
 
 
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 5), st.booleans(), st.integers(0, 2**31))
@@ -47,11 +48,11 @@ def test_a_share_is_a_share(share: float) -> None:
     [
         (torch.ones(1, 4, 4), "H x W"),
         (torch.ones(0, 4), "H x W"),
-        (torch.ones(5, 4), "agree"),
+        (torch.ones(5, 4), "height and width must be equal"),
         (torch.full((4, 4), torch.nan), "NaN"),
         (-torch.ones(4, 4), "negative"),
     ],
 )
-def test_what_is_no_map_is_refused(saliency: torch.Tensor, word: str) -> None:
+def test_wrong_maps_are_refused(saliency: torch.Tensor, word: str) -> None:
     with pytest.raises(InputError, match=word):
         check_map(saliency, image=torch.ones(3, 4, 4), positive=True)

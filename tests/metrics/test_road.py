@@ -1,4 +1,4 @@
-"""Does the score follow the map where removed pixels look like their surroundings?"""
+"""Does the score depend on the marked pixels if removed pixels look like their surroundings?"""
 
 import pytest
 import torch
@@ -49,7 +49,7 @@ def test_where_the_evidence_lies_beats_chance_beats_the_reverse(seed: int) -> No
     assert abs(gaps[1]) < 0.1
 
 
-def test_what_cannot_be_measured_is_refused() -> None:
+def test_wrong_arguments_are_refused() -> None:
     image, saliency = drawn(3, 6, 6), drawn(6, 6)
     with pytest.raises(InputError, match="order"):
         road_images(image, saliency, order="most")
@@ -58,5 +58,5 @@ def test_what_cannot_be_measured_is_refused() -> None:
             road_images(image, saliency, fractions=fractions)
     with pytest.raises(InputError, match="every pixel"):
         road_images(image, saliency, fractions=(0.999,))
-    with pytest.raises(InputError, match="agree"):
+    with pytest.raises(InputError, match="height and width must be equal"):
         road_images(image, saliency[1:])

@@ -1,4 +1,4 @@
-"""How far does the map move when the image hardly does?"""
+"""How much does the map change when the image hardly changes?"""
 
 import pytest
 import torch
@@ -13,9 +13,9 @@ from maskstack.metrics import max_sensitivity
 WEIGHTS = drawn(3, 9, 8, seed=7) - 0.5
 
 
-@torch.enable_grad()  # Captum asks without.
+@torch.enable_grad()  # Captum calls it without gradients.
 def gradient_map(image: torch.Tensor) -> torch.Tensor:
-    """Of a score that is not linear, so that the map moves."""
+    """Map of a nonlinear score, which depends on the image."""
     image = image.detach().requires_grad_()
     ((image * WEIGHTS).sum().sin() + (image**3 * WEIGHTS).sum()).backward()
     return image.grad.abs().amax(dim=0)
@@ -49,7 +49,7 @@ def test_it_is_captums_on_the_same_changes(radius, samples, seed) -> None:
 
 
 def test_the_sensitivity_of_a_map_that_grows_with_the_image_is_known() -> None:
-    # The map is the image: the change is the noise itself, of which many values come close to its extent.
+    # The map is the image, so its change is the noise, and many of its values are close to the radius.
     image = torch.full((1, 50, 50), 2.0)
     value = max_sensitivity(lambda each: each[0], image, radius=0.3, generator=torch.Generator().manual_seed(0))
     assert value.item() == pytest.approx(0.3 / 3**0.5 / 2, rel=0.05)

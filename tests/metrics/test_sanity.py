@@ -29,12 +29,12 @@ def gradient_map(net: nn.Module) -> torch.Tensor:
 
 
 def edge_map() -> torch.Tensor:
-    """Of the image alone, as guided backpropagation nearly is."""
+    """A map that depends on the image only, as guided backpropagation nearly does."""
     return IMAGE[0].mean(dim=0)
 
 
 def written_out_ranks(values: list[float]) -> list[float]:
-    """Mean rank of equals."""
+    """Ranks; equal values share their mean rank."""
     return [
         sum(other < value for other in values) + (sum(other == value for other in values) + 1) / 2 for value in values
     ]
@@ -64,7 +64,7 @@ def test_constant_maps_order_nothing() -> None:
 
 
 def written_out_ssim(one: np.ndarray, other: np.ndarray) -> float:
-    """Wang et al. 2004, equation 13, where the window does not leave the image."""
+    """Equation 13 of Wang et al. 2004, for windows inside the image."""
 
     def mean(values: np.ndarray) -> np.ndarray:
         return ndimage.gaussian_filter(values, 1.5, radius=5)[5:-5, 5:-5]
@@ -91,7 +91,7 @@ def test_a_map_of_the_weights_changes_and_one_of_the_image_does_not() -> None:
     net = network()
     before = {name: value.clone() for name, value in net.state_dict().items()}
     depths = randomization(lambda: gradient_map(net), net)
-    assert [depth.layer for depth in depths] == ["6", "2", "0"], "the untouched network is no depth"
+    assert [depth.layer for depth in depths] == ["6", "2", "0"], "the original network is not a depth"
     assert all(depth.rank_correlation < 0.7 and depth.structural_similarity < 0.9 for depth in depths)
     blind = randomization(edge_map, net)
     assert all(depth.rank_correlation > 0.999 and depth.structural_similarity > 0.999 for depth in blind)
@@ -149,12 +149,12 @@ def test_an_explainer_that_fails_leaves_the_network_as_it_was() -> None:
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
 
 
-def test_what_cannot_be_compared_is_refused() -> None:
+def test_maps_that_do_not_fit_are_refused() -> None:
     net = network()
     with pytest.raises(InputError, match="steps"):
         randomization(edge_map, net, steps=0)
     for metric in (rank_correlation, structural_similarity):
-        with pytest.raises(InputError, match="agree"):
+        with pytest.raises(InputError, match="height and width must be equal"):
             metric(drawn(12, 12), drawn(12, 13))
         with pytest.raises(InputError, match="NaN"):
             metric(drawn(12, 12), torch.full((12, 12), torch.nan))

@@ -1,4 +1,4 @@
-"""Maps and networks whose right answers are known."""
+"""Maps and networks with known correct results."""
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ def drawn(*shape: int, seed: int = 0) -> Tensor:
 
 
 class SquareNet(nn.Module):
-    """Two classes; only the brightness within the square speaks for class 1."""
+    """Two classes; only the brightness inside the square is evidence for class 1."""
 
     def forward(self, images: Tensor) -> Tensor:
         evidence = images[:, :, SQUARE].mean(dim=(1, 2))
@@ -26,13 +26,13 @@ def square_score(images: Tensor) -> Tensor:
 
 
 def square_photo(seed: int = 0) -> Tensor:
-    """Noise that is bright within the square."""
+    """Noise that is bright inside the square."""
     image = 0.2 * drawn(3, SIDE, SIDE, seed=seed)
     image[:, SQUARE] += 1
     return image
 
 
 def ranked_maps(seed: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The evidence itself, chance, and the reverse of the evidence."""
+    """The correct map, a random map, and the inverse of the correct map."""
     right = SQUARE.float() + 0.01 * drawn(SIDE, SIDE, seed=seed)
     return right, drawn(SIDE, SIDE, seed=seed + 100), 1 - right

@@ -1,4 +1,4 @@
-"""Tiny networks in every format, and the real data where it is."""
+"""A tiny network, a photograph, and the folder of real data."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 
 class TinyNet(nn.Module):
-    """Three channels to five classes; without the 1x1 convolution's name clashing with wrappers' prefixes."""
+    """Five classes; its names of layers differ from the prefixes that wrappers add."""
 
     def __init__(self, channels: int = 3, classes: int = 5) -> None:
         super().__init__()
@@ -38,10 +38,10 @@ def photo() -> Image.Image:
 
 @pytest.fixture(scope="session")
 def data() -> Path:
-    """The folder of real data, whose place only the environment knows."""
+    """The folder of real data, which the environment variable MASKSTACK_DATA names."""
     folder = os.environ.get("MASKSTACK_DATA")
     if not folder:
         pytest.skip("MASKSTACK_DATA is not set, so there are no real photographs and networks to try")
     if not Path(folder).is_dir():
-        pytest.skip(f"MASKSTACK_DATA is {folder}, which is no folder")
+        pytest.skip(f"MASKSTACK_DATA is {folder}, which is not a folder")
     return Path(folder)

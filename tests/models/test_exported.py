@@ -67,7 +67,7 @@ def test_real_architectures(tmp_path, dynamic):
 
 
 class Touch:
-    """Leaves a file where it is unpickled."""
+    """Creates a file when it is unpickled."""
 
     def __init__(self, path):
         self.path = path
@@ -161,13 +161,13 @@ def test_damaged_files(tmp_path, content):
 
 def test_other_archives(tmp_path, tiny):
     torch.save(tiny.state_dict(), tmp_path / "weights.pt2")
-    with pytest.raises(ModelError, match="export it anew"):
+    with pytest.raises(ModelError, match="export it again"):
         load_model(f"exported:{tmp_path / 'weights.pt2'}")
 
 
 def test_other_inputs(tmp_path):
     flat = export(tmp_path / "flat.pt2", nn.Linear(4, 5), example=torch.rand(2, 4))
-    with pytest.raises(ModelError, match="only images"):
+    with pytest.raises(ModelError, match="only networks of images"):
         load_model(f"exported:{flat}")
     with pytest.raises(InputError, match="does not exist"):
         load_model("exported:none.pt2")

@@ -1,31 +1,33 @@
 import subprocess
 import sys
 import types
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
-from maskstack import extras as extras_module
+from maskstack import errors as errors_module
 from maskstack.errors import InputError, MissingExtraError, ModelError
 from maskstack.models import Preprocess, imagenet_names, installed_models, load_model, loaded, read_names
-from maskstack.models.check import try_out
 from maskstack.models.kinds import KINDS
+from maskstack.models.load import try_out
 
 
 @pytest.mark.parametrize(
     ("spec", "match"),
     [
-        ("tim:resnet18", r"did you mean timm\? Allowed: bundled, timm"),
+        ("tim:resnet18", r"the model kind is 'tim'; it must be one of bundled, timm.*did you mean timm\?"),
         ("timm", "names no network"),
-        ("bundled:lite4", "is no network of bundled"),
+        ("bundled:lite4", "the network of bundled is 'lite4'; it must be one of lite0"),
         ("bundled,sise=224", r"did you mean size\?"),
-        ("bundled,pretrained", "no flag of bundled"),
-        ("onnx:a.onnx,num_classes=3", "no key of onnx"),
+        ("bundled,pretrained", "the model kind bundled has no flags; leave out pretrained"),
+        ("timm:resnet18,pretraned", r"the flag for timm is 'pretraned'.*did you mean pretrained\?"),
+        ("onnx:a.onnx,num_classes=3", "the key for onnx is 'num_classes'; it must be one of classes, size"),
         ("bundled,classes=none.txt", "cannot be read"),
     ],
 )
-def test_specs_that_cannot_be(spec, match):
+def test_wrong_specs_are_refused(spec, match):
     with pytest.raises(InputError, match=match) as caught:
         load_model(spec)
     assert "\n" not in str(caught.value)
@@ -41,12 +43,13 @@ def test_a_missing_extra_says_how_to_install_it(kind, monkeypatch, tmp_path):
     def absent(name):
         raise ImportError(f"No module named {name!r}")
 
-    monkeypatch.setattr(extras_module, "importlib", types.SimpleNamespace(import_module=absent))
+    monkeypatch.setattr(errors_module, "importlib", types.SimpleNamespace(import_module=absent))
     spec = f"hf:{tmp_path}" if kind == "hf" else KINDS[kind].example
     with pytest.raises(MissingExtraError, match=rf"pip install 'maskstack\[{KINDS[kind].extra}\]'"):
         load_model(spec)
 
 
+@pytest.mark.slow
 def test_importing_needs_no_extra():
     heavy = (
         "timm",
@@ -116,3 +119,9 @@ def test_it_works_under_inference_mode(tmp_path):
 def test_picture_undoes_the_preprocessing(photo):
     model = loaded(nn.Identity(), Preprocess(size=(32, 32)), spec="x", weights="random")
     assert model.picture(model.preprocess(photo)).size == (32, 32)
+
+
+def test_a_class_without_a_name_is_called_by_its_index():
+    model = loaded(nn.Identity(), Preprocess(), spec="x", weights="random", class_names=("cat", "dog"))
+    assert [model.class_name(index) for index in (0, 1, 2, -1)] == ["cat", "dog", "class 2", "class -1"]
+    assert replace(model, class_names=()).class_name(0) == "class 0"

@@ -1,4 +1,4 @@
-"""Any layer of a network as what it answers."""
+"""A layer of a network as its output."""
 
 import pytest
 import torch
@@ -21,7 +21,7 @@ def test_the_layer_is_read_and_the_rest_is_not_run():
     assert torch.equal(Node(net, "1")(images), net[1](net[0](images)).amax(dim=(2, 3)))
 
 
-def test_a_function_reads_whatever_it_likes():
+def test_a_function_reads_the_output_of_the_layer():
     net = small_net()
     images = torch.rand(2, 3, 9, 8)
     read = Node(net, "0", lambda maps: maps.square().mean(dim=(1, 2, 3)))

@@ -10,7 +10,7 @@ pytest.importorskip("onnx2torch")
 
 
 def write_onnx(path, tiny, shape=(None, 3, 32, 32), *, kind=onnx.TensorProto.FLOAT, extra_input=False, first=None):
-    """The tiny network as a graph; None leaves a dimension open."""
+    """The tiny network as a graph; None makes a dimension variable."""
     weights = {name: value.numpy() for name, value in tiny.state_dict().items()}
     dims = ["open" if dim is None else dim for dim in shape]
     inputs = [onnx.helper.make_tensor_value_info("image", kind, dims)]
@@ -82,8 +82,8 @@ def test_class_names_must_fit(tmp_path, tiny):
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        ({"shape": (None, 32, 32, 3)}, "channels last"),
-        ({"shape": (None, 3, 1024)}, "only images"),
+        ({"shape": (None, 32, 32, 3)}, "channels seem to be last"),
+        ({"shape": (None, 3, 1024)}, "only networks of images"),
         ({"extra_input": True}, "2 inputs"),
         ({"kind": onnx.TensorProto.UINT8}, "uint8"),
         ({"first": "Det"}, "damaged|cannot"),
@@ -104,6 +104,6 @@ def test_damaged_and_missing_files(tmp_path):
         load_model(f"onnx:{tmp_path / 'none.onnx'}")
 
 
-def test_weights_are_no_key(tmp_path, tiny):
-    with pytest.raises(InputError, match="'weights' is no key of onnx"):
+def test_weights_cannot_be_given(tmp_path, tiny):
+    with pytest.raises(InputError, match="the key for onnx is 'weights'"):
         load_model(f"onnx:{write_onnx(tmp_path / 'tiny.onnx', tiny)}", weights="w.pt")

@@ -35,19 +35,19 @@ def test_an_empty_file(tmp_path):
     refused(tmp_path / "empty.jpg", "is empty")
 
 
-def test_something_that_is_no_file(tmp_path):
+def test_a_pipe_is_refused(tmp_path):
     os.mkfifo(tmp_path / "pipe.jpg")
     refused(tmp_path / "pipe.jpg", "no.* ordinary file")
 
 
 def test_text_named_as_a_picture(tmp_path):
-    (tmp_path / "text.jpg").write_text("not a picture at all")
-    refused(tmp_path / "text.jpg", "not a picture")
+    (tmp_path / "text.jpg").write_text("not an image at all")
+    refused(tmp_path / "text.jpg", "not an image")
 
 
 def test_postscript_which_would_run_a_program(tmp_path):
     (tmp_path / "drawing.eps").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n%%EOF\n")
-    refused(tmp_path / "drawing.eps", "not a picture")
+    refused(tmp_path / "drawing.eps", "not an image")
 
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP"])
@@ -55,7 +55,7 @@ def test_a_truncated_picture(tmp_path, photo, form):
     whole = io.BytesIO()
     photo.save(whole, form)
     (tmp_path / "half").write_bytes(whole.getvalue()[: len(whole.getvalue()) // 2])
-    refused(tmp_path / "half", "damaged|not a picture")
+    refused(tmp_path / "half", "damaged|not an image")
 
 
 def test_a_picture_with_more_pixels_than_allowed(tmp_path, photo):
@@ -67,7 +67,7 @@ def test_a_picture_with_more_pixels_than_allowed(tmp_path, photo):
 @pytest.mark.parametrize("side", [9_500, 14_000])
 def test_a_decompression_bomb(tmp_path, side):
     Image.new("1", (side, side)).save(tmp_path / "bomb.png")
-    refused(tmp_path / "bomb.png", "smaller first")
+    refused(tmp_path / "bomb.png", "resize it first")
 
 
 @pytest.mark.parametrize("size", [(1, 1), (7, 100), (100, 7)])

@@ -4,8 +4,8 @@ import torch
 from PIL import Image
 
 from maskstack.errors import InputError
-from maskstack.models.options import adjusted
 from maskstack.models.preprocess import Preprocess, to_picture
+from maskstack.models.spec import adjusted
 
 UNIT = {"mean": (0.0,) * 3, "std": (1.0,) * 3}
 
@@ -49,7 +49,7 @@ def test_a_picture_comes_back(photo, channels):
     assert np.abs(np.asarray(back).astype(int) - np.asarray(seen)).max() <= 1
 
 
-def test_a_tensor_of_other_channels_is_no_picture():
+def test_a_tensor_of_other_channels_is_refused():
     with pytest.raises(InputError, match=r"\(1, 8, 8\)"):
         to_picture(torch.zeros(1, 8, 8), mean=(0.5,) * 3, std=(0.5,) * 3)
     with pytest.raises(InputError):

@@ -61,7 +61,7 @@ def test_a_loaded_model(module):
 @pytest.mark.parametrize(
     ("name", "error", "match"),
     [
-        ("my_networks", InputError, "names no function"),
+        ("my_networks", InputError, "does not name a function"),
         ("no_such_module:build", InputError, "cannot be imported"),
         ("no_such_file.py:build", InputError, "cannot be imported"),
         ("broken_networks:build", InputError, "nothing_of_this_name"),
@@ -72,7 +72,7 @@ def test_a_loaded_model(module):
         ("my_networks:deaf", ModelError, "no gradient"),
     ],
 )
-def test_what_cannot_be_used(module, name, error, match):
+def test_unusable_functions_are_refused(module, name, error, match):
     with pytest.raises(error, match=match) as caught:
         load_model(f"python:{name}")
     assert "\n" not in str(caught.value)

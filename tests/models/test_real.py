@@ -1,4 +1,4 @@
-"""Real networks on real photographs; skipped where MASKSTACK_DATA does not say where they are."""
+"""Real networks on real photographs; skipped if MASKSTACK_DATA is not set."""
 
 import csv
 

@@ -9,7 +9,7 @@ from maskstack.models.weights import load_weights, read_weights
 
 
 class Evil:
-    """Leaves a file where it is unpickled."""
+    """Creates a file when it is unpickled."""
 
     def __init__(self, path):
         self.path = path
@@ -68,7 +68,7 @@ def test_missing_files_and_other_suffixes(tmp_path):
 
 
 @pytest.mark.parametrize("content", [torch.zeros(3), [torch.zeros(3)], {"epoch": 3}, {}])
-def test_what_is_no_state_dict(tmp_path, content):
+def test_content_without_a_state_dict_is_refused(tmp_path, content):
     torch.save(content, tmp_path / "w.pt")
     with pytest.raises(ModelError, match=r"state_dict\(\)"):
         read_weights(tmp_path / "w.pt")

@@ -1,4 +1,4 @@
-"""Each objective against the same number written out, and what is refused with which words."""
+"""Each objective is compared with an independent computation; wrong input raises a clear error."""
 
 import math
 
@@ -107,13 +107,13 @@ def test_wrong_targets_are_named(make, words: str) -> None:
         make().bind(LOGITS, 3)
 
 
-def test_an_output_that_is_no_class_scores_is_refused_with_its_shape() -> None:
+def test_an_output_other_than_class_scores_is_refused_with_its_shape() -> None:
     with pytest.raises(ModelError, match=r"shape \(2, 4, 8, 8\), not images x classes; use objectives.region"):
         objectives.class_logit(1).bind(torch.zeros(2, 4, 8, 8), 2)
 
 
 @pytest.mark.parametrize("result", [LOGITS, LOGITS.sum(), 3.0, None], ids=["B x K", "scalar", "float", "None"])
-def test_a_function_that_gives_no_number_per_image_is_refused(result) -> None:
+def test_a_function_without_one_number_per_image_is_refused(result) -> None:
     found = "shape" if isinstance(result, torch.Tensor) else f"a {type(result).__name__}"
     with pytest.raises(ModelError, match=f"the objective mine gave {found}.*one number per image"):
         read(objectives.custom(lambda _output: result, name="mine"), LOGITS)
@@ -185,6 +185,6 @@ def test_box_score_without_any_detection_is_zero() -> None:
 @pytest.mark.parametrize(
     "box", [(0, 0, 4), (4, 0, 4, 4), (0, 5, 4, 4), (0, 0, math.nan, 4), "box", torch.ones(1, 1, 4)]
 )
-def test_a_box_that_is_none_is_refused(box) -> None:
+def test_a_wrong_box_is_refused(box) -> None:
     with pytest.raises(InputError, match="a box is x1 y1 x2 y2 with x1 < x2 and y1 < y2"):
         objectives.box_score(box, lambda output: output)

@@ -1,4 +1,4 @@
-"""The tensor is found in whatever networks return, or refused with the type that was found."""
+"""The tensor is found in outputs of all kinds; otherwise the error names the type."""
 
 from collections import OrderedDict, namedtuple
 from types import SimpleNamespace

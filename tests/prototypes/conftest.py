@@ -10,14 +10,40 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from PIL import Image
+from torch import nn
 
+from maskstack.prototypes.backbone import Backbone
 from maskstack.prototypes.config import Config
+from maskstack.prototypes.protopnet import ProtoPNet
+from maskstack.prototypes.xprotonet import XProtoNet
 
 PHOTOS = {"cat": "chelsea", "coffee": "coffee", "person": "astronaut"}
 """Each class is made of crops of one photograph, so that there is something to learn."""
 
 CROPS = {"train": 6, "test": 4}
+
+
+def toy(
+    kind: type[ProtoPNet] | type[XProtoNet],
+    owners: tuple[int, ...],
+    *,
+    classes: int,
+    channels: int,
+    dtype: torch.dtype = torch.float64,
+    seed: int = 0,
+    stem: nn.Module | None = None,
+    **options: str,
+) -> ProtoPNet | XProtoNet:
+    """A random network with prototypes of four dimensions; without a stem, images are their own features."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        backbone = Backbone(stem or nn.Identity(), nn.Identity(), channels=channels)
+        network = kind(backbone, owners, classes=classes, dimension=4, **options).to(dtype)
+        for parameter in network.add_on.parameters():
+            nn.init.normal_(parameter)
+    return network
 
 
 class Silent:

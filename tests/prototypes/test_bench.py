@@ -11,10 +11,12 @@ import torch
 
 import maskstack.prototypes.bench
 from maskstack.errors import InputError
-from maskstack.prototypes.bench import Request, bench
+from maskstack.prototypes.bench import PrototypeBenchRequest, bench
 from maskstack.prototypes.checkpoint import load
 from maskstack.prototypes.measuring import hits_of
 from maskstack.prototypes.standings import standings
+
+pytestmark = pytest.mark.slow
 
 pytest.importorskip("pyarrow", reason="the extra 'bench' is not installed")
 
@@ -24,11 +26,15 @@ CLASSES = ("cat", "coffee", "person")
 class Told:
     """A listener that remembers."""
 
-    def planned(self, pairs, done, passes):
-        self.pairs, self.done, self.passes = pairs, done, passes
+    def damaged(self, shards):
+        self.set_aside = [path.name for path in shards]
 
-    def finished(self, pairs):
-        self.done += pairs
+    def planned(self, plan):
+        self.maps, self.done, self.passes = plan.maps, plan.done, plan.forward + plan.backward
+
+    def finished(self, maps, rows):
+        assert {row.group for row in rows}
+        self.done += maps
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +84,7 @@ def calls(monkeypatch):
 
 def request(data, trained, **more):
     given = {"methods": ("native", "random"), "per_class": 1, "images": 2, **more}
-    return Request(checkpoint=str(trained), data=str(data), **given)
+    return PrototypeBenchRequest(checkpoint=str(trained), data=str(data), **given)
 
 
 def keys(rows):
@@ -91,11 +97,11 @@ def test_it_is_done_once_and_grows_by_methods_images_and_prototypes(annotated, t
     told = Told()
     rows = bench(request(annotated, trained), prototypes, tmp_path, told)
     assert calls == {"native": 6, "random": 6}
-    assert (told.pairs, told.done) == (12, 12)
+    assert (told.maps, told.done) == (12, 12)
     assert {row.image.split("/")[1] for row in rows} == set(CLASSES)
     again = bench(request(annotated, trained), prototypes, tmp_path, told)
     assert sum(calls.values()) == 12
-    assert (told.pairs, told.done, told.passes) == (12, 12, 0)
+    assert (told.maps, told.done, told.passes) == (0, 12, 0)
     assert keys(again) == keys(rows)
     more = bench(request(annotated, trained, methods=("centre", "native")), prototypes, tmp_path, told)
     assert calls == {"native": 6, "random": 6, "centre": 6}
@@ -204,13 +210,13 @@ def test_what_cannot_be_asked_for_is_said(annotated, trained, prototypes, tmp_pa
         ({"methods": ("mdm", "mdm")}, "each once"),
         ({"methods": ("mmd",)}, "did you mean mdm"),
         ({"methods": ("mdm:steps",)}, "key=value"),
-        ({"images": 0}, "1 or more"),
-        ({"per_class": 0}, "1 or more"),
-        ({"half": "left"}, "must be all, tuning or reporting"),
+        ({"images": 0}, "images is 0; it must be a whole number from 1"),
+        ({"per_class": 0}, "per_class is 0; it must be a whole number from 1"),
+        ({"half": "left"}, "must be one of all, tuning, reporting"),
     ):
         with pytest.raises(InputError, match=says):
             request(annotated, trained, **wrong)
-    with pytest.raises(InputError, match="has no image of the network's classes, cat, coffee, person; give its data"):
+    with pytest.raises(InputError, match=r"has no image of the network's classes \(cat, coffee, person\); give data"):
         bench(request(labelled, trained), prototypes, tmp_path / "run", Told())
     with pytest.raises(InputError, match="did you mean steps"):
         bench(request(annotated, trained, methods=("mdm:stps=3",)), prototypes, tmp_path / "run", Told())

@@ -35,6 +35,7 @@ def images_of(prototypes, folder):
 
 
 @pytest.mark.parametrize("kind", ["protopnet", "xprotonet"])
+@pytest.mark.slow
 def test_a_checkpoint_answers_as_what_was_trained(kind, folders, labelled, tmp_path, monkeypatch):
     tables = {"data": {"labels": ["furry", "brown"]}} if kind == "xprotonet" else {}
     made = train(config(labelled if tables else folders, kind, **tables), tmp_path / "run", Silent())
@@ -96,6 +97,7 @@ def test_sources_are_training_images_of_the_prototypes_class(trained):
         assert 0 <= source.row < 8
 
 
+@pytest.mark.slow
 def test_without_pictures_they_come_from_the_data_or_not_at_all(folders, tmp_path):
     train(config(folders, training={"keep_sources": False}), tmp_path / "run", Silent())
     assert not (tmp_path / "run" / "checkpoint" / "sources").exists()
@@ -108,6 +110,7 @@ def test_without_pictures_they_come_from_the_data_or_not_at_all(folders, tmp_pat
     assert activation == pytest.approx(read.sources[0].activation, rel=0.02)
 
 
+@pytest.mark.slow
 def test_two_sources_never_share_a_picture(own_folders, tmp_path):
     """Images of one name but for its suffix are different images."""
     for place in own_folders.glob("train/cat/*.png"):
@@ -147,8 +150,8 @@ def _truncated(folder):
 
 SPOILT = {
     "JSON that is damaged": (lambda f: (f / "prototypes.json").write_text("{"), InputError, "cannot be read"),
-    "JSON that is a list": (lambda f: (f / "prototypes.json").write_text("[]"), InputError, "is no checkpoint"),
-    "another format": (lambda f: about(f, lambda v: v.update(format="x 2")), InputError, "is no checkpoint of this"),
+    "JSON that is a list": (lambda f: (f / "prototypes.json").write_text("[]"), InputError, "is not a checkpoint"),
+    "another format": (lambda f: about(f, lambda v: v.update(format="x 2")), InputError, "is not a checkpoint that"),
     "no JSON": (lambda f: (f / "prototypes.json").unlink(), InputError, "holds no checkpoint; give the folder"),
     "no sources": (lambda f: about(f, lambda v: v.pop("sources")), InputError, "lacks parts of a checkpoint"),
     "no kind": (lambda f: about(f, lambda v: v.pop("kind")), MaskstackError, "checkpoint"),

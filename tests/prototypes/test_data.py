@@ -119,16 +119,16 @@ def _one_class(root: Path) -> None:
 
 
 FOLDERS = {
-    "a class with one image": (_one_image, {}, "cat has 1 image in the split train; it needs one to learn from"),
+    "a class with one image": (_one_image, {}, "cat has 1 image in the split train; it needs at least one for"),
     "a class without a test image": (_no_test_image, {}, "coffee has 0 images in the split test"),
     "a missing split": (lambda root: shutil.rmtree(root / "test"), {}, "has no folder test for the split"),
     "the same content": (_same_content, {}, "train/cat/3.png and test/cat/copy.png share the content"),
     "the same file": (_same_file, {}, "share the file"),
     "an unknown class": (None, {"classes": ("cat", "persn")}, "no class 'persn'; did you mean person"),
-    "one class": (_one_class, {}, "has 1 classes; there have to be two or more"),
+    "one class": (_one_class, {}, "has 1 classes; it needs two or more"),
     "a path that is missing": (shutil.rmtree, {}, "does not exist; check the path"),
-    "labels without a table": (None, {"labels": LABELS}, "there is no table"),
-    "groups without a table": (None, {"group": "patient"}, "there is no table"),
+    "labels without a table": (None, {"labels": LABELS}, "does not exist; labels and groups are read"),
+    "groups without a table": (None, {"group": "patient"}, "does not exist; labels and groups are read"),
 }
 
 
@@ -177,7 +177,7 @@ def test_tables_that_are_wrong_are_said(name, own_labelled) -> None:
 
 
 def test_no_data_at_all_is_said() -> None:
-    with pytest.raises(InputError, match="no data are named; give --data"):
+    with pytest.raises(InputError, match="no data are given; give --data"):
         read_splits(DataConfig(), seed=0)
 
 

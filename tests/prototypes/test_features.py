@@ -83,7 +83,7 @@ def test_a_picture_that_cannot_be_read_is_named_and_done_when_it_can(tmp_path, b
 
 def test_a_folder_that_cannot_be_written_is_said(tmp_path, built, examples):
     (tmp_path / "file").touch()
-    with pytest.raises(OutputError, match="cannot keep features"):
+    with pytest.raises(OutputError, match="cannot write features"):
         cached(tmp_path / "file" / "cache", built, examples)
 
 

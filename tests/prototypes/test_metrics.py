@@ -182,7 +182,7 @@ def test_an_activation_without_shares_is_refused(value: float) -> None:
         ({"keep": 1.1}, "up to 1"),
         ({"areas": (0.5, 1.5)}, "from 0 to 1"),
         ({"batch_size": 0}, "at least 1"),
-        ({"saliency": torch.ones(3, 4)}, "agree"),
+        ({"saliency": torch.ones(3, 4)}, "must be equal"),
         ({"saliency": torch.ones(4, 4) - 2}, "negative"),
         ({"saliency": torch.full((4, 4), torch.nan)}, "NaN"),
         ({"fill": torch.zeros(1, 5, 4)}, "agree"),

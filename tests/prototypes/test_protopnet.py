@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.prototypes import conftest
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -23,14 +24,7 @@ def drawn(*shape: int, seed: int = 0) -> Tensor:
 
 
 def toy(seed: int = 0, *, stem: nn.Module | None = None) -> ProtoPNet:
-    """In float64, on images of six channels that are their own features unless there is a stem."""
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        backbone = Backbone(stem or nn.Identity(), nn.Identity(), channels=CHANNELS)
-        network = ProtoPNet(backbone, OWNERS, classes=CLASSES, dimension=DIMENSION).double()
-        for parameter in network.add_on.parameters():
-            nn.init.normal_(parameter)
-    return network
+    return conftest.toy(ProtoPNet, OWNERS, classes=CLASSES, channels=CHANNELS, seed=seed, stem=stem)
 
 
 def loop_distances(vectors: Tensor, prototypes: Tensor) -> Tensor:

@@ -9,9 +9,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor, nn
+from tests.prototypes import conftest
+from torch import Tensor
 
-from maskstack.prototypes.backbone import Backbone
 from maskstack.prototypes.features import Features
 from maskstack.prototypes.protopnet import ProtoPNet
 from maskstack.prototypes.push import duplicates, prunable, push
@@ -24,13 +24,7 @@ SEEDS = st.integers(0, 2**31)
 
 
 def toy(kind: type = ProtoPNet, seed: int = 0, owners: tuple[int, ...] = OWNERS) -> ProtoPNet | XProtoNet:
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        backbone = Backbone(nn.Identity(), nn.Identity(), channels=CHANNELS)
-        network = kind(backbone, owners, classes=CLASSES, dimension=DIMENSION)
-        for parameter in network.add_on.parameters():
-            nn.init.normal_(parameter)
-    return network.eval()
+    return conftest.toy(kind, owners, classes=CLASSES, channels=CHANNELS, seed=seed, dtype=torch.float32).eval()
 
 
 def some_features(images: int = 7, seed: int = 0, views: int = 3) -> Features:

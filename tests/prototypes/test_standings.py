@@ -7,15 +7,15 @@ import json
 import numpy as np
 import pytest
 
-from maskstack.runs.store import Row
 from maskstack.prototypes.standings import METRICS, as_csv, standings
+from maskstack.runs.rows import ResultRow
 
 stats = pytest.importorskip("scipy.stats", reason="the extra 'bench' is not installed")
 
 
 def row(method, image, metric, value, *, prototype=0, protocol=None):
     failure = "why" if value is None else None
-    return Row("prototypes", method, image, f"prototype {prototype}", metric, value, json.dumps(protocol or {}),
+    return ResultRow("prototypes", method, image, f"prototype {prototype}", metric, value, json.dumps(protocol or {}),
                failure=failure)  # fmt: skip
 
 

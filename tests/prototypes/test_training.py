@@ -20,7 +20,9 @@ from maskstack.errors import InputError, OutputError
 from maskstack.models import load_model
 from maskstack.prototypes.building import build
 from maskstack.prototypes.run import train
-from maskstack.prototypes.trainee import Trainee
+from maskstack.prototypes.stage_module import StageModule
+
+pytestmark = pytest.mark.slow
 
 pytest.importorskip("lightning", reason="the extra 'prototypes' is not installed")
 
@@ -70,7 +72,7 @@ def signals():
 
 def kill_at(monkeypatch, epoch, error, *, stage="joint"):
     """A step in the middle of an epoch ends with an error; True is appended to what is returned when it has."""
-    real, done = Trainee.training_step, []
+    real, done = StageModule.training_step, []
 
     def step(self, batch, index):
         if self.stage.name == stage and self.current_epoch == epoch and not done:
@@ -78,7 +80,7 @@ def kill_at(monkeypatch, epoch, error, *, stage="joint"):
             raise error
         return real(self, batch, index)
 
-    monkeypatch.setattr(Trainee, "training_step", step)
+    monkeypatch.setattr(StageModule, "training_step", step)
     return done
 
 
@@ -133,9 +135,9 @@ def test_finished_epochs_are_not_trained_again(folders, tmp_path, monkeypatch):
     kill_at(monkeypatch, 2, KilledError())
     with pytest.raises(KilledError):
         train(made, out, Silent())
-    steps, real = [], Trainee.training_step
+    steps, real = [], StageModule.training_step
     monkeypatch.setattr(
-        Trainee,
+        StageModule,
         "training_step",
         lambda self, batch, index: steps.append((self.stage.name, self.current_epoch)) or real(self, batch, index),
     )

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from maskstack.prototypes.losses import affine_consistency
-from maskstack.prototypes.views import PLAIN, View, draw_view
+from maskstack.prototypes.views import PLAIN, AugmentedView, draw_view
 
 NUMBERS = st.integers(1, 1000)
 
@@ -20,7 +20,7 @@ def drawn(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
-def written_out(view: View, image: Tensor) -> Tensor:
+def written_out(view: AugmentedView, image: Tensor) -> Tensor:
     """Each of the view's pixels, from the four of the image round the place it looks at."""
     _, height, width = image.shape
     found = torch.zeros_like(image)
@@ -50,11 +50,11 @@ def test_number_0_is_the_image_as_it_is() -> None:
 
 def test_a_mirror_is_torchs_flip_and_light_is_what_is_said() -> None:
     image = drawn(3, 5, 7)
-    mirror = View(((-1.0, 0.0, 0.0), (0.0, 1.0, 0.0)))
+    mirror = AugmentedView(((-1.0, 0.0, 0.0), (0.0, 1.0, 0.0)))
     torch.testing.assert_close(mirror(image), image.flip(2))
     lit = dataclasses.replace(mirror, gain=1.2, offset=-0.1)
     torch.testing.assert_close(lit(image), image.flip(2) * 1.2 - 0.1)
-    torch.testing.assert_close(View(gain=0.5, offset=2.0)(image), 0.5 * image + 2)
+    torch.testing.assert_close(AugmentedView(gain=0.5, offset=2.0)(image), 0.5 * image + 2)
 
 
 @given(st.integers(0, 50), NUMBERS, st.integers(1, 9), st.integers(1, 9))

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.prototypes import conftest
 from torch import Tensor, nn
 
 from maskstack.prototypes.backbone import Backbone
@@ -24,13 +25,11 @@ def drawn(*shape: int, seed: int = 0) -> Tensor:
 
 
 def toy(seed: int = 0, **options: str) -> XProtoNet:
-    """In float64, on images of five channels that are their own features."""
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        backbone = Backbone(nn.Identity(), nn.Identity(), channels=CHANNELS)
-        network = XProtoNet(backbone, OWNERS, classes=CLASSES, dimension=DIMENSION, **options).double()
-        for parameter in network.parameters():
-            nn.init.normal_(parameter)
+    """Every parameter is random."""
+    network = conftest.toy(XProtoNet, OWNERS, classes=CLASSES, channels=CHANNELS, **options)
+    generator = torch.Generator().manual_seed(seed)
+    for parameter in network.parameters():
+        nn.init.normal_(parameter, generator=generator)
     return network
 
 
@@ -139,6 +138,7 @@ def test_a_prototype_that_is_an_images_own_vector_is_wholly_like_it() -> None:
 
 
 @pytest.mark.parametrize(("occurrence", "pooling", "similarity"), OPTIONS[::3])
+@pytest.mark.slow
 def test_gradients_of_the_whole_loss_are_finite_differences(occurrence: str, pooling: str, similarity: str) -> None:
     network = toy(3, occurrence=occurrence, pooling=pooling, similarity=similarity)
     images, plain = drawn(3, CHANNELS, 2, 3, seed=1), drawn(3, CHANNELS, 2, 3, seed=2)

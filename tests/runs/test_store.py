@@ -5,12 +5,13 @@ import json
 import duckdb
 import pytest
 
-from maskstack.leaderboard import store as store_module
-from maskstack.runs.store import FAILED, Row, Store, key
+from maskstack.runs import store as store_module
+from maskstack.runs.rows import FAILED, ResultRow
+from maskstack.runs.store import Store
 
 
 def row(method="mdm", image="a.jpg", metric="gini", value=0.5, **more):
-    return Row("net", method, image, more.pop("group", "complexity"), metric, value, **more)
+    return ResultRow("net", method, image, more.pop("group", "complexity"), metric, value, **more)
 
 
 def pair(method, image):
@@ -25,7 +26,7 @@ def test_what_is_written_is_read(tmp_path):
     store = Store.open(tmp_path)
     store.write(pair("mdm", "a.jpg"))
     assert list(Store.open(tmp_path).rows()) == pair("mdm", "a.jpg")
-    assert store.finished() == {key(one) for one in pair("mdm", "a.jpg")}
+    assert store.finished() == {one.key for one in pair("mdm", "a.jpg")}
 
 
 def test_duckdb_reads_the_shards(tmp_path):

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from maskstack import MDM, InputError, load_model
-from maskstack.scoring.prepared import PreparedModel
 from maskstack.scoring.bn_folding import View, Watch, agree
+from maskstack.scoring.prepared import PreparedModel
 from maskstack.scoring.untouched import untouched
 
 QUICK = {"sizes": (2, 5), "steps": 6}
@@ -50,9 +50,9 @@ def photos(count: int, side: int = 32) -> Tensor:
     return torch.randn(count, 3, side, side, generator=torch.Generator().manual_seed(1))
 
 
-def after_prediction(net: Callable[[Tensor], object], images: Tensor) -> Network:
+def after_prediction(net: Callable[[Tensor], object], images: Tensor) -> PreparedModel:
     """A network that folds, after its prediction for these images and the first pass that follows."""
-    network = Network(net, fold=True)
+    network = PreparedModel(net, fold=True)
     with torch.no_grad():
         network.first(images)
         network(images)
@@ -105,7 +105,7 @@ def test_maps_agree_and_the_explanation_says_what_was_done(training: bool) -> No
     net, images = Small().train(training), photos(2)
     folded, plain = (MDM(net, **QUICK, fold=fold)(images, 1) for fold in (True, False))
     assert torch.allclose(folded.score_before, net.eval()(images).softmax(dim=1)[:, 1], atol=1e-5)
-    assert (folded.versions["passes"], plain.versions["passes"]) == (
+    assert (folded.passes_run, plain.passes_run) == (
         "fp32, channels last, 1 convolutions folded",
         "fp32, channels last",
     )
@@ -201,7 +201,7 @@ def test_a_network_with_a_hook_runs_as_it_is_and_the_hook_sees_every_pass() -> N
         net, seen = Small().eval(), []
         getattr(net, place).register_forward_hook(lambda _m, _i, output, seen=seen: seen.append(len(output)))
         found = MDM(net, **QUICK)(photos(2), 1)
-        assert "folded" not in found.versions["passes"]
+        assert "folded" not in found.passes_run
         assert sum(seen) == int(found.forward_passes.sum())
 
 
@@ -307,7 +307,7 @@ LEFT = [UsedTwice, CalledTwice, InPlace, OwnKinds, NoStatistics, Random, LooksAt
 def test_what_cannot_be_folded_runs_as_it_is(kind: type[Small]) -> None:
     net, images = kind().eval(), photos(2)
     found = MDM(net, **QUICK)(images, 1)
-    assert "folded" not in found.versions["passes"]
+    assert "folded" not in found.passes_run
     if kind is not Random:
         assert torch.equal(found.saliency, MDM(net, **QUICK, fold=False)(images, 1).saliency)
 
@@ -316,14 +316,14 @@ def test_callables_half_precision_scripted_and_exported_networks_run_as_they_are
     net, images = Small().eval(), photos(1)
     exported = torch.export.export(net, (images,)).module()
     for model in (lambda x: net(x), torch.jit.script(nn.Sequential(net.conv, net.norm, nn.Flatten())), exported):
-        assert "folded" not in MDM(model, **QUICK)(images, 1).versions["passes"]
+        assert "folded" not in MDM(model, **QUICK)(images, 1).passes_run
     half = Small().to(torch.bfloat16)
-    assert "folded" not in MDM(half, **QUICK)(images.to(torch.bfloat16), 1).versions["passes"]
+    assert "folded" not in MDM(half, **QUICK)(images.to(torch.bfloat16), 1).passes_run
 
 
 def test_bf16_folds_as_well() -> None:
     found = MDM(Small(), **QUICK, precision="bf16")(photos(1), 1)
-    assert found.versions["passes"] == "bf16, channels last, 1 convolutions folded"
+    assert found.passes_run == "bf16, channels last, 1 convolutions folded"
 
 
 def test_fold_is_true_or_false() -> None:

@@ -86,9 +86,9 @@ def test_it_costs_little_for_a_deep_network() -> None:
     net = nn.Sequential(*[nn.Conv2d(2, 2, 1) for _ in range(300)])
 
     def seconds() -> float:
-        started = time.perf_counter()
+        started = time.process_time()
         with untouched(net):
             pass
-        return time.perf_counter() - started
+        return time.process_time() - started
 
     assert min(seconds() for _ in range(20)) < 0.01

@@ -48,13 +48,27 @@ def searching() -> list[threading.Thread]:
 
 def test_every_step_is_seen_and_nothing_is_changed_by_watching(net, images) -> None:
     mdm, told = searcher(net, steps=7), []
-    alone = mdm(images, 1, progress=lambda at: told.append((float(at.kept[0]), float(at.left[0]), at.preview()[0])))
+
+    def tell(at: Progress) -> None:
+        told.append((float(at.shown_score[0]), float(at.hidden_score[0]), at.preview()[0]))
+
+    alone = mdm(images, 1, progress=tell)
     stop = threading.Event()
-    seen, found = watch(live(lambda tell: mdm(images, 1, progress=tell), stop, every=0))
+
+    def slowly(tell):
+        # A step that is over before the one who watches wakes up would be passed over.
+        def step(at: Progress) -> bool | None:
+            told_so = tell(at)
+            time.sleep(0.1)
+            return told_so
+
+        return mdm(images, 1, progress=step)
+
+    seen, found = watch(live(slowly, stop, every=0))
     assert [(one.step, one.steps) for one in seen] == [(step, 7) for step in range(1, 8)]
     for one, (_, _, stack) in zip(seen, told, strict=True):
         assert torch.equal(one.stack, stack)
-    for what, values in (("kept", 0), ("left", 1)):
+    for what, values in (("shown_scores", 0), ("hidden_scores", 1)):
         expected = torch.tensor([each[values] for each in told])
         last = torch.tensor(getattr(seen[-1], what))
         torch.testing.assert_close(last, expected, rtol=0, atol=0, equal_nan=True)
@@ -78,7 +92,7 @@ def test_snapshots_are_no_more_often_than_asked_but_forget_no_step() -> None:
     seen, found = watch(live(work, threading.Event(), every=0.2))
     assert found == "found"
     assert [one.step for one in seen] == [1, 4]
-    assert seen[1].kept == (1.0, 2.0, 3.0, 4.0)
+    assert seen[1].shown_scores == (1.0, 2.0, 3.0, 4.0)
     assert seen[1].seconds >= 0.2
 
 
@@ -87,7 +101,7 @@ class Standing:
 
     def __init__(self, step: int) -> None:
         self.step, self.steps = step, 100
-        self.kept, self.left = torch.tensor([float(step), -1.0]), torch.tensor([torch.nan, -1.0])
+        self.shown_score, self.hidden_score = torch.tensor([float(step), -1.0]), torch.tensor([torch.nan, -1.0])
 
     def preview(self) -> torch.Tensor:
         return torch.stack([torch.full((2, 2), self.step / 100), torch.ones(2, 2)])
@@ -97,8 +111,8 @@ def test_a_snapshot_is_of_the_first_image() -> None:
     watching = live(lambda tell: tell(Standing(3)), threading.Event(), every=0)
     first = next(watching)
     assert torch.equal(first.stack, torch.full((2, 2), 0.03))
-    assert first.kept == (3.0,)
-    assert first.left[0] != first.left[0]
+    assert first.shown_scores == (3.0,)
+    assert first.hidden_scores[0] != first.hidden_scores[0]
 
 
 def test_stop_ends_the_search_with_what_was_found(net, images) -> None:

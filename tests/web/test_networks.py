@@ -86,8 +86,8 @@ def test_an_absolute_path_of_a_list_stays(tmp_path, without_bundled) -> None:
     [
         (b"birds = onnx:birds.onnx\n", 'cannot be read .* write lines name = "spec"'),
         (b'birds = "\xff\xfe"\n', "cannot be read"),
-        (b"birds = 3\n", 'birds is no text; write birds = "spec"'),
-        (b'[birds]\nspec = "bundled"\n', "birds is no text"),
+        (b"birds = 3\n", 'birds is not text; write birds = "spec"'),
+        (b'[birds]\nspec = "bundled"\n', "birds is not text"),
         (b'birds = "onnx:a,,b"\n', "empty part"),
     ],
     ids=str,
@@ -101,7 +101,7 @@ def test_a_list_that_is_none_is_refused(tmp_path, content, says) -> None:
 @pytest.mark.parametrize("name", ["missing", "file"])
 def test_what_is_no_folder_is_refused(tmp_path, name) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match=f"{name} is no folder"):
+    with pytest.raises(InputError, match=f"{name} is not a folder"):
         offered(folder=tmp_path / name)
 
 
@@ -176,5 +176,5 @@ def test_modules_and_folders_are_seen_from_the_list(tmp_path, spec, there) -> No
 
 def test_a_comma_in_a_path_is_said(tmp_path) -> None:
     (tmp_path / "a,b.onnx").touch()
-    with pytest.raises(InputError, match="has a comma in its path, which no model spec can hold; rename it"):
+    with pytest.raises(InputError, match="has a comma in its path, which a model spec cannot contain; rename it"):
         offered(folder=tmp_path)

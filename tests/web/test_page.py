@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path
 
@@ -10,10 +11,12 @@ import torch
 from PIL import Image
 from tests.web.conftest import SCREENSHOTS, serving
 
-from maskstack import Explanation
+from maskstack import Explanation, SearchSettings
 from maskstack.models import open_photo
 
-LOOKED = "Choose what to look for"
+pytestmark = pytest.mark.slow
+
+LOOKED = "Choose a class, then press Explain"
 
 
 def take(page, name: str) -> None:
@@ -64,13 +67,13 @@ def test_a_sample_is_explained_live_and_can_be_taken_away(visit, served, width, 
     first = source(page, "#live"), page.locator("progress").get_attribute("value")
     page.wait_for_function("first => document.querySelector('#live img').src !== first", arg=first[0])
     assert int(page.locator("progress").get_attribute("value")) > int(first[1])
-    assert re.search(r"step \d+ of 80, about \d+ s left at most", page.locator("#status").inner_text())
+    assert re.search(r"step \d+ of 80, at most about \d+ s left", page.locator("#status").inner_text())
     take(page, f"live-{width}")
 
     status = wait_for_results(page)
-    assert re.search(r"\d+% of the photo keep tiger cat at \d+%", status)
+    assert re.search(r"showing \d+% of the photo keeps tiger cat at \d+%", status)
     assert page.locator("#masks figure").count() == 6
-    assert "keeps" in page.locator("#masked figcaption").inner_text()
+    assert "score" in page.locator("#masked figcaption").inner_text()
     assert "Trust:" in page.locator("#words").inner_text()
     assert page.locator("#curves td").count() == 2
     page.wait_for_timeout(300)
@@ -91,7 +94,7 @@ def test_the_python_lines_make_the_same_map(visit, tmp_path, monkeypatch):
     explain(page)
     wait_for_results(page)
     shown = Explanation.load(save(page, "Explanation", tmp_path))
-    lines = save(page, "Python lines", tmp_path).read_text()
+    lines = save(page, "Python code", tmp_path).read_text()
     assert lines.strip() == page.locator(".ms-code").inner_text().strip()
     data = pytest.importorskip("skimage.data")
     Image.fromarray(data.coffee()).save(tmp_path / "coffee.png")
@@ -122,14 +125,14 @@ def test_another_class_by_button_and_by_name(visit):
     look(page)
     page.get_by_role("radio", name="Egyptian cat").check()
     explain(page)
-    assert "keep Egyptian cat at" in wait_for_results(page)
-    search = page.get_by_label("Or search a class by its name")
+    assert "keeps Egyptian cat at" in wait_for_results(page)
+    search = page.get_by_label("Or search for a class by name")
     search.click()
     search.press_sequentially("lynx")
     page.get_by_role("option", name="lynx", exact=True).click()
     assert page.locator("#top input:checked").count() == 0
     page.get_by_role("button", name="Explain", exact=True).click()
-    page.get_by_text("keep lynx at").wait_for()
+    page.get_by_text("keeps lynx at").wait_for()
 
 
 def test_opacity_and_comparison(visit):
@@ -162,7 +165,7 @@ def test_a_photo_of_ones_own_and_what_is_none(visit, served, photo, tmp_path):
     words = tmp_path / "words.png"
     words.write_text("no picture\n")
     upload(page, words)
-    page.get_by_text("words.png is not a picture Pillow can read; save it as JPEG or PNG.").wait_for()
+    page.get_by_text("words.png is not an image that Pillow can read; save it as JPEG or PNG.").wait_for()
     assert page.get_by_role("button", name="Explain", exact=True).is_disabled()
     assert page.locator("#photo img").count() == 0
     take(page, "no-picture")
@@ -170,7 +173,7 @@ def test_a_photo_of_ones_own_and_what_is_none(visit, served, photo, tmp_path):
     huge = tmp_path / "huge.png"
     Image.new("1", (20000, 20000)).save(huge)
     upload(page, huge)
-    page.get_by_text("huge.png is larger than Pillow opens; make it smaller first.").wait_for()
+    page.get_by_text("huge.png is larger than Pillow allows; resize it first.").wait_for()
     assert served.process.poll() is None
 
     heavy = tmp_path / "heavy.png"
@@ -247,7 +250,7 @@ def test_the_keyboard_is_enough(visit):
         if page.evaluate("document.activeElement.innerText") == "Explain":
             break
     page.keyboard.press("Enter")
-    assert "keep Egyptian cat at" in wait_for_results(page)
+    assert "keeps Egyptian cat at" in wait_for_results(page)
 
 
 def test_every_control_has_a_name(visit):
@@ -272,8 +275,8 @@ def test_this_looks_like_that(visit, tmp_path):
     Image.fromarray(data.chelsea()[60:240, 120:320]).save(path)
     upload(page, path, "#prototypes-photo")
     page.locator("#prototypes-photo img").wait_for()
-    page.get_by_role("button", name="What does it look like?").click()
-    page.get_by_text(re.compile("^It says ")).wait_for()
+    page.get_by_role("button", name="Explain by prototypes").click()
+    page.get_by_text(re.compile("^The network predicts ")).wait_for()
     assert page.locator("#prototypes-page img").get_attribute("alt")
     assert "adds" in page.locator("#prototypes-page figcaption").inner_text()
     page.wait_for_timeout(300)
@@ -289,7 +292,7 @@ def test_nobody_can_name_a_file_of_the_server(visit, served, tmp_path):
     config = page.request.get(f"{served.url}/config").json()
     photos = {each["id"] for each in config["components"] if each["type"] == "image"}
     events = [each for each in config["dependencies"] if each["backend_fn"] and photos & set(each["inputs"])]
-    assert len(events) == 4  # a change and a look on the first tab, a change and a button on the second
+    assert len(events) == 4  # a change and a prediction on the first tab, a change and a button on the second
     sample = next(served.folder.rglob("samples/cat.png"))
     for event in events:
         for path in (*victims, sample, sample.parent / ".." / "samples" / "cat.png", *victims):
@@ -314,3 +317,25 @@ def test_it_ends_in_the_midst_of_a_search(browser, tmp_path):
         assert server.process.wait(timeout=30) == 0
         page.close()
     assert not list(tmp_path.glob("maskstack-app-*"))
+
+
+def test_settings_change_the_search_and_the_code(visit, tmp_path):
+    page = visit()
+    look(page)
+    page.get_by_role("button", name="Search settings").click()
+    assert page.locator("[id^=setting-]").count() == len(dataclasses.fields(SearchSettings))
+    page.locator("#setting-steps input").fill("4")
+    page.locator("#setting-sizes textarea, #setting-sizes input").first.fill("4,7x5")
+    take(page, "settings")
+    explain(page)
+    wait_for_results(page)
+    assert "preset='fast', sizes=((4, 4), (7, 5)), steps=4)" in page.locator(".ms-code").inner_text()
+    made = Explanation.load(save(page, "Explanation", tmp_path))
+    assert made.settings["steps"] == 4
+    assert made.settings["sizes"] == [[4, 4], [7, 5]]
+    page.locator("#setting-steps input").fill("0")
+    page.get_by_role("button", name="Explain", exact=True).click()
+    page.get_by_text("steps is 0; it must be a whole number from 1").wait_for()
+    page.locator("#setting-steps input").fill("9000")
+    page.get_by_role("button", name="Explain", exact=True).click()
+    page.get_by_text("the page allows 2,000").wait_for()

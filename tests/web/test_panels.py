@@ -92,7 +92,7 @@ def test_a_figure_is_as_large_as_its_dots_say() -> None:
 
 @pytest.mark.parametrize(("error", "role", "live"), [(False, "status", "polite"), (True, "alert", "assertive")])
 def test_a_sentence_is_spoken_as_urgently_as_it_is(error, role, live) -> None:
-    page = Parsed(panels.said(NASTY, error=error))
+    page = Parsed(panels.status_line(NASTY, error=error))
     [(tag, attributes)] = page.elements
     assert (tag, attributes["role"], attributes["aria-live"]) == ("p", role, live)
     assert page.said("p") == [NASTY]

@@ -15,6 +15,8 @@ from maskstack.cli.main import main
 from maskstack.errors import InputError
 from maskstack.web.serve import _free_port, checkpoints, is_loopback
 
+pytestmark = pytest.mark.slow
+
 NET = """
 from torch import nn
 
@@ -69,7 +71,7 @@ def test_a_folders_checkpoints_come_after_those_given(tmp_path) -> None:
 def test_what_is_no_checkpoint_is_refused(tmp_path, name) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match=f"{name} is no checkpoint .* give the folder it wrote"):
+    with pytest.raises(InputError, match=f"{name} is not a checkpoint .* give the folder it wrote"):
         checkpoints([tmp_path / name], None)
 
 
@@ -134,11 +136,11 @@ def test_a_port_in_use_is_said(model, taken, capsys) -> None:
 
 
 CASES = {
-    "kind": (["--model", "tim:resnet18"], "'tim' is no kind of model; did you mean timm?"),
+    "kind": (["--model", "tim:resnet18"], "the model kind is 'tim'; it must be one of"),
     "named": (["--model", "mine=python:nope:make"], "nope cannot be imported"),
     "missing file": (["--model", "onnx:nope.onnx"], "nope.onnx"),
-    "missing folder": (["--models", "nope"], "nope is no folder; give one that holds networks"),
-    "a file as folder": (["--models", "file"], "file is no folder"),
+    "missing folder": (["--models", "nope"], "nope is not a folder; give a folder of networks"),
+    "a file as folder": (["--models", "file"], "file is not a folder"),
     "device": (["--device", "tpu9"], "there is no device"),
     "port out of range": (["--port", "70000"], "see 'maskstack app --help'"),
     "no queue": (["--queue", "0"], "see 'maskstack app --help'"),
@@ -158,7 +160,7 @@ def test_no_checkpoint_is_said(place, model, tmp_path, monkeypatch, capsys) -> N
     monkeypatch.chdir(tmp_path)
     Path("file").touch()
     said = refused(["--model", model, "--prototypes", place], capsys)
-    assert said == (f"maskstack: {place} is no checkpoint of 'maskstack prototypes train'; give the folder it wrote")
+    assert said == (f"maskstack: {place} is not a checkpoint of 'maskstack prototypes train'; give the folder it wrote")
 
 
 def test_a_wrong_choice_ends_the_program_with_code_2_before_gradio_is_imported(model, taken) -> None:

@@ -57,7 +57,7 @@ def test_a_photo_larger_than_the_limit_is_refused(stored) -> None:
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (lambda whole: b"no picture\n", "is not a picture"),
+        (lambda whole: b"no picture\n", "is not an image"),
         (lambda whole: b"", "is empty"),
         (lambda whole: whole[: len(whole) // 2], "is damaged"),
         (lambda whole: None, "does not exist"),

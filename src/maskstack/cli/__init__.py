@@ -1,1 +1,1 @@
-"""The command line: one file a verb, no logic of its own."""
+"""The command line: one file for each command, which parses, calls and prints."""

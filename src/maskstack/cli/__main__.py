@@ -1,4 +1,4 @@
-"""``python -m maskstack.cli``: the command line where its script is not on the path."""
+"""``python -m maskstack.cli``: the command line if its script is not on the path."""
 
 from maskstack.cli.main import run
 

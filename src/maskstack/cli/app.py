@@ -1,4 +1,4 @@
-"""``maskstack app``: the page in a browser."""
+"""``maskstack app``: serve the page for a browser."""
 
 from __future__ import annotations
 
@@ -8,31 +8,35 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from maskstack.cli.device import pick_device
+from maskstack.jobs.machine import pick_device
 from maskstack.web.serve import AppSettings, is_loopback, serve
 
 
 def app(
     model: Annotated[
         list[str] | None,
-        typer.Option(help="A network to offer, as SPEC or NAME=SPEC; may be given several times."),
+        typer.Option(help="A network to offer, as SPEC or NAME=SPEC; give it once for each network."),
     ] = None,
     models: Annotated[
         Path | None, typer.Option(help="Folder of further networks: models.toml, .onnx, .pt2, prototype checkpoints.")
     ] = None,
     prototypes: Annotated[
-        list[Path] | None, typer.Option(help="Checkpoint of 'prototypes train' to offer; may be given several times.")
+        list[Path] | None,
+        typer.Option(help="Checkpoint of 'prototypes train' to offer; give it once for each checkpoint."),
     ] = None,
-    host: Annotated[str, typer.Option(help="Address to listen on; the default is this machine's alone.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; by default, only this machine can open the page.")
+    ] = "127.0.0.1",
     port: Annotated[
-        int | None, typer.Option(min=0, max=65535, help="Port; 0 for any, otherwise the first free from 7860.")
+        int | None,
+        typer.Option(min=0, max=65535, help="Port; 0 for any free port; by default the first free port from 7860."),
     ] = None,
-    max_megabytes: Annotated[int, typer.Option(min=1, help="Largest upload.")] = 20,
-    max_megapixels: Annotated[int, typer.Option(min=1, help="Largest photo.")] = 50,
-    queue: Annotated[int, typer.Option(min=1, help="How many pieces of work may wait.")] = 16,
+    max_megabytes: Annotated[int, typer.Option(min=1, help="Maximum size of an upload.")] = 20,
+    max_megapixels: Annotated[int, typer.Option(min=1, help="Maximum size of a photo.")] = 50,
+    queue: Annotated[int, typer.Option(min=1, help="Maximum number of waiting requests.")] = 16,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
 ) -> None:
-    """Open a page where photos are explained in the browser; Ctrl-C ends it."""
+    """Serve a page that explains photos in the browser; Ctrl-C ends it."""
     console = Console(highlight=False, soft_wrap=True)
     settings = AppSettings(
         models=tuple(model or ()),
@@ -47,8 +51,8 @@ def app(
     )
 
     def say(address: str) -> None:
-        console.print(f"maskstack is at {address}; Ctrl-C ends it")
+        console.print(f"maskstack is at {address}; stop it with Ctrl-C")
         if not is_loopback(host):
-            console.print("note: everybody who can reach this machine can use it")
+            console.print("note: everyone who can reach this machine can use the page")
 
     serve(settings, say)

@@ -1,107 +1,136 @@
-"""What the command line says while it works: tables and a progress bar, or JSON."""
+"""What the command line prints while it works: sentences on stdout, notes and a progress bar on stderr."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Self
 
-import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-from rich.table import Table
 from rich.text import Text
 
-from maskstack.explanation import Explanation
-from maskstack.masks.result import Progress as SearchProgress
+from maskstack.runs.folder import RunPlan
+from maskstack.runs.rows import FAILED, ResultRow
 
 
-class Report:
-    """Speaks to a person (tables on stdout, the bar on stderr) or, with JSON, to a machine (one document on stdout)."""
+def names_in(text: str) -> tuple[str, ...]:
+    """The names of a list with commas.
 
-    def __init__(self, *, as_json: bool) -> None:
-        self.as_json = as_json
-        self.console = Console(quiet=as_json, highlight=False)
+    >>> names_in("mdm, gradcam,")
+    ('mdm', 'gradcam')
+    """
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def plural(count: int, noun: str) -> str:
+    """A number with its noun.
+
+    >>> plural(1, "map"), plural(1200, "map")
+    ('1 map', '1,200 maps')
+    """
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds in the unit that suits their size.
+
+    >>> duration(40), duration(600), duration(9000)
+    ('40 s', '10 min', '2.5 h')
+    """
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+class ConsoleReporter:
+    """Prints sentences and moves a progress bar, which only a terminal shows. Use it in a ``with`` statement.
+
+    Args:
+        quiet: Print nothing but what goes to stderr as an error.
+        width: Columns of stdout where it is not a terminal.
+        transient: Whether the bar is removed at the end.
+    """
+
+    def __init__(self, *, quiet: bool = False, width: int | None = None, transient: bool = False) -> None:
+        self.quiet = quiet
+        self.out = Console(quiet=quiet, highlight=False)
+        if width is not None and not self.out.is_terminal:
+            self.out = Console(quiet=quiet, highlight=False, width=width)
         self.errors = Console(stderr=True, highlight=False)
-        self.document: dict[str, Any] = {"warnings": [], "predictions": {}, "results": []}
-        self._bar: Progress | None = None
+        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
+        hidden = quiet or not self.errors.is_terminal
+        self.bar = Progress(*columns, TimeRemainingColumn(), console=self.errors, disable=hidden, transient=transient)
         self._task: TaskID | None = None
-        self._finished = 0
 
-    def warn(self, sentence: str) -> None:
-        """Say what the reader of the results has to know."""
-        self.document["warnings"].append(sentence)
-        if not self.as_json:
-            self.errors.print(Text.assemble(("note: ", "bold yellow"), sentence))
+    def __enter__(self) -> Self:
+        self.bar.start()
+        return self
 
-    def predictions(self, photo: str, best: Sequence[tuple[str, float]]) -> None:
-        """Say what the network takes the photo for."""
-        self.document["predictions"][photo] = [{"class": name, "probability": p} for name, p in best]
-        line = ", ".join(f"{name} {p:.1%}" for name, p in best)
-        self.console.print(Text.assemble((photo, "bold"), ": ", line), soft_wrap=True)
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.bar.stop()
 
-    def cost(self, passes: dict[str, int], *, todo: int, done: int, seconds: float) -> None:
-        """Say what the work will cost, before it starts."""
-        expected = seconds * passes["backward"]
-        self.document["cost"] = passes | {"expected_seconds": expected, "maps": todo, "already_done": done}
-        skipped = f", {done} already done" if done else ""
-        self.console.print(
-            f"{todo} map{'' if todo == 1 else 's'}{skipped}: at most {passes['forward']} forward and "
-            f"{passes['backward']} backward passes, about {expected:.0f} s"
+    def say(self, sentence: str) -> None:
+        """Print a sentence."""
+        self.out.print(sentence, soft_wrap=True, markup=False)
+
+    def warn(self, sentence: str, *, kind: str = "note") -> None:
+        """Print a sentence on stderr."""
+        if not self.quiet:
+            self.errors.print(Text.assemble((f"{kind}: ", "bold yellow"), sentence), soft_wrap=True)
+
+    def start(self, what: str, total: int | None) -> None:
+        """Begin a part of the work with a bar of its own; the total is None if it is unknown."""
+        if self._task is not None:
+            self.bar.remove_task(self._task)
+        self._task = self.bar.add_task(what, total=total)
+
+    def describe(self, what: str) -> None:
+        """Change the words beside the bar."""
+        if self._task is not None:
+            self.bar.update(self._task, description=what)
+
+    def advance(self, count: float = 1) -> None:
+        """Move the bar on."""
+        if self._task is not None:
+            self.bar.advance(self._task, count)
+
+    def move_to(self, count: float) -> None:
+        """Move the bar to a place."""
+        if self._task is not None:
+            self.bar.update(self._task, completed=count)
+
+
+class RunReporter(ConsoleReporter):
+    """Prints how a run of the leaderboard or of the prototypes goes: its plan, damaged files and failures."""
+
+    def looking(self, network: str, images: int) -> None:
+        """Called while the network predicts images, to find those that it classifies correctly: so many until now."""
+        if self._task is None:
+            self.start("predicting", None)
+        self.describe(f"classes that {network} predicts correctly: image {images}")
+
+    def damaged(self, shards: Sequence[Path]) -> None:
+        """Called with shards that could not be read and were set aside."""
+        names = ", ".join(path.name for path in shards)
+        self.warn(f"set aside {plural(len(shards), 'damaged shard')}, whose maps are measured again: {names}")
+
+    def planned(self, plan: RunPlan) -> None:
+        """Called before the first map."""
+        done = f", {plan.done} already there" if plan.done else ""
+        time = "" if plan.seconds is None else f", about {duration(plan.seconds)} for one worker"
+        self.say(
+            f"{plural(plan.maps, 'map')} to make and measure{done}: at most {plan.forward:,} forward and "
+            f"{plan.backward:,} backward passes{time}; you can interrupt and resume at any time"
         )
+        self.start("measuring", plan.maps)
 
-    @contextmanager
-    def progress(self, jobs: int) -> Iterator[None]:
-        """Show a bar over all jobs while they are worked on."""
-        columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-        quiet = self.as_json or not self.errors.is_terminal
-        with Progress(*columns, console=self.errors, transient=True, disable=quiet) as bar:
-            self._bar, self._task = bar, bar.add_task("explaining", total=max(jobs, 1))
-            yield
-
-    def step(self, state: SearchProgress) -> None:
-        """Move the bar on within a job."""
-        if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, completed=self._finished + state.step / state.steps)
-
-    def result(self, photo: str, explanation: Explanation, files: dict[str, str]) -> None:
-        """Show the numbers of one finished map and where its files are."""
-        self._finished += 1
-        numbers = explanation.summary()[0]
-        self.document["results"].append({"photo": photo, **numbers, "seconds": explanation.seconds, "files": files})
-        table = Table(box=None, pad_edge=False, show_header=True)
-        cells = {
-            "target": numbers["target_name"] or f"class {numbers['target']}",
-            numbers["objective"].replace("class_", ""): f"{float(explanation.score_before[0]):.3g}",
-            "kept by the mask": f"{float(explanation.score_under_stack[0]):.3g}",
-            "area": f"{float(explanation.area[0]):.0%}",
-            "passes": f"{numbers['forward_passes']} + {numbers['backward_passes']}",
-            "seconds": f"{explanation.seconds:.1f}",
-        }
-        for heading in cells:
-            table.add_column(heading)
-        table.add_row(*cells.values())
-        self.console.print()
-        self.console.print(Text(photo, style="bold"))
-        self.console.print(table)
-        if explanation.trust is not None:
-            self.console.print(Text.assemble(("trust: ", "bold"), explanation.trust.words(0)), soft_wrap=True)
-        for reason in _doubts(explanation):
-            self.console.print(Text(reason, style="bold yellow"), soft_wrap=True)
-        self.console.print(Text(f"  {next(iter(files.values()))}", style="dim"), soft_wrap=True)
-
-    def finish(self, out: Path, what: str = "overlays, figures and explanations") -> None:
-        """Say where the results are."""
-        if self.as_json:
-            typer.echo(json.dumps(self.document, indent=2))
-        else:
-            self.console.print(f"\nwrote {what} to {out}")
-
-
-def _doubts(explanation: Explanation) -> list[str]:
-    """Why the map should not be trusted, or only a little."""
-    low = [] if explanation.trust is None else explanation.trust.doubts(0)
-    own = explanation.degenerate[0]
-    return low if own is None or own in low else [f"do not trust this map: {own}", *low]
+    def finished(self, maps: int, rows: Sequence[ResultRow]) -> None:
+        """Called when so many further maps are measured and their rows are written."""
+        failed = next((row for row in rows if row.metric == FAILED), None)
+        if failed is not None:
+            self.warn(f"{failed.method} on {failed.image} of {failed.model}: {failed.failure}", kind="failed")
+        self.advance(maps)

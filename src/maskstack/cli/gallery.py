@@ -2,41 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from maskstack.jobs.gallery import Request, make_gallery
-from maskstack.masks.presets import PRESETS
+from maskstack.cli.options import AsJson, Device, Photos, PresetName, with_search_options
+from maskstack.cli.results import ResultReporter
+from maskstack.jobs.gallery import GalleryRequest, make_gallery
 
 
+@with_search_options
 def gallery(
-    photos: Annotated[list[str], typer.Argument(metavar="PHOTO...", help="Image files that Pillow reads.")],
+    photos: Photos,
+    settings: Mapping[str, Any],
     model: Annotated[
         list[str] | None, typer.Option(help="A network, as SPEC or NAME=SPEC; give it once for each network.")
     ] = None,
     target: Annotated[
-        str, typer.Option(help="Class name or index for all, or top1: what each network itself predicts.")
+        str, typer.Option(help="Class name or index for all, or top1: the class that each network predicts.")
     ] = "top1",
     out: Annotated[Path, typer.Option(help="Folder for gallery.png and the explanations.")] = Path("out/gallery"),
-    preset: Annotated[str, typer.Option(help=f"Settings of the search: {', '.join(PRESETS)}.")] = "default",
-    resume: Annotated[bool, typer.Option("--resume", help="Skip what an earlier run finished.")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps ...")] = "auto",
+    preset: PresetName = "default",
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Skip photos whose finished results are of the same network and settings.")
+    ] = False,
+    device: Device = "auto",
     title: Annotated[str, typer.Option(help="Line over the gallery.")] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines, nothing else.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Draw networks x photos: what each network says, and the region that made it say so."""
-    make_gallery(
-        Request(
-            photos=tuple(photos),
-            models=tuple(model or ("bundled",)),
-            target=target,
-            out=out,
-            preset=preset,
-            resume=resume,
-            device=device,
-            title=title,
-            as_json=as_json,
-        )
+    """Explain the same photos under several networks and draw the table."""
+    request = GalleryRequest(
+        photos=tuple(photos),
+        models=tuple(model or ("bundled",)),
+        target=target,
+        out=out,
+        preset=preset,
+        settings=settings,
+        resume=resume,
+        device=device,
+        title=title,
     )
+    reporter = ResultReporter(as_json=as_json)
+    reporter.document["gallery"] = str(make_gallery(request, reporter))
+    reporter.finish(f"wrote gallery.png and the explanations to {out}")

@@ -1,49 +1,57 @@
-"""The program: its verbs, and how errors end it."""
+"""The program: its commands, and its exit codes."""
 
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.text import Text
 
 from maskstack.allocator import keep_large_blocks
-from maskstack.cli.app import app as page
-from maskstack.cli.bench import bench
-from maskstack.cli.explain import explain
-from maskstack.cli.gallery import gallery
-from maskstack.cli.methods import methods
-from maskstack.cli.models import models
-from maskstack.cli.prototypes import app as prototypes
-from maskstack.cli.report import report
+from maskstack.cli.lazy import Verb, lazy_group
 from maskstack.errors import MaskstackError
 from maskstack.version import __version__
 
 INTERRUPTED = 130
-"""Exit code of a program that Ctrl-C ended."""
+"""Exit code after Ctrl-C."""
+
+VERBS = {
+    "explain": Verb(
+        "maskstack.cli.explain:explain", "Show which region of each photo made the network predict a class."
+    ),
+    "gallery": Verb(
+        "maskstack.cli.gallery:gallery", "Explain the same photos under several networks and draw the table."
+    ),
+    "bench": Verb("maskstack.cli.bench:bench", "Measure every method on every image of every network."),
+    "report": Verb(
+        "maskstack.cli.report:report", "Compare the methods of one or more runs: tables, summary.csv and report.html."
+    ),
+    "methods": Verb(
+        "maskstack.cli.methods:methods", "List the methods and groups of metrics that 'maskstack bench' knows."
+    ),
+    "models": Verb(
+        "maskstack.cli.models:models", "List the kinds of networks that can be loaded, and what each needs."
+    ),
+    "app": Verb("maskstack.cli.app:app", "Serve a page that explains photos in the browser; Ctrl-C ends it."),
+    "prototypes": Verb(
+        "maskstack.cli.prototypes:app", "Train prototype networks and show what their prototypes stand for."
+    ),
+}
+"""The commands; each is imported when it runs."""
 
 app = typer.Typer(
     name="maskstack",
+    cls=lazy_group(VERBS),
     help="Which region of an image made a network answer as it did.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.command()(explain)
-app.command()(gallery)
-app.command()(bench)
-app.command()(report)
-app.command()(methods)
-app.command()(models)
-app.command(name="app")(page)
-app.add_typer(prototypes, name="prototypes")
 
 
 @app.callback(invoke_without_command=True)
 def _main(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.", is_eager=True)] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
 ) -> None:
     if version:
         typer.echo(f"maskstack {__version__}")
@@ -51,7 +59,7 @@ def _main(
 
 
 def run() -> None:
-    """Run the command line: exit 0 when done, 2 with one sentence when the caller can put it right, 130 on Ctrl-C."""
+    """Run the command line; exits with 0 when done, 2 and one sentence after an error of the user, 130 after Ctrl-C."""
     sys.exit(main(sys.argv[1:]))
 
 
@@ -70,11 +78,12 @@ def main(arguments: list[str]) -> int:
         # Wrong usage: Typer's own exceptions, of which it makes only these two methods public.
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):
             said = error.format_message().rstrip(".")
-            return _fail(f"{said}; see '{_command(arguments)} --help'") if said else 2
+            see = f"{' See' if said.endswith('?') else '; see'} '{_command(arguments)} --help'"
+            return _fail(said + see) if said else 2
         raise
     if code == INTERRUPTED:  # Typer turns Ctrl-C into this code by itself
         return _fail(
-            f"stopped; what was finished is kept, and {_again(arguments)} goes on from there",
+            f"stopped; finished results are kept, and {_again(arguments)} continues from there",
             code=INTERRUPTED,
         )
     return code if isinstance(code, int) else 0
@@ -86,16 +95,25 @@ def _command(arguments: list[str]) -> str:
     >>> _command(["prototypes", "train", "--epochs", "3"]), _command(["--nothing"])
     ('maskstack prototypes train', 'maskstack')
     """
-    verbs = [argument for argument in arguments[:2] if argument.isalpha()]
-    return " ".join(["maskstack", *verbs[: 2 if verbs[:1] == ["prototypes"] else 1]])
+    known: Any = typer.main.get_command(app)
+    words = ["maskstack"]
+    for argument in arguments:
+        if argument not in getattr(known, "commands", {}):
+            break
+        words.append(argument)
+        known = known.commands[argument]
+    return " ".join(words)
 
 
 def _again(arguments: list[str]) -> str:
-    """How stopped work is taken up."""
+    """What continues stopped work."""
     return "--resume" if arguments[:1] in (["explain"], ["gallery"]) else "the same command"
 
 
 def _fail(sentence: str, *, code: int = 2) -> int:
+    from rich.console import Console  # here and not above, as most calls have no error to print
+    from rich.text import Text
+
     one_line = " ".join(sentence.split())
     Console(stderr=True, soft_wrap=True).print(Text.assemble(("maskstack: ", "bold red"), one_line))
     return code

@@ -1,4 +1,4 @@
-"""``maskstack methods``: what can be compared."""
+"""``maskstack methods``: the methods and metrics that can be compared."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``maskstack models``: which kinds of networks can be loaded here."""
+"""``maskstack models``: the kinds of networks that can be loaded here."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from maskstack.models import installed_models
 
 
 def models(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
 ) -> None:
     """List the kinds of networks that can be loaded, and what each needs."""
     found = installed_models()

@@ -1,4 +1,4 @@
-"""``maskstack report``: what runs found, as tables, a CSV file and a page."""
+"""``maskstack report``: the results of runs as tables, a CSV file and a page."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from maskstack.leaderboard.comparison import Cell, Comparison, is_control
+from maskstack.leaderboard.comparison import Comparison, MethodOnMetric, is_control
 from maskstack.leaderboard.page import count, number
-from maskstack.leaderboard.report import Report, make_report
+from maskstack.leaderboard.report import WrittenReport, make_report
 from maskstack.leaderboard.summary import cost, lines
 from maskstack.leaderboard.verdict import Verdict, judge
 
@@ -22,12 +22,14 @@ from maskstack.leaderboard.verdict import Verdict, judge
 def report(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of runs, as 'maskstack bench --out'.")],
     out: Annotated[Path | None, typer.Option(help="Folder of the report; RUN/report by default.")] = None,
-    reference: Annotated[str, typer.Option(help="The method to compare the others with.")] = "mdm",
-    methods: Annotated[str, typer.Option(help="Only these, as a list with commas.")] = "",
+    reference: Annotated[str, typer.Option(help="The method that the others are compared with.")] = "mdm",
+    methods: Annotated[
+        str, typer.Option(help="Names of the methods to show, separated by commas; all by default.")
+    ] = "",
     only_common: Annotated[
-        bool, typer.Option("--only-common", help="Only images on which all methods have a value.")
+        bool, typer.Option("--only-common", help="Use only images on which all methods have a value.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines, nothing else.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs, nothing else.")] = False,
 ) -> None:
     """Compare the methods of one or more runs: tables, summary.csv and report.html."""
     names = tuple(name.strip() for name in methods.split(",") if name.strip())
@@ -66,7 +68,7 @@ def _table(comparison: Comparison) -> Table:
     return table
 
 
-def _cell(cell: Cell | None) -> Text:
+def _cell(cell: MethodOnMetric | None) -> Text:
     if cell is None:
         return Text("–")
     text = Text(number(cell.mean), style="bold green" if cell.first else "underline" if cell.tied else "")
@@ -87,7 +89,7 @@ def _sentence(comparison: Comparison, verdict: Verdict) -> Text:
     return text.append(f"\n{failed} measurements failed; the page lists them", style="yellow") if failed else text
 
 
-def _document(written: Report) -> dict[str, Any]:
+def _document(written: WrittenReport) -> dict[str, Any]:
     networks = []
     for comparison in written.comparisons:
         verdict = judge(comparison)

@@ -1,4 +1,4 @@
-"""Annotated images: labels, boxes, masks and parts, from the formats people keep them in."""
+"""Annotated images: labels, boxes, masks and parts, read from common data set formats."""
 
 from maskstack.datasets.annotated import AnnotatedImage, AnnotatedImages, Box, Point
 from maskstack.datasets.from_coco import from_coco
@@ -8,7 +8,7 @@ from maskstack.datasets.from_folders import from_folders
 from maskstack.datasets.from_hugging_face import from_hugging_face
 from maskstack.datasets.from_imagenet import from_imagenet
 from maskstack.datasets.from_voc import from_voc
-from maskstack.datasets.geometry import TOLERANCE, Carrier, Truth, carry
+from maskstack.datasets.geometry import TOLERANCE, AnnotationTransform, GroundTruth, transform_annotations
 from maskstack.datasets.load import FORMATS, load_images
 from maskstack.datasets.match import match_classes
 from maskstack.datasets.regions import MaskFile, Polygons, Region, RunLengths
@@ -18,15 +18,14 @@ __all__ = [
     "TOLERANCE",
     "AnnotatedImage",
     "AnnotatedImages",
+    "AnnotationTransform",
     "Box",
-    "Carrier",
+    "GroundTruth",
     "MaskFile",
     "Point",
     "Polygons",
     "Region",
     "RunLengths",
-    "Truth",
-    "carry",
     "from_coco",
     "from_csv",
     "from_cub",
@@ -36,4 +35,5 @@ __all__ = [
     "from_voc",
     "load_images",
     "match_classes",
+    "transform_annotations",
 ]

@@ -1,4 +1,4 @@
-"""Annotated images and what is known of each."""
+"""Annotated images and lists of them."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from maskstack.errors import InputError
 from maskstack.models import open_photo
 
 Box = tuple[float, float, float, float]
-"""Left, top, right, bottom in pixels of the upright picture; its top left corner is 0, 0."""
+"""Left, top, right, bottom in pixels of the upright image, whose top left corner is 0, 0."""
 
 Point = tuple[float, float]
-"""Across and down in pixels of the upright picture."""
+"""x and y in pixels of the upright image."""
 
 
 @dataclass(frozen=True)
 class AnnotatedImage:
-    """A picture and where in it what is.
+    """An image with its class and the positions of its objects.
 
-    Coordinates are pixels of the picture as :meth:`open` gives it, that is, turned upright as EXIF says; files
-    without an EXIF orientation, which almost all data sets are made of, lie that way already.
+    Coordinates are pixels of the image that :meth:`open` returns, which is rotated upright by its EXIF orientation.
+    Files without an EXIF orientation, which most data sets consist of, are upright already.
 
     Attributes:
-        path: Its file; None for a picture in memory, for which use :meth:`open`.
-        name: Identifies it within the data set: the file's path relative to the pictures' folder, with slashes.
-        label: Index of its class; None if unknown.
-        class_name: What the data set calls the class; None if unknown.
-        boxes: Around the objects of that class.
-        parts: Place of each visible part.
-        regions: The pixels of the objects of that class, read when :meth:`mask` is called.
-        reader: Makes the picture where there is no file.
+        path: File of the image; None for an image in memory.
+        name: Name within the data set: the file's path relative to the images' folder, with slashes.
+        label: Index of the image's class; None if unknown.
+        class_name: Name of the class in the data set; None if unknown.
+        boxes: Boxes of the objects of that class.
+        parts: Position of each visible part by its name.
+        regions: Masks of the objects of that class, which are read when :meth:`mask` is called.
+        reader: Function that returns the image if there is no file.
     """
 
     path: Path | None
@@ -50,10 +50,10 @@ class AnnotatedImage:
     reader: Callable[[], Image.Image] | None = field(default=None, compare=False, repr=False)
 
     def open(self) -> Image.Image:
-        """The upright RGB picture.
+        """Read the upright RGB image.
 
         Raises:
-            InputError: It cannot be read, see :func:`maskstack.models.open_photo`.
+            InputError: The image cannot be read, see :func:`maskstack.models.open_photo`.
         """
         if self.reader is not None:
             return self.reader()
@@ -62,13 +62,13 @@ class AnnotatedImage:
         return open_photo(self.path)
 
     def mask(self, size: tuple[int, int]) -> Image.Image | None:
-        """The pixels of the objects of its class.
+        """Draw the mask of all objects of the image's class.
 
         Args:
-            size: Width and height of the picture in pixels.
+            size: Width and height of the image in pixels.
 
         Returns:
-            Mode L: 255 where an object is, else 0. None if there are no masks.
+            Image of mode L, 255 inside of an object, else 0; None if there are no masks.
 
         Raises:
             InputError: A mask's file or numbers cannot be read.
@@ -85,13 +85,13 @@ class AnnotatedImages(Sequence[AnnotatedImage]):
     """A list of annotated images.
 
     Attributes:
-        images: Them.
+        images: The images.
         class_names: Names in the order of the labels; empty if unknown.
-        format: What the list was read from: ``folders``, ``imagenet``, ``csv``, ``coco``, ``cub``, ``voc`` or
+        format: Format of the data set: ``folders``, ``imagenet``, ``csv``, ``coco``, ``cub``, ``voc`` or
             ``huggingface``.
-        indices_given: Whether the labels were read as indices, so that they mean the network's classes as they are,
-            rather than made by counting the data set's own names.
-        unmatched: Names of the data set's classes that the network does not have, see
+        indices_given: Whether the data set gives the labels as indices, which are the network's class indices, rather
+            than as names.
+        unmatched: Names of classes of the data set that the network does not have, see
             :func:`maskstack.datasets.match_classes`; their images have no label.
 
     Raises:
@@ -111,7 +111,7 @@ class AnnotatedImages(Sequence[AnnotatedImage]):
         top = len(self.class_names)
         for image in self.images:
             if image.label is not None and (image.label < 0 or (top and image.label >= top)):
-                classes = f"there are classes 0 to {top - 1}" if top else "they start at 0"
+                classes = f"there are classes 0 to {top - 1}" if top else "indices start at 0"
                 raise InputError(f"{image.name} has the class index {image.label}, but {classes}")
 
     def __len__(self) -> int:
@@ -127,36 +127,36 @@ class AnnotatedImages(Sequence[AnnotatedImage]):
         return self.images[index]
 
     def where(self, keep: Callable[[AnnotatedImage], bool]) -> AnnotatedImages:
-        """Those for which a function says yes, such as ``lambda image: bool(image.boxes)``."""
+        """The images for which a function returns true, such as ``lambda image: bool(image.boxes)``."""
         return replace(self, images=tuple(filter(keep, self.images)))
 
     def subset(self, count: int, seed: int = 0) -> AnnotatedImages:
-        """Some of them, drawn at random; all if there are no more than that many.
+        """A random subset; all images if there are not more than ``count``.
 
-        A smaller subset of the same seed is the beginning of a larger one, and the order in which the images were
-        listed does not matter.
+        A smaller subset with the same seed is the beginning of a larger one. The order of the images in the list does
+        not matter.
 
         Args:
-            count: How many.
-            seed: Of the draw.
+            count: Number of images.
+            seed: Seed of the random order.
 
         Raises:
             InputError: The count is below 1.
         """
         if count < 1:
-            raise InputError(f"a subset of {count} images was asked for; it must have 1 at least")
+            raise InputError(f"a subset of {count} images is not possible; it must have at least 1")
         drawn = self._by_name()
         random.Random(seed).shuffle(drawn)
         return replace(self, images=tuple(drawn[:count]))
 
     def half(self, which: Literal["tuning", "reporting"]) -> AnnotatedImages:
-        """The even (``tuning``) or odd (``reporting``) positions of the list sorted by name.
+        """The images at even (``tuning``) or odd (``reporting``) positions of the list sorted by name.
 
         Raises:
-            InputError: It is called something else.
+            InputError: ``which`` is another word.
         """
         if which not in ("tuning", "reporting"):
-            raise InputError(f"there is no half {which!r}; it must be tuning or reporting")
+            raise InputError(f"the half is {which!r}; it must be tuning or reporting")
         return replace(self, images=tuple(self._by_name()[which == "reporting" :: 2]))
 
     def _by_name(self) -> list[AnnotatedImage]:

@@ -1,4 +1,4 @@
-"""From where in the picture each pixel of the network's input comes, found by sending drawings the same way."""
+"""The position in the image of each pixel of the network's input, measured by preprocessing test images."""
 
 from __future__ import annotations
 
@@ -11,34 +11,36 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from maskstack.datasets.annotated import Point
 from maskstack.errors import InputError
 
 Grid = NDArray[np.float32]
 Curve = NDArray[np.float64]
 
 _RAMPS = 3
-"""Ramps along each side. One from black to white would give places in 256 steps, too coarse for large inputs."""
+"""Grey ramps along each side. A single one would give positions in 256 steps, too coarse for large inputs."""
 
 _LOW, _HIGH = 16, 239
-"""Greys between which ramps rise: sharp filters overshoot where one ends, and must not be cut off there."""
+"""Grey values at the ends of a ramp: sharp filters overshoot there, and the values must not be clipped."""
 
 _GREYS = tuple(range(0, 256, 51))
 _MORE_GREYS = tuple(range(0, 256, 5))
-_STRAIGHT = 0.004  # How far greys may be from where they lie on a straight line: a step of 8 bits.
-_SIDE = 256  # Pixels of the pictures that show how greys come out; any would do.
-_ALIKE = 1e-6  # Least difference between white and black.
+_STRAIGHT = 0.004  # Largest deviation of a tone curve that counts as linear: one step of 8 bits.
+_SIDE = 256  # Side in pixels of the test images for the tone curve; any other would do.
+_ALIKE = 1e-6  # Least difference between white and black after the preprocessing.
 _SIZES_KEPT = 32
+_NEIGHBOURS = 3  # Pixels to each side that determine the exact position of a point.
 
 
 @dataclass(frozen=True, eq=False)
-class Origins:
-    """Places in the picture of the pixels of the network's input.
+class SourceCoordinates:
+    """Positions in the image of the pixels of the network's input, in pixels of the image.
 
     Attributes:
-        x: H x W, pixels of the picture across, at each pixel's centre; infinite where it is padding.
-        y: H x W, down.
-        step: Distance in the picture between neighbouring pixels, across and down the network's input.
-        rounding: How far x and y may be off, in pixels of the picture.
+        x: Horizontal position of each pixel's centre, H x W; infinite in the padding.
+        y: Vertical position, H x W.
+        step: Distance in the image between neighbouring pixels of a row and of a column of the input.
+        rounding: Largest error of x and y.
     """
 
     x: Grid
@@ -48,16 +50,16 @@ class Origins:
 
 
 class Tracer:
-    """Follows drawings through a preprocessing nothing is known of.
+    """Measures the geometry of an unknown preprocessing with test images.
 
-    It may resize, crop, pad, flip, turn and normalise, and change brightness and contrast, always in the same way for
-    pictures of the same size.
+    The preprocessing may resize, crop, pad, flip, rotate, normalise, and change brightness and contrast, as long as it
+    treats all images of one size in the same way.
 
     Args:
-        preprocess: From a picture to C x H x W.
+        preprocess: Function from a PIL image to C x H x W.
 
     Raises:
-        InputError: Its result is not C x H x W, or black, greys and white do not come out one above the other.
+        InputError: The result is not C x H x W, or its values do not increase (or decrease) from black to white.
     """
 
     def __init__(self, preprocess: Callable[[Image.Image], Tensor]) -> None:
@@ -67,22 +69,24 @@ class Tracer:
         self._channel = int(np.abs(span).mean(axis=(1, 2)).argmax())
         span = np.abs(span[self._channel])
         if not span.max() > _ALIKE:
-            raise InputError("white and black come out alike from the preprocessing, so that no drawing can follow it")
-        seen = span > span.max() / 2  # Padding says nothing of greys.
+            raise InputError(
+                "the preprocessing gives the same result for white and black, so its geometry cannot be measured"
+            )
+        seen = span > span.max() / 2  # Padding is the same for all grey values.
         self._greys, self._tones = self._shades(_GREYS, seen)
         if np.abs(self._tones - self._greys).max() > _STRAIGHT:
             self._greys, self._tones = self._shades(_MORE_GREYS, seen)
         self._ends = lru_cache(_SIZES_KEPT)(self._black_and_white)
-        self.origins = lru_cache(_SIZES_KEPT)(self._origins)
+        self.sources = lru_cache(_SIZES_KEPT)(self._measure)
 
-    def follow(self, drawing: Image.Image) -> Grid:
-        """Where a drawing comes out.
+    def apply(self, drawing: Image.Image) -> Grid:
+        """Preprocess a grey image and map the result back to grey values.
 
         Args:
-            drawing: Mode L, as large as the picture.
+            drawing: Image of mode L, of the size of the photograph.
 
         Returns:
-            H x W, 0 for black to 1 for white; 0 where there is padding.
+            H x W, from 0 for black to 1 for white; 0 in the padding.
         """
         black, span = self._ends(drawing.size)
         seen = span != 0
@@ -91,41 +95,43 @@ class Tracer:
         return values
 
     def _shades(self, greys: Sequence[int], seen: NDArray[np.bool_]) -> tuple[Curve, Curve]:
-        """Greys, and what becomes of them, both from 0 for black to 1 for white."""
+        """The tone curve: grey values and the values after the preprocessing, both from 0 for black to 1 for white."""
         shown = [self._send(Image.new("L", (_SIDE, _SIDE), grey))[self._channel] for grey in greys]
         values = np.array([np.median(each[seen]) for each in shown], dtype=np.float64)
         tones = (values - values[0]) / (values[-1] - values[0])
         if not (np.diff(tones) > 0).all():
             raise InputError(
-                "greys do not come out one above the other from the preprocessing, so no drawing can follow"
+                "the preprocessing does not keep the order of grey values, so its geometry cannot be measured"
             )
         return np.array(greys) / greys[-1], tones
 
-    def _origins(self, size: tuple[int, int]) -> Origins:
-        """From where each pixel comes, for pictures of a width and height; also as ``origins``, which remembers."""
+    def _measure(self, size: tuple[int, int]) -> SourceCoordinates:
+        """Source coordinates for images of a width and height; ``sources`` is the same with a cache."""
         width, height = size
         padding = self._ends(size)[1] == 0
         x, y = (np.zeros(padding.shape, np.float32) for _ in range(2))
         for ramp in range(_RAMPS):
             across, down = (_ramp(length, ramp) for length in (width, height))
-            x += self._risen(np.tile(across, (height, 1))) * (width / _RAMPS)
-            y += self._risen(np.tile(down[:, None], (1, width))) * (height / _RAMPS)
+            x += self._height(np.tile(across, (height, 1))) * (width / _RAMPS)
+            y += self._height(np.tile(down[:, None], (1, width))) * (height / _RAMPS)
         x[padding] = y[padding] = np.inf
-        # Once when the ramp is drawn, once when it is resized.
+        # Values are rounded twice: when the ramp is drawn and when it is resized.
         rounding = (width / _RAMPS / (_HIGH - _LOW), height / _RAMPS / (_HIGH - _LOW))
-        return Origins(x, y, (_step(x, y, axis=1), _step(x, y, axis=0)), rounding)
+        return SourceCoordinates(x, y, (_step(x, y, axis=1), _step(x, y, axis=0)), rounding)
 
-    def _risen(self, ramp: NDArray[np.uint8]) -> Grid:
-        """How far a ramp has risen at each pixel, H x W."""
-        risen: Grid = (self.follow(Image.fromarray(ramp)) * 255 - _LOW) / np.float32(_HIGH - _LOW)
+    def _height(self, ramp: NDArray[np.uint8]) -> Grid:
+        """Height of a ramp at each pixel, from 0 to 1, H x W."""
+        risen: Grid = (self.apply(Image.fromarray(ramp)) * 255 - _LOW) / np.float32(_HIGH - _LOW)
         return risen
 
     def _black_and_white(self, size: tuple[int, int]) -> tuple[Grid, Grid]:
-        """What black becomes, and how far white is above it, 0 at padding: both H x W."""
+        """The result for black and the difference of white to it, 0 in the padding: both H x W."""
         black, white = (self._send(Image.new("L", size, grey))[self._channel] for grey in (0, 255))
         span = white - black
         if not np.abs(span).max() > _ALIKE:
-            raise InputError("white and black come out alike from the preprocessing, so that no drawing can follow it")
+            raise InputError(
+                "the preprocessing gives the same result for white and black, so its geometry cannot be measured"
+            )
         span[np.abs(span) < np.abs(span).max() / 2] = 0
         return black, span
 
@@ -133,13 +139,13 @@ class Tracer:
         result = self._preprocess(drawing.convert("RGB"))
         if not isinstance(result, Tensor) or result.ndim != 3:
             shape = tuple(result.shape) if isinstance(result, Tensor) else type(result).__name__
-            raise InputError(f"the preprocessing gives {shape} for a picture; it must give channels x height x width")
+            raise InputError(f"the preprocessing gives {shape} for an image; it must give channels x height x width")
         values: Grid = result.detach().cpu().float().numpy()
         return values
 
 
 def _ramp(length: int, number: int) -> NDArray[np.uint8]:
-    """Greys of one of several ramps that together rise steadily along the centres of the pixels."""
+    """Grey values of one of several ramps whose sum rises linearly along the centres of the pixels."""
     places = (np.arange(length) + 0.5) / length
     risen = np.clip(places * _RAMPS - number, 0, 1)
     return np.rint(_LOW + risen * (_HIGH - _LOW)).astype(np.uint8)
@@ -152,3 +158,58 @@ def _step(x: Grid, y: Grid, *, axis: int) -> float:
         steps = np.hypot(np.diff(x, axis=axis), np.diff(y, axis=axis))
     steps = steps[np.isfinite(steps)]
     return float(steps.mean()) if steps.size else 1.0
+
+
+def nearest_pixel(point: Point, sources: SourceCoordinates) -> tuple[int, int] | None:
+    """Row and column of the input pixel that shows a point of the image; None if the point is cropped away."""
+    distance: NDArray[np.float32] = np.hypot(sources.x - point[0], sources.y - point[1])
+    row, column = divmod(int(distance.argmin()), distance.shape[1])
+    # A point is at most half a step from the centre of its pixel, and half an image pixel more where nearest-neighbour
+    # resizing makes the steps uneven.
+    across, down = ((step + 1) / 2 + off for step, off in zip(sources.step, sources.rounding, strict=True))
+    if distance[row, column] > np.hypot(across, down):
+        return None
+    return row, column
+
+
+def transform_point(point: Point, sources: SourceCoordinates) -> Point | None:
+    """Position in the network's input of a point of the image; None if the point is cropped away.
+
+    Args:
+        point: x and y in pixels of the image.
+        sources: Source coordinates of the input's pixels.
+
+    Returns:
+        x and y in pixels of the input, whose top left corner is 0, 0; rounded down, they index a pixel of the input.
+    """
+    nearest = nearest_pixel(point, sources)
+    if nearest is None:
+        return None
+    row, column = nearest
+    rows, columns = (slice(max(at - _NEIGHBOURS, 0), at + _NEIGHBOURS + 1) for at in nearest)
+    down, across = (grid[rows, columns].ravel() for grid in np.mgrid[: sources.x.shape[0], : sources.x.shape[1]])
+    x, y = sources.x[rows, columns].ravel(), sources.y[rows, columns].ravel()
+    seen = np.isfinite(x)
+    # A plane fitted to the neighbours' source coordinates averages out their rounding errors.
+    here = np.stack([across - column, down - row, np.ones_like(down)], axis=1)[seen]
+    plane, _, rank, _ = np.linalg.lstsq(here, np.stack([x, y], axis=1)[seen], rcond=None)
+    shift = np.zeros(2)
+    if rank == 3 and abs(np.linalg.det(plane[:2])) > 1e-9:
+        shift = np.linalg.solve(plane[:2].T, np.array(point) - plane[2])
+    # The nearest centre is about half a pixel away; farther away, the fitted plane is not reliable.
+    height, width = sources.x.shape
+    margin = max(1, 0.5 / max(min(sources.step), 1e-6))
+    if not (_in_range(column + 0.5 + shift[0], width, margin) and _in_range(row + 0.5 + shift[1], height, margin)):
+        return None
+    shift = shift.clip(-1, 1)
+    return _clamped(column + 0.5 + shift[0], width), _clamped(row + 0.5 + shift[1], height)
+
+
+def _in_range(place: float, length: int, margin: float) -> bool:
+    """Whether a position is within a side of ``length`` pixels, or at most ``margin`` outside of it."""
+    return -margin <= place <= length + margin
+
+
+def _clamped(place: float, length: int) -> float:
+    """The nearest position that, rounded down, is one of ``length`` pixels."""
+    return float(min(max(place, 0.0), length - 0.01))

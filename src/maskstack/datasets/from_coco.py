@@ -1,4 +1,4 @@
-"""COCO's instances: one JSON file of images, annotations and categories."""
+"""COCO's instances: a JSON file of images, annotations and categories."""
 
 from __future__ import annotations
 
@@ -9,28 +9,27 @@ from pathlib import Path
 from typing import Any
 
 from maskstack.datasets.annotated import AnnotatedImage, AnnotatedImages, Box
-from maskstack.datasets.objects import box_of_size, main_class
-from maskstack.datasets.places import check_present, folder_of, relative
+from maskstack.datasets.boxes import checked_box, main_class
+from maskstack.datasets.files import check_present, folder_of, relative
 from maskstack.datasets.regions import Polygons, Region, RunLengths
-from maskstack.errors import InputError
-from maskstack.errors import reason
+from maskstack.errors import InputError, reason
 
-_BEGINNING = 1_000_000  # Bytes of a file looked into before it is taken for COCO's.
+_BEGINNING = 1_000_000  # Bytes at the beginning of a file that are searched for COCO's keys.
 
 
 def from_coco(root: Path, *, split: str | None = None) -> AnnotatedImages:
     """Read an instances file.
 
-    An image's class is the one whose boxes cover most, its boxes and masks those of that class. Crowds are left out.
-    Labels count the categories in the order of their ids.
+    An image's class is the one whose boxes have the largest total area; only boxes and masks of that class are kept.
+    Crowds are left out. Labels are the positions of the categories in the order of their ids.
 
     Args:
-        root: The JSON file, or the folder in which, or in whose ``annotations``, it lies. The pictures lie beside
-            it, in ``images/``, or in the folder named in the file's name (``val2017``), there or one folder up.
-        split: Part of the file's name, where there are several.
+        root: The JSON file, or the folder that contains it, directly or in ``annotations``. The images are next to it,
+            in ``images/``, or in a folder with the last part of the file's name (``val2017``), there or one folder up.
+        split: Part of the file's name, if there are several files.
 
     Raises:
-        InputError: A file is missing or cannot be read; it names the annotation.
+        InputError: A file is missing or cannot be read; the message names the annotation.
     """
     path = root if root.is_file() else _chosen(root, split)
     content = _read(path)
@@ -50,20 +49,20 @@ def from_coco(root: Path, *, split: str | None = None) -> AnnotatedImages:
     for record, file in zip(records, files, strict=True):
         images.append(_image(path, folder / file, file, record, by_image[record["id"]], names, order))
     if not images:
-        raise InputError(f"{path} lists no images; give a whole instances file")
+        raise InputError(f"{path} lists no images; give a complete instances file")
     check_present(images, path)
     return AnnotatedImages(tuple(images), names, "coco")
 
 
 def looks_like(path: Path) -> bool:
-    """Whether a JSON file begins as COCO's do."""
+    """Whether the beginning of a JSON file has keys of COCO."""
     with path.open("rb") as file:
         start = file.read(_BEGINNING)
     return b'"images"' in start or b'"annotations"' in start
 
 
 def instances(folder: Path) -> list[Path]:
-    """The files in a folder, or its ``annotations``, that may be COCO's; only the instances' if some are so called."""
+    """Files in a folder and its ``annotations`` that may be COCO's; only ``instances*.json`` if there are any."""
     found = [path for place in (folder, folder / "annotations") for path in sorted(place.glob("*.json"))]
     found = [path for path in found if looks_like(path)]
     return [path for path in found if path.name.startswith("instances")] or found
@@ -82,7 +81,7 @@ def _image(
     regions: list[Region | None] = []
     for each in annotations:
         where = _where(source, each)
-        objects.append((names[order[each["category_id"]]], box_of_size(each.get("bbox"), where)))
+        objects.append((names[order[each["category_id"]]], checked_box(each.get("bbox"), where, form="xywh")))
         regions.append(_region(each.get("segmentation"), record, where))
     main = main_class(objects)
     ours = [index for index, (name, _) in enumerate(objects) if name == main]
@@ -103,7 +102,7 @@ def _region(segmentation: Any, record: Mapping[str, Any], where: str) -> Region 
         if isinstance(segmentation, list):
             outlines = tuple(tuple(map(float, outline)) for outline in segmentation)
             if any(len(outline) % 2 or len(outline) < 6 for outline in outlines):
-                raise ValueError("a polygon of less than three corners")
+                raise ValueError("a polygon with fewer than three corners")
             return Polygons(outlines)
         height, width = segmentation.get("size") or (record["height"], record["width"])
         counts = segmentation["counts"]
@@ -118,7 +117,9 @@ def _chosen(root: Path, split: str | None) -> Path:
     found = [path for path in instances(root) if split is None or split in path.stem]
     if len(found) != 1:
         listed = ", ".join(path.name for path in found[:10]) or "none"
-        raise InputError(f"{root} has {len(found)} files that may be COCO's for the split {split} ({listed}); give one")
+        raise InputError(
+            f"{root} has {len(found)} files that may be COCO's for the split {split} ({listed}); choose one"
+        )
     return found[0]
 
 
@@ -132,20 +133,20 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path} cannot be read as JSON ({reason(error)}); get a whole copy of it") from error
+        raise InputError(f"{path} cannot be read as JSON ({reason(error)}); get a complete copy") from error
     if not isinstance(content, dict):
-        raise InputError(f"{path} holds no object with images, annotations and categories, as COCO's files do")
+        raise InputError(f"{path} is not a JSON object with images, annotations and categories, as COCO's files are")
     return content
 
 
 def _records(path: Path, content: dict[str, Any], key: str, **fields: Any) -> list[dict[str, Any]]:
     records = content.get(key)
     if not isinstance(records, list):
-        raise InputError(f"{path} has no list of {key}, as COCO's files do; give an instances file")
+        raise InputError(f"{path} has no list of {key}; give an instances file of COCO")
     for number, record in enumerate(records):
         for field, kind in fields.items():
             if not isinstance(record, dict) or not isinstance(record.get(field), kind):
-                raise InputError(f"{path}: number {number} of its {key} has no proper {field}; correct it")
+                raise InputError(f"{path}: number {number} of its {key} has no valid {field}; correct it")
     return records
 
 

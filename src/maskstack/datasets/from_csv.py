@@ -1,19 +1,20 @@
-"""A CSV of files with class and boxes, and companions for parts and further boxes."""
+"""A CSV file of images with class and boxes, and further CSV files of parts and boxes."""
 
 from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from maskstack.datasets.annotated import AnnotatedImage, AnnotatedImages, Box, Point
-from maskstack.datasets.objects import checked_box, main_class
-from maskstack.datasets.parts import FractionParts
-from maskstack.datasets.places import check_present, folder_of, relative
-from maskstack.datasets.tables import Row, read_table
+from maskstack.datasets.boxes import checked_box, main_class
+from maskstack.datasets.files import check_present, folder_of, relative
+from maskstack.datasets.tables import TableRow, read_table
 from maskstack.errors import InputError
+from maskstack.models import open_photo
 
 TABLES = ("annotations.csv", "images.csv")
 _CORNERS = ("x1", "y1", "x2", "y2")
@@ -22,35 +23,35 @@ _CLASS = ("class_name", "class", "finding", "label")
 
 @dataclass
 class _Entry:
-    """What the rows of one file say together."""
+    """The data of one image, collected from all its rows."""
 
     index: int | None
     name: str
     split: str
     boxes: list[Box] = field(default_factory=list)
-    found: list[tuple[str, Box]] = field(default_factory=list)  # From boxes.csv, each with its class or "".
+    found: list[tuple[str, Box]] = field(default_factory=list)  # Boxes of boxes.csv, each with its class or "".
 
     def names(self) -> set[str]:
-        """Of its class, and those of its boxes."""
+        """Names of the class of the image and of its boxes."""
         return {self.name, *(name for name, _ in self.found)} - {""}
 
 
 def from_csv(root: Path, *, split: str | None = None) -> AnnotatedImages:
-    """Read a table with a column ``file`` and what else there is.
+    """Read a table with the column ``file`` and optional further columns.
 
-    Columns: ``class_index``; ``class`` or ``class_name``; boxes as ``boxes_xyxy``, JSON, or as ``x1``, ``y1``,
-    ``x2``, ``y2``, with a row for each box if there are several; ``split``. Beside it may lie ``parts.csv`` (file,
-    part, x, y: fractions if no number is above 1, else pixels) and ``boxes.csv`` (file, finding or class, x1, y1,
-    x2, y2). An image without a class of its own gets that of its largest boxes there; of those boxes only the ones
-    of its class are kept.
+    Further columns are ``class_index``; ``class`` or ``class_name``; boxes as ``boxes_xyxy``, JSON, or as ``x1``,
+    ``y1``, ``x2``, ``y2`` with one row for each box; and ``split``. The same folder may contain ``parts.csv`` (file,
+    part, x, y: fractions if no number is above 1, else pixels) and ``boxes.csv`` (file, finding or class, x1, y1, x2,
+    y2). An image whose table row has no class gets the class with the largest total area in ``boxes.csv``; of these
+    boxes only those of the image's class are kept.
 
     Args:
-        root: The CSV file, or the folder of ``annotations.csv`` or ``images.csv``. The pictures lie beside it or in
+        root: The CSV file, or the folder of ``annotations.csv`` or ``images.csv``. The images are next to it or in
             ``images/``.
-        split: Which value of the column ``split``; None for all.
+        split: Value of the column ``split`` to select; None for all.
 
     Raises:
-        InputError: A file is missing or cannot be read; it names file and line.
+        InputError: A file is missing or cannot be read; the message names file and line.
     """
     table = root if root.is_file() else next((root / name for name in TABLES if (root / name).is_file()), root)
     rows = read_table(table, columns=["file"])
@@ -78,26 +79,28 @@ def _image(
     return AnnotatedImage(folder / file, file, label, entry.name or None, boxes, places)
 
 
-def _entries(rows: tuple[Row, ...]) -> dict[str, _Entry]:
+def _entries(rows: tuple[TableRow, ...]) -> dict[str, _Entry]:
     entries: dict[str, _Entry] = {}
     for row in rows:
         file = relative(row.text("file"), row.where)
         new = _Entry(row.integer("class_index"), row.text(*_CLASS), row.text("split"))
         entry = entries.setdefault(file, new)
         if (entry.index, entry.name, entry.split) != (new.index, new.name, new.split):
-            raise InputError(f"{row.where}: {file} had another class or split before; give it one")
+            raise InputError(f"{row.where}: {file} has another class or split in an earlier row; give it only one")
         entry.boxes += _boxes(row)
     return entries
 
 
-def _boxes(row: Row) -> list[Box]:
+def _boxes(row: TableRow) -> list[Box]:
     if text := row.text("boxes_xyxy"):
         try:
             values = json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise InputError(f"{row.where}: boxes_xyxy is no JSON list of boxes; write [[x1, y1, x2, y2]]") from error
+            raise InputError(
+                f"{row.where}: boxes_xyxy is not a JSON list of boxes; write [[x1, y1, x2, y2]]"
+            ) from error
         if not isinstance(values, list):
-            raise InputError(f"{row.where}: boxes_xyxy is no JSON list of boxes; write [[x1, y1, x2, y2]]")
+            raise InputError(f"{row.where}: boxes_xyxy is not a JSON list of boxes; write [[x1, y1, x2, y2]]")
         return [checked_box(box, row.where) for box in values]
     if any(row.text(corner) for corner in _CORNERS):
         return [checked_box([row.number(corner) for corner in _CORNERS], row.where)]
@@ -116,7 +119,7 @@ def _add_boxes(path: Path, entries: dict[str, _Entry], *, skip: Path) -> None:
 
 
 class _Fractions(dict[str, Point]):
-    """Places as fractions of the picture's size."""
+    """Positions as fractions of the image's size."""
 
 
 def _parts(path: Path, entries: dict[str, _Entry], *, skip: Path) -> Mapping[str, Mapping[str, Point]]:
@@ -130,7 +133,7 @@ def _parts(path: Path, entries: dict[str, _Entry], *, skip: Path) -> Mapping[str
     return {file: _Fractions(parts) if highest <= 1 else parts for file, parts in places.items()}
 
 
-def _known(row: Row, entries: dict[str, _Entry], table: Path) -> _Entry:
+def _known(row: TableRow, entries: dict[str, _Entry], table: Path) -> _Entry:
     entry = entries.get(relative(row.text("file"), row.where))
     if entry is None:
         raise InputError(f"{row.where}: {row.text('file')} is not in {table.name}; list it there")
@@ -143,3 +146,31 @@ def _of_split(table: Path, entries: dict[str, _Entry], split: str) -> dict[str, 
         there = ", ".join(sorted({entry.split for entry in entries.values() if entry.split})) or "no column split"
         raise InputError(f"{table} has no images of the split {split}; it has {there}")
     return chosen
+
+
+@dataclass(frozen=True)
+class FractionParts(Mapping[str, Point]):
+    """Positions in pixels, computed from fractions; the image is opened when the first position is read.
+
+    Attributes:
+        path: File of the image.
+        fractions: Positions as fractions of its width and height.
+    """
+
+    path: Path
+    fractions: Mapping[str, Point]
+
+    def __getitem__(self, part: str) -> Point:
+        x, y = self.fractions[part]
+        width, height = self._size
+        return x * width, y * height
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.fractions)
+
+    def __len__(self) -> int:
+        return len(self.fractions)
+
+    @cached_property
+    def _size(self) -> tuple[int, int]:
+        return open_photo(self.path).size

@@ -1,4 +1,4 @@
-"""Pictures in a folder per class, or in one folder without classes."""
+"""Images in one folder per class, or in a single folder without classes."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from maskstack.datasets.annotated import AnnotatedImage, AnnotatedImages
-from maskstack.datasets.places import is_picture
+from maskstack.datasets.files import is_picture
 from maskstack.errors import InputError
 
 _SPLITS = frozenset({"train", "val", "valid", "validation", "test"})
 _WNID = re.compile(r"n\d{8}")
-_IMAGENET_CLASSES = 1000  # Sorted by their WordNet ids they have the standard order.
+_IMAGENET_CLASSES = 1000  # Sorted by their WordNet ids, the classes are in the standard order.
 
 
 def from_folders(root: Path, *, split: str | None = None) -> AnnotatedImages:
-    """Take the names of the subfolders, sorted, for classes.
+    """Read images whose classes are the sorted names of the subfolders.
 
-    Folders called ``train``, ``val``, ``test`` and alike stand for splits if there are no others.
+    Folders named ``train``, ``val``, ``test`` and the like are splits if there are no other folders.
 
     Args:
-        root: Holds the subfolders, or pictures, which then have no label.
-        split: A folder of the root; None for all.
+        root: Folder of the subfolders, or of images, which then have no label.
+        split: Folder of the root; None for all.
 
     Raises:
-        InputError: There are no pictures, or there is no such split.
+        InputError: There are no images, or the split does not exist.
     """
     below = _subfolders(root)
     splits = below if below and all(folder.name.lower() in _SPLITS for folder in below) else []
@@ -39,7 +39,9 @@ def from_folders(root: Path, *, split: str | None = None) -> AnnotatedImages:
     indices = {name: index for index, name in enumerate(names)}
     images = tuple(image for base in bases for image in _images(root, base, indices))
     if not images:
-        raise InputError(f"{root} holds no pictures; give a folder of pictures, or of a folder per class")
+        raise InputError(
+            f"{root} contains no images; give a folder of images, or a folder with one subfolder per class"
+        )
     whole = len(names) == _IMAGENET_CLASSES and all(map(_WNID.fullmatch, names))
     return AnnotatedImages(images, tuple(names), "folders", indices_given=whole)
 
@@ -56,7 +58,7 @@ def _images(root: Path, base: Path, indices: dict[str, int]) -> Iterator[Annotat
 
 
 def _subfolders(folder: Path) -> list[Path]:
-    """Those with anything in them that is not hidden; archives of macOS bring folders called __MACOSX."""
+    """Subfolders with visible content, without folders such as __MACOSX, which archives of macOS contain."""
     found = (path for path in folder.iterdir() if path.is_dir() and not path.name.startswith((".", "__")))
     return sorted(path for path in found if any(not each.name.startswith(".") for each in path.iterdir()))
 

@@ -10,19 +10,17 @@ from typing import Any, Literal
 from PIL import Image
 
 from maskstack.datasets.annotated import AnnotatedImage, AnnotatedImages, Box
-from maskstack.datasets.objects import box_of_size, checked_box, main_class
-from maskstack.errors import InputError
-from maskstack.errors import require
-from maskstack.models.modes import to_rgb
-from maskstack.errors import reason
+from maskstack.datasets.boxes import checked_box, main_class
+from maskstack.errors import InputError, reason, require
+from maskstack.models.photos import to_rgb
 
 _LABELS = ("label", "labels", "class")
 _CATEGORIES = ("category", "categories", "label", "labels", "category_id")
 
 
 @dataclass(frozen=True)
-class _Picture:
-    """A picture of a data set, unpacked when called for."""
+class _LazyImage:
+    """An image of a data set, decoded when it is needed."""
 
     dataset: Any
     column: str
@@ -31,43 +29,44 @@ class _Picture:
     def __call__(self) -> Image.Image:
         try:
             image = self.dataset[self.index][self.column]
-        # Whatever the library meets in a damaged picture.
+        # The library raises different types of error for a damaged image.
         except Exception as error:
-            raise InputError(f"picture {self.index} of the data set cannot be read ({reason(error)})") from error
+            raise InputError(f"image {self.index} of the data set cannot be read ({reason(error)})") from error
         if not isinstance(image, Image.Image):
-            raise InputError(f"picture {self.index} of the data set is a {type(image).__name__}, not a picture")
+            raise InputError(f"image {self.index} of the data set is a {type(image).__name__}, not a PIL image")
         return to_rgb(image)
 
 
 def from_hugging_face(
     dataset: Any, split: str | None = None, *, boxes: Literal["xywh", "xyxy"] = "xywh"
 ) -> AnnotatedImages:
-    """Take the columns ``image``, ``label`` and ``objects``.
+    """Read the columns ``image``, ``label`` and ``objects``.
 
-    Without a label, an image's class is the ``category`` in ``objects`` whose boxes cover most, and its boxes are
-    those of that class.
+    Without a label, an image's class is the ``category`` in ``objects`` whose boxes have the largest total area, and
+    only boxes of that class are kept.
 
     Args:
         dataset: A ``datasets.Dataset`` or ``DatasetDict``, or the folder of one saved with ``save_to_disk``.
-        split: Which of a ``DatasetDict``; it may be left out if there is one only.
-        boxes: Whether ``objects`` has boxes as left, top, width, height, as most do, or left, top, right, bottom.
+        split: Split of a ``DatasetDict``; optional if there is only one.
+        boxes: Whether the boxes in ``objects`` are left, top, width, height, as in most data sets, or left, top, right,
+            bottom.
 
     Raises:
         MissingExtraError: The package ``datasets`` is not installed.
-        InputError: There is no such split, no column of pictures, no row, or a box that cannot be.
+        InputError: The split does not exist, there is no column of images or no row, or a box is invalid.
     """
     library = require("datasets", extra="datasets")
     if isinstance(dataset, str | Path):
         try:
             dataset = library.load_from_disk(str(dataset))
-        # Damaged files fail with errors of pyarrow, json and the library.
+        # Damaged files raise errors of pyarrow, json and the library.
         except Exception as error:
-            raise InputError(f"{dataset} is no data set saved by the package datasets ({reason(error)})") from error
+            raise InputError(f"{dataset} is not a data set saved by the package datasets ({reason(error)})") from error
     dataset = _split(dataset, split)
-    column = _pictures(dataset, library)
+    column = _image_column(dataset, library)
     label = next((name for name in _LABELS if name in dataset.features), None)
     kept = [name for name in (label, "objects") if name in dataset.features]
-    # Without the pictures, so that listing unpacks none of them.
+    # Without the images, so that none of them is decoded here.
     rows: Any = dataset.select_columns(kept) if kept else [{}] * len(dataset)
     categories = _categories(dataset.features.get("objects"))
     names = _names(dataset.features[label]) if label else categories
@@ -76,13 +75,13 @@ def from_hugging_face(
         objects = _objects(row.get("objects"), f"row {index} of the data set", boxes, categories)
         wanted = _class(row[label], names) if label else main_class(objects)
         ours = [box for name, box in objects if name == wanted]
-        # Objects beside a label need not be of its classes, or have any.
+        # If there is a label, the objects may have other classes or none.
         shown = tuple(ours or [box for _, box in objects if label])
         number, text = _numbered(wanted, names)
-        reader = _Picture(dataset, column, index)
+        reader = _LazyImage(dataset, column, index)
         images.append(AnnotatedImage(None, f"{index:06}", number, text, shown, reader=reader))
     if not images:
-        raise InputError("the data set has no rows; give one with pictures")
+        raise InputError("the data set has no rows; give one with images")
     if not names and any(image.class_name for image in images):
         names = tuple(sorted({image.class_name for image in images if image.class_name}))
         images = [replace(image, label=_place(image.class_name, names)) for image in images]
@@ -92,7 +91,7 @@ def from_hugging_face(
 def _split(dataset: Any, split: str | None) -> Any:
     if not isinstance(dataset, Mapping):
         if split is not None and str(getattr(dataset, "split", None) or split) != split:
-            raise InputError(f"the data set is the split {dataset.split}, not {split}; give the other one")
+            raise InputError(f"the data set is the split {dataset.split}, not {split}; give the other split")
         return dataset
     if split is None and len(dataset) == 1:
         return next(iter(dataset.values()))
@@ -101,18 +100,18 @@ def _split(dataset: Any, split: str | None) -> Any:
     return dataset[split]
 
 
-def _pictures(dataset: Any, library: Any) -> str:
+def _image_column(dataset: Any, library: Any) -> str:
     features = getattr(dataset, "features", None)
     if features is None:
-        raise InputError(f"a {type(dataset).__name__} is no datasets.Dataset with known columns; give one")
+        raise InputError(f"a {type(dataset).__name__} is not a datasets.Dataset with known columns; give one")
     found = [name for name, feature in features.items() if isinstance(feature, library.Image)]
     if not found:
-        raise InputError(f"the data set has no column of pictures; it has {', '.join(features)}")
+        raise InputError(f"the data set has no column of images; it has {', '.join(features)}")
     return "image" if "image" in found else str(found[0])
 
 
 def _names(feature: Any) -> tuple[str, ...]:
-    """Names of a ClassLabel, also inside a list; none for plain numbers and text."""
+    """Names of a ClassLabel, also inside of a list; empty for numbers and text."""
     while getattr(feature, "feature", None) is not None:
         feature = feature.feature
     return tuple(getattr(feature, "names", None) or ())
@@ -125,8 +124,8 @@ def _categories(objects: Any) -> tuple[str, ...]:
     return next((names for key in _CATEGORIES if (names := _names(objects.get(key)))), ())
 
 
-def _objects(objects: Any, where: str, form: str, names: tuple[str, ...]) -> list[tuple[str, Box]]:
-    """Class, or "" where it is not said, and box of each object; lists of records and records of lists alike."""
+def _objects(objects: Any, where: str, form: Literal["xywh", "xyxy"], names: tuple[str, ...]) -> list[tuple[str, Box]]:
+    """Class, or "" if unknown, and box of each object, from a list of records or a record of lists."""
     if isinstance(objects, Mapping):
         boxes: Sequence[Any] = objects.get("bbox") or []
         classes: Sequence[Any] = next((objects[key] for key in _CATEGORIES if objects.get(key)), [None] * len(boxes))
@@ -135,14 +134,13 @@ def _objects(objects: Any, where: str, form: str, names: tuple[str, ...]) -> lis
         classes = [
             next((each[key] for key in _CATEGORIES if each.get(key) is not None), None) for each in objects or []
         ]
-    check = box_of_size if form == "xywh" else checked_box
-    return [(_class(of, names), check(box, where)) for of, box in zip(classes, boxes, strict=False)]
+    return [(_class(of, names), checked_box(box, where, form=form)) for of, box in zip(classes, boxes, strict=False)]
 
 
 def _class(value: Any, names: tuple[str, ...]) -> str:
     if isinstance(value, int) and 0 <= value < len(names):
         return names[value]
-    # The library writes -1 where the label is kept secret.
+    # The library writes -1 if the label is not public.
     return "" if value is None or value == -1 else str(value)
 
 

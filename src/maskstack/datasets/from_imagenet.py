@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from maskstack.datasets.annotated import AnnotatedImage, AnnotatedImages, Box
-from maskstack.datasets.objects import checked_box, main_class
-from maskstack.datasets.places import check_present, folder_of, relative
-from maskstack.datasets.tables import Row, read_table, read_words
+from maskstack.datasets.boxes import checked_box, main_class
+from maskstack.datasets.files import check_present, folder_of, relative
+from maskstack.datasets.tables import TableRow, read_table, read_words
 from maskstack.errors import InputError
 
 COLUMNS = ("ImageId", "PredictionString")
@@ -16,15 +16,15 @@ _WORDS = 5  # A WordNet id and a box.
 
 
 def from_imagenet(root: Path, *, split: str | None = None) -> AnnotatedImages:
-    """Read ``LOC_val_solution.csv``, or that of another split.
+    """Read ``LOC_val_solution.csv``, or the file of another split.
 
     Args:
-        root: The CSV file, or the folder in which it lies together with ``LOC_synset_mapping.txt``. The pictures lie
-            beside it, in ``images/``, ``val/`` or ``ILSVRC/Data/CLS-LOC/val/``.
-        split: ``train`` or ``val``; None for the only file there is, or ``val``.
+        root: The CSV file, or the folder that contains it and ``LOC_synset_mapping.txt``. The images are next to it,
+            in ``images/``, ``val/`` or ``ILSVRC/Data/CLS-LOC/val/``.
+        split: ``train`` or ``val``; None for ``val``, or for the other one if there is no ``val``.
 
     Raises:
-        InputError: A file is missing or cannot be read; it names file and line.
+        InputError: A file is missing or cannot be read; the message names file and line.
     """
     table = _table(root, split)
     mapping = read_words(_mapping(table), columns=("wnid", "name"), rest=True)
@@ -32,18 +32,17 @@ def from_imagenet(root: Path, *, split: str | None = None) -> AnnotatedImages:
     rows = read_table(table, columns=COLUMNS)
     kind = table.name.split("_")[1] if table.name.count("_") > 1 else "val"
     files = [relative(_file(row.text("ImageId"), kind), row.where) for row in rows]
-    beside = table.parent
     places = ("", "images", kind, f"Data/CLS-LOC/{kind}", f"ILSVRC/Data/CLS-LOC/{kind}")
-    folder = folder_of(files, [beside / place for place in places])
+    folder = folder_of(files, [table.parent / place for place in places])
     images = tuple(_image(row, folder, file, names) for row, file in zip(rows, files, strict=True))
     check_present(images, table)
     return AnnotatedImages(images, tuple(name for _, name in names.values()), "imagenet", indices_given=True)
 
 
-def _image(row: Row, folder: Path, file: str, names: dict[str, tuple[int, str]]) -> AnnotatedImage:
+def _image(row: TableRow, folder: Path, file: str, names: dict[str, tuple[int, str]]) -> AnnotatedImage:
     words = row.text("PredictionString").split()
     if not words or len(words) % _WORDS:
-        raise InputError(f"{row.where}: PredictionString is not made of a class and four numbers each; correct it")
+        raise InputError(f"{row.where}: PredictionString is not a list of classes with four numbers each; correct it")
     objects: list[tuple[str, Box]] = []
     for start in range(0, len(words), _WORDS):
         wnid, *values = words[start : start + _WORDS]
@@ -56,7 +55,7 @@ def _image(row: Row, folder: Path, file: str, names: dict[str, tuple[int, str]])
 
 
 def _file(image_id: str, kind: str) -> str:
-    # Only the training pictures lie in a folder per class, whose name their own begins with.
+    # Only the training images are in one folder per class, whose name is the beginning of their own.
     return f"{image_id.split('_')[0]}/{image_id}.JPEG" if kind == "train" else f"{image_id}.JPEG"
 
 
@@ -73,5 +72,5 @@ def _table(root: Path, split: str | None) -> Path:
 def _mapping(table: Path) -> Path:
     path = table.parent / _MAPPING
     if not path.is_file():
-        raise InputError(f"{path} does not exist, which gives the order of the classes; put it beside {table.name}")
+        raise InputError(f"{path} does not exist, but it gives the order of the classes; put it next to {table.name}")
     return path

@@ -1,32 +1,34 @@
-"""Pascal VOC: an XML file for each picture."""
+"""Pascal VOC: one XML file for each image."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from xml.etree.ElementTree import Element
+from xml.etree.ElementTree import Element, TreeBuilder
+from xml.parsers import expat
 
 from maskstack.datasets.annotated import AnnotatedImage, AnnotatedImages, Box
-from maskstack.datasets.objects import checked_box, main_class
-from maskstack.datasets.places import check_present, folder_of, relative
+from maskstack.datasets.boxes import checked_box, main_class
+from maskstack.datasets.files import check_present, folder_of, relative
 from maskstack.datasets.regions import MaskFile
-from maskstack.datasets.safe_xml import parse
 from maskstack.datasets.tables import read_words
-from maskstack.errors import InputError
+from maskstack.errors import InputError, reason
+
+_LARGEST_XML = 10_000_000  # Bytes; the annotation of one image has a few thousand.
 
 _VOC = (
     *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog"),
     *("horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),
 )
-"""In the order of their values, from 1, in SegmentationClass."""
+"""Classes in the order of their values in SegmentationClass, which start at 1."""
 
 
 def from_voc(root: Path, *, split: str | None = None) -> AnnotatedImages:
     """Read ``Annotations/*.xml``.
 
-    An image's class is the one whose boxes cover most, its boxes those of that class.
+    An image's class is the one whose boxes have the largest total area; only boxes of that class are kept.
 
     Args:
-        root: The folder of ``Annotations`` and ``JPEGImages``; ``SegmentationClass`` gives masks if it is there.
+        root: Folder of ``Annotations`` and ``JPEGImages``, and of ``SegmentationClass`` if there are masks.
         split: Name of a list in ``ImageSets/Main``; None for all.
 
     Raises:
@@ -34,7 +36,7 @@ def from_voc(root: Path, *, split: str | None = None) -> AnnotatedImages:
     """
     paths = sorted((root / "Annotations").glob("*.xml"))
     if not paths:
-        raise InputError(f"{root / 'Annotations'} holds no XML files; give the folder above Annotations")
+        raise InputError(f"{root / 'Annotations'} contains no XML files; give the folder that contains Annotations")
     found = {path: _read(path) for path in paths}
     names = tuple(sorted({name for _, objects in found.values() for name, _ in objects}))
     if split is not None:
@@ -53,7 +55,7 @@ def _image(root: Path, path: Path, stem: str, objects: list[tuple[str, Box]], na
     main = main_class(objects)
     boxes = tuple(box for name, box in objects if name == main)
     mask = root / "SegmentationClass" / f"{stem}.png"
-    # Other data sets in this form do not say which value is which class.
+    # Other data sets in this format do not tell which value is which class.
     value = _VOC.index(main) + 1 if main in _VOC else None
     regions = (MaskFile(mask, value),) if main and mask.is_file() else ()
     label = names.index(main) if main else None
@@ -61,7 +63,7 @@ def _image(root: Path, path: Path, stem: str, objects: list[tuple[str, Box]], na
 
 
 def _read(path: Path) -> tuple[str, list[tuple[str, Box]]]:
-    tree = parse(path)
+    tree = _parse_xml(path)
     file = relative(tree.findtext("filename", "").strip() or f"{path.stem}.jpg", str(path))
     return file, [(_text(each, "name", path), _box(each, path)) for each in tree.iter("object")]
 
@@ -87,3 +89,31 @@ def _split(root: Path, split: str) -> set[str]:
         there = ", ".join(sorted(each.stem for each in lists.glob("*.txt") if "_" not in each.stem)) or "none"
         raise InputError(f"{root} has no split {split}; ImageSets/Main has {there}")
     return {row.text("line").split()[0] for row in read_words(path, columns=["line"], rest=True)}
+
+
+def _parse_xml(path: Path) -> Element:
+    """The root element of an XML file from an untrusted source.
+
+    A document type is refused, because it can declare entities that grow without limit or read other files.
+
+    Raises:
+        InputError: The file cannot be read as XML, is too large, or has a document type.
+    """
+
+    def refuse(*_: object) -> None:
+        raise InputError(f"{path} has a document type, which annotations do not need; remove <!DOCTYPE ...>")
+
+    builder = TreeBuilder()
+    parser = expat.ParserCreate()
+    parser.buffer_text = True
+    parser.StartDoctypeDeclHandler = refuse
+    parser.StartElementHandler = builder.start
+    parser.EndElementHandler = builder.end
+    parser.CharacterDataHandler = builder.data
+    try:
+        if path.stat().st_size > _LARGEST_XML:
+            raise InputError(f"{path} is larger than {_LARGEST_XML} bytes, too large for the annotation of one image")
+        parser.Parse(path.read_bytes(), True)
+        return builder.close()
+    except (OSError, expat.ExpatError) as error:
+        raise InputError(f"{path} cannot be read as XML ({reason(error)}); get a complete copy") from error

@@ -1,4 +1,4 @@
-"""Boxes, masks and parts carried to where the network sees them."""
+"""Boxes, masks and parts in the coordinates of the network's input."""
 
 from __future__ import annotations
 
@@ -13,27 +13,26 @@ from PIL import Image
 from torch import Tensor
 
 from maskstack.datasets.annotated import AnnotatedImage, Box, Point
-from maskstack.datasets.coordinates import Origins, Tracer
-from maskstack.datasets.dilation import dilated
-from maskstack.datasets.points import carried_point, nearest_pixel
+from maskstack.datasets.coordinates import SourceCoordinates, Tracer, nearest_pixel, transform_point
+from maskstack.datasets.regions import dilated
 from maskstack.errors import InputError
 
 Pixels = NDArray[np.bool_]
 
 TOLERANCE = 15
-"""Pixels of the picture that the pointing game allows beside the object."""
+"""Tolerance of the pointing game around the object, in pixels of the image."""
 
 
 @dataclass(frozen=True, eq=False)
-class Truth:
-    """Where things are in the network's input, of H x W pixels.
+class GroundTruth:
+    """Annotations in the coordinates of the network's input of H x W pixels.
 
     Attributes:
-        inside: H x W booleans, the union of the boxes; of the mask if there are no boxes.
-        near: H x W booleans, the same grown by the tolerance to all sides.
-        boxes: T x 4, left, top, right, bottom, in pixels of the input; boxes that were cut away are left out.
-        mask: H x W booleans; None without masks.
-        parts: Place of each part still visible, in pixels of the input.
+        inside: Union of the boxes, or the mask if there are no boxes, H x W booleans.
+        near: The same dilated by the tolerance, H x W booleans.
+        boxes: Left, top, right, bottom of each box in pixels of the input, T x 4, without boxes that were cropped away.
+        mask: Mask of the objects, H x W booleans; None without masks.
+        parts: Position of each part that is still visible, in pixels of the input.
     """
 
     inside: Tensor
@@ -44,54 +43,54 @@ class Truth:
 
     @property
     def share(self) -> float:
-        """The part of the input that is inside, 0 to 1."""
+        """Share of the input that is inside, 0 to 1."""
         return float(self.inside.float().mean())
 
 
-class Carrier:
-    """Carries annotations the way of the photograph through a preprocessing, whatever it does.
+class AnnotationTransform:
+    """Transforms annotations from coordinates of an image to those of the network's input.
 
-    It sends drawings through it, so that no geometry is written twice. What it finds for one size of pictures it
-    keeps for others of that size.
+    The transform is measured: test images are sent through the preprocessing, so any preprocessing can be used. The
+    result for one size is kept for other images of that size.
 
     Args:
-        preprocess: From a picture to C x H x W, always in the same way for pictures of the same size.
+        preprocess: Function from a PIL image to C x H x W that treats all images of one size in the same way.
 
     Raises:
-        InputError: Its result is not C x H x W, or drawings cannot be told apart in it.
+        InputError: The result is not C x H x W, or the test images cannot be distinguished in it.
     """
 
     def __init__(self, preprocess: Callable[[Image.Image], Tensor]) -> None:
         self._tracer = Tracer(preprocess)
 
-    def carry(self, annotated: AnnotatedImage, picture: Image.Image, *, tolerance: float = TOLERANCE) -> Truth:
-        """Where an image's annotations are in the network's input.
+    def __call__(self, annotated: AnnotatedImage, picture: Image.Image, *, tolerance: float = TOLERANCE) -> GroundTruth:
+        """Transform the annotations of one image.
 
         Args:
-            annotated: The image; its coordinates are those of the upright picture.
-            picture: What its ``open`` gave; only the size counts.
-            tolerance: Pixels of the picture by which ``near`` is larger than ``inside``.
+            annotated: The image with its annotations, in pixels of the upright image.
+            picture: The result of its ``open``; only its size is used.
+            tolerance: Distance by which ``near`` extends beyond ``inside``, in pixels of the image.
 
         Raises:
             InputError: The tolerance is negative, or a mask cannot be read.
         """
         if not tolerance >= 0:
             raise InputError(f"the tolerance is {tolerance} pixels; it must be 0 or more")
-        origins = self._tracer.origins(picture.size)
+        sources = self._tracer.sources(picture.size)
         whole = annotated.mask(picture.size)
-        mask = self._drawn(whole) if whole is not None else None
-        inside, near = (np.zeros(origins.x.shape, dtype=bool) for _ in range(2))
+        mask = self._transformed(whole) if whole is not None else None
+        inside, near = (np.zeros(sources.x.shape, dtype=bool) for _ in range(2))
         boxes = []
         for box in annotated.boxes:
-            pixels = _in_box(box, origins, picture.size)
+            pixels = _in_box(box, sources, picture.size)
             inside |= pixels
             if pixels.any():
-                near |= pixels | (_distance(box, origins) <= tolerance)
-                boxes.append(_around(pixels))
+                near |= pixels | (_distance(box, sources) <= tolerance)
+                boxes.append(_bounding_box(pixels))
         if whole is not None and mask is not None and not annotated.boxes:
-            inside, near = mask, mask | self._drawn(dilated(whole, tolerance))
-        parts = {name: carried_point(point, origins) for name, point in annotated.parts.items()}
-        return Truth(
+            inside, near = mask, mask | self._transformed(dilated(whole, tolerance))
+        parts = {name: transform_point(point, sources) for name, point in annotated.parts.items()}
+        return GroundTruth(
             torch.from_numpy(inside),
             torch.from_numpy(near),
             torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4),
@@ -99,59 +98,59 @@ class Carrier:
             {name: point for name, point in parts.items() if point is not None},
         )
 
-    def _drawn(self, drawing: Image.Image) -> Pixels:
-        pixels: Pixels = self._tracer.follow(drawing) > 0.5
+    def _transformed(self, mask: Image.Image) -> Pixels:
+        pixels: Pixels = self._tracer.apply(mask) > 0.5
         return pixels
 
 
-def carry(
+def transform_annotations(
     annotated: AnnotatedImage,
     picture: Image.Image,
     preprocess: Callable[[Image.Image], Tensor],
     *,
     tolerance: float = TOLERANCE,
-) -> Truth:
-    """Where an image's annotations are in the network's input; a :class:`Carrier` is kept for each preprocessing.
+) -> GroundTruth:
+    """Transform the annotations of one image; the :class:`AnnotationTransform` of each preprocessing is kept.
 
     Args:
-        annotated: The image; its coordinates are those of the upright picture.
-        picture: What its ``open`` gave; only the size counts.
-        preprocess: From a picture to C x H x W, always in the same way for pictures of the same size.
-        tolerance: Pixels of the picture by which ``near`` is larger than ``inside``.
+        annotated: The image with its annotations, in pixels of the upright image.
+        picture: The result of its ``open``; only its size is used.
+        preprocess: Function from a PIL image to C x H x W that treats all images of one size in the same way.
+        tolerance: Distance by which ``near`` extends beyond ``inside``, in pixels of the image.
 
     Raises:
-        InputError: As from :class:`Carrier` and its ``carry``.
+        InputError: See :class:`AnnotationTransform` and its call.
     """
     try:
-        carrier = _kept(preprocess)
-    except TypeError:  # It cannot be hashed.
-        carrier = Carrier(preprocess)
-    return carrier.carry(annotated, picture, tolerance=tolerance)
+        transform = _kept(preprocess)
+    except TypeError:  # The preprocessing cannot be hashed.
+        transform = AnnotationTransform(preprocess)
+    return transform(annotated, picture, tolerance=tolerance)
 
 
-_kept = lru_cache(8)(Carrier)
+_kept = lru_cache(8)(AnnotationTransform)
 
 
-def _distance(box: Box, origins: Origins) -> NDArray[np.float32]:
-    """Pixels of the picture from each pixel's origin to the box, 0 inside: H x W."""
+def _distance(box: Box, sources: SourceCoordinates) -> NDArray[np.float32]:
+    """Distance in the image from each input pixel's source to the box, 0 inside: H x W."""
     left, top, right, bottom = box
-    across = np.maximum(np.maximum(left - origins.x, origins.x - right), 0)
-    down = np.maximum(np.maximum(top - origins.y, origins.y - bottom), 0)
+    across = np.maximum(np.maximum(left - sources.x, sources.x - right), 0)
+    down = np.maximum(np.maximum(top - sources.y, sources.y - bottom), 0)
     distance: NDArray[np.float32] = np.hypot(across, down)
     return distance
 
 
-def _in_box(box: Box, origins: Origins, size: tuple[int, int]) -> Pixels:
-    inside: Pixels = _distance(box, origins) == 0
+def _in_box(box: Box, sources: SourceCoordinates, size: tuple[int, int]) -> Pixels:
+    inside: Pixels = _distance(box, sources) == 0
     if not inside.any():
-        # A box may be too small to hold the centre of a pixel.
+        # A box may be too small to contain the centre of a pixel.
         left, top, right, bottom = box
-        nearest = nearest_pixel(((left + right) / 2, (top + bottom) / 2), origins)
+        nearest = nearest_pixel(((left + right) / 2, (top + bottom) / 2), sources)
         if nearest and right > max(left, 0) and bottom > max(top, 0) and left < size[0] and top < size[1]:
             inside[nearest] = True
     return inside
 
 
-def _around(pixels: Pixels) -> Box:
+def _bounding_box(pixels: Pixels) -> Box:
     down, across = (np.flatnonzero(pixels.any(axis=axis)) for axis in (1, 0))
     return float(across[0]), float(down[0]), float(across[-1] + 1), float(down[-1] + 1)

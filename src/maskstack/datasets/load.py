@@ -1,4 +1,4 @@
-"""Reading annotated images of any known format."""
+"""Reading annotated images of any supported format."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from maskstack.datasets.annotated import AnnotatedImages
+from maskstack.datasets.files import is_picture
 from maskstack.datasets.from_coco import from_coco, instances
 from maskstack.datasets.from_csv import TABLES, from_csv
 from maskstack.datasets.from_cub import from_cub
@@ -15,9 +16,7 @@ from maskstack.datasets.from_hugging_face import from_hugging_face
 from maskstack.datasets.from_imagenet import from_imagenet
 from maskstack.datasets.from_voc import from_voc
 from maskstack.datasets.match import match_classes
-from maskstack.datasets.places import is_picture
-from maskstack.errors import InputError
-from maskstack.errors import reason
+from maskstack.errors import InputError, reason
 
 
 class _Reader(Protocol):
@@ -33,7 +32,7 @@ FORMATS: dict[str, _Reader] = {
     "coco": from_coco,
     "folders": from_folders,
 }
-"""Readers by the name of their format."""
+"""Functions that read a data set, by the name of its format."""
 
 _SAVED = ("dataset_dict.json", "dataset_info.json", "state.json")
 _IN_FOLDERS: dict[str, Callable[[Path], bool]] = {
@@ -47,7 +46,7 @@ _IN_FOLDERS: dict[str, Callable[[Path], bool]] = {
 }
 _LOOKED_FOR = (
     "annotations.csv or images.csv, LOC_*_solution.csv, images.txt with bounding_boxes.txt, Annotations/*.xml, "
-    "dataset_info.json, a *.json with images and annotations, and pictures"
+    "dataset_info.json, a *.json with images and annotations, and image files"
 )
 
 
@@ -58,24 +57,24 @@ def load_images(
     split: str | None = None,
     format: str | None = None,  # noqa: A002
 ) -> AnnotatedImages:
-    """Read the list of annotated images that lies at a path; no picture is opened.
+    """Read the list of annotated images of a data set; no image is opened.
 
     Args:
-        path: A CSV or JSON file, or a folder, see the ``from_...`` functions for what may be in it.
-        class_names: The network's; the labels are then its indices, see :func:`match_classes`.
-        split: Which part, such as ``test``; None for all.
-        format: One of :data:`FORMATS`; None to recognise it.
+        path: CSV or JSON file, or folder; see the ``from_...`` functions for their content.
+        class_names: The network's class names; the labels are then the network's indices, see :func:`match_classes`.
+        split: Part of the data set, such as ``test``; None for all.
+        format: Name of a format in :data:`FORMATS`; None to recognise it.
 
     Returns:
-        The images; ``format`` says what was recognised.
+        The images; their attribute ``format`` is the format that was recognised.
 
     Raises:
-        InputError: Nothing known lies there, it cannot be read, or a picture it names is missing.
-        MissingExtraError: A saved Hugging Face data set without the package ``datasets``.
+        InputError: The format is unknown, a file cannot be read, or an image that it lists is missing.
+        MissingExtraError: A saved Hugging Face data set needs the package ``datasets``, which is not installed.
     """
     path = Path(path)
     if format is not None and format not in FORMATS:
-        raise InputError(f"there is no format {format!r}; it must be one of {', '.join(FORMATS)}")
+        raise InputError(f"the format is {format!r}; it must be one of {', '.join(FORMATS)}")
     if not path.exists():
         raise InputError(f"{path} does not exist; check the path")
     try:
@@ -87,16 +86,16 @@ def load_images(
 
 def _recognised(path: Path) -> str:
     if path.is_dir():
-        found = next((name for name, lies in _IN_FOLDERS.items() if lies(path)), None)
+        found = next((name for name, fits in _IN_FOLDERS.items() if fits(path)), None)
         if found is None:
-            what = "is empty" if not any(path.iterdir()) else "has nothing known in it"
+            what = "is empty" if not any(path.iterdir()) else "has no known format"
             raise InputError(f"{path} {what}; looked for {_LOOKED_FOR}")
         return found
     if path.suffix.lower() == ".json":
         return "coco"
     if path.suffix.lower() == ".csv":
         return "imagenet" if _first_line(path).startswith("ImageId,") else "csv"
-    raise InputError(f"{path} is no CSV or JSON file; give one of these, or a folder")
+    raise InputError(f"{path} is not a CSV or JSON file; give one of these, or a folder")
 
 
 def _first_line(path: Path) -> str:

@@ -1,46 +1,48 @@
-"""A data set's classes as the network's."""
+"""Matching the classes of a data set to those of a network."""
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
 from maskstack.datasets.annotated import AnnotatedImage, AnnotatedImages
-from maskstack.datasets.wnids import are_wnids, imagenet_index
-from maskstack.errors import InputError
+from maskstack.errors import InputError, require
+
+_IMAGENET_CLASSES = 1000
 
 _SAME_ORDER = 0.9
-"""Share of names at the same place that shows two lists to be of the same classes; ImageNet's lists differ in some."""
+"""Least share of equal names for two lists to be the same classes; different lists of ImageNet differ in some names."""
 
 
 def match_classes(images: AnnotatedImages, class_names: Sequence[str]) -> AnnotatedImages:
-    """Make the labels the network's class indices.
+    """Replace the labels of a data set by class indices of a network.
 
-    Indices that the data set gave itself stand, unless it has another number of classes. Else a class is found by
-    its name in any case, with spaces, underscores or hyphens, also by one of several names between commas or in
-    brackets, and without a number before it as in ``001.Black_footed_Albatross``.
+    Indices that the data set gives are kept, unless it has another number of classes. Otherwise classes are matched by
+    name. Case does not matter, spaces, underscores and hyphens are the same, one of several names between commas or in
+    brackets is enough, and a number in front is ignored, as in ``001.Black_footed_Albatross``.
 
     Args:
-        images: With the data set's labels.
-        class_names: The network's, in the order of its indices.
+        images: Images with the data set's labels.
+        class_names: The network's class names in the order of their indices.
 
     Returns:
-        The images with the network's ``class_names``. Images of classes it does not have, or has several of, have no
-        label; ``unmatched`` names these classes.
+        The images with the network's ``class_names``. Images whose class matches no class of the network, or several,
+        have no label; ``unmatched`` lists the names of these classes.
 
     Raises:
-        InputError: There are no class names, or a given index is out of their range.
-        MissingExtraError: The classes are WordNet ids such as n01440764, which needs the package timm to read.
+        InputError: There are no class names, or an index is out of range.
+        MissingExtraError: The classes are WordNet ids such as n01440764, and the package timm, which is needed to read
+            them, is not installed.
     """
     names = tuple(class_names)
     if not names:
-        raise InputError("there are no class names to match; give those of the network")
-    if _stands(images, names):
+        raise InputError("there are no class names to match; give the names of the network's classes")
+    if _keeps_labels(images, names):
         return replace(images, class_names=names, unmatched=())
     wanted = {name for image in images if (name := _name(image, images.class_names)) is not None}
-    found = imagenet_index(wanted, len(names)) if are_wnids(wanted) else _found(wanted, names)
+    found = _imagenet_index(wanted, len(names)) if _are_wnids(wanted) else _found(wanted, names)
     matched = tuple(
         replace(
             image, label=found.get(_name(image, images.class_names) or ""), class_name=_name(image, images.class_names)
@@ -51,7 +53,7 @@ def match_classes(images: AnnotatedImages, class_names: Sequence[str]) -> Annota
     return replace(images, images=matched, class_names=names, indices_given=False, unmatched=unmatched)
 
 
-def _stands(images: AnnotatedImages, names: tuple[str, ...]) -> bool:
+def _keeps_labels(images: AnnotatedImages, names: tuple[str, ...]) -> bool:
     theirs = images.class_names
     if images.indices_given:
         return len(theirs) in (0, len(names))
@@ -79,7 +81,7 @@ def _found(wanted: set[str], names: tuple[str, ...]) -> dict[str, int]:
 
 
 def _names(name: str) -> Iterator[str]:
-    """The whole name, then each of its synonyms, all in plain form."""
+    """The whole name and each of its synonyms, all in normalised form."""
     name = re.sub(r"^\d+\.", "", name)
     yield _plain(name)
     for each in re.split(r"[,;()]", name):
@@ -89,3 +91,20 @@ def _names(name: str) -> Iterator[str]:
 
 def _plain(name: str) -> str:
     return " ".join(name.casefold().replace("_", " ").replace("-", " ").split())
+
+
+def _are_wnids(names: Collection[str]) -> bool:
+    """Whether all names are WordNet ids, as in the names of ImageNet's folders; False if there are none."""
+    return bool(names) and all(re.fullmatch(r"n\d{8}", name) for name in names)
+
+
+def _imagenet_index(wnids: Collection[str], classes: int) -> dict[str, int]:
+    """Indices of WordNet ids in the standard order; empty if the network does not have ImageNet's 1000 classes.
+
+    Raises:
+        MissingExtraError: The package timm, which knows the order, is not installed.
+    """
+    if classes != _IMAGENET_CLASSES:
+        return {}
+    order = require("timm.data", extra="models").ImageNetInfo("imagenet-1k").label_names()
+    return {wnid: index for index, wnid in enumerate(order) if wnid in wnids}

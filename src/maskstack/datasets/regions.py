@@ -1,7 +1,8 @@
-"""Masks of objects as data sets keep them; none is read before it is drawn."""
+"""Masks of objects in the forms that data sets use; each is read when it is drawn."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,47 +11,46 @@ from typing import Protocol
 import numpy as np
 from PIL import Image, ImageDraw
 
-from maskstack.errors import InputError
-from maskstack.errors import reason
+from maskstack.errors import InputError, reason
 
-VOID = 255  # Pascal VOC's value for pixels that belong to no class for certain.
+VOID = 255  # Pascal VOC's value for pixels of uncertain class.
 
 
 class Region(Protocol):
-    """Pixels of a picture."""
+    """A set of pixels of an image."""
 
     def draw(self, size: tuple[int, int]) -> Image.Image:
-        """Mode L of the size, width and height in pixels: 255 inside, else 0."""
+        """Image of mode L with this width and height: 255 inside, else 0."""
 
 
 @dataclass(frozen=True)
 class Polygons:
-    """An outline, or several of one object.
+    """One or more outlines of an object.
 
     Attributes:
-        outlines: Of each, x and y in turn, in pixels.
+        outlines: Corners of each outline, x and y in turn, in pixels.
     """
 
     outlines: tuple[tuple[float, ...], ...]
 
     def draw(self, size: tuple[int, int]) -> Image.Image:
-        """Mode L of the size, width and height in pixels: 255 inside, else 0."""
+        """Image of mode L with this width and height: 255 inside, else 0."""
         drawn = Image.new("L", size)
         pen = ImageDraw.Draw(drawn)
         for outline in self.outlines:
-            # Pillow's whole numbers are centres of pixels, the annotation's their corners.
+            # Integers are the centres of pixels in Pillow, and their corners in the annotation.
             pen.polygon([value - 0.5 for value in outline], fill=255)
         return drawn
 
 
 @dataclass(frozen=True)
 class RunLengths:
-    """COCO's run lengths: of 0 and 1 in turn, down the columns.
+    """COCO's run lengths: lengths of runs of 0 and 1 in turn, column by column.
 
     Attributes:
         counts: Lengths, or COCO's compressed text of them.
-        size: Width and height of the picture in pixels.
-        where: Names the annotation in errors.
+        size: Width and height of the image in pixels.
+        where: File and annotation, for messages.
     """
 
     counts: tuple[int, ...] | str
@@ -58,14 +58,14 @@ class RunLengths:
     where: str = "a mask"
 
     def draw(self, size: tuple[int, int]) -> Image.Image:
-        """Mode L of the size, width and height in pixels: 255 inside, else 0.
+        """Image of mode L with this width and height: 255 inside, else 0.
 
         Raises:
-            InputError: The run lengths are for a picture of another size, or do not fill it.
+            InputError: The run lengths are for an image of another size, or their sum is not the number of pixels.
         """
         width, height = self.size
         if self.size != size:
-            raise InputError(f"{self.where} is for {width} x {height} pixels, the picture has {size[0]} x {size[1]}")
+            raise InputError(f"{self.where} is for {width} x {height} pixels, the image has {size[0]} x {size[1]}")
         counts = unpacked(self.counts) if isinstance(self.counts, str) else self.counts
         if min(counts, default=-1) < 0 or sum(counts) != width * height:
             raise InputError(f"{self.where}: its run lengths do not add up to {width} x {height} pixels; correct them")
@@ -75,19 +75,19 @@ class RunLengths:
 
 @dataclass(frozen=True)
 class MaskFile:
-    """A picture of the mask.
+    """An image file of a mask.
 
     Attributes:
-        path: Its file.
-        value: The pixel value, or index of the palette, that is inside; None for all but 0 and 255 of a palette, or
-            all but 0 of a grey picture.
+        path: Path of the file.
+        value: Pixel value, or index of the palette, of the object; None for all but 0 and 255 of a palette, or all but
+            0 of a grey image.
     """
 
     path: Path
     value: int | None = None
 
     def draw(self, size: tuple[int, int]) -> Image.Image:
-        """Mode L of the size, width and height in pixels: 255 inside, else 0.
+        """Image of mode L with this width and height: 255 inside, else 0.
 
         Raises:
             InputError: The file cannot be read.
@@ -96,9 +96,9 @@ class MaskFile:
             with Image.open(self.path) as image:
                 indexed = image.mode == "P"
                 values = np.asarray(image if indexed else image.convert("L"))
-        # Pillow's decoders meet damage with anything from SyntaxError to struct.error.
+        # Pillow's decoders raise many types of error for a damaged file, from SyntaxError to struct.error.
         except Exception as error:
-            raise InputError(f"the mask {self.path} cannot be read ({reason(error)}); get a whole copy") from error
+            raise InputError(f"the mask {self.path} cannot be read ({reason(error)}); get a complete copy") from error
         inside = values == self.value if self.value is not None else values > 0
         if indexed:
             inside = inside & (values != VOID)
@@ -107,7 +107,7 @@ class MaskFile:
 
 
 def unpacked(text: str) -> Sequence[int]:
-    """Run lengths from COCO's compressed text: five bits a character, each number as the change from two before.
+    """Run lengths from COCO's compressed text: five bits per character, each number as difference to the last but one.
 
     >>> unpacked("04")
     [0, 4]
@@ -125,3 +125,36 @@ def unpacked(text: str) -> Sequence[int]:
         counts.append(value + (counts[-2] if len(counts) > 2 else 0))
         value = shift = 0
     return counts
+
+
+def dilated(mask: Image.Image, radius: float) -> Image.Image:
+    """Dilate a mask by a disc.
+
+    Args:
+        mask: Image of mode L, 0 or 255.
+        radius: Radius of the disc in pixels.
+    """
+    inside = np.asarray(mask) > 0
+    rows = np.flatnonzero(inside.any(axis=1))
+    if not rows.size or radius < 1:
+        return mask
+    grown = inside.copy()
+    reach = min(math.floor(radius), inside.shape[0])
+    # A disc consists of rows of different widths: widen the mask by each and shift it up and down.
+    for height in range(reach + 1):
+        wide = _dilated_rows(inside[rows[0] : rows[-1] + 1], math.floor(math.sqrt(radius**2 - height**2)))
+        for start in (rows[0] - height, rows[0] + height):
+            first, last = max(start, 0), min(start + len(wide), len(grown))
+            if first < last:
+                grown[first:last] |= wide[first - start : last - start]
+    return Image.fromarray((grown * 255).astype(np.uint8))
+
+
+def _dilated_rows(inside: np.ndarray, radius: int) -> np.ndarray:
+    """Dilate each row by ``radius`` pixels to both sides, by counting the pixels inside of this window."""
+    width = inside.shape[1]
+    counts = np.zeros((len(inside), width + 1), dtype=np.int32)
+    np.cumsum(inside, axis=1, out=counts[:, 1:])
+    ends = np.minimum(np.arange(width) + radius + 1, width)
+    starts = np.maximum(np.arange(width) - radius, 0)
+    return counts[:, ends] > counts[:, starts]

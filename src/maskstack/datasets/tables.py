@@ -1,4 +1,4 @@
-"""Reading tables whose faults are named by file and line."""
+"""Reading tables with error messages that name file and line."""
 
 from __future__ import annotations
 
@@ -10,46 +10,45 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from maskstack.errors import InputError
-from maskstack.errors import reason
+from maskstack.errors import InputError, reason
 
-Value = TypeVar("Value", int, float)
-LARGEST_CELL = 10_000_000  # Characters; Python's own limit is too small for images of a thousand boxes.
+_Value = TypeVar("_Value", int, float)
+LARGEST_CELL = 10_000_000  # Characters; Python's own limit is too small for images with a thousand boxes.
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     """One row of a table.
 
     Attributes:
-        where: File and line, as errors name it.
-        cells: By the name of the column.
+        where: File and line, for messages.
+        cells: Texts of the cells by column.
     """
 
     where: str
     cells: Mapping[str, str]
 
     def text(self, *columns: str) -> str:
-        """The first of these columns that is there and not empty; empty if none is."""
+        """Text of the first of these columns that exists and is not empty; otherwise empty."""
         return next((self.cells[column] for column in columns if self.cells.get(column)), "")
 
     def number(self, column: str) -> float:
-        """A finite number.
+        """The cell as a finite number.
 
         Raises:
-            InputError: It is none.
+            InputError: The text is not a finite number.
         """
         return self._parsed(column, float, "a number")
 
     def integer(self, column: str) -> int | None:
-        """A whole number; None if empty.
+        """The cell as a whole number; None if it is empty.
 
         Raises:
-            InputError: It is none.
+            InputError: The text is not a whole number.
         """
         return self._parsed(column, int, "a whole number") if self.text(column) else None
 
-    def _parsed(self, column: str, parse: Callable[[str], Value], kind: str) -> Value:
+    def _parsed(self, column: str, parse: Callable[[str], _Value], kind: str) -> _Value:
         with contextlib.suppress(ValueError):
             value = parse(self.text(column))
             if math.isfinite(value):
@@ -57,15 +56,16 @@ class Row:
         raise InputError(f"{self.where}: {column} is {self.text(column)!r}, which is not {kind}; correct it")
 
 
-def read_table(path: Path, *, columns: Collection[str]) -> tuple[Row, ...]:
-    """The rows of a CSV file with a header.
+def read_table(path: Path, *, columns: Collection[str]) -> tuple[TableRow, ...]:
+    """Read a CSV file with a header.
 
     Args:
-        path: The file, UTF-8.
-        columns: Those it must have.
+        path: CSV file in UTF-8.
+        columns: Columns that the file must have.
 
     Raises:
-        InputError: It cannot be read, is empty, lacks a column, or a row has more or fewer cells than the header.
+        InputError: The file cannot be read, is empty, lacks a column, or has a row with more or fewer cells than the
+            header.
     """
     csv.field_size_limit(LARGEST_CELL)
     try:
@@ -85,34 +85,34 @@ def read_table(path: Path, *, columns: Collection[str]) -> tuple[Row, ...]:
     return rows
 
 
-def _row(where: str, header: list[str], cells: list[str]) -> Row:
+def _row(where: str, header: list[str], cells: list[str]) -> TableRow:
     if len(cells) != len(header):
         raise InputError(f"{where} has {len(cells)} cells, the header {len(header)}; correct it")
-    return Row(where, dict(zip(header, map(str.strip, cells), strict=True)))
+    return TableRow(where, dict(zip(header, map(str.strip, cells), strict=True)))
 
 
-def read_words(path: Path, *, columns: Collection[str], rest: bool = False) -> tuple[Row, ...]:
-    """The lines of a text file without header, cells separated by blanks.
+def read_words(path: Path, *, columns: Collection[str], rest: bool = False) -> tuple[TableRow, ...]:
+    """Read a text file without header, whose cells are separated by spaces.
 
     Args:
-        path: The file, UTF-8.
-        columns: What its cells are.
-        rest: Whether the last cell may hold blanks itself.
+        path: Text file in UTF-8.
+        columns: Names of its columns.
+        rest: Whether the last cell may contain spaces.
 
     Raises:
-        InputError: It cannot be read, is empty, or a line has other than that many cells.
+        InputError: The file cannot be read, is empty, or has a line with another number of cells.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read as text ({reason(error)}); get a whole copy of it") from error
+        raise InputError(f"{path} cannot be read as text ({reason(error)}); get a complete copy") from error
     rows = []
     for number, line in enumerate(lines, start=1):
         cells = line.split(None, len(columns) - 1) if rest else line.split()
         if cells and len(cells) != len(columns):
             raise InputError(f"{path} line {number} has {len(cells)} cells, not {len(columns)}; correct it")
         if cells:
-            rows.append(Row(f"{path} line {number}", dict(zip(columns, cells, strict=True))))
+            rows.append(TableRow(f"{path} line {number}", dict(zip(columns, cells, strict=True))))
     if not rows:
-        raise InputError(f"{path} is empty; get a whole copy of it")
+        raise InputError(f"{path} is empty; get a complete copy")
     return tuple(rows)

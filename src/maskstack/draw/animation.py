@@ -1,4 +1,4 @@
-"""Masks while they are learned, as an animation."""
+"""Animation of the masks during a search."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from maskstack.errors import InputError
 FORMATS = ("gif", "webp")
 
 MOST_FRAMES = 40
-"""More would make a large file, and are no smoother to the eye."""
+"""Largest number of frames; more make the file larger but not visibly smoother."""
 
 FRAME, LAST = 120, 2000
-"""Milliseconds that a frame stays, and the last one."""
+"""Duration of a frame and of the last frame, in milliseconds."""
 
 MOST_BYTES = 2_000_000
-"""Larger files are drawn again with smaller frames: photographs hardly compress as GIF."""
+"""Largest size of the file. Larger files are drawn again with smaller frames, as GIF hardly compresses photographs."""
 
-_BAR = 4
+_BAR = 4  # Height of the progress bar in pixels.
 
 
 def frame_steps(steps: int) -> list[int]:
-    """The steps of a search that are shown: all of few, evenly chosen ones of many, always the first and the last.
+    """The steps of a search to draw: at most :data:`MOST_FRAMES`, evenly spaced, with the first and the last.
 
     >>> frame_steps(3), len(frame_steps(200)), frame_steps(200)[-1]
     ([1, 2, 3], 40, 200)
@@ -38,24 +38,24 @@ def frame_steps(steps: int) -> list[int]:
 
 
 def animation(image: Any, stacks: Sequence[tuple[int, NDArray[np.float32]]], *, steps: int, kind: str) -> bytes:
-    """Draw a search as an animation that repeats: the stacked masks over the photo, and a bar that says how far it is.
+    """Draw a search as a repeating animation of the stacked masks over the photo, with a progress bar.
 
     Args:
-        image: What the network saw, see :func:`maskstack.draw.overlay.as_rgb`.
-        stacks: Step and stacked masks, H x W in [0, 1], from the first step to the last.
-        steps: Steps of a whole search.
+        image: The image that the network sees, see :func:`maskstack.draw.overlay.as_rgb`.
+        stacks: Step and stacked masks, H x W in [0, 1], in the order of the steps.
+        steps: Number of steps of the whole search.
         kind: ``gif`` or ``webp``.
 
     Returns:
-        The file, of at most :data:`MOST_BYTES`; frames have the photo's size where that is kept.
+        Content of the file, at most :data:`MOST_BYTES`; frames have the photo's size if the file is small enough.
 
     Raises:
-        InputError: There is no such kind, no frame, or masks are not of the photo's size.
+        InputError: The kind is unknown, there is no frame, or the masks do not have the photo's size.
     """
     if kind not in FORMATS:
-        raise InputError(f"there is no animation of kind {kind!r}; write gif or webp")
+        raise InputError(f"the kind of animation is {kind!r}; it must be gif or webp")
     if not stacks:
-        raise InputError("there is no step to draw; let the search take one at least")
+        raise InputError("there is no step to draw; run the search for at least one step")
     photo = as_rgb(image)
     frames = [_frame(photo, stack, step / steps) for step, stack in stacks]
     frames[-1] = _frame(photo, stacks[-1][1], 1.0)

@@ -1,4 +1,4 @@
-"""Curves of a search and of a map's faithfulness, as small figures."""
+"""Figures of a search's progress and of insertion and deletion curves."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
-"""Told apart without colour vision (Okabe and Ito); lines differ in dashes too."""
+"""Colours that can be distinguished without colour vision (Okabe and Ito); the lines also differ in dashes."""
 
 _DASHES = ("-", "--", ":", "-.")
 
 
 def search_curve(
-    kept: Sequence[float], left: Sequence[float], *, whole: float, steps: int, name: str = "score"
+    shown: Sequence[float], hidden: Sequence[float], *, whole: float, steps: int, name: str = "score"
 ) -> Figure:
-    """Draw what a search has reached: the score of what the masks show, and of what they hide, step by step.
+    """Draw the progress of a search: the scores of the shown and of the hidden part at each step.
 
     Args:
-        kept: Score of what is shown after each step; NaN where it was not asked for.
-        left: Score of what is hidden after each step; NaN where it was not asked for.
-        whole: Score of the whole image, drawn as a level.
-        steps: Steps of the whole search, which the axis spans.
-        name: What the score is.
+        shown: Score of the shown part after each step; NaN where it was not computed.
+        hidden: Score of the hidden part after each step; NaN where it was not computed.
+        whole: Score of the whole image, drawn as a horizontal line.
+        steps: Number of steps of the whole search, the range of the axis.
+        name: Name of the score.
     """
     figure, axis = _empty(3.4, 2.3)
     axis.axhline(whole, color="0.5", linewidth=1, label="whole image")
-    for values, label, colour, dash in zip((kept, left), ("shown", "hidden"), COLOURS, _DASHES, strict=False):
+    for values, label, colour, dash in zip((shown, hidden), ("shown", "hidden"), COLOURS, _DASHES, strict=False):
         points = [(step, value) for step, value in enumerate(values, start=1) if math.isfinite(value)]
         if points:
             axis.plot(*zip(*points, strict=True), dash, color=colour, label=label, linewidth=1.6)
     axis.set_xlim(0, steps)
-    values = [whole, *_finite(kept, left)]
+    values = [whole, *_finite(shown, hidden)]
     room = 0.05 * (max(0.0, *values) - min(0.0, *values))
     low, high = min(0.0, *values), max(0.0, *values)
     axis.set_ylim(low - (room if low < 0 else 0), high + (room if high > 0 else 0))
@@ -46,11 +46,11 @@ def search_curve(
 def faithfulness_curves(
     curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, name: str = "score"
 ) -> Figure:
-    """Draw insertion and deletion curves side by side, a line a method.
+    """Draw insertion and deletion curves side by side, one line per method.
 
     Args:
-        curves: Of each method, its insertion and its deletion curve, at equal steps from none of the pixels to all.
-        name: What the score is.
+        curves: Insertion and deletion curve of each method, at equal steps from none of the pixels to all.
+        name: Name of the score.
     """
     figure = Figure(figsize=(5.6, 2.5), layout="constrained")
     axes = figure.subplots(1, 2, sharey=True)

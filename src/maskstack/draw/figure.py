@@ -1,4 +1,4 @@
-"""The figure of one explanation: photo, overlay, masked photo and, where masks were learned, stack and masks."""
+"""The figure of one explanation: photo, overlay, masked photo and, if masks were learned, stack and masks."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ def explanation_figure(
     saliency: NDArray[np.float32],
     title: str = "",
 ) -> Figure:
-    """Draw what a mask search found, in two rows: photo, overlay, masked photo and stack over the masks of all sizes.
+    """Draw the result of a mask search in two rows: photo, overlay, masked photo and stack, then the masks.
 
-    A map of a method without masks gets a single row: photo, overlay and masked photo.
+    The map of a method without masks is drawn in a single row: photo, overlay and masked photo.
 
     Args:
-        image: What the network saw, see :func:`maskstack.draw.overlay.as_rgb`.
-        masks: S x H x W in [0, 1]; S is 0 for a method that learns none.
+        image: The image that the network sees, see :func:`maskstack.draw.overlay.as_rgb`.
+        masks: Masks, S x H x W in [0, 1]; S is 0 for a method without masks.
         sizes: Height and width of each grid, in cells.
-        stack: H x W in [0, 1], not scaled; what the photo is masked with.
-        saliency: H x W in [0, 1].
-        title: Line over the figure.
+        stack: The unscaled mask for the masked photo, H x W in [0, 1].
+        saliency: Map, H x W in [0, 1].
+        title: Line above the figure.
 
     Returns:
-        A matplotlib figure that belongs to no window; ``figure.savefig`` writes it.
+        A matplotlib figure without a window; ``figure.savefig`` writes it.
     """
     photo = as_rgb(image)
     top: list[tuple[str, NDArray[np.float32], bool]] = [

@@ -1,4 +1,4 @@
-"""The gallery: the same photographs under several networks."""
+"""The gallery: maps of several networks for the same photographs."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from maskstack.draw.overlay import as_rgb, overlay
 from maskstack.errors import InputError
 
 SIDE, LEFT, GAP, LINE = 2.3, 1.7, 0.12, 0.165
-"""Inches of a picture's longer side, the networks' names beside, the room between, and a line of words."""
+"""Sizes in inches: longer side of an image, width of the networks' names, gap, and height of a line of text."""
 
 
 @dataclass(frozen=True, eq=False)
-class Cell:
-    """One photograph under one network.
+class GalleryCell:
+    """The map of one network for one photograph.
 
     Attributes:
-        picture: What the network saw, see :func:`maskstack.draw.overlay.as_rgb`.
-        saliency: Its map, H x W in [0, 1], of the picture's size.
-        words: Lines under it, such as the class and what is left of its score.
+        picture: The image that the network sees, see :func:`maskstack.draw.overlay.as_rgb`.
+        saliency: Map, H x W in [0, 1], of the image's size.
+        words: Lines of text below, such as the class and the score of the shown part.
     """
 
     picture: Any
@@ -34,18 +34,18 @@ class Cell:
 
 
 def gallery_figure(
-    photos: Sequence[tuple[str, Any]], rows: Sequence[tuple[str, Sequence[Cell]]], *, title: str = ""
+    photos: Sequence[tuple[str, Any]], rows: Sequence[tuple[str, Sequence[GalleryCell]]], *, title: str = ""
 ) -> Figure:
-    """Draw networks x photographs: the photographs above, then a row a network.
+    """Draw a table of networks and photographs: the photographs in the first row, then one row per network.
 
     Args:
-        photos: Name and picture of each photograph.
-        rows: Name of each network, and its cells in the order of the photographs.
-        title: Line over the figure.
+        photos: Name and image of each photograph.
+        rows: Name of each network and its cells in the order of the photographs.
+        title: Line above the figure.
 
     Raises:
-        InputError: There is nothing to draw, a row has not a cell for each photograph, or a map is not of its
-            picture's size.
+        InputError: There is nothing to draw, a row does not have one cell for each photograph, or a map does not have
+            its image's size.
     """
     if not photos or not rows:
         raise InputError("a gallery needs a photograph and a network; give at least one of each")
@@ -55,7 +55,7 @@ def gallery_figure(
     names = [_wrapped(name, 28) for name, _ in photos]
     pictures = [as_rgb(picture) for _, picture in photos]
     lines = max(len(cell.words) for _, cells in rows for cell in cells)
-    # Placed by hand: automatic layouts cut the names above, as they do not know the pictures' shapes.
+    # Positions are computed here: automatic layouts ignore the shapes of the images and cut off the names above them.
     wide = LEFT + (SIDE + GAP) * len(photos)
     heading = _wrapped(title, round(11 * wide))
     above = GAP + 0.24 * (heading.count("\n") + 1) * bool(title) + LINE * max(name.count("\n") + 1 for name in names)
@@ -82,12 +82,12 @@ def gallery_figure(
 
 
 def _height(pictures: Sequence[NDArray[np.float32]]) -> float:
-    """Inches of a row of pictures, each as large as a square of :data:`SIDE` holds it."""
+    """Height in inches of a row of images, each as large as fits into a square of :data:`SIDE`."""
     return SIDE * min(max(float(picture.shape[0] / picture.shape[1]) for picture in pictures), 1.0)
 
 
 def _place(figure: Figure, column: int, top: float) -> Axes:
-    """A square of a column, so many inches below the figure's upper edge; column 0 is for the networks' names."""
+    """Add the square of a column, ``top`` inches below the figure's upper edge; column 0 is for the networks' names."""
     width, height = figure.get_size_inches()
     left, wide = (LEFT + (SIDE + GAP) * (column - 1), SIDE) if column else (0.0, LEFT - GAP)
     axis = figure.add_axes((left / width, 1 - (top + SIDE) / height, wide / width, SIDE / height))
@@ -97,7 +97,7 @@ def _place(figure: Figure, column: int, top: float) -> Axes:
 
 
 def _wrapped(text: str, width: int, *, lines: int = 3) -> str:
-    """A text in lines no longer than so many letters, the rest left out.
+    """Break a text into lines of at most ``width`` characters; what does not fit is left out.
 
     >>> _wrapped("MobileNetV2 of birds", 12).splitlines()
     ['MobileNetV2', 'of birds']

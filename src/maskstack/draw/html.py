@@ -1,4 +1,4 @@
-"""An explanation as HTML, for notebooks."""
+"""An explanation as HTML for notebooks."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from PIL import Image
 from maskstack.draw.overlay import COLOURS
 
 MOST, SIDE = 8, 160
-"""Images shown, and pixels of the longer side of their maps: together well under :data:`MOST_BYTES`."""
+"""Largest number of images, and longer side of their maps in pixels; together far below :data:`MOST_BYTES`."""
 
 MOST_BYTES = 400_000
-"""Letters of the HTML of any explanation, so that a notebook that shows many stays small."""
+"""Largest number of characters of the HTML, so that notebooks with many explanations stay small."""
 
 LONGEST = 300
-"""Letters of a line of words."""
+"""Largest number of characters of a line."""
 
 
 @dataclass(frozen=True, eq=False)
-class Shown:
-    """One image's map and the words under it.
+class MapPanel:
+    """The map of one image with the text below it.
 
     Attributes:
-        saliency: H x W in [0, 1].
-        title: What was explained.
-        words: Lines under the map.
+        saliency: Map, H x W in [0, 1].
+        title: Name of what was explained.
+        words: Lines of text below the map.
     """
 
     saliency: NDArray[np.float32]
@@ -40,19 +40,19 @@ class Shown:
     words: Sequence[str]
 
 
-def as_html(shown: Sequence[Shown], *, heading: str, more: int = 0) -> str:
-    """Draw maps side by side, with words below each.
+def as_html(panels: Sequence[MapPanel], *, heading: str, more: int = 0) -> str:
+    """Draw maps side by side, with text below each.
 
     Args:
-        shown: The images; those after the first eight are only counted.
-        heading: Line above.
-        more: Images that are not among ``shown``.
+        panels: The maps; those after the first :data:`MOST` are only counted.
+        heading: Line above the maps.
+        more: Number of images that are not among ``panels``.
 
     Returns:
-        HTML that needs nothing beside it, at most :data:`MOST_BYTES` letters.
+        Self-contained HTML of at most :data:`MOST_BYTES` characters.
     """
-    left = more + max(len(shown) - MOST, 0)
-    figures = "".join(_figure(one) for one in shown[:MOST])
+    left = more + max(len(panels) - MOST, 0)
+    figures = "".join(_figure(panel) for panel in panels[:MOST])
     rest = f"<p>and {left} more image{'' if left == 1 else 's'}</p>" if left else ""
     return (
         f'<div class="maskstack"><p><strong>{_text(heading)}</strong></p>'
@@ -60,12 +60,12 @@ def as_html(shown: Sequence[Shown], *, heading: str, more: int = 0) -> str:
     )
 
 
-def _figure(one: Shown) -> str:
-    lines = "".join(f"<div>{_text(line)}</div>" for line in one.words[:8])
+def _figure(panel: MapPanel) -> str:
+    lines = "".join(f"<div>{_text(line)}</div>" for line in panel.words[:8])
     return (
-        f'<figure style="margin:0;width:{SIDE}px"><img width="{SIDE}" alt="map of {_text(one.title)}" '
-        f'src="data:image/png;base64,{_png(one.saliency)}"><figcaption style="font-size:12px">'
-        f"<strong>{_text(one.title)}</strong>{lines}</figcaption></figure>"
+        f'<figure style="margin:0;width:{SIDE}px"><img width="{SIDE}" alt="map of {_text(panel.title)}" '
+        f'src="data:image/png;base64,{_png(panel.saliency)}"><figcaption style="font-size:12px">'
+        f"<strong>{_text(panel.title)}</strong>{lines}</figcaption></figure>"
     )
 
 
@@ -73,7 +73,7 @@ def _png(saliency: NDArray[np.float32]) -> str:
     grey = Image.fromarray((np.clip(saliency, 0, 1) * 255).round().astype(np.uint8))
     grey.thumbnail((SIDE, SIDE))
     colours = (matplotlib.colormaps[COLOURS](np.arange(256))[:, :3] * 255).round().astype(np.uint8)
-    grey.putpalette(colours.tobytes())  # grey levels become colours, a byte a pixel
+    grey.putpalette(colours.tobytes())  # Grey values become colours with one byte per pixel.
     file = io.BytesIO()
     grey.save(file, format="PNG", optimize=True)
     return base64.b64encode(file.getvalue()).decode("ascii")

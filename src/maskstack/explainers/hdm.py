@@ -17,7 +17,7 @@ from maskstack.masks.presets import Preset
 from maskstack.masks.result import OnProgress
 from maskstack.masks.settings import SearchOptions
 from maskstack.objectives import Meaning
-from maskstack.scoring import Goal, Model, scoring
+from maskstack.scoring import Goal, Model, check_images, scoring
 from maskstack.trust.measure import PASSES, measure
 
 
@@ -100,8 +100,9 @@ class HDM:
             ModelError: The network's output cannot be read, is not finite, or lets no gradient through.
         """
         mdm = self.mdm
+        check_images(images)
+        plan = self.plan.fitting((images.shape[2], images.shape[3]))
         with scoring(mdm.user_model, images, objective, **mdm.settings.running()) as scored:
-            plan = self.plan.fitting((images.shape[2], images.shape[3]))
             found = search_modules(scored, scored.images, plan, progress)
             # The modules' masks are of different things, and so need not agree.
             trust = measure(scored.scores, scored.images, found.stack, found.before)

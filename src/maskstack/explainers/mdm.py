@@ -20,7 +20,7 @@ from maskstack.masks.search import search
 from maskstack.masks.settings import SearchOptions, SearchSettings
 from maskstack.metrics.cascade import cascade
 from maskstack.objectives import Meaning
-from maskstack.scoring import Goal, Model, ScoredModel, UserModel, scoring
+from maskstack.scoring import Goal, Model, ScoredModel, UserModel, check_images, scoring
 from maskstack.scoring.captum import only_input, read_target, seen_by_captum, with_arguments
 from maskstack.scoring.untouched import untouched
 from maskstack.tensors import mean_agreement, minmax
@@ -85,8 +85,9 @@ class MDM:
         """
         if (fill_image is None) == ("given" in self.settings.fill):
             raise InputError("fill_image and fill='given' belong together; give both or neither")
+        check_images(images)
+        settings = self.settings_for((images.shape[2], images.shape[3]))
         with scoring(self.user_model, images, objective, **self.settings.running()) as scored:
-            settings = self.settings_for((images.shape[2], images.shape[3]))
             found = search(scored, scored.images, settings=settings, fill_image=fill_image, progress=progress)
             trust = measure(scored.scores, scored.images, found.stack, found.before, masks=found.masks)
             return explanation_of("mdm", scored, found, trust, settings.as_dict()).to(images.device)

@@ -109,7 +109,9 @@ def make_explainer(spec: str, model: Model, **options: Any) -> CostedExplainer:
     allowed = [key for key in known if key not in method.fixed]
     for key in own:
         if key not in allowed:
-            raise InputError(f"the method {name} has no option {key!r}; it has {', '.join(allowed)}")
+            guess = checks.did_you_mean(key, allowed).strip()
+            hint = f" ({guess})" if guess else ""
+            raise InputError(f"the method {name} has no option {key!r}; it has {', '.join(allowed)}{hint}")
     general = {key: value for key, value in options.items() if key in known}
     return method.build(model, **{**general, **method.fixed, **own})
 

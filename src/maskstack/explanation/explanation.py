@@ -178,10 +178,10 @@ class Explanation:
 
     def _repr_html_(self) -> str:
         """What a notebook shows of it: the maps and what was measured, at most 400 kB however many images there are."""
-        from maskstack.draw.html import MOST, Shown, as_html  # matplotlib is loaded only to draw
+        from maskstack.draw.html import MOST, MapPanel, as_html  # matplotlib is loaded only to draw
 
         shown = [
-            Shown(self.saliency[row, 0].detach().float().cpu().numpy(), self._title(row), self._words(row))
+            MapPanel(self.saliency[row, 0].detach().float().cpu().numpy(), self._title(row), self._words(row))
             for row in range(min(len(self), MOST))
         ]
         heading = f"{self.method}: {self.objective}, {len(self)} image{'' if len(self) == 1 else 's'}"

@@ -40,7 +40,8 @@ def save(path: str | Path, tensors: Mapping[str, Tensor], fields: Mapping[str, A
     copied = {
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
     }
-    header = {"format": FORMAT, "explanation": json.dumps(fields, default=dict)}
+    grids = sum(name.startswith("grid.") for name in tensors)
+    header = {"format": FORMAT, "grids": str(grids), "explanation": json.dumps(fields, default=dict)}
     write_whole(path, lambda file: file.write_bytes(safetensors.torch.save(copied, header)))
     readable = json.dumps({**fields, "images": summary}, indent=2, default=dict)
     write_whole(path.with_suffix(".json"), lambda file: file.write_text(readable + "\n", encoding="utf-8"))
@@ -66,6 +67,9 @@ def load(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise InputError(f"{path} is not an explanation file that this version can read; Explanation.save writes them")
     try:
         fields = json.loads(header["explanation"])
+        for name in (f"grid.{index}" for index in range(int(header["grids"]))):
+            if name not in tensors:
+                raise LookupError(name)
         if header["format"] == OLD_FORMAT:
             tensors["score_hidden"] = tensors["score_hidden"].T.contiguous()
             tensors["spread"] = torch.zeros_like(tensors["stack"])

@@ -1,1 +1,1 @@
-"""Work on many photographs, for the command line and the page alike."""
+"""The work on many photos, for the command line and the page alike; results are reported, never printed."""

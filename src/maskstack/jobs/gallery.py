@@ -1,186 +1,180 @@
-"""The work of ``maskstack gallery``: network by network, photo by photo, each kept as soon as it is found."""
+"""The work of ``maskstack gallery``: explain photos under several networks, then draw the table."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from PIL import Image
-from torch import Tensor
 
-from maskstack.cli.console import Report
-from maskstack.cli.device import pick_device
-from maskstack.jobs.explain import check_writable, free_name, name_of, pass_seconds, plain_name
-from maskstack.draw.gallery import Cell, gallery_figure
+from maskstack.draw.gallery import GalleryCell, gallery_figure
 from maskstack.errors import InputError
 from maskstack.explainers import MDM
-from maskstack.scoring.predict import class_probabilities
 from maskstack.explanation import Explanation
 from maskstack.files import write_whole
-from maskstack.models import LoadedModel, find_class, load_model, named_spec, open_photo
+from maskstack.jobs.machine import check_writable, pass_seconds, pick_device
+from maskstack.jobs.naming import EXPLANATION, file_part, free_name, with_ending
+from maskstack.jobs.photos import PhotoTarget, is_finished, predict, read_target, top_count, warn_of_random_weights
+from maskstack.jobs.progress import JobReporter
+from maskstack.masks.presets import Preset
+from maskstack.models import LoadedModel, load_model, named_spec, open_photo
 
 DPI = 110
 
 LONGEST = 30_000
-"""Pixels of the drawn gallery's longer side at most: a large gallery is drawn smaller, as viewers refuse more."""
+"""Maximum pixels of the gallery's longer side; a large gallery is drawn smaller, as viewers refuse more."""
 
 
-@dataclass(frozen=True)
-class Request:
-    """What was asked for on the command line."""
+@dataclass(frozen=True, kw_only=True)
+class GalleryRequest:
+    """What to explain, and how.
+
+    Attributes:
+        photos: Image files.
+        models: Specs of the networks, each ``SPEC`` or ``NAME=SPEC``.
+        target: Class name or index, or ``top1`` for what each network predicts.
+        out: Folder for the results.
+        preset: Name of the settings to start from.
+        settings: Changes to the preset.
+        resume: Whether finished results are kept that fit the request.
+        device: Name of a device, or ``auto``.
+        title: Line over the gallery.
+    """
 
     photos: tuple[str, ...]
-    models: tuple[str, ...]
-    target: str
+    models: tuple[str, ...] = ("bundled",)
+    target: str = "top1"
     out: Path
-    preset: str
-    resume: bool
-    device: str
-    title: str
-    as_json: bool
+    preset: str = "default"
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    resume: bool = False
+    device: str = "auto"
+    title: str = ""
 
 
 @dataclass(frozen=True, eq=False)
-class Job:
-    """One photo under one network: what to explain and where it goes."""
+class GalleryRow:
+    """A network of the gallery.
 
-    photo: str
-    tensor: Tensor
-    target: int
-    path: Path
+    Attributes:
+        name: Its name in the gallery.
+        spec: How it was loaded.
+        net: The network.
+        mdm: Explains it.
+        targets: A class of each photo.
+        todo: Those that are not finished.
+    """
+
+    name: str
+    spec: str
+    net: LoadedModel
+    mdm: MDM
+    targets: list[PhotoTarget]
+    todo: list[PhotoTarget]
 
 
-def make_gallery(request: Request) -> None:
-    """Do what was asked for; everything that can be wrong is found before the first search.
+def make_gallery(request: GalleryRequest, reporter: JobReporter) -> Path:
+    """Explain photos under several networks and draw the gallery; all input is checked before the first search.
+
+    Returns:
+        Path of the gallery.
 
     Raises:
-        MaskstackError: Something the caller can put right.
+        MaskstackError: The request cannot be carried out as it is.
     """
-    report = Report(as_json=request.as_json)
     photos = [open_photo(photo) for photo in request.photos]
     device = pick_device(request.device)
     specs = _named(request.models)
-    _check_target(request.target)
+    if top_count(request.target) not in (None, 1):
+        raise InputError(
+            f"--target {request.target} asks for several classes, and a gallery shows one; write top1 or a class"
+        )
     check_writable(request.out)
-    rows: list[tuple[str, LoadedModel, MDM, list[Job]]] = []
-    stems: set[str] = set()
-    for name, spec in specs.items():
-        net = load_model(spec)
-        net.model.to(device)
-        if net.weights == "random":
-            report.warn(f"{name} has random weights: its maps mean nothing until you give it weights=FILE")
-        # Names may differ in what no file name shows.
-        stem = free_name(plain_name(name), stems)
-        jobs = _jobs(request, name, net, photos, stem, device, report)
-        rows.append((name, net, MDM(net, preset=request.preset), jobs))
-    todo = {
-        name: [job for job in jobs if not (request.resume and _finished(job, mdm, spec))]
-        for (name, _, mdm, jobs), spec in zip(rows, specs.values(), strict=True)
-    }
-    _tell_cost(report, rows, todo)
-    with report.progress(sum(map(len, todo.values()))):
-        for (name, _, mdm, _jobs_of), spec in zip(rows, specs.values(), strict=True):
-            for job in todo[name]:
-                found = mdm(job.tensor.unsqueeze(0), job.target, progress=report.step)
-                _keep(job, found, spec)
-                report.result(f"{Path(job.photo).name}, {name}", found, {"explanation": str(job.path)})
-    drawn = [(name, [_cell(net, job) for job in jobs]) for name, net, _, jobs in rows]
-    shown = [(Path(path).name, _square(photo)) for path, photo in zip(request.photos, photos, strict=True)]
-    figure = gallery_figure(shown, drawn, title=request.title)
+    taken: set[str] = set()
+    rows = [_row(request, name, spec, photos, taken, device, reporter) for name, spec in specs.items()]
+    _report_cost(reporter, rows)
+    with reporter.searching(sum(len(row.todo) for row in rows)):
+        for row in rows:
+            for target in row.todo:
+                found = row.mdm(target.image.unsqueeze(0), target.index, progress=reporter.step)
+                path = replace(found, notes=target.notes(row.spec)).save(with_ending(target.path, EXPLANATION))
+                reporter.result(f"{Path(target.photo).name}, {row.name}", found, {"explanation": str(path)})
+    cells = [(row.name, [_cell(row.net, target) for target in row.targets]) for row in rows]
+    shown = [(Path(file).name, _small(photo)) for file, photo in zip(request.photos, photos, strict=True)]
+    figure = gallery_figure(shown, cells, title=request.title)
     dpi = min(DPI, LONGEST / max(figure.get_size_inches()))
-    path = write_whole(request.out / "gallery.png", lambda file: figure.savefig(file, dpi=dpi))
-    report.document["gallery"] = str(path)
-    report.finish(request.out, "gallery.png and the explanations")
+    return write_whole(request.out / "gallery.png", lambda file: figure.savefig(file, dpi=dpi))
 
 
 def _named(models: Sequence[str]) -> dict[str, str]:
-    """Specs by the names the gallery shows."""
+    """Specs by the names that the gallery shows."""
     found: dict[str, str] = {}
     for text in models:
         name, spec = named_spec(text)
         if name in found:
-            raise InputError(f"two networks are named {name!r}; name them apart, as NAME=SPEC")
+            raise InputError(f"two networks are named {name!r}; give each its own name, as NAME=SPEC")
         found[name] = spec
     return found
 
 
-def _check_target(target: str) -> None:
-    if re.fullmatch(r"top\d+", target.strip().lower()) and target.strip().lower() != "top1":
-        raise InputError(f"--target {target} asks for several classes, and a gallery shows one; write top1 or a class")
-
-
-def _jobs(
-    request: Request,
+def _row(
+    request: GalleryRequest,
     name: str,
-    net: LoadedModel,
+    spec: str,
     photos: Sequence[Image.Image],
-    stem: str,
+    taken: set[str],
     device: torch.device,
-    report: Report,
-) -> list[Job]:
-    fixed = None
-    if request.target.strip().lower() != "top1":
+    reporter: JobReporter,
+) -> GalleryRow:
+    net = load_model(spec)
+    net.model.to(device)
+    warn_of_random_weights(name, net, reporter)
+    # Different names of networks may become the same part of a file's name.
+    stem = free_name(file_part(name), taken)
+    targets = []
+    for number, (file, photo) in enumerate(zip(request.photos, photos, strict=True)):
+        label = f"{Path(file).name}, {name}"
         try:
-            fixed = find_class(net.class_names, request.target)
+            wanted = read_target(request.target, net)
+            image, (index,) = predict(net, photo, wanted, device=device, label=label, shown=3, reporter=reporter)
         except InputError as error:
             raise InputError(f"{name}: {error}") from error
-    jobs = []
-    for number, (file, photo) in enumerate(zip(request.photos, photos, strict=True)):
-        tensor = net.preprocess(photo).to(device)
-        scores = class_probabilities(net, tensor.unsqueeze(0))[0]
-        if fixed is not None and fixed >= len(scores):
-            raise InputError(f"{name}: target {fixed} is out of range; it has classes 0 to {len(scores) - 1}")
-        best = scores.topk(min(3, len(scores)))
-        said = [(name_of(net, index), share) for share, index in zip(*map(Tensor.tolist, best), strict=True)]
-        report.predictions(f"{Path(file).name}, {name}", said)
-        path = request.out / f"{stem}.{number}-{plain_name(Path(file).stem)}.safetensors"
-        jobs.append(Job(file, tensor, int(scores.argmax()) if fixed is None else fixed, path))
-    return jobs
+        path = request.out / f"{stem}.{number}-{file_part(Path(file).stem)}"
+        targets.append(PhotoTarget(file, image, index, path))
+    mdm = MDM(net, preset=cast(Preset, request.preset), **cast(Any, request.settings))
+    todo = [
+        target
+        for target in targets
+        if not (request.resume and is_finished(target, mdm, spec, with_ending(target.path, EXPLANATION)))
+    ]
+    return GalleryRow(name, spec, net, mdm, targets, todo)
 
 
-def _tell_cost(
-    report: Report, rows: Sequence[tuple[str, LoadedModel, MDM, list[Job]]], todo: dict[str, list[Job]]
-) -> None:
-    costs = [mdm.cost(len(todo[name])) for name, _, mdm, _ in rows]
+def _report_cost(reporter: JobReporter, rows: Sequence[GalleryRow]) -> None:
+    costs = [row.mdm.cost(len(row.todo)) for row in rows]
     passes = {kind: sum(cost[kind] for cost in costs) for kind in ("forward", "backward")}
     seconds = sum(
-        pass_seconds(net, [job.tensor for job in todo[name]]) * cost["backward"]
-        for (name, net, _, _), cost in zip(rows, costs, strict=True)
+        pass_seconds(row.net, [target.image for target in row.todo]) * cost["backward"]
+        for row, cost in zip(rows, costs, strict=True)
     )
-    maps, done = sum(map(len, todo.values())), sum(len(jobs) for *_, jobs in rows)
-    report.cost(passes, todo=maps, done=done - maps, seconds=seconds / max(passes["backward"], 1))
+    todo, maps = sum(len(row.todo) for row in rows), sum(len(row.targets) for row in rows)
+    reporter.cost(passes, todo=todo, done=maps - todo, seconds=seconds / max(passes["backward"], 1))
 
 
-def _keep(job: Job, found: Explanation, spec: str) -> None:
-    replace(found, notes={"model": spec, "photo": Path(job.photo).name}).save(job.path)
-
-
-def _finished(job: Job, mdm: MDM, spec: str) -> bool:
-    try:
-        found = Explanation.load(job.path)
-    except InputError:
-        return False
-    return (
-        found.notes == {"model": spec, "photo": Path(job.photo).name}
-        and found.target == (job.target,)
-        and found.settings == mdm.settings_for((job.tensor.shape[-2], job.tensor.shape[-1])).as_dict()
-    )
-
-
-def _cell(net: LoadedModel, job: Job) -> Cell:
-    found = Explanation.load(job.path)
+def _cell(net: LoadedModel, target: PhotoTarget) -> GalleryCell:
+    found = Explanation.load(with_ending(target.path, EXPLANATION))
     before, kept = float(found.score_before[0]), float(found.score_under_stack[0])
-    words = [name_of(net, job.target), f"{before:.0%}, kept {kept:.0%}, area {float(found.area[0]):.0%}"]
+    words = [net.class_name(target.index), f"{before:.0%}, kept {kept:.0%}, area {float(found.area[0]):.0%}"]
     if found.degenerate[0] or (found.trust is not None and found.trust.doubts(0)):
         words.append("low trust")
-    return Cell(net.picture(job.tensor.cpu()), found.saliency[0, 0].numpy(), words)
+    return GalleryCell(net.picture(target.image.cpu()), found.saliency[0, 0].numpy(), words)
 
 
-def _square(photo: Image.Image) -> Image.Image:
-    """The photo small enough for a figure, whole."""
+def _small(photo: Image.Image) -> Image.Image:
+    """The whole photo, small enough for a figure."""
     small = photo.copy()
     small.thumbnail((400, 400))
     return small

@@ -1,4 +1,4 @@
-"""A run from plan to shards, on whichever engine."""
+"""A run of the leaderboard, from the request to the stored rows, on any engine."""
 
 from __future__ import annotations
 
@@ -6,86 +6,71 @@ import platform
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import safetensors.numpy
 import torch
 
 from maskstack.files import write_whole
-from maskstack.runs.lock import locked
-from maskstack.leaderboard.plan import OnImage, Plan, make_plan
-from maskstack.leaderboard.request import Request, settle
-from maskstack.runs.store import FAILED, Store
-from maskstack.leaderboard.work import Pair, Task, Worker, map_file
+from maskstack.leaderboard.plan import make_plan
+from maskstack.leaderboard.record import settle
+from maskstack.leaderboard.request import BenchRequest
+from maskstack.leaderboard.work import ImageTask, MeasuredMap, Worker, map_file
+from maskstack.runs.folder import RunListener, opened
+from maskstack.runs.rows import FAILED
 from maskstack.version import __version__
 
-Engine = Callable[[Sequence[Task], Worker], Iterator[Pair]]
-"""Works on tasks and gives each pair as soon as it is finished, in any order."""
-
-
-class Listener(Protocol):
-    """Who is told how a run goes."""
-
-    def looking(self, network: str, images: int) -> None:
-        """Images are looked at to find those the network gets right."""
-
-    def damaged(self, shards: Sequence[Path]) -> None:
-        """Shards could not be read and were set aside."""
-
-    def planned(self, plan: Plan) -> None:
-        """The work is about to start."""
-
-    def finished(self, pair: Pair) -> None:
-        """A pair is finished and written."""
+Engine = Callable[[Sequence[ImageTask], Worker], Iterator[MeasuredMap]]
+"""Works on tasks and yields each map as soon as it is measured, in any order."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a call added to a run: maps measured, and those of them that failed."""
+    """What a call added to a run: the number of measured maps, and how many of them failed."""
 
-    pairs: int
+    maps: int
     failed: int
 
 
-def bench(request: Request, run: Path, *, engine: Engine, listener: Listener, retry_failed: bool = False) -> Outcome:
+def bench(
+    request: BenchRequest, run: Path, *, engine: Engine, listener: RunListener, retry_failed: bool = False
+) -> Outcome:
     """Measure what is missing in a run.
 
     Args:
-        request: What is wanted.
+        request: What to measure.
         run: Folder of the run.
         engine: Where to work.
-        listener: Who is told.
-        retry_failed: Whether what failed before is tried again.
+        listener: Receives the progress.
+        retry_failed: Whether failed measurements are repeated.
 
     Raises:
         MaskstackError: The request, the data, a network, a method or the folder cannot be used; nothing was measured.
     """
-    with locked(run):
-        versions = {"maskstack": __version__, "torch": torch.__version__, "python": platform.python_version()}
-        settle(run, request, versions=versions)
-        store = Store.open(run)
-        if store.damaged:
-            listener.damaged(store.damaged)
-        if retry_failed:
-            store.forget_failures()
+    versions = {"maskstack": __version__, "torch": torch.__version__, "python": platform.python_version()}
+    with opened(run, lambda: settle(run, request, versions=versions), listener, retry_failed=retry_failed) as store:
         worker = Worker(request)
-        looking: OnImage = listener.looking
-        plan = make_plan(request, worker, store.finished(), looking=looking)
+        plan, tasks = make_plan(request, worker, store.finished(), looking=listener.looking)
         listener.planned(plan)
-        pairs = failed = 0
-        for pair in engine(plan.tasks, worker):
-            _keep_map(run, pair)
-            # The rows last: a pair that has them is finished.
-            store.write(pair.rows)
+        maps = failed = 0
+        for found in engine(tasks, worker):
+            _keep_map(run, found)
+            # The rows come last, because a map that has rows counts as finished.
+            store.write(found.rows)
             store.merge_when_many()
-            pairs, failed = pairs + 1, failed + any(row.metric == FAILED for row in pair.rows)
-            listener.finished(pair)
-        return Outcome(pairs, failed)
+            maps, failed = maps + 1, failed + any(row.metric == FAILED for row in found.rows)
+            listener.finished(1, found.rows)
+        return Outcome(maps, failed)
 
 
-def _keep_map(run: Path, pair: Pair) -> None:
-    if pair.saliency is None:
+def work_locally(tasks: Sequence[ImageTask], worker: Worker) -> Iterator[MeasuredMap]:
+    """The engine of this process: one task after the other."""
+    for task in tasks:
+        yield from worker(task)
+
+
+def _keep_map(run: Path, found: MeasuredMap) -> None:
+    if found.saliency is None:
         return
-    content = safetensors.numpy.save({"saliency": np.ascontiguousarray(pair.saliency)})
-    write_whole(map_file(run, pair), lambda file: file.write_bytes(content))
+    content = safetensors.numpy.save({"saliency": np.ascontiguousarray(found.saliency)})
+    write_whole(map_file(run, found.model, found.method, found.image), lambda file: file.write_bytes(content))

@@ -1,4 +1,4 @@
-"""What each metric of a report is called, which way is better, and what it asks."""
+"""The metrics of a report: name, which values are better, and a sentence about each."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 HIGHER, LOWER, NEITHER = "higher", "lower", "neither"
 
 QUALITY, DETAIL, COMPLEXITY = "quality", "detail", "complexity"
-"""Counted where methods are ranked; a part of a counted metric, or its other reading; no quality at all."""
+"""Used for ranks; a part or a variant of such a metric, not used for ranks; not a measure of quality."""
 
 
 @dataclass(frozen=True)
@@ -17,11 +17,11 @@ class Column:
 
     Attributes:
         metric: Its name in rows and files.
-        label: Its name for a person.
+        label: Its name for readers.
         better: Which values are better.
-        about: What it asks, in a sentence.
+        about: What it measures, in a sentence.
         kind: Whether it counts as quality.
-        short: Its name in a narrow table; empty where that leaves it out.
+        short: Its name in a narrow table; empty if it is left out there.
     """
 
     metric: str
@@ -33,17 +33,17 @@ class Column:
 
     @property
     def sign(self) -> int:
-        """What turns values so that high is good; 0 if neither is."""
+        """1 if high values are good, -1 if low values are; 0 if neither are."""
         return {HIGHER: 1, LOWER: -1, NEITHER: 0}[self.better]
 
     @property
     def arrow(self) -> str:
-        """Which way is better, as a sign."""
+        """An arrow that shows which values are better."""
         return {HIGHER: "↑", LOWER: "↓", NEITHER: ""}[self.better]
 
 
-_INSERTED = "Area under the score while the map's pixels, highest first, are put back onto"
-_DELETED = "Area under the score while the map's pixels, highest first, are replaced by"
+_INSERTED = "Area under the score curve while pixels are put back, the map's highest first, onto"
+_DELETED = "Area under the score curve while pixels are replaced, the map's highest first, by"
 _BOX = "Share of images where the box around the map's largest region overlaps an annotated box by"
 _CHOSEN = "the threshold was chosen on the other half of the images"
 _TOP = "with the lower half of the map set to zero"
@@ -53,11 +53,16 @@ _ALL = (
         "insertion_wide", "Insertion, wide blur", HIGHER, f"{_INSERTED} a strongly blurred image.", short="insertion"
     ),
     Column("insertion_narrow", "Insertion, narrow blur", HIGHER, f"{_INSERTED} a slightly blurred image."),
-    Column("deletion_zero", "Deletion to zero", LOWER, f"{_DELETED} the network's zero.", short="deletion"),
+    Column("deletion_zero", "Deletion to zero", LOWER, f"{_DELETED} zero in the network's input.", short="deletion"),
     Column("deletion_mean", "Deletion to mean", LOWER, f"{_DELETED} the image's mean colour."),
     Column("deletion_blur", "Deletion to blur", LOWER, f"{_DELETED} a strongly blurred image."),
     Column("average_drop", "Average drop", LOWER, "Share of the score lost when the image is multiplied by the map."),
-    Column("average_increase", "Average increase", HIGHER, "Share of images whose score rises under the map."),
+    Column(
+        "average_increase",
+        "Average increase",
+        HIGHER,
+        "Share of images whose score rises under the map.",
+    ),
     Column("average_drop_top", "Average drop, top half", LOWER, f"The average drop {_TOP}."),
     Column("average_increase_top", "Average increase, top half", HIGHER, f"The average increase {_TOP}."),
     Column(
@@ -68,7 +73,12 @@ _ALL = (
         "look like their surroundings.",
         short="ROAD",
     ),
-    Column("road_probability", "ROAD, probability", HIGHER, "ROAD with the class's probability for the accuracy."),
+    Column(
+        "road_probability",
+        "ROAD, probability",
+        HIGHER,
+        "ROAD with the class's probability as the score.",
+    ),
     Column("pointing_game", "Pointing game", HIGHER, "Share of images whose highest pixel lies on the object."),
     Column(
         "energy_pointing_game",
@@ -88,24 +98,39 @@ _ALL = (
     Column("max_box_acc_50", "Box accuracy, 50%", HIGHER, f"{_BOX} 50%; {_CHOSEN}.", DETAIL),
     Column("max_box_acc_70", "Box accuracy, 70%", HIGHER, f"{_BOX} 70%; {_CHOSEN}.", DETAIL),
     Column("mask_iou", "Mask overlap", HIGHER, f"Overlap of the map, cut at a threshold, with the mask; {_CHOSEN}."),
-    Column("max_sensitivity", "Max-sensitivity", LOWER, "How far the map moves when the image hardly does."),
+    Column(
+        "max_sensitivity",
+        "Max-sensitivity",
+        LOWER,
+        "Largest change of the map when the image changes a little.",
+    ),
     Column(
         "randomization_rank_correlation",
         "Randomization, rank correlation",
         LOWER,
-        "How much the map still resembles itself, pixel by rank, after the network's layers were made random.",
+        "Rank correlation of the map before and after the network's layers are randomised.",
     ),
     Column(
         "randomization_structural_similarity",
         "Randomization, structural similarity",
         LOWER,
-        "How much the map still resembles itself, as a picture, after the network's layers were made random.",
+        "Structural similarity of the map before and after the network's layers are randomised.",
     ),
     Column(
-        "gini", "Gini index", NEITHER, "How few pixels hold the map's sum: 0 all alike, 1 a single one.", COMPLEXITY
+        "gini",
+        "Gini index",
+        NEITHER,
+        "Concentration of the map: 0 if all pixels are equal, 1 for one pixel.",
+        COMPLEXITY,
     ),
-    Column("entropy", "Entropy", NEITHER, "Over how many pixels the map spreads, in nats.", COMPLEXITY),
+    Column(
+        "entropy",
+        "Entropy",
+        NEITHER,
+        "Entropy of the map over its pixels, in nats.",
+        COMPLEXITY,
+    ),
 )
 
 COLUMNS: Mapping[str, Column] = {column.metric: column for column in _ALL}
-"""All metrics of a report in the order it shows them."""
+"""All metrics of a report, in the order of its tables."""

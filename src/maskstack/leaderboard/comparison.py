@@ -1,4 +1,4 @@
-"""The methods of one network against each other and against the reference: what a table of a report says."""
+"""The comparison of all methods on one network, with the reference and with each other."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from maskstack.errors import InputError
 from maskstack.explainers.table import CONTROLS
 from maskstack.leaderboard.columns import COLUMNS, QUALITY, Column
-from maskstack.leaderboard.results import Network
+from maskstack.leaderboard.results import NetworkResults
 from maskstack.runs.statistics import SIGNIFICANT, Bootstrap, holm, ranks, signed_rank_p
 
 Values = NDArray[np.float64]
@@ -19,20 +19,22 @@ _NONE = float("nan")
 
 
 @dataclass(frozen=True)
-class Cell:
-    """A method on a metric.
+class MethodOnMetric:
+    """The values of a method on a metric.
 
     Attributes:
-        n: Images.
-        mean: Over them, with its interval from ``low`` to ``high``.
-        difference: Mean of this method minus the reference over the images both have; NaN for the reference.
-        difference_low: Its interval.
-        difference_high: Its interval.
-        p: Of that difference.
+        n: Number of images.
+        mean: Mean over them.
+        low: Lower end of its confidence interval.
+        high: Upper end.
+        difference: Mean difference to the reference over the images that both have; NaN for the reference.
+        difference_low: Lower end of its confidence interval.
+        difference_high: Upper end.
+        p: p-value of that difference.
         p_holm: The same, corrected for the number of methods.
-        rank: Among the methods that are no controls, 1 is best; NaN for a control.
+        rank: Rank among the methods without the controls, 1 is best; NaN for a control.
         first: Whether no method is better.
-        tied: Whether it is not first, yet not told apart from the best.
+        tied: Whether it is not first, but not significantly different from the best.
         whole: Whether it has all images that any method has.
     """
 
@@ -57,7 +59,7 @@ class Cell:
 
     @property
     def told_apart(self) -> bool:
-        """Whether it differs from the reference by more than chance explains."""
+        """Whether it differs significantly from the reference."""
         return self.p_holm < SIGNIFICANT
 
 
@@ -66,17 +68,17 @@ class Comparison:
     """All methods of a network on all metrics.
 
     Attributes:
-        network: What was found.
-        reference: The method that the others are compared with.
+        network: The results.
+        reference: The method that all others are compared with.
         methods: The ranked methods by mean rank, then the controls.
-        cells: For each metric the methods that have it.
-        mean_ranks: For each ranked method the mean of its ranks on quality, and on how many metrics it has one.
+        cells: For each metric and each method that has it, the values.
+        mean_ranks: For each ranked method the mean of its ranks on metrics of quality, and the number of these ranks.
     """
 
-    network: Network
+    network: NetworkResults
     reference: str
     methods: tuple[str, ...]
-    cells: Mapping[str, Mapping[str, Cell]]
+    cells: Mapping[str, Mapping[str, MethodOnMetric]]
     mean_ranks: Mapping[str, tuple[float, int]]
 
     @property
@@ -86,26 +88,26 @@ class Comparison:
 
     @property
     def counted(self) -> tuple[Column, ...]:
-        """Those of them that count as quality."""
+        """The metrics of quality among them."""
         return tuple(column for column in self.columns if column.kind == QUALITY)
 
     def best(self, metric: str) -> tuple[str, ...]:
-        """The first methods on a metric, several if equal."""
+        """The best methods on a metric; several if they are equal."""
         return tuple(method for method, cell in self.cells[metric].items() if cell.first)
 
 
 def is_control(method: str) -> bool:
-    """Whether a method knows nothing of the network."""
+    """Whether a method is a control: its map does not depend on the network."""
     return method.split(":")[0] in CONTROLS
 
 
-def compare(network: Network, reference: str = "mdm", *, bootstrap: Bootstrap | None = None) -> Comparison:
+def compare(network: NetworkResults, reference: str = "mdm", *, bootstrap: Bootstrap | None = None) -> Comparison:
     """Compare the methods of a network.
 
     Args:
-        network: What was found on it.
+        network: The results on it.
         reference: The method to compare the others with.
-        bootstrap: What draws the intervals' samples.
+        bootstrap: Draws the samples of the intervals.
 
     Raises:
         InputError: The network was not measured with the reference, or the reference is a control.
@@ -117,7 +119,7 @@ def compare(network: Network, reference: str = "mdm", *, bootstrap: Bootstrap | 
             f"choose --reference among {', '.join(network.methods)}"
         )
     if is_control(reference):
-        raise InputError(f"the reference {reference} is a control, which is not ranked; choose a method")
+        raise InputError(f"the reference {reference} is a control, and controls are not ranked; choose another method")
     bootstrap = bootstrap or Bootstrap()
     cells = {
         metric: _compare(network.methods, values, COLUMNS[metric].sign, reference, bootstrap)
@@ -138,8 +140,8 @@ def compare(network: Network, reference: str = "mdm", *, bootstrap: Bootstrap | 
 
 def _compare(
     methods: Sequence[str], values: Values, sign: int, reference: str, bootstrap: Bootstrap
-) -> dict[str, Cell]:
-    """The cells of one metric: values are methods x images."""
+) -> dict[str, MethodOnMetric]:
+    """The values of each method on one metric; ``values`` is methods x images."""
     lines = dict(zip(methods, values, strict=True))
     own = {method: line[np.isfinite(line)] for method, line in lines.items()}
     own = {method: line for method, line in own.items() if len(line)}
@@ -153,7 +155,7 @@ def _compare(
     first = min(places.values(), default=_NONE)
     everywhere = int(np.isfinite(values).any(axis=0).sum())
     return {
-        method: Cell(
+        method: MethodOnMetric(
             len(own[method]),
             *means[method],
             *apart.get(method, (_NONE,) * 3),
@@ -169,7 +171,7 @@ def _compare(
 
 
 def _places(lines: Mapping[str, Values], sign: int) -> tuple[dict[str, float], set[str]]:
-    """The methods' ranks, and those that are not first but not told apart from the first."""
+    """The methods' ranks, and those that are not first, but not significantly different from the first."""
     if not lines or not sign:
         return {}, set()
     places = dict(zip(lines, map(float, ranks(np.stack(list(lines.values())), sign=sign)), strict=True))
@@ -186,7 +188,7 @@ def _paired(one: Values, other: Values) -> Values:
 
 
 def _with_intervals(samples: Mapping[str, Values], bootstrap: Bootstrap) -> dict[str, tuple[float, float, float]]:
-    """Mean, low and high of each sample; samples of one size are drawn together."""
+    """Mean, low and high of each sample. Samples of one size are drawn together."""
     found: dict[str, tuple[float, float, float]] = {}
     for size in _sizes(samples.values()):
         names = [name for name, sample in samples.items() if len(sample) == size]

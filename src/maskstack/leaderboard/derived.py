@@ -1,4 +1,4 @@
-"""Values that an image has only among others: overlaps at a threshold that was chosen on other images."""
+"""Metrics that need several images: overlaps at a threshold that is chosen on other images."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from maskstack import metrics
 
 OVERLAPS = (30, 50, 70)
-"""Percent of overlap from which a box counts as found."""
+"""Minimum overlap, in percent, at which a box counts as found."""
 
 Values = NDArray[np.float64]
 
@@ -22,33 +22,33 @@ def derive(curves: Mapping[str, Values]) -> dict[str, Values]:
 
     Args:
         curves: ``box_ious`` and ``mask_ious``, each methods x images x thresholds, the images in the order of their
-            names, NaN where there is none; either may be missing or without thresholds.
+            names, NaN where there is no value; either may be missing or without thresholds.
 
     Returns:
-        For each metric methods x images, NaN where there is none. A method's threshold for an image is that which is
-        best on the mean of the other half of its images.
+        For each metric methods x images, NaN where there is no value. A method's threshold for an image is the one
+        with the best mean on the other half of its images.
     """
     found: dict[str, Values] = {}
     boxes, masks = (curves.get(sweep) for sweep in ("box_ious", "mask_ious"))
     if boxes is not None and boxes.shape[2]:
         for percent in OVERLAPS:
-            found[f"max_box_acc_{percent}"] = _each_method(boxes, _judge_boxes(percent / 100))
+            found[f"max_box_acc_{percent}"] = _each_method(boxes, _box_accuracy(percent / 100))
         found["max_box_acc"] = np.mean([found[f"max_box_acc_{percent}"] for percent in OVERLAPS], axis=0)
     if masks is not None and masks.shape[2]:
         found["mask_iou"] = _each_method(masks, metrics.at_chosen_threshold)
     return found
 
 
-def _judge_boxes(delta: float) -> Callable[[Tensor], Tensor]:
+def _box_accuracy(delta: float) -> Callable[[Tensor], Tensor]:
     return lambda ious: metrics.max_box_acc(ious, delta=delta)
 
 
-def _each_method(curves: Values, judge: Callable[[Tensor], Tensor]) -> Values:
+def _each_method(curves: Values, metric: Callable[[Tensor], Tensor]) -> Values:
     values = np.full(curves.shape[:2], np.nan)
     for line, curve in zip(values, curves, strict=True):
         there = np.isfinite(curve).all(axis=1)
         if there.any():
-            line[there] = judge(torch.from_numpy(curve[there])).numpy()
+            line[there] = metric(torch.from_numpy(curve[there])).numpy()
     return values
 
 
@@ -56,11 +56,11 @@ def mean_of_classes(values: Values, targets: NDArray[np.int64]) -> tuple[Values,
     """The mean over classes of each class's mean over its images, so that frequent classes do not outweigh rare ones.
 
     Args:
-        values: Methods x images, NaN where there is none.
+        values: Methods x images, NaN where there is no value.
         targets: The class of each image, -1 where unknown.
 
     Returns:
-        A number per method, NaN where there is none, and how many classes there are.
+        A value for each method, NaN where there is none, and the number of classes.
     """
     there = np.isfinite(values)
     classes = np.unique(targets[there.any(axis=0) & (targets >= 0)])

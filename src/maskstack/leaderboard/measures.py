@@ -1,17 +1,17 @@
-"""What the leaderboard measures of a map, in groups, each with the protocol that its numbers mean nothing without."""
+"""What the leaderboard measures of a map, in groups. Each value comes with its protocol: how it was measured."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from maskstack import metrics
-from maskstack.explainers.table import CostedExplainer
-from maskstack.leaderboard.case import Case, probabilities
+from maskstack.explainers.base import CostedExplainer
+from maskstack.leaderboard.case import Case
+from maskstack.runs.rows import Measured
 
 WIDE, NARROW = 10.0, 5.0
 ROAD_FRACTIONS = (0.1, 0.3, 0.5, 0.7)
@@ -21,26 +21,15 @@ DEPTHS = 5
 
 
 @dataclass(frozen=True)
-class Measured:
-    """A metric's value on one map, with how it was measured; None with the reason where it does not apply."""
-
-    metric: str
-    value: float | None
-    protocol: Mapping[str, Any] = field(default_factory=dict)
-    curve: tuple[float, ...] | None = None
-    failure: str | None = None
-
-
-@dataclass(frozen=True)
-class Subject:
-    """A map to judge: of which case, by which method, of which network.
+class MapUnderTest:
+    """A map to measure, with its image, method and network.
 
     Attributes:
-        case: The image and what is known of it.
+        case: The image, the class and the annotations.
         saliency: H x W in [0, 1].
-        method: What made the map, to be asked again where its stability is judged.
+        method: The method that made the map; metrics of stability run it again.
         model: The network as a module.
-        curve_steps: Equal shares of the pixels on insertion and deletion curves.
+        curve_steps: Number of steps of insertion and deletion curves.
     """
 
     case: Case
@@ -49,28 +38,32 @@ class Subject:
     model: nn.Module
     curve_steps: int = 20
 
+    def again(self, image: Tensor) -> Tensor:
+        """The map that the method makes for another image, C x H x W: H x W."""
+        return self.method(image.unsqueeze(0), self.case.target).saliency[0, 0]
+
 
 @dataclass(frozen=True)
-class Group:
+class MetricGroup:
     """Metrics that are measured together.
 
     Attributes:
         measure: From a map to its values.
-        about: What the group asks.
-        forward: Images sent forward for one map, from the number of steps of a curve.
-        calls: How often the method is run again for one map.
+        about: The question that the group answers.
+        forward: From the number of steps of a curve to the images sent forward for one map.
+        calls: How often the method runs again for one map.
     """
 
-    measure: Callable[[Subject], list[Measured]]
+    measure: Callable[[MapUnderTest], list[Measured]]
     about: str
     forward: Callable[[int], int] = lambda _steps: 0
     calls: int = 0
 
 
-def faithfulness(subject: Subject) -> list[Measured]:
+def faithfulness(tested: MapUnderTest) -> list[Measured]:
     """Insertion and deletion over several fills, average drop and increase."""
-    case, saliency, image = subject.case, subject.saliency, subject.case.image
-    steps = subject.curve_steps
+    case, saliency, image = tested.case, tested.saliency, tested.case.image
+    steps = tested.curve_steps
     wide = metrics.blur(image, sigma=WIDE)
     zero, mean = torch.zeros_like(image), image.mean(dim=(1, 2), keepdim=True).expand_as(image)
     found = []
@@ -93,35 +86,35 @@ def faithfulness(subject: Subject) -> list[Measured]:
     return found
 
 
-def road(subject: Subject) -> list[Measured]:
-    """Remove and debias: accuracy while pixels are imputed from their neighbours."""
-    case = subject.case
+def road(tested: MapUnderTest) -> list[Measured]:
+    """ROAD (remove and debias): accuracy while pixels are imputed from their neighbours."""
+    case = tested.case
     read = {"fractions": ROAD_FRACTIONS, "noise": 0.01, "imputation": "noisy linear"}
     hits, kept = {}, {}
     for order in ("morf", "lerf"):
         generator = torch.Generator().manual_seed(0)
         images = metrics.road_images(
-            case.image, subject.saliency, order=order, fractions=ROAD_FRACTIONS, generator=generator
+            case.image, tested.saliency, order=order, fractions=ROAD_FRACTIONS, generator=generator
         )
-        answers = case.network(images)
-        hits[order] = (answers.argmax(dim=1) == case.target).float()
-        kept[order] = probabilities(answers)[:, case.target]
-    found = [
+        found = case.probabilities(images)
+        hits[order] = (found.argmax(dim=1) == case.target).float()
+        kept[order] = found[:, case.target]
+    values = [
         Measured(f"road_{order}", float(hits[order].mean()), {**read, "score": "accuracy"}, tuple(hits[order].tolist()))
         for order in hits
     ]
     for metric, by in (("road", hits), ("road_probability", kept)):
         score = "accuracy" if by is hits else "softmax"
         value = float(by["lerf"].mean() - by["morf"].mean())
-        found.append(Measured(metric, value, {**read, "score": f"{score}, least less most salient first"}))
-    return found
+        values.append(Measured(metric, value, {**read, "score": f"{score}, least less most salient first"}))
+    return values
 
 
-def localization(subject: Subject) -> list[Measured]:
+def localization(tested: MapUnderTest) -> list[Measured]:
     """Whether the map lies on the annotated object."""
-    truth, saliency = subject.case.truth, subject.saliency.cpu()
+    truth, saliency = tested.case.truth, tested.saliency.cpu()
     if not bool(truth.inside.any()):
-        why = "the image has no box or mask, or its crop shows none of it"
+        why = "the image has no box or mask, or none is inside its crop"
         names = ("pointing_game", "energy_pointing_game", "box_ious", "mask_ious")
         return [Measured(metric, None, failure=why) for metric in names]
     share = {"share": round(truth.share, 4)}
@@ -143,38 +136,32 @@ def localization(subject: Subject) -> list[Measured]:
     return found
 
 
-def complexity(subject: Subject) -> list[Measured]:
-    """How few pixels the map speaks of."""
+def complexity(tested: MapUnderTest) -> list[Measured]:
+    """How concentrated the map is."""
     return [
-        Measured("entropy", float(metrics.entropy(subject.saliency)), {"unit": "nats"}),
-        Measured("gini", float(metrics.gini(subject.saliency))),
+        Measured("entropy", float(metrics.entropy(tested.saliency)), {"unit": "nats"}),
+        Measured("gini", float(metrics.gini(tested.saliency))),
     ]
 
 
-def robustness(subject: Subject) -> list[Measured]:
-    """How far the map moves when the image hardly does."""
-
-    def explain(image: Tensor) -> Tensor:
-        return subject.method(image.unsqueeze(0), subject.case.target).saliency[0, 0]
-
+def robustness(tested: MapUnderTest) -> list[Measured]:
+    """How much the map changes under a small change of the image."""
     value = metrics.max_sensitivity(
-        explain,
-        subject.case.image,
+        tested.again,
+        tested.case.image,
         radius=RADIUS,
         samples=SAMPLES,
         generator=torch.Generator().manual_seed(0),
-        original=subject.saliency,
+        original=tested.saliency,
     )
     return [Measured("max_sensitivity", float(value), {"radius": RADIUS, "samples": SAMPLES, "norm": "Frobenius"})]
 
 
-def sanity(subject: Subject) -> list[Measured]:
-    """Whether the map changes when the network's layers are made random, from the output down."""
-
-    def explain() -> Tensor:
-        return subject.method(subject.case.image.unsqueeze(0), subject.case.target).saliency[0, 0]
-
-    depths = metrics.randomization(explain, subject.model, original=subject.saliency, steps=DEPTHS, seed=0)
+def sanity(tested: MapUnderTest) -> list[Measured]:
+    """Whether the map changes when the network's layers are randomised, beginning at the output."""
+    depths = metrics.randomization(
+        lambda: tested.again(tested.case.image), tested.model, original=tested.saliency, steps=DEPTHS, seed=0
+    )
     read = {"layers": [depth.layer for depth in depths], "order": "output first, cascading"}
     found = []
     for metric in ("rank_correlation", "structural_similarity"):
@@ -183,17 +170,17 @@ def sanity(subject: Subject) -> list[Measured]:
     return found
 
 
-GROUPS: Mapping[str, Group] = {
-    "faithfulness": Group(faithfulness, "does the score follow the map?", lambda steps: 5 * (steps + 1) + 3),
-    "road": Group(
-        road, "does it, where removed pixels look like their surroundings?", lambda _: 2 * len(ROAD_FRACTIONS)
+GROUPS: Mapping[str, MetricGroup] = {
+    "faithfulness": MetricGroup(faithfulness, "does the score follow the map?", lambda steps: 5 * (steps + 1) + 3),
+    "road": MetricGroup(
+        road, "does it, if removed pixels look like their surroundings?", lambda _: 2 * len(ROAD_FRACTIONS)
     ),
-    "localization": Group(localization, "does the map lie on the annotated object?"),
-    "complexity": Group(complexity, "how few pixels does it speak of?"),
-    "robustness": Group(robustness, "how far does it move when the image hardly does?", calls=SAMPLES),
-    "sanity": Group(sanity, "does it change when the network is made random?", calls=DEPTHS),
+    "localization": MetricGroup(localization, "does the map lie on the annotated object?"),
+    "complexity": MetricGroup(complexity, "how concentrated is the map?"),
+    "robustness": MetricGroup(robustness, "how much does it change under a small change of the image?", calls=SAMPLES),
+    "sanity": MetricGroup(sanity, "does it change when the network's weights are randomised?", calls=DEPTHS),
 }
-"""The groups of metrics, by the names the command line has for them."""
+"""The groups of metrics, by their names on the command line."""
 
 DEFAULT_GROUPS = ("faithfulness", "road", "localization", "complexity")
-"""The groups that need each map only once."""
+"""The groups that do not run the method again."""

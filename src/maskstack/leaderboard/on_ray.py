@@ -1,7 +1,7 @@
-"""The engine of many processes and machines: the same tasks through Ray Data.
+"""The engine for many processes and machines: the same tasks through Ray Data.
 
-Each actor is a worker of its own that keeps its networks; tasks flow to whichever is free, and finished pairs flow back
-to the one process that writes them. What a lost actor had in flight is done again by another.
+Each actor has a worker that keeps its networks. Tasks go to any free actor, and measured maps return to the one process
+that writes them. The unfinished tasks of a lost actor are repeated by another.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import numpy as np
 import torch
 
 from maskstack.errors import require
-from maskstack.leaderboard.request import Request
-from maskstack.runs.store import Row
-from maskstack.leaderboard.work import Pair, Task, Worker
+from maskstack.leaderboard.request import BenchRequest
+from maskstack.leaderboard.work import ImageTask, MeasuredMap, Worker
+from maskstack.runs.rows import ResultRow
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,10 @@ class Cluster:
     """Where the actors run.
 
     Attributes:
-        address: Of a running Ray cluster; None is this machine, where Ray is started and ended by the run.
+        address: Address of a running Ray cluster; None for this machine, where the run starts and stops Ray.
         workers: Number of actors.
-        cpus: Processors of each; also its number of threads.
-        gpus: GPUs of each, may be a part of one.
+        cpus: Number of processors of each actor; also its number of threads.
+        gpus: Number of GPUs of each actor, possibly a fraction.
     """
 
     address: str | None = None
@@ -39,10 +39,10 @@ class Cluster:
     gpus: float = 0
 
 
-def work_on_ray(tasks: Sequence[Task], worker: Worker, *, cluster: Cluster) -> Iterator[Pair]:
-    """Work on the tasks with Ray actors, giving each pair as soon as it has come back.
+def work_on_ray(tasks: Sequence[ImageTask], worker: Worker, *, cluster: Cluster) -> Iterator[MeasuredMap]:
+    """Work on the tasks with Ray actors, and yield each map as soon as it has returned.
 
-    Every machine of the cluster has to see the data and the networks' files under the same paths.
+    Every machine of the cluster must have the data and the networks' files under the same paths.
 
     Raises:
         MissingExtraError: Ray is not installed.
@@ -61,8 +61,8 @@ def work_on_ray(tasks: Sequence[Task], worker: Worker, *, cluster: Cluster) -> I
                 ray.shutdown()
 
 
-def _flow(ray_data: Any, tasks: Sequence[Task], request: Request, cluster: Cluster) -> Iterator[Pair]:
-    """Let the tasks flow through the actors."""
+def _flow(ray_data: Any, tasks: Sequence[ImageTask], request: BenchRequest, cluster: Cluster) -> Iterator[MeasuredMap]:
+    """Send the tasks through the actors."""
     context = ray_data.DataContext.get_current()
     bars, context.enable_progress_bars = context.enable_progress_bars, False
     try:
@@ -82,7 +82,7 @@ def _flow(ray_data: Any, tasks: Sequence[Task], request: Request, cluster: Clust
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Within, Ray says only what went wrong; what it does otherwise is the caller's to tell."""
+    """Within, Ray logs only errors; the caller reports the progress."""
     loggers = [logging.getLogger(name) for name in ("ray", "ray.data", "ray._private")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
@@ -95,35 +95,37 @@ def _quiet() -> Iterator[None]:
 
 
 class _Actor:
-    """A worker behind Ray Data's interface: batches of one packed task in, packed pairs out."""
+    """A worker with Ray Data's interface: from batches of one packed task to packed maps."""
 
     def __init__(self, request: dict[str, Any], threads: int) -> None:
         torch.set_num_threads(threads)
-        self.worker = Worker(Request(**request))
+        self.worker = Worker(BenchRequest(**request))
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
         packed = []
-        for model, image, pairs in zip(batch["model"], batch["image"], batch["pairs"], strict=True):
-            task = Task(str(model), str(image), json.loads(str(pairs)))
-            packed += [_pack(pair) for pair in self.worker(task)]
-        return {"pair": [text for text, _ in packed], "map": [content for _, content in packed]}
+        for model, image, groups in zip(batch["model"], batch["image"], batch["groups"], strict=True):
+            task = ImageTask(str(model), str(image), json.loads(str(groups)))
+            packed += [_pack(found) for found in self.worker(task)]
+        return {"rows": [text for text, _ in packed], "map": [content for _, content in packed]}
 
 
-def _packed(task: Task) -> dict[str, str]:
-    return {"model": task.model, "image": task.image, "pairs": json.dumps(dict(task.pairs))}
+def _packed(task: ImageTask) -> dict[str, str]:
+    return {"model": task.model, "image": task.image, "groups": json.dumps(dict(task.groups))}
 
 
-def _pack(pair: Pair) -> tuple[str, bytes]:
-    shape = [] if pair.saliency is None else list(pair.saliency.shape)
-    rows = [asdict(row) for row in pair.rows]
-    text = json.dumps({"model": pair.model, "method": pair.method, "image": pair.image, "rows": rows, "shape": shape})
-    return text, b"" if pair.saliency is None else pair.saliency.tobytes()
+def _pack(found: MeasuredMap) -> tuple[str, bytes]:
+    shape = [] if found.saliency is None else list(found.saliency.shape)
+    rows = [asdict(row) for row in found.rows]
+    text = json.dumps(
+        {"model": found.model, "method": found.method, "image": found.image, "rows": rows, "shape": shape}
+    )
+    return text, b"" if found.saliency is None else found.saliency.tobytes()
 
 
-def _unpacked(row: dict[str, Any]) -> Iterator[Pair]:
-    found = json.loads(row["pair"])
+def _unpacked(row: dict[str, Any]) -> Iterator[MeasuredMap]:
+    found = json.loads(row["rows"])
     rows = tuple(
-        Row(**{**one, "curve": None if one["curve"] is None else tuple(one["curve"])}) for one in found["rows"]
+        ResultRow(**{**one, "curve": None if one["curve"] is None else tuple(one["curve"])}) for one in found["rows"]
     )
     saliency = np.frombuffer(row["map"], dtype=np.float16).reshape(found["shape"]) if found["shape"] else None
-    yield Pair(found["model"], found["method"], found["image"], rows, saliency)
+    yield MeasuredMap(found["model"], found["method"], found["image"], rows, saliency)

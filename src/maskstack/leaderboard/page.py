@@ -1,69 +1,24 @@
-"""The report as one HTML file that asks nothing of any other."""
+"""The report as a single HTML file without scripts or links to other files."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from maskstack.errors import require
-from maskstack.leaderboard.columns import COMPLEXITY, Column
-from maskstack.leaderboard.comparison import Cell, Comparison, is_control
-from maskstack.leaderboard.curves import Panel, panels
-from maskstack.leaderboard.pictures import Gallery
-from maskstack.leaderboard.runs import Run
-from maskstack.leaderboard.scatter import Scatter, scatter
-from maskstack.runs.statistics import Bootstrap
-from maskstack.leaderboard.styles import styles
-from maskstack.leaderboard.summary import Cost, by_class, cost
-from maskstack.leaderboard.verdict import Verdict, judge
+from maskstack.leaderboard.columns import Column
+from maskstack.leaderboard.comparison import MethodOnMetric, is_control
+from maskstack.leaderboard.sections import NetworkSection
 
 
-@dataclass(frozen=True)
-class Section:
-    """A network on the page."""
-
-    comparison: Comparison
-    verdict: Verdict
-    quality: tuple[Column, ...]
-    complexity: tuple[Column, ...]
-    costs: Mapping[str, Cost]
-    by_class: Mapping[str, float]
-    classes: int
-    styles: Mapping[str, str]
-    scatter: Scatter | None
-    panels: tuple[Panel, ...]
-    gallery: Gallery
-    runs: tuple[Run, ...]
-
-
-def section(comparison: Comparison, gallery: Gallery, bootstrap: Bootstrap) -> Section:
-    """Everything the page says of a network."""
-    means, classes = by_class(comparison)
-    return Section(
-        comparison=comparison,
-        verdict=judge(comparison),
-        quality=tuple(column for column in comparison.columns if column.kind != COMPLEXITY),
-        complexity=tuple(column for column in comparison.columns if column.kind == COMPLEXITY),
-        costs={method: cost(comparison, method) for method in comparison.methods},
-        by_class=means,
-        classes=classes,
-        styles=styles(comparison),
-        scatter=scatter(comparison, bootstrap),
-        panels=panels(comparison),
-        gallery=gallery,
-        runs=comparison.network.runs,
-    )
-
-
-def render(sections: Sequence[Section], *, only_common: bool = False) -> str:
+def render(sections: Sequence[NetworkSection], *, only_common: bool = False) -> str:
     """The page.
 
     Args:
         sections: The networks.
-        only_common: Whether the numbers are of the images that all methods have.
+        only_common: Whether the numbers are means over the images that all methods have.
 
     Raises:
         MissingExtraError: jinja2 is not installed.
@@ -88,15 +43,15 @@ def render(sections: Sequence[Section], *, only_common: bool = False) -> str:
     return text
 
 
-def standing(cell: Cell, column: Column) -> str:
-    """Whether a method is better or worse than the reference by more than chance explains; empty if neither."""
+def standing(cell: MethodOnMetric, column: Column) -> str:
+    """Whether a method is significantly better or worse than the reference; empty if neither."""
     if not cell.told_apart or not column.sign or not cell.difference:
         return ""
     return "better" if cell.difference * column.sign > 0 else "worse"
 
 
 def number(value: float | None) -> str:
-    """A mean or an interval's half, to three places.
+    """A mean, or half the width of an interval, with three decimals.
 
     >>> number(0.4826), number(-12.34), number(None)
     ('0.483', '−12.3', '–')
@@ -107,7 +62,7 @@ def number(value: float | None) -> str:
 
 
 def signed(value: float) -> str:
-    """A difference, with its sign.
+    """A difference with its sign.
 
     >>> signed(0.5), signed(-0.25)
     ('+0.500', '−0.250')
@@ -138,7 +93,7 @@ def p_value(value: float) -> str:
 
 
 def setting(values: Sequence[Any]) -> str:
-    """A setting of a protocol; its range where images differ.
+    """A setting of a protocol; its range if images differ.
 
     >>> setting((10.0,)), setting((0.5, 0.25, 1.0)), setting(([0.1, 0.3],))
     ('10.0', '0.25 to 1.0, by image', '0.1, 0.3')
@@ -151,7 +106,7 @@ def setting(values: Sequence[Any]) -> str:
     return "; ".join(setting((value,)) for value in values)
 
 
-def _methods(sections: Sequence[Section]) -> list[str]:
+def _methods(sections: Sequence[NetworkSection]) -> list[str]:
     """The ranked methods of all networks, by the mean of their mean ranks."""
     found: dict[str, list[float]] = {}
     for one in sections:

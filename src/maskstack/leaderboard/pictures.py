@@ -1,9 +1,7 @@
-"""Pictures of kept maps where the reference does best, average and worst, so that losses are seen beside wins."""
+"""Pictures of kept maps on the images where the reference is best, average and worst."""
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -14,27 +12,25 @@ import safetensors.numpy
 from numpy.typing import NDArray
 from PIL import Image
 
-from maskstack.datasets import AnnotatedImages
-from maskstack.draw import overlay
+from maskstack.draw.overlay import overlay, thumbnail_uri
+from maskstack.errors import reason
 from maskstack.leaderboard.comparison import Comparison, is_control
-from maskstack.leaderboard.images import load_for
-from maskstack.leaderboard.request import Request
-from maskstack.leaderboard.runs import Run
-from maskstack.runs.store import Row
+from maskstack.leaderboard.record import RunRecord
+from maskstack.leaderboard.request import BenchRequest
 from maskstack.leaderboard.work import map_file
 from maskstack.models import LoadedModel, load_model
-from maskstack.errors import reason
 
 EACH = 2
-"""Images each of the best, the average and the worst."""
-RIVALS = 4
+"""Number of images of each kind: best, average and worst."""
+OTHERS = 4
+"""Number of methods that are shown besides the reference."""
 _SIDE = 208
-"""Longer side of a picture in pixels: the page holds dozens."""
+"""Longer side of a picture in pixels; a page holds dozens of pictures."""
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A picture as a data URI; None where the method has no map of this image."""
+class MapPicture:
+    """A picture as a data URI; None if the method has no map of this image."""
 
     title: str
     alt: str
@@ -42,46 +38,46 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Strip:
+class GalleryLine:
     """An image with the maps of several methods."""
 
     why: str
     image: str
     quality: float
-    pictures: tuple[Picture, ...]
+    pictures: tuple[MapPicture, ...]
 
 
 @dataclass(frozen=True)
-class Gallery:
-    """Pictures, or the sentence why there are none."""
+class MapGallery:
+    """Pictures, or a sentence that says why there are none."""
 
     methods: tuple[str, ...] = ()
-    strips: tuple[Strip, ...] = ()
+    lines: tuple[GalleryLine, ...] = ()
     note: str | None = None
 
 
 Photo = Callable[[str], Image.Image]
-"""From an image's name to the picture the network saw."""
+"""From an image's name to the picture that the network saw."""
 
 
-def gallery(comparison: Comparison, *, photos: Callable[[Run, str], Photo] | None = None) -> Gallery:
-    """Pictures of a network's maps; whatever is out of reach by now is a sentence and no error.
+def gallery(comparison: Comparison, *, photos: Callable[[RunRecord, str], Photo] | None = None) -> MapGallery:
+    """Pictures of a network's maps. If they can no longer be drawn, the result is a sentence and not an error.
 
     Args:
-        comparison: Of the network.
+        comparison: The comparison on the network.
         photos: Opens the images of a run as a network sees them.
     """
     network, reference = comparison.network, comparison.reference
     runs = [run for run in network.runs if (run.folder / "maps").is_dir()]
     chosen = _choose(comparison, runs)
     if not chosen:
-        return Gallery(note="No maps were kept; run 'maskstack bench' with --maps to see pictures.")
-    rivals = [method for method in comparison.methods if method != reference and not is_control(method)]
+        return MapGallery(note="No maps were kept; run 'maskstack bench' with --maps to see pictures.")
+    others = [method for method in comparison.methods if method != reference and not is_control(method)]
     images = [image for _, image, _ in chosen]
-    shown = [method for method in rivals if any(_map(runs, network.model, method, image) for image in images)]
-    methods = (reference, *shown[:RIVALS])
+    shown = [method for method in others if any(_map(runs, network.model, method, image) for image in images)]
+    methods = (reference, *shown[:OTHERS])
     opened: dict[Path, Photo] = {}
-    strips = []
+    lines = []
     try:
         for why, image, quality in chosen:
             run = next(run for run in runs if _file(run, network.model, reference, image).is_file())
@@ -90,31 +86,30 @@ def gallery(comparison: Comparison, *, photos: Callable[[Run, str], Photo] | Non
             photo = opened[run.folder](image)
             maps = [_map(runs, network.model, method, image) for method in methods]
             pictures = [_overlay(photo, file, method, image) for method, file in zip(methods, maps, strict=True)]
-            seen = Picture("photo", f"the image {image} as the network saw it", _uri(photo))
-            strips.append(Strip(why, image, quality, (seen, *pictures)))
-    # The data may have moved, a package may be gone, a file may be damaged: the numbers stand without pictures.
+            seen = MapPicture("photo", f"the image {image} as the network saw it", thumbnail_uri(photo, _SIDE))
+            lines.append(GalleryLine(why, image, quality, (seen, *pictures)))
+    # The data may have moved, a package may be missing, a file may be damaged: the report then has no pictures.
     except Exception as error:
-        return Gallery(note=f"Maps were kept, but the pictures cannot be drawn any more: {reason(error)}.")
-    return Gallery(methods, tuple(strips))
+        return MapGallery(note=f"Maps were kept, but the pictures cannot be drawn: {reason(error)}.")
+    return MapGallery(methods, tuple(lines))
 
 
-def open_photos(run: Run, model: str) -> Photo:
+def open_photos(run: RunRecord, model: str) -> Photo:
     """The images of a run as one of its networks sees them.
 
     Raises:
         MaskstackError: The network or the data cannot be loaded any more.
     """
-    about = {field.name: run.about[field.name] for field in fields(Request)}
+    about = {field.name: run.about[field.name] for field in fields(BenchRequest)}
     read: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in about.items()}
-    request = Request(**read)
+    request = BenchRequest(**read)
     net: LoadedModel = load_model(run.specs[model])
-    images: AnnotatedImages = load_for(request, net)
-    by_name = {image.name: image for image in images}
+    by_name = {image.name: image for image in request.images_for(net)}
     return lambda name: net.picture(net.preprocess(by_name[name].open()))
 
 
-def _choose(comparison: Comparison, runs: Sequence[Run]) -> list[tuple[str, str, float]]:
-    """The images to show: why, name and the reference's quality."""
+def _choose(comparison: Comparison, runs: Sequence[RunRecord]) -> list[tuple[str, str, float]]:
+    """The images to show: kind, name and the reference's quality."""
     network, quality = comparison.network, comparison.network.quality
     if quality is None or not runs:
         return []
@@ -136,25 +131,17 @@ def _choose(comparison: Comparison, runs: Sequence[Run]) -> list[tuple[str, str,
     ]
 
 
-def _file(run: Run, model: str, method: str, image: str) -> Path:
-    return map_file(run.folder, Row(model, method, image, "", "", None))
+def _file(run: RunRecord, model: str, method: str, image: str) -> Path:
+    return map_file(run.folder, model, method, image)
 
 
-def _map(runs: Sequence[Run], model: str, method: str, image: str) -> Path | None:
+def _map(runs: Sequence[RunRecord], model: str, method: str, image: str) -> Path | None:
     files = (_file(run, model, method, image) for run in runs)
     return next((file for file in files if file.is_file()), None)
 
 
-def _overlay(photo: Image.Image, file: Path | None, method: str, image: str) -> Picture:
+def _overlay(photo: Image.Image, file: Path | None, method: str, image: str) -> MapPicture:
     if file is None:
-        return Picture(method, "", None)
+        return MapPicture(method, "", None)
     saliency: NDArray[np.float32] = safetensors.numpy.load_file(file)["saliency"].astype(np.float32)
-    return Picture(method, f"the map of {method} over {image}", _uri(overlay(photo, saliency)))
-
-
-def _uri(picture: Image.Image) -> str:
-    small = picture.copy()
-    small.thumbnail((_SIDE, _SIDE))
-    held = io.BytesIO()
-    small.save(held, "WEBP", quality=78)
-    return "data:image/webp;base64," + base64.b64encode(held.getvalue()).decode()
+    return MapPicture(method, f"the map of {method} over {image}", thumbnail_uri(overlay(photo, saliency), _SIDE))

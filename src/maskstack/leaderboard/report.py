@@ -1,4 +1,4 @@
-"""From runs to a report: the numbers as CSV and everything as one page."""
+"""From runs to a report: the numbers as a CSV file, and everything on one HTML page."""
 
 from __future__ import annotations
 
@@ -8,21 +8,22 @@ from pathlib import Path
 
 from maskstack.files import write_whole
 from maskstack.leaderboard.comparison import Comparison, compare
-from maskstack.leaderboard.page import render, section
+from maskstack.leaderboard.page import render
 from maskstack.leaderboard.pictures import gallery
 from maskstack.leaderboard.results import read_results
-from maskstack.runs.statistics import Bootstrap
+from maskstack.leaderboard.sections import section
 from maskstack.leaderboard.summary import write_summary
+from maskstack.runs.statistics import Bootstrap
 
 
 @dataclass(frozen=True)
-class Report:
+class WrittenReport:
     """A written report.
 
     Attributes:
-        comparisons: The networks.
-        summary: The numbers, as CSV.
-        page: Everything, as HTML.
+        comparisons: One for each network.
+        summary: The CSV file with the numbers.
+        page: The HTML file.
     """
 
     comparisons: tuple[Comparison, ...]
@@ -37,18 +38,18 @@ def make_report(
     reference: str = "mdm",
     methods: Sequence[str] = (),
     only_common: bool = False,
-) -> Report:
-    """Compare what runs found and write it down.
+) -> WrittenReport:
+    """Compare the results of runs and write a report.
 
     Args:
         runs: Folders of runs.
         out: Folder for the report; ``report`` in the first run if None.
-        reference: The method the others are compared with.
-        methods: Only these, where not empty.
-        only_common: Whether a metric keeps only those images on which all methods that have it have a value.
+        reference: The method that all others are compared with.
+        methods: Only these methods; all if empty.
+        only_common: Whether a metric uses only the images on which all of its methods have a value.
 
     Raises:
-        InputError: A run is missing, empty or damaged, two do not fit together, or the reference was not measured.
+        InputError: A run is missing, empty or damaged, two runs cannot be compared, or the reference was not measured.
         OutputError: The report cannot be written.
         MissingExtraError: A package of the extra ``bench`` is not installed.
     """
@@ -60,4 +61,4 @@ def make_report(
     folder = runs[0] / "report" if out is None else out
     summary = write_summary(folder / "summary.csv", comparisons)
     page = write_whole(folder / "report.html", lambda beside: beside.write_text(text, encoding="utf-8"))
-    return Report(comparisons, summary, page)
+    return WrittenReport(comparisons, summary, page)

@@ -1,4 +1,4 @@
-"""What runs found, network by network: a matrix of methods and images for every metric."""
+"""The results of runs, network by network: a matrix of methods and images for every metric."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from maskstack.leaderboard.columns import COLUMNS
 from maskstack.leaderboard.derived import derive
-from maskstack.runs.rows import Rows
-from maskstack.leaderboard.runs import Run, open_runs
-from maskstack.runs.store import FAILED
+from maskstack.leaderboard.record import RunRecord, open_runs
+from maskstack.runs.rows import FAILED
+from maskstack.runs.table import ResultTable
 
 Values = NDArray[np.float64]
 
@@ -43,25 +43,25 @@ class Gap:
 
 
 @dataclass(frozen=True)
-class Network:
-    """What was found on one network.
+class NetworkResults:
+    """The results on one network.
 
     Attributes:
         model: Its name.
         runs: The runs it was measured in.
-        methods: Sorted; the lines of all matrices.
+        methods: Sorted; the rows of all matrices.
         images: Sorted; the columns of all matrices.
-        values: For each metric of a report methods x images, NaN where there is none.
+        values: For each metric of a report methods x images, NaN where there is no value.
         curves: Insertion and deletion curves: methods x images x points.
         costs: ``forward``, ``backward`` and ``seconds`` of each map: methods x images.
         targets: The class explained on each image, -1 where unknown.
-        protocols: For each metric how it was measured: the values of each setting, more than one if images differ.
+        protocols: For each metric how it was measured: the values of each setting, several if images differ.
         failures: What could not be measured.
-        gaps: What does not apply.
+        gaps: Metrics that do not apply to some images.
     """
 
     model: str
-    runs: tuple[Run, ...]
+    runs: tuple[RunRecord, ...]
     methods: tuple[str, ...]
     images: tuple[str, ...]
     values: Mapping[str, Values]
@@ -73,7 +73,7 @@ class Network:
     gaps: tuple[Gap, ...]
 
     def protocol(self, metric: str) -> Mapping[str, tuple[Any, ...]]:
-        """How a metric of a report was measured; of a derived one, how that was which it is derived from."""
+        """How a metric of a report was measured; for a derived metric, how its source was measured."""
         source = "box_ious" if metric.startswith("max_box_acc") else "mask_ious" if metric == "mask_iou" else metric
         return self.protocols.get(source, {})
 
@@ -87,23 +87,23 @@ class Network:
 
 def read_results(
     folders: Sequence[Path], *, methods: Sequence[str] = (), only_common: bool = False
-) -> tuple[Network, ...]:
-    """Read what runs found.
+) -> tuple[NetworkResults, ...]:
+    """Read the results of runs.
 
     Args:
-        folders: Of the runs; what is in several counts once.
-        methods: Only these, where not empty.
-        only_common: Whether a metric keeps only those images on which all methods that have it have a value.
+        folders: Folders of runs; what is in several of them counts once.
+        methods: Only these methods; all if empty.
+        only_common: Whether a metric uses only the images on which all of its methods have a value.
 
     Returns:
         The networks, in the order of the runs.
 
     Raises:
-        InputError: A run is missing, empty or damaged, or two do not fit together.
+        InputError: A run is missing, empty or damaged, or two runs cannot be compared.
         MissingExtraError: duckdb is not installed.
     """
     runs = open_runs(folders)
-    rows = Rows(folders)
+    rows = ResultTable(folders)
     if methods:
         rows.keep(methods)
     there = {model for (model,) in rows.ask("select distinct model from rows")}
@@ -111,14 +111,14 @@ def read_results(
     return tuple(_network(rows, model, runs, only_common=only_common) for model in wanted)
 
 
-def _network(rows: Rows, model: str, runs: Sequence[Run], *, only_common: bool) -> Network:
+def _network(rows: ResultTable, model: str, runs: Sequence[RunRecord], *, only_common: bool) -> NetworkResults:
     methods, images = rows.number(model)
     shape = len(methods), len(images)
     kept = _keep_common if only_common else lambda matrix: matrix
     curves = {metric: kept(rows.curves(metric, shape)) for metric in (*SHOWN_CURVES, *_SWEEPS)}
     values = {metric: kept(rows.matrix(metric, shape)) for metric in COLUMNS}
     values |= derive({sweep: curves.pop(sweep) for sweep in _SWEEPS})
-    return Network(
+    return NetworkResults(
         model=model,
         runs=tuple(run for run in runs if model in run.specs),
         methods=methods,
@@ -136,7 +136,7 @@ def _network(rows: Rows, model: str, runs: Sequence[Run], *, only_common: bool) 
 def _keep_common(matrix: Values) -> Values:
     if 0 in matrix.shape:
         return matrix
-    first: Values = matrix.reshape(*matrix.shape[:2], -1)[:, :, 0]  # a curve is there as a whole or not at all
+    first: Values = matrix.reshape(*matrix.shape[:2], -1)[:, :, 0]  # a curve is stored whole or not at all
     there = np.isfinite(first)
     lacking = ~there[there.any(axis=1)].all(axis=0)
     kept = matrix.copy()
@@ -144,7 +144,7 @@ def _keep_common(matrix: Values) -> Values:
     return kept
 
 
-def _targets(rows: Rows, images: int) -> NDArray[np.int64]:
+def _targets(rows: ResultTable, images: int) -> NDArray[np.int64]:
     targets = np.full(images, -1, np.int64)
     for place, target in rows.ask(
         "select place, any_value(target) from chosen where target is not null group by place"
@@ -153,7 +153,7 @@ def _targets(rows: Rows, images: int) -> NDArray[np.int64]:
     return targets
 
 
-def _protocols(rows: Rows) -> dict[str, dict[str, tuple[Any, ...]]]:
+def _protocols(rows: ResultTable) -> dict[str, dict[str, tuple[Any, ...]]]:
     found: dict[str, dict[str, tuple[Any, ...]]] = {}
     query = "select distinct metric, protocol from chosen where value is not null order by metric, protocol"
     for metric, protocol in rows.ask(query):
@@ -164,7 +164,7 @@ def _protocols(rows: Rows) -> dict[str, dict[str, tuple[Any, ...]]]:
     return found
 
 
-def _failures(rows: Rows) -> tuple[Failure, ...]:
+def _failures(rows: ResultTable) -> tuple[Failure, ...]:
     query = (
         'select method, "group", count(distinct image), arg_min(failure, image) from chosen where metric = ? '
         'group by method, "group" order by method, "group"'
@@ -172,7 +172,7 @@ def _failures(rows: Rows) -> tuple[Failure, ...]:
     return tuple(Failure(*found) for found in rows.ask(query, FAILED))
 
 
-def _gaps(rows: Rows) -> tuple[Gap, ...]:
+def _gaps(rows: ResultTable) -> tuple[Gap, ...]:
     query = (
         "select metric, count(distinct image), failure from chosen where metric <> ? and value is null "
         "and failure is not null group by metric, failure order by metric, failure"

@@ -1,4 +1,4 @@
-"""The numbers of a report in long form: a line for each method and metric of each network."""
+"""The numbers of a report as a long table: a line for each method and metric of each network."""
 
 from __future__ import annotations
 
@@ -17,11 +17,14 @@ from maskstack.leaderboard.derived import mean_of_classes
 BY_CLASS = "pointing_game_by_class"
 
 
-@dataclass(frozen=True)
-class Line:
-    """A method on a metric, as in :class:`maskstack.leaderboard.comparison.Cell`, with the cost of the method's maps.
+_NUMBERS = ("low", "high", "difference", "difference_low", "difference_high", "p", "p_holm", "rank")
 
-    ``difference`` is the method minus the reference on the images both have. None is what does not exist.
+
+@dataclass(frozen=True)
+class SummaryLine:
+    """The fields of :class:`maskstack.leaderboard.comparison.MethodOnMetric` with the cost of the method's maps.
+
+    A value that does not exist is None.
     """
 
     model: str
@@ -44,8 +47,8 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Cost:
-    """What a map of a method costs on the mean of the images; None where none was made."""
+class MapCost:
+    """Mean cost of a map of a method; None if no map was made."""
 
     forward: float | None
     backward: float | None
@@ -57,14 +60,14 @@ class Cost:
         return None if self.forward is None or self.backward is None else self.forward + self.backward
 
 
-def cost(comparison: Comparison, method: str) -> Cost:
-    """What a map of a method costs."""
+def cost(comparison: Comparison, method: str) -> MapCost:
+    """Mean cost of a map of a method."""
     place = comparison.network.methods.index(method)
-    return Cost(**{what: _mean(matrix[place]) for what, matrix in comparison.network.costs.items()})
+    return MapCost(**{what: _mean(matrix[place]) for what, matrix in comparison.network.costs.items()})
 
 
 def by_class(comparison: Comparison) -> tuple[dict[str, float], int]:
-    """The pointing game as the mean of the classes, and their number; empty where it says nothing new."""
+    """The pointing game as a mean over classes, and their number; empty if it equals the mean over images."""
     values = comparison.network.values.get("pointing_game")
     if values is None:
         return {}, 0
@@ -76,35 +79,23 @@ def by_class(comparison: Comparison) -> tuple[dict[str, float], int]:
     return {method: named[method] for method in comparison.methods if math.isfinite(named[method])}, classes
 
 
-def lines(comparison: Comparison) -> Iterator[Line]:
+def lines(comparison: Comparison) -> Iterator[SummaryLine]:
     """All lines of a network, metric by metric."""
     model = comparison.network.model
     for metric, cells in comparison.cells.items():
         for method in comparison.methods:
             if method in cells:
                 cell = cells[method]
-                numbers = {
-                    name: _there(getattr(cell, name))
-                    for name in (
-                        "low",
-                        "high",
-                        "difference",
-                        "difference_low",
-                        "difference_high",
-                        "p",
-                        "p_holm",
-                        "rank",
-                    )
-                }
-                paid = asdict(cost(comparison, method))
-                yield Line(model, method, metric, cell.n, cell.mean, reference=comparison.reference, **numbers, **paid)
+                numbers = {name: _or_none(getattr(cell, name)) for name in _NUMBERS}
+                numbers |= asdict(cost(comparison, method))
+                yield SummaryLine(model, method, metric, cell.n, cell.mean, reference=comparison.reference, **numbers)
         if metric == "pointing_game":
             for method, mean in by_class(comparison)[0].items():
-                yield Line(model, method, BY_CLASS, cells[method].n, mean)
+                yield SummaryLine(model, method, BY_CLASS, cells[method].n, mean)
 
 
 def write_summary(path: Path, comparisons: Sequence[Comparison]) -> Path:
-    """Write the lines of all networks as CSV, numbers in full.
+    """Write the lines of all networks as CSV, numbers not rounded.
 
     Raises:
         OutputError: The file cannot be written.
@@ -112,7 +103,7 @@ def write_summary(path: Path, comparisons: Sequence[Comparison]) -> Path:
 
     def write(beside: Path) -> None:
         with beside.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, [field.name for field in fields(Line)])
+            writer = csv.DictWriter(file, [field.name for field in fields(SummaryLine)])
             writer.writeheader()
             for comparison in comparisons:
                 writer.writerows(asdict(line) for line in lines(comparison))
@@ -125,5 +116,5 @@ def _mean(values: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> float | 
     return float(found.mean()) if len(found) else None
 
 
-def _there(value: float) -> float | None:
+def _or_none(value: float) -> float | None:
     return None if math.isnan(value) else value

@@ -1,4 +1,4 @@
-"""How good a map is: pure functions on tensors, a value per image."""
+"""Metrics of the quality of a map: pure functions on tensors with one value per image."""
 
 from maskstack.metrics.blurs import blur, narrow_blur
 from maskstack.metrics.cascade import Cascade, cascade
@@ -11,7 +11,6 @@ from maskstack.metrics.faithfulness import (
     insertion,
     pixel_curve,
 )
-from maskstack.metrics.imputation import noisy_linear_imputation
 from maskstack.metrics.localization import (
     at_chosen_threshold,
     box_ious,
@@ -22,7 +21,7 @@ from maskstack.metrics.localization import (
     pointing_game,
 )
 from maskstack.metrics.order import keep_top
-from maskstack.metrics.road import road, road_images
+from maskstack.metrics.road import noisy_linear_imputation, road, road_images
 from maskstack.metrics.robustness import max_sensitivity
 from maskstack.metrics.sanity import Depth, randomization, rank_correlation, structural_similarity
 from maskstack.tensors import mean_agreement, rank_agreement

@@ -1,4 +1,4 @@
-"""Blurred images, onto which pixels are inserted."""
+"""Blurred images, the start of the insertion metric."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NARROW_TAPS, NARROW_SIGMA = 11, 5.0
 
 
 def blur(image: Tensor, *, sigma: float) -> Tensor:
-    """Blur by a Gaussian cut at three standard deviations, edges repeated.
+    """Blur an image with a Gaussian that is cut off at three standard deviations; the edges are repeated.
 
     Args:
         image: C x H x W.
@@ -33,13 +33,13 @@ def blur(image: Tensor, *, sigma: float) -> Tensor:
 
 
 def narrow_blur(image: Tensor) -> Tensor:
-    """The blur of the insertion game as RISE's own evaluation code does it (Petsiuk et al. 2018).
+    """The blur for the insertion metric in the evaluation code of RISE (Petsiuk et al. 2018).
 
-    The paper has 11 taps and sigma 5. The authors' code gets them by filtering an 11 x 11 unit impulse, which folds the
-    tails of the Gaussian back into the window: the weights differ by 7% between centre and edge, nearly a box filter,
-    where an 11-tap Gaussian's differ by 65%. Outside the image there are zeros (the mean colour of a normalised
-    image). Both are kept here, so that numbers compare with published ones; it leaves more of the image
-    visible than :func:`blur` with sigma 10.
+    The paper has 11 taps and sigma 5. The authors' code computes them by filtering an 11 x 11 unit impulse, which folds
+    the tails of the Gaussian back into the window: the weights differ by 7% between centre and edge, so it is nearly a
+    box filter, while the weights of an 11-tap Gaussian differ by 65%. The image is padded with zeros (the mean colour
+    of a normalised image). Both are kept here, so that results are comparable with published ones. More of the image
+    remains visible than with :func:`blur` and sigma 10.
 
     Args:
         image: C x H x W, normalised.
@@ -47,7 +47,7 @@ def narrow_blur(image: Tensor) -> Tensor:
     Returns:
         C x H x W.
     """
-    folds = _gaussian(20, NARROW_SIGMA)  # The tails end at four standard deviations there.
+    folds = _gaussian(20, NARROW_SIGMA)  # In that code, the tails end at four standard deviations.
     folds = functional.pad(folds, (7, 7))  # 55 offsets: five windows of 11, the third one around 0.
     kernel = folds.view(-1, NARROW_TAPS).sum(dim=0)
     return filtered(image.unsqueeze(0), kernel, padding="constant").squeeze(0)

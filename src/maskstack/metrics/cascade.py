@@ -1,4 +1,4 @@
-"""A network made random layer by layer, and put back."""
+"""Randomising a network layer by layer, and restoring it."""
 
 from __future__ import annotations
 
@@ -13,22 +13,24 @@ from maskstack.errors import InputError
 
 
 class Cascade:
-    """Makes one layer after another random, from the output down; iterate over it.
+    """Iterator that randomises one layer after another, from the output down.
 
-    A layer draws the same numbers on every device, whatever was drawn elsewhere, and torch's own generators stay where
-    they were.
+    A layer gets the same random weights on every device, independent of other random numbers, and the state of torch's
+    own generators does not change.
 
     Attributes:
-        names: The layers that are made random, in that order.
+        names: Names of the layers in the order in which they are randomised.
     """
 
     def __init__(self, model: nn.Module, *, layers: Sequence[str] | None, seed: int) -> None:
         own = {name: layer for name, layer in model.named_modules() if any(True for _ in layer.parameters(False))}
         if not own:
-            raise InputError("the network has no layer with parameters to make random")
+            raise InputError("the network has no layer with parameters to randomise")
         self.names = list(reversed(own)) if layers is None else list(layers)
         if unknown := [name for name in self.names if name not in own]:
-            raise InputError(f"{unknown[0]!r} is no layer with parameters of its own; there are {', '.join(own)}")
+            raise InputError(
+                f"{unknown[0]!r} is not a layer with parameters of its own; such layers are {', '.join(own)}"
+            )
         self._layers = [own[name] for name in self.names]
         self._seeds = torch.randint(2**31, (len(own),), generator=torch.Generator().manual_seed(seed)).tolist()
 
@@ -40,19 +42,19 @@ class Cascade:
 
 @contextmanager
 def cascade(model: nn.Module, *, layers: Sequence[str] | None = None, seed: int = 0) -> Iterator[Cascade]:
-    """A network that can be made random from the output down (Adebayo et al. 2018), and is as it was afterwards.
+    """Randomise a network from the output down (Adebayo et al. 2018) within a context, and restore it afterwards.
 
-    Every parameter and buffer gets its values back whatever happens within, and in place, so that whoever holds one
-    sees the network's own values again.
+    The values of every parameter and buffer are restored in place, also after an error, so that other references to
+    these tensors see the original values again.
 
     Args:
         model: The network.
-        layers: Names of layers with parameters of their own, the one nearest to the output first. None is all of them,
-            the last registered first, which in nearly all networks is the reverse of the order of execution.
-        seed: Of the random weights.
+        layers: Names of layers with parameters of their own, the one nearest to the output first. None means all of
+            them, the last registered first, which in nearly all networks is the reverse of the order of execution.
+        seed: Seed of the random weights.
 
     Raises:
-        InputError: The network has no layer with parameters, or one of that name.
+        InputError: The network has no layer with parameters, or no layer with one of the names.
 
     >>> net = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))
     >>> with cascade(net) as depths:
@@ -71,21 +73,21 @@ def cascade(model: nn.Module, *, layers: Sequence[str] | None = None, seed: int 
         with torch.no_grad():
             for owner, name, tensor, value in held:
                 tensor.copy_(value)
-                if getattr(owner, name) is not tensor:  # A layer or an explainer has put another one in its place.
+                if getattr(owner, name) is not tensor:  # A layer or an explainer has replaced the tensor.
                     setattr(owner, name, tensor)
 
 
 @torch.no_grad()
 def make_random(layer: nn.Module, *, seed: int) -> None:
-    """Replace what a layer has learned by what it might have begun with.
+    """Replace the learned values of a layer by random initial values.
 
-    By its own ``reset_parameters`` where it has one, which also takes back what batch norm has counted. Other
-    parameters become normal numbers around 0 with the root mean square of the learned ones: of the same size, and
-    random even where the learned ones are all alike.
+    The layer's own ``reset_parameters`` is used if it exists; it also resets the statistics of batch norm. Otherwise,
+    parameters are drawn from a normal distribution around 0 with the root mean square of the learned values, so that
+    they have the same size and are random even if all learned values are equal.
 
     Args:
-        layer: Its own parameters and buffers change, not those of its children.
-        seed: Of the numbers.
+        layer: The layer; its own parameters and buffers change, not those of its children.
+        seed: Seed of the random values.
     """
     generator = torch.Generator().manual_seed(seed)
     if not callable(getattr(layer, "reset_parameters", None)):
@@ -94,7 +96,8 @@ def make_random(layer: nn.Module, *, seed: int) -> None:
             drawn = torch.randn(parameter.shape, generator=generator, dtype=torch.float32, device="cpu")
             parameter.copy_(drawn * size)
         return
-    # A copy on the CPU is reset: each device would draw other numbers, from a generator that is not ours to move.
+    # A copy on the CPU is reset: each device would draw different numbers, and from a generator whose state must not
+    # change.
     fresh = copy.copy(layer)
     fresh._parameters = {
         name: None if own is None else nn.Parameter(_on_cpu(own), requires_grad=own.requires_grad)

@@ -1,4 +1,4 @@
-"""Complexity: how few pixels does the map speak of? Entropy and Gini index order maps differently; compare neither."""
+"""Complexity: how few pixels does the map mark? Entropy and Gini index can rank maps in different orders."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from maskstack.metrics.order import check_map
 
 
 def entropy(saliency: Tensor) -> Tensor:
-    """Entropy of the map's shares of its sum (complexity, Bhatt et al. 2020); low is simple.
+    """Entropy of the pixels' shares of the map's sum (complexity, Bhatt et al. 2020); low is simple.
 
     Args:
-        saliency: H x W, not negative.
+        saliency: Map, H x W, not negative.
 
     Returns:
-        A scalar in nats, from 0 for a single pixel to log(H * W) for a constant map, the map of zeros among them.
+        A scalar in nats, from 0 for a single pixel to log(H * W) for a constant map, such as a map of zeros.
 
     Raises:
-        InputError: The map is not H x W, or holds NaN or negative values.
+        InputError: The map is not H x W, or contains NaN or negative values.
 
     >>> entropy(torch.tensor([[0.0, 0.5], [0.5, 0.0]])).exp()
     tensor(2.)
@@ -31,13 +31,13 @@ def gini(saliency: Tensor) -> Tensor:
     """Gini index of the map's values (sparseness, Chalasani et al. 2020; Hurley and Rickard 2009); high is sparse.
 
     Args:
-        saliency: H x W, not negative.
+        saliency: Map, H x W, not negative.
 
     Returns:
-        A scalar, from 0 for a constant map, the map of zeros among them, to 1 - 1 / (H * W) for a single pixel.
+        A scalar, from 0 for a constant map, such as a map of zeros, to 1 - 1 / (H * W) for a single pixel.
 
     Raises:
-        InputError: The map is not H x W, or holds NaN or negative values.
+        InputError: The map is not H x W, or contains NaN or negative values.
 
     >>> gini(torch.tensor([[0.0, 0.0], [0.0, 3.0]]))
     tensor(0.7500)
@@ -53,9 +53,11 @@ def _like(saliency: Tensor, value: Tensor) -> Tensor:
 
 
 def _shares(saliency: Tensor) -> Tensor:
-    """Of the sum, in double precision; a map of zeros is constant."""
+    """Each pixel's share of the map's sum, in double precision; for a map of zeros, all shares are equal."""
     check_map(saliency, positive=True)
     values = saliency.flatten().double()
-    values = values / values.max().clamp_min(torch.finfo(values.dtype).tiny)  # The sum of huge values is infinite.
+    values = values / values.max().clamp_min(
+        torch.finfo(values.dtype).tiny
+    )  # The sum of huge values could be infinite.
     total = values.sum()
     return values / total if total > 0 else torch.full_like(values, 1 / len(values))

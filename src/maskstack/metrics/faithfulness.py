@@ -1,4 +1,4 @@
-"""Faithfulness: does the score follow what the map calls important?"""
+"""Faithfulness: does the score depend on the pixels that the map marks as important?"""
 
 from __future__ import annotations
 
@@ -8,33 +8,34 @@ import torch
 from torch import Tensor
 
 from maskstack.errors import InputError
-from maskstack.metrics.order import check_map, ranks
+from maskstack.metrics.order import check_map
+from maskstack.tensors import ranks
 
 Score = Callable[[Tensor], Tensor]
-"""From N images, N x C x H x W, to N scores, without gradient."""
+"""Function from N images, N x C x H x W, to N scores, without gradient."""
 
 
 def pixel_curve(
     score: Score, saliency: Tensor, start: Tensor, end: Tensor, *, steps: int = 20, batch_size: int = 32
 ) -> Tensor:
-    """Scores while pixels turn from ``start`` to ``end``, the most salient first.
+    """Scores while pixels are replaced, from ``start`` to ``end``, the most salient first.
 
     Args:
-        score: The score of one image at a time; called with chunks of the curve.
-        saliency: Map, H x W; equal values are taken in reading order.
-        start: Image before, C x H x W.
-        end: Image after, C x H x W.
-        steps: Number of equal shares of the pixels.
-        batch_size: Images in one call of ``score``.
+        score: Scores of N images; called with batches of the images along the curve.
+        saliency: Map, H x W; equal values are ranked in reading order.
+        start: Image at the start, C x H x W.
+        end: Image at the end, C x H x W.
+        steps: Number of steps, each of which replaces an equal share of the pixels.
+        batch_size: Largest number of images in one call of ``score``.
 
     Returns:
-        Scores after 0, 1/steps ... 1 of the pixels: steps + 1.
+        Scores after 0, 1/steps ... 1 of the pixels, steps + 1.
 
     Raises:
-        InputError: The map does not fit the images or holds NaN, or ``steps`` or ``batch_size`` is below 1.
+        InputError: The map does not fit the images or contains NaN, or ``steps`` or ``batch_size`` is below 1.
     """
     if steps < 1 or batch_size < 1:
-        raise InputError(f"steps is {steps} and batch_size {batch_size}; both have to be at least 1")
+        raise InputError(f"steps is {steps} and batch_size {batch_size}; both must be at least 1")
     check_map(saliency, image=start)
     rank = ranks(saliency).to(start.device)
     counts = [round(step * rank.numel() / steps) for step in range(steps + 1)]
@@ -47,10 +48,10 @@ def pixel_curve(
 
 
 def area_under(curve: Tensor) -> Tensor:
-    """Area under scores at equal steps from 0 to 1, by trapezoids, both ends included.
+    """Area under a curve of scores at equal steps from 0 to 1, by the trapezoidal rule with both ends.
 
     Args:
-        curve: Two or more scores.
+        curve: Scores, at least two.
 
     Returns:
         A scalar between the least and the greatest score.
@@ -65,11 +66,11 @@ def deletion(score: Score, image: Tensor, saliency: Tensor, fill: Tensor, *, ste
     """Deletion AUC (Petsiuk et al. 2018): area under the score while the most salient pixels are removed; low is good.
 
     Args:
-        score: Score of N images.
-        image: C x H x W.
-        saliency: H x W.
-        fill: What removed pixels show, C x H x W.
-        steps: Number of equal shares; the trapezoid includes both ends.
+        score: Scores of N images.
+        image: Image, C x H x W.
+        saliency: Map, H x W.
+        fill: Values of removed pixels, C x H x W.
+        steps: Number of steps, each of which removes an equal share of the pixels.
 
     Returns:
         The area as a scalar, in units of the score.
@@ -78,7 +79,7 @@ def deletion(score: Score, image: Tensor, saliency: Tensor, fill: Tensor, *, ste
 
 
 def insertion(score: Score, image: Tensor, saliency: Tensor, fill: Tensor, *, steps: int = 20) -> Tensor:
-    """Insertion AUC: area under the score while the most salient pixels are put onto the fill; high is good.
+    """Insertion AUC: area under the score while the most salient pixels are inserted into the fill; high is good.
 
     See :func:`deletion` for the arguments.
     """
@@ -86,14 +87,14 @@ def insertion(score: Score, image: Tensor, saliency: Tensor, fill: Tensor, *, st
 
 
 def average_drop(before: Tensor, masked: Tensor) -> Tensor:
-    """Relative drop of the score under the map (Chattopadhay et al. 2018), per image: max(0, Y - O) / Y.
+    """Relative drop of the score when the image is multiplied by its map (Chattopadhay et al. 2018): max(0, Y - O) / Y.
 
     Args:
         before: Y, scores of the images, N, not negative.
         masked: O, scores of the images times their maps, N.
 
     Returns:
-        N shares in [0, 1]; 0 where Y is 0, which cannot drop.
+        N shares in [0, 1]; 0 where Y is 0, as it cannot drop.
 
     >>> average_drop(torch.tensor([0.8, 0.5]), torch.tensor([0.6, 0.9]))
     tensor([0.2500, 0.0000])
@@ -103,5 +104,10 @@ def average_drop(before: Tensor, masked: Tensor) -> Tensor:
 
 
 def average_increase(before: Tensor, masked: Tensor) -> Tensor:
-    """Whether the score rises under the map (Chattopadhay et al. 2018), per image: 1 where O > Y, else 0."""
+    """Whether the score rises when the image is multiplied by its map (Chattopadhay et al. 2018): 1 if O > Y, else 0.
+
+    Args:
+        before: Y, scores of the images, N.
+        masked: O, scores of the images times their maps, N.
+    """
     return (masked > before).float()

@@ -1,4 +1,4 @@
-"""Localization: does the map lie on the annotated object?"""
+"""Localization: does the map mark the annotated object?"""
 
 from __future__ import annotations
 
@@ -9,19 +9,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from maskstack.errors import InputError
-from maskstack.errors import require
+from maskstack.errors import InputError, require
 from maskstack.metrics.order import check_map
 
 THRESHOLDS = tuple(step / 50 for step in range(50))
-"""Shares of the map's maximum at which it is cut to a region."""
+"""Thresholds as shares of the map's maximum."""
 
 
 def energy_in_box(saliency: Tensor, inside: Tensor) -> Tensor:
-    """Energy pointing game (Wang et al. 2020): share of the map's sum that lies inside.
+    """Energy pointing game (Wang et al. 2020): share of the map's sum inside the boxes.
 
     Args:
-        saliency: H x W, not negative.
+        saliency: Map, H x W, not negative.
         inside: Union of the boxes, H x W booleans.
 
     Returns:
@@ -32,31 +31,31 @@ def energy_in_box(saliency: Tensor, inside: Tensor) -> Tensor:
 
 
 def pointing_game(saliency: Tensor, inside: Tensor) -> Tensor:
-    """Whether the map's highest pixel, the first of equals, lies inside (no tolerance): 0 or 1.
+    """Whether the map's highest pixel, the first of equals, is inside the boxes (no tolerance): 0 or 1.
 
     Args:
-        saliency: H x W.
+        saliency: Map, H x W.
         inside: Union of the boxes, H x W booleans.
     """
     return inside.flatten()[saliency.flatten().argmax()].to(saliency.dtype)
 
 
 def box_ious(saliency: Tensor, boxes: Tensor, *, thresholds: Sequence[float] = THRESHOLDS) -> Tensor:
-    """Overlap of the map's box with the annotated ones, at each threshold (Choe et al. 2020).
+    """Overlap of the map's box with the annotated boxes at each threshold (Choe et al. 2020).
 
-    At a threshold the map is cut at that share of its maximum; the box is that around the largest connected component
-    (neighbours also across corners), and counts with the annotated box it overlaps best.
+    The threshold is a share of the map's maximum. The map's box is the bounding box of the largest connected component
+    above it (diagonal neighbours are connected), and is compared with the annotated box of the greatest overlap.
 
     Args:
-        saliency: H x W, not negative.
-        boxes: N x 4 as x1, y1, x2, y2 in pixels; x2 and y2 are the first beyond the box.
+        saliency: Map, H x W, not negative.
+        boxes: x1, y1, x2, y2 of each box in pixels, N x 4; x2 and y2 are the first pixels outside of the box.
         thresholds: Shares of the maximum, in [0, 1].
 
     Returns:
-        Intersection over union at each threshold in [0, 1], T. A map of zeros is constant: its box is the image.
+        Intersection over union at each threshold, T values in [0, 1]. The box of a constant map is the whole image.
 
     Raises:
-        InputError: There is no box, or see :func:`mask_ious`.
+        InputError: There is no box, or another reason of :func:`mask_ious`.
         MissingExtraError: scipy is not installed.
     """
     if boxes.ndim != 2 or boxes.shape[1] != 4 or len(boxes) == 0:
@@ -66,16 +65,16 @@ def box_ious(saliency: Tensor, boxes: Tensor, *, thresholds: Sequence[float] = T
 
 
 def mask_ious(saliency: Tensor, mask: Tensor, *, thresholds: Sequence[float] = THRESHOLDS) -> Tensor:
-    """Intersection over union of the map, cut at each threshold, with the object's mask (Choe et al. 2020): T.
+    """Intersection over union of the map at each threshold with the object's mask (Choe et al. 2020), T values.
 
     Args:
-        saliency: H x W, not negative.
-        mask: H x W booleans.
+        saliency: Map, H x W, not negative.
+        mask: Mask of the object, H x W booleans.
         thresholds: Shares of the maximum, in [0, 1].
 
     Raises:
-        InputError: The map is not H x W, or holds NaN or negative values; the mask does not fit it; or a threshold is
-            outside [0, 1].
+        InputError: The map is not H x W or contains NaN or negative values, the mask has another size, or a threshold
+            is outside [0, 1].
     """
     check_map(saliency, image=mask)
     truth = mask.cpu().numpy() > 0
@@ -83,17 +82,17 @@ def mask_ious(saliency: Tensor, mask: Tensor, *, thresholds: Sequence[float] = T
 
 
 def mask_average_precision(saliency: Tensor, mask: Tensor) -> Tensor:
-    """Average precision of the map's values as a ranking of pixels of the object (PxAP on one image, Choe et al. 2020).
+    """Average precision of the map as a ranking of the object's pixels (PxAP on one image, Choe et al. 2020).
 
     Args:
-        saliency: H x W; equal values enter together.
-        mask: H x W booleans, some of them true.
+        saliency: Map, H x W; equal values have the same rank.
+        mask: Mask of the object, H x W booleans, some of them true.
 
     Returns:
-        A scalar in (0, 1]: the mean, over the object's pixels, of the precision at their value.
+        A scalar in (0, 1]: the mean of the precision at the values of the object's pixels.
 
     Raises:
-        InputError: The map is not H x W or holds NaN; the mask does not fit it or is empty.
+        InputError: The map is not H x W or contains NaN, or the mask has another size or is empty.
 
     >>> mask_average_precision(torch.tensor([[0.9, 0.6, 0.3]]), torch.tensor([[True, False, True]]))
     tensor(0.8333)
@@ -103,7 +102,7 @@ def mask_average_precision(saliency: Tensor, mask: Tensor) -> Tensor:
         raise InputError("the mask is empty; there is no object to rank")
     values, order = saliency.flatten().sort(descending=True)
     inside = mask.flatten()[order].double().cumsum(0)
-    last = torch.cat([values[1:] != values[:-1], values.new_ones(1, dtype=torch.bool)])  # Of the pixels of one value.
+    last = torch.cat([values[1:] != values[:-1], values.new_ones(1, dtype=torch.bool)])  # The last pixel of each value.
     taken = torch.arange(1, len(values) + 1, dtype=torch.float64, device=values.device)[last]
     found = inside[last]
     gained = found.diff(prepend=found.new_zeros(1))
@@ -113,15 +112,15 @@ def mask_average_precision(saliency: Tensor, mask: Tensor) -> Tensor:
 def max_box_acc(ious: Tensor, *, delta: float = 0.5) -> Tensor:
     """MaxBoxAcc (Choe et al. 2020) with the threshold chosen on other images.
 
-    The images at even places are judged at the threshold that is right most often on those at odd places, and the other
-    way round; of equally good thresholds the lowest is taken. So no image has a say in its own threshold.
+    Images at even positions are measured at the threshold that is most often right on those at odd positions, and vice
+    versa; among equally good thresholds, the lowest is used. No image influences its own threshold.
 
     Args:
-        ious: N x T as :func:`box_ious` gives them, images in an order that does not depend on their content.
-        delta: Overlap from which a box is right.
+        ious: Overlaps from :func:`box_ious`, N x T, in an order that does not depend on the content of the images.
+        delta: Least overlap of a correct box.
 
     Returns:
-        1 where the box is right, else 0: N; NaN for a single image, which has no other to choose on.
+        1 if the box is correct, else 0, N; NaN for a single image, as there is no other to choose the threshold.
 
     Raises:
         InputError: ``ious`` is not N x T.
@@ -130,13 +129,15 @@ def max_box_acc(ious: Tensor, *, delta: float = 0.5) -> Tensor:
 
 
 def at_chosen_threshold(quality: Tensor) -> Tensor:
-    """A quality at the threshold where it is best on the mean of the images at the other half of the places.
+    """The quality of each image at the threshold with the best mean quality on the other half of the images.
+
+    The halves are the even and the odd positions.
 
     Args:
-        quality: N x T, high is good.
+        quality: Quality at each threshold, N x T; high is good.
 
     Returns:
-        N; NaN for a single image.
+        Quality of each image, N; NaN for a single image.
 
     Raises:
         InputError: ``quality`` is not N x T.

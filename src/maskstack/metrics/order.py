@@ -1,8 +1,7 @@
-"""Which pixels come first."""
+"""Checks of a map, and its most salient pixels."""
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from maskstack.errors import InputError
@@ -13,15 +12,16 @@ def keep_top(saliency: Tensor, share: float = 0.5) -> Tensor:
     """The most salient pixels.
 
     Args:
-        saliency: H x W; equal values are taken in reading order.
-        share: Of the pixels, in [0, 1].
+        saliency: Map, H x W; equal values are ranked in reading order.
+        share: Share of the pixels to select, in [0, 1].
 
     Returns:
         H x W booleans, true for exactly round(share * H * W) pixels.
 
     Raises:
-        InputError: The share is outside [0, 1], or the map is not H x W, or holds NaN.
+        InputError: The share is outside [0, 1], or the map is not H x W or contains NaN.
 
+    >>> import torch
     >>> keep_top(torch.tensor([[0.1, 0.7], [0.7, 0.3]]), 0.25)
     tensor([[False,  True],
             [False, False]])
@@ -33,23 +33,24 @@ def keep_top(saliency: Tensor, share: float = 0.5) -> Tensor:
 
 
 def check_map(saliency: Tensor, *, image: Tensor | None = None, positive: bool = False) -> None:
-    """Check that a map is one.
+    """Check the shape and the values of a map.
 
     Args:
-        saliency: H x W.
-        image: ... x H x W that it has to fit.
-        positive: Whether negative values have no meaning.
+        saliency: Map, H x W.
+        image: Image or mask of the same height and width, ... x H x W.
+        positive: Whether negative values are not allowed.
 
     Raises:
-        InputError: It is not one.
+        InputError: The map is not H x W, differs in size from the image, or contains NaN, or negative values that are
+            not allowed.
     """
     if saliency.dim() != 2 or saliency.numel() == 0:
-        raise InputError(f"the map has shape {tuple(saliency.shape)}; it has to be H x W")
+        raise InputError(f"the map has shape {tuple(saliency.shape)}; it must be H x W")
     if image is not None and image.shape[-2:] != saliency.shape:
         raise InputError(
-            f"the map has shape {tuple(saliency.shape)}, the image {tuple(image.shape)}; height and width have to agree"
+            f"the map has shape {tuple(saliency.shape)}, the image {tuple(image.shape)}; height and width must be equal"
         )
     if saliency.isnan().any():
-        raise InputError("the map holds NaN; it has no order")
+        raise InputError("the map contains NaN, so its pixels cannot be ranked; replace these values first")
     if positive and (saliency < 0).any():
-        raise InputError("the map holds negative values; clip it or take its absolute values first")
+        raise InputError("the map contains negative values; clip it or take its absolute values first")

@@ -1,4 +1,4 @@
-"""Robustness: how far does the map move when the image hardly does?"""
+"""Robustness: how much does the map change when the image hardly changes?"""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from maskstack.errors import InputError
 
 Explain = Callable[[Tensor], Tensor]
-"""From an image, C x H x W, to its map, H x W."""
+"""Function from an image, C x H x W, to its map, H x W."""
 
 
 def max_sensitivity(
@@ -24,29 +24,29 @@ def max_sensitivity(
 ) -> Tensor:
     """Greatest relative change of the map under small changes of the image (Yeh et al. 2019); low is stable.
 
-    The changes are drawn evenly from the cube of that radius around the image, and the map S changes by
+    The changes u are drawn uniformly from [-radius, radius] for each value, and the change of the map S is
     ||S(x + u) - S(x)|| / ||S(x)|| in the Frobenius norm.
 
     Args:
-        explain: Makes the map of an image; called once per sample.
-        image: C x H x W.
+        explain: Function that makes the map of an image; called once per sample.
+        image: Image, C x H x W.
         radius: Greatest change of a value, in units of the normalised image.
         samples: Number of changes to try.
-        generator: Source of the changes, on the CPU, so that every device draws the same; torch's own if None.
-        original: Map of the image; made by ``explain`` if None.
+        generator: Source of the changes, on the CPU, so that they are the same on every device; torch's own if None.
+        original: Map of the unchanged image; computed with ``explain`` if None.
 
     Returns:
-        A scalar, at least 0; NaN if the map of the image is all zeros, as nothing is relative to it.
+        A scalar, at least 0; NaN if the map of the image is zero, as a relative change does not exist.
 
     Raises:
-        InputError: Not one sample, or a radius that is not above 0.
+        InputError: ``samples`` is below 1, or ``radius`` is not above 0.
 
     >>> image = torch.ones(3, 8, 8)
     >>> max_sensitivity(lambda _: torch.ones(8, 8), image)
     tensor(0.)
     """
     if samples < 1 or not radius > 0:
-        raise InputError(f"radius is {radius} and samples {samples}; they have to be above 0 and at least 1")
+        raise InputError(f"radius is {radius} and samples {samples}; they must be above 0 and at least 1")
     before = explain(image) if original is None else original
     norm = before.norm()
     changes = []

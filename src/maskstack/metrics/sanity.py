@@ -5,24 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
-from maskstack.errors import InputError
-from maskstack.errors import require
+from maskstack.errors import InputError, require
 from maskstack.metrics.cascade import cascade
 from maskstack.metrics.order import check_map
+from maskstack.tensors import rank_agreement
 
 _WINDOW = 11
 
 
 @dataclass(frozen=True)
 class Depth:
-    """How far down the network was made random, and what became of the map.
+    """Similarity of the map to the original after the network was randomised down to a layer.
 
     Attributes:
-        layer: Name of the deepest layer that was made random.
-        rank_correlation: Spearman's, of the map with the original; near 0 is good.
-        structural_similarity: SSIM of the same; low is good.
+        layer: Name of the deepest randomised layer.
+        rank_correlation: Spearman's rank correlation of the map with the original; near 0 is good.
+        structural_similarity: SSIM of the map with the original; low is good.
     """
 
     layer: str
@@ -39,25 +40,25 @@ def randomization(
     steps: int | None = None,
     seed: int = 0,
 ) -> list[Depth]:
-    """Compare the map with those of the network made random from the output down, a layer more at a time.
+    """Compare the map with those of the network randomised from the output down, one layer more at a time.
 
-    The untouched network is the reference and no part of the result.
+    The original network is the reference; it is not part of the result.
 
     Args:
-        explain: Makes the map, H x W in [0, 1], of the network as it is when called.
-        model: The network; comes back as it was, whatever happens.
-        original: The map of the untouched network, where it is known already.
-        layers: See :func:`cascade`.
-        steps: Depths to look at, evenly spaced, the deepest (all layers) among them; None is every layer.
-        seed: Of the random weights; a layer gets the same ones whatever the steps.
+        explain: Function that makes the map, H x W in [0, 1], of the network in its current state.
+        model: The network; it is restored afterwards, also after an error.
+        original: Map of the original network, if it is known already.
+        layers: Layers to randomise, see :func:`cascade`.
+        steps: Number of depths, evenly spaced, including the deepest (all layers); None means every layer.
+        seed: Seed of the random weights, which do not depend on ``steps``.
 
     Returns:
-        One entry for each depth, the one nearest to the output first; fewer than ``steps`` if the layers are fewer.
+        One entry for each depth, the one nearest to the output first; fewer than ``steps`` if there are fewer layers.
 
     Raises:
-        InputError: ``steps`` is less than 1, or see :func:`cascade`, :func:`rank_correlation` and
+        InputError: ``steps`` is below 1, or another reason of :func:`cascade`, :func:`rank_correlation` or
             :func:`structural_similarity`.
-        MissingExtraError: scipy or scikit-image is not installed.
+        MissingExtraError: scikit-image is not installed.
     """
     if steps is not None and steps < 1:
         raise InputError(f"steps is {steps}; it must be 1 or more")
@@ -70,8 +71,8 @@ def randomization(
         for depth, name in enumerate(depths, start=1):
             if depth in stops:
                 saliency = explain()
-                alike = rank_correlation(saliency, reference), structural_similarity(saliency, reference)
-                found.append(Depth(name, *alike))
+                similarity = rank_correlation(saliency, reference), structural_similarity(saliency, reference)
+                found.append(Depth(name, *similarity))
     return found
 
 
@@ -79,17 +80,17 @@ def rank_correlation(first: Tensor, second: Tensor) -> float:
     """Spearman's rank correlation of two maps; equal values share their mean rank.
 
     Args:
-        first: H x W.
-        second: H x W.
+        first: Map, H x W.
+        second: Map, H x W.
 
     Returns:
-        From -1 to 1; 0 if one map is constant, and 1 if both are, since they order the pixels alike.
+        A number from -1 to 1; 0 if one map is constant, and 1 if both are, as they rank the pixels in the same way.
 
     Raises:
-        InputError: They are not of one shape H x W, or hold NaN.
+        InputError: The maps are not both H x W, or contain NaN.
 
     >>> import torch
-    >>> rank_correlation(torch.tensor([[0.1, 0.2, 0.4]]), torch.tensor([[3.0, 2.0, 1.0]]))
+    >>> round(rank_correlation(torch.tensor([[0.1, 0.2, 0.4]]), torch.tensor([[3.0, 2.0, 1.0]])), 6)
     -1.0
     """
     check_map(first)
@@ -101,14 +102,14 @@ def structural_similarity(first: Tensor, second: Tensor) -> float:
     """SSIM (Wang et al. 2004) of two maps in [0, 1], with the Gaussian window of that paper.
 
     Args:
-        first: H x W, at least 11 pixels either way.
-        second: H x W.
+        first: Map, H x W, at least 11 pixels high and wide.
+        second: Map, H x W.
 
     Returns:
-        From -1 to 1; 1 for equal maps.
+        A number from -1 to 1; 1 for equal maps.
 
     Raises:
-        InputError: They are not of one shape H x W, too small, or hold NaN.
+        InputError: The maps are not both H x W, are too small, or contain NaN.
         MissingExtraError: scikit-image is not installed.
 
     >>> import torch
@@ -118,7 +119,9 @@ def structural_similarity(first: Tensor, second: Tensor) -> float:
     check_map(first)
     check_map(second, image=first)
     if min(first.shape) < _WINDOW:
-        raise InputError(f"the maps are {tuple(first.shape)}; SSIM's window needs {_WINDOW} pixels either way")
+        raise InputError(
+            f"the maps are {tuple(first.shape)}; they must be at least {_WINDOW} x {_WINDOW}, the size of SSIM's window"
+        )
     one, other = (saliency.detach().cpu().double().numpy() for saliency in (first, second))
     skimage = require("skimage.metrics", extra="bench")
     settings = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}

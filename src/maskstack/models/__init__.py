@@ -1,14 +1,12 @@
-"""Getting a network together with its preprocessing, and pictures to show it.
+"""Loading a network together with its preprocessing, and opening photographs for it.
 
-Importing this package imports no optional one; each is imported when a spec asks for it.
+This package imports an optional package only when a spec needs it.
 """
 
-from maskstack.models.classes import find_class
-from maskstack.models.installed import InstalledKind, installed_models
+from maskstack.models.classes import find_class, imagenet_names, read_names
+from maskstack.models.kinds import InstalledKind, installed_models, named_spec
 from maskstack.models.load import load_model
 from maskstack.models.loaded import LoadedModel, loaded
-from maskstack.models.named import named_spec
-from maskstack.models.names import imagenet_names, read_names
 from maskstack.models.node import Node
 from maskstack.models.photos import open_photo
 from maskstack.models.preprocess import Preprocess

@@ -1,22 +1,60 @@
-"""Finding a class by what a person calls it."""
+"""Names of classes: ImageNet's or those of a file, and the class that a name or an index means."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
 
 from maskstack.errors import InputError
 
 
+def imagenet_names() -> tuple[str, ...]:
+    """The 1000 class names of ImageNet in the order of their indices.
+
+    The names are torchvision's (BSD-3-Clause, see ``imagenet_classes.NOTICE.txt``); all of them differ.
+
+    >>> imagenet_names()[285], len(set(imagenet_names()))
+    ('Egyptian cat', 1000)
+    """
+    return tuple((resources.files(__package__) / "imagenet_classes.txt").read_text(encoding="utf-8").splitlines())
+
+
+def read_names(source: str | Path) -> tuple[str, ...]:
+    """Class names from a file, one per line; the word ``imagenet`` gives ImageNet's.
+
+    Raises:
+        InputError: The file cannot be read as text, is empty, or has an empty line between names.
+    """
+    if str(source) == "imagenet":
+        return imagenet_names()
+    try:
+        lines = Path(source).read_text(encoding="utf-8-sig").rstrip().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"the class names {source} cannot be read as text ({error}); give one name per line"
+        ) from error
+    names = tuple(line.strip() for line in lines)
+    if not names or not all(names):
+        raise InputError(
+            f"the class names {source} have an empty line or none at all; give one name per line, in order"
+        )
+    return names
+
+
 def find_class(names: Sequence[str], wanted: str) -> int:
-    """Index of the class a person means: its index or its name, in any case, with spaces, underscores or dashes.
+    """Index of the class with a given name or index.
+
+    Case does not matter in names, and spaces, underscores and dashes are the same.
 
     Args:
-        names: Names in the order of the classes; empty if unknown, which leaves only indices.
+        names: Names in the order of the classes; empty if unknown, and then only indices can be found.
         wanted: An index or a name.
 
     Raises:
-        InputError: No class, or more than one, has that name; the message suggests the nearest.
+        InputError: No class or several classes have that name, or the index is out of range; the message suggests the
+            most similar names.
 
     >>> find_class(["tabby cat", "tiger cat"], "Tiger_Cat")
     1
@@ -25,7 +63,7 @@ def find_class(names: Sequence[str], wanted: str) -> int:
     if text.lstrip("-").isdigit():
         index = int(text)
         if index < 0 or (names and index >= len(names)):
-            top = f"; the network has classes 0 to {len(names) - 1}" if names else ", they start at 0"
+            top = f"; the network has classes 0 to {len(names) - 1}" if names else "; indices start at 0"
             raise InputError(f"target {index} is out of range{top}")
         return index
     if not names:
@@ -43,7 +81,7 @@ def _nearest(names: Sequence[str], plain: Sequence[str], text: str) -> str:
     close = difflib.get_close_matches(text, plain, n=5, cutoff=0.6)
     close += [name for name in plain if text and text in name and name not in close]
     if not close:
-        return "give its name as the network has it, or its index"
+        return "give the name that the network uses, or the index"
     found = [f"{names[plain.index(name)]} ({plain.index(name)})" for name in close[:5]]
     return f"did you mean {', '.join(found)}?"
 

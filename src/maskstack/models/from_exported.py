@@ -1,4 +1,4 @@
-"""``exported:FILE.pt2``: networks saved by ``torch.export.save``."""
+"""``exported:FILE.pt2``: networks saved with ``torch.export.save``."""
 
 from __future__ import annotations
 
@@ -10,15 +10,14 @@ import torch
 from torch import nn
 
 from maskstack.errors import InputError, ModelError
-from maskstack.models.fixed_batch import FixedBatch
-from maskstack.models.frozen_graph import GraphInput, graph_preprocess
+from maskstack.models.frozen import FixedBatch, GraphInput, graph_preprocess
 from maskstack.models.loaded import LoadedModel, loaded
-from maskstack.models.pt2_archive import harmless_copy
+from maskstack.models.pt2_archive import safe_copy
 from maskstack.models.spec import Spec
 
 
 class ExportedNetwork(nn.Module):
-    """Holds an exported graph, which refuses ``eval()`` and ``train()``: its mode was fixed at its export."""
+    """Wraps an exported graph, which raises on ``eval()`` and ``train()`` because its mode was fixed at export."""
 
     def __init__(self, graph: nn.Module) -> None:
         super().__init__()
@@ -26,27 +25,28 @@ class ExportedNetwork(nn.Module):
         self.training = False
 
     def train(self, mode: bool = True) -> Self:  # noqa: ARG002
-        """Change nothing."""
+        """Do nothing, as the mode of the graph is fixed."""
         return self
 
     def forward(self, images: torch.Tensor) -> Any:
-        """The graph's output as it is."""
+        """The unchanged output of the graph."""
         return self.graph(images)
 
 
 def load_exported(spec: Spec) -> LoadedModel:
-    """An exported program of one image input, B x C x H x W; nothing in its file is unpickled or run as code.
+    """Load an exported program with one image input, B x C x H x W; nothing in the file is unpickled or run as code.
 
     Args:
-        spec: Keys as for ``onnx``.
+        spec: Spec with the same keys as for ``onnx``.
 
     Raises:
         InputError: The file is missing, or a key contradicts the graph.
-        ModelError: The file is damaged, from another version of torch, holds code, or has another input.
+        ModelError: The file is damaged, contains code or is from another version of torch, or the input is not one
+            image.
     """
     path = Path(spec.name)
     if not path.is_file():
-        raise InputError(f"the network {path} does not exist or is no file; check the path")
+        raise InputError(f"the network {path} does not exist or is not a file; check the path")
     program = _load(path)
     graph: nn.Module = program.module()
     taken = _input(path, program)
@@ -57,17 +57,17 @@ def load_exported(spec: Spec) -> LoadedModel:
 
 
 def _load(path: Path) -> Any:
-    archive = harmless_copy(path)
-    # It logs a traceback, and then raises an error that points there.
+    archive = safe_copy(path)
+    # torch.export logs a traceback and then raises an error that refers to it.
     logger = logging.getLogger("torch.export")
     level = logger.level
     logger.setLevel(logging.CRITICAL)
     try:
         return torch.export.load(archive)
-    # Versions, devices and operators that are not here each fail in their own way.
+    # Unknown versions, devices and operators raise different types of error.
     except Exception as error:
         raise ModelError(
-            f"{path} cannot be loaded by torch {torch.__version__}; export it anew with it, on the CPU"
+            f"{path} cannot be loaded by torch {torch.__version__}; export it again with this version, on the CPU"
         ) from error
     finally:
         logger.setLevel(level)
@@ -77,7 +77,7 @@ def _input(path: Path, program: Any) -> GraphInput:
     names = program.graph_signature.user_inputs
     values = [node.meta["val"] for node in program.graph.nodes if node.op == "placeholder" and node.name in names]
     if len(names) != 1 or len(values) != 1 or not isinstance(values[0], torch.Tensor):
-        raise ModelError(f"{path} has {len(names)} inputs; only networks of one image input can be explained")
+        raise ModelError(f"{path} has {len(names)} inputs; only networks with one image input can be explained")
     if values[0].dtype != torch.float32:
         raise ModelError(f"{path} takes {values[0].dtype} images; export it with float32 input")
     return GraphInput.of(str(path), [dim if isinstance(dim, int) else None for dim in values[0].shape])

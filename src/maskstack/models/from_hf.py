@@ -8,29 +8,26 @@ from typing import Any
 
 from PIL import Image
 
-from maskstack.errors import InputError, ModelError
-from maskstack.errors import require
+from maskstack.errors import InputError, ModelError, reason, require
 from maskstack.models.loaded import LoadedModel, loaded
-from maskstack.models.options import adjusted
 from maskstack.models.preprocess import Preprocess
-from maskstack.models.spec import Spec
-from maskstack.errors import reason
+from maskstack.models.spec import Spec, adjusted
 
 
 def load_hf(spec: Spec) -> LoadedModel:
-    """An image classifier from a folder, or from the hub if the flag ``pretrained`` is given.
+    """Load an image classifier from a folder, or from the hub if the flag ``pretrained`` is given.
 
-    Only safetensors are read and no code of the checkpoint is run.
+    Only safetensors files are read, and no code of the checkpoint is run.
 
     Raises:
-        InputError: It is no folder, and the flag is missing.
+        InputError: The name is not a folder, and the flag is missing.
         MissingExtraError: transformers is not installed.
-        ModelError: The folder or the download is not a whole image classifier with its image processor.
+        ModelError: The folder or the download is not a complete image classifier with its image processor.
     """
     folder = Path(spec.name).is_dir()
     if not folder and "pretrained" not in spec.flags:
         raise InputError(
-            f"{spec.name} is no folder here; to download it from the hub, add the flag: {spec.text},pretrained"
+            f"{spec.name} is not a folder; to download it from the hub, add the flag: {spec.text},pretrained"
         )
     transformers = require("transformers", extra="models")
     options = {"local_files_only": folder, "trust_remote_code": False}
@@ -62,64 +59,65 @@ def _fetch_model(transformers: Any, name: str, options: dict[str, Any]) -> tuple
 def _fetch(auto: Any, name: str, options: dict[str, Any]) -> Any:
     try:
         return auto.from_pretrained(name, **options)
-    # transformers, huggingface_hub, httpx and safetensors each have errors of their own.
+    # transformers, huggingface_hub, httpx and safetensors raise different types of error.
     except Exception as error:
         raise ModelError(
             f"{name} could not be loaded as an image classifier ({reason(error)}); give a folder or hub "
-            "name with config.json, "
-            "model.safetensors and preprocessor_config.json"
+            "name with config.json, model.safetensors and preprocessor_config.json"
         ) from error
 
 
-def _quietly(transformers: Any, work: Callable[[], Any]) -> Any:
-    """Do the work without transformers' progress bars and load reports."""
+def _quietly(transformers: Any, function: Callable[[], Any]) -> Any:
+    """Call a function without the progress bars and load reports of transformers."""
     logging = transformers.utils.logging
     bars, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
     logging.set_verbosity_error()
     try:
-        return work()
+        return function()
     finally:
         logging.set_verbosity(level)
         if bars:
             logging.enable_progress_bar()
 
 
-def _preprocess(name: str, said: Mapping[str, Any]) -> Preprocess:
-    size, share, squash = _geometry(name, said)
-    mean = tuple(said["image_mean"]) if said.get("do_normalize", True) and said.get("image_mean") else (0.0,)
-    std = tuple(said["image_std"]) if said.get("do_normalize", True) and said.get("image_std") else (1.0,)
-    # Preprocess normalises 0..1, the processor what its own factor makes of 0..255.
-    unit = 255 * said.get("rescale_factor", 1 / 255) if said.get("do_rescale", True) else 255.0
+def _preprocess(name: str, settings: Mapping[str, Any]) -> Preprocess:
+    size, share, squash = _geometry(name, settings)
+    mean = (
+        tuple(settings["image_mean"]) if settings.get("do_normalize", True) and settings.get("image_mean") else (0.0,)
+    )
+    std = tuple(settings["image_std"]) if settings.get("do_normalize", True) and settings.get("image_std") else (1.0,)
+    # Preprocess normalises values of 0..1; the processor normalises 0..255 times its own factor.
+    unit = 255 * settings.get("rescale_factor", 1 / 255) if settings.get("do_rescale", True) else 255.0
     return Preprocess(
         size=size,
         share=share,
         squash=squash,
         mean=tuple(value / unit for value in (mean * 3 if len(mean) == 1 else mean)),
         std=tuple(value / unit for value in (std * 3 if len(std) == 1 else std)),
-        resampling=Image.Resampling(int(said.get("resample") or Image.Resampling.BILINEAR)),
+        resampling=Image.Resampling(int(settings.get("resample") or Image.Resampling.BILINEAR)),
     )
 
 
-def _geometry(name: str, said: Mapping[str, Any]) -> tuple[tuple[int, int], float, bool]:
-    """Size, share and squash of the preprocessing, from what an image processor says."""
-    size, crop = said.get("size") or {}, said.get("crop_size") or {}
+def _geometry(name: str, settings: Mapping[str, Any]) -> tuple[tuple[int, int], float, bool]:
+    """Size, share and squash of the preprocessing, from the settings of an image processor."""
+    size, crop = settings.get("size") or {}, settings.get("crop_size") or {}
     size = {key: value for key, value in dict(size).items() if value}
     edge = size.get("shortest_edge")
-    if said.get("do_center_crop") and crop:
+    if settings.get("do_center_crop") and crop:
         target = (crop["height"], crop["width"])
         resized = edge or min(size.get("height", target[0]), size.get("width", target[1]))
         return target, min(1.0, min(target) / resized), edge is None
     if edge:
-        # ConvNeXt's processor crops to crop_pct of the resized picture below 384 pixels, and squashes above.
-        share = said.get("crop_pct") if edge < 384 else None
-        return (edge, edge), share or 1.0, "crop_pct" in said and share is None
+        # ConvNeXt's processor crops to crop_pct of the resized image below 384 pixels, and stretches it from 384 on.
+        share = settings.get("crop_pct") if edge < 384 else None
+        return (edge, edge), share or 1.0, "crop_pct" in settings and share is None
     if "height" in size and "width" in size:
         return (size["height"], size["width"]), 1.0, True
-    raise ModelError(f"the image processor of {name} makes no pictures of a fixed size; use another network")
+    raise ModelError(f"the image processor of {name} does not give images of a fixed size; use another network")
 
 
 def _names(id2label: Mapping[int, str] | None) -> tuple[str, ...]:
     names = tuple((id2label or {}).get(index, "") for index in range(len(id2label or {})))
-    # transformers fills in LABEL_0, LABEL_1, ... where it knows none.
+    # transformers uses LABEL_0, LABEL_1, ... if the names are unknown.
     return () if all(name.startswith("LABEL_") or not name for name in names) else names

@@ -1,4 +1,4 @@
-"""``onnx:FILE``: ONNX graphs, turned into PyTorch so that gradients pass."""
+"""``onnx:FILE``: ONNX graphs, converted to PyTorch so that gradients can be computed."""
 
 from __future__ import annotations
 
@@ -8,33 +8,29 @@ from typing import Any
 
 from torch import nn
 
-from maskstack.errors import InputError, ModelError
-from maskstack.errors import require
-from maskstack.models.fixed_batch import FixedBatch
-from maskstack.models.frozen_graph import GraphInput, graph_preprocess
+from maskstack.errors import InputError, ModelError, reason, require
+from maskstack.models.frozen import FixedBatch, GraphInput, graph_preprocess
 from maskstack.models.loaded import LoadedModel, loaded
 from maskstack.models.spec import Spec
-from maskstack.errors import reason
 
 
 def load_onnx(spec: Spec) -> LoadedModel:
-    """An ONNX graph of one image input, B x C x H x W, through onnx2torch.
+    """Load an ONNX graph with one image input, B x C x H x W, through onnx2torch.
 
     Args:
-        spec: Keys ``norm`` (ImageNet's unless given, as the file does not say), ``mean``, ``std``, ``size``
-            and
-            ``channels`` where the graph leaves them open.
+        spec: Spec with the keys ``norm`` (ImageNet's by default, as the file does not tell it), ``mean`` and ``std``,
+            and ``size`` and ``channels`` if the graph does not fix them.
 
     Raises:
         InputError: The file is missing, or a key contradicts the graph.
         MissingExtraError: onnx or onnx2torch is not installed.
-        ModelError: The file is damaged, has another input, or an operator onnx2torch does not know.
+        ModelError: The file is damaged, the input is not one image, or onnx2torch does not support an operator.
     """
     onnx = require("onnx", extra="models")
     onnx2torch = require("onnx2torch", extra="models")
     path = Path(spec.name)
     if not path.is_file():
-        raise InputError(f"the network {path} does not exist or is no file; check the path")
+        raise InputError(f"the network {path} does not exist or is not a file; check the path")
     graph = _read(onnx, path)
     taken = _input(onnx, path, graph)
     model: nn.Module = _convert(onnx2torch, path, graph)
@@ -47,9 +43,11 @@ def _read(onnx: Any, path: Path) -> Any:
     try:
         graph = onnx.load(str(path))
         onnx.checker.check_model(graph)
-    # protobuf's DecodeError, the checker's ValidationError, and missing files of external data.
+    # DecodeError of protobuf, ValidationError of the checker, or a missing file of external data.
     except Exception as error:
-        raise ModelError(f"{path} is damaged or no ONNX file; get a whole copy, with its external data") from error
+        raise ModelError(
+            f"{path} is damaged or is not an ONNX file; get a complete copy with its external data"
+        ) from error
     return graph
 
 
@@ -57,24 +55,24 @@ def _input(onnx: Any, path: Path, model: Any) -> GraphInput:
     stored = {tensor.name for tensor in model.graph.initializer}
     inputs = [each for each in model.graph.input if each.name not in stored]
     if len(inputs) != 1:
-        raise ModelError(f"{path} has {len(inputs)} inputs; only networks of one image input can be explained")
+        raise ModelError(f"{path} has {len(inputs)} inputs; only networks with one image input can be explained")
     tensor = inputs[0].type.tensor_type
     if tensor.elem_type != onnx.TensorProto.FLOAT:
         kind = onnx.TensorProto.DataType.Name(tensor.elem_type).lower()
-        raise ModelError(f"{path} takes {kind} images; export it with float32 input, which lets gradients pass")
+        raise ModelError(f"{path} takes {kind} images; export it with float32 input, so that gradients can be computed")
     dims = [dim.dim_value if dim.dim_value > 0 else None for dim in tensor.shape.dim]
     return GraphInput.of(str(path), dims)
 
 
 def _convert(onnx2torch: Any, path: Path, graph: Any) -> Any:
-    # Its Slice indexes by a list, of which torch warns at every run; nothing the user could put right.
+    # Slice of onnx2torch indexes by a list, and torch warns of it at each run. The user cannot change that.
     warnings.filterwarnings("ignore", message="Using a non-tuple sequence", module=r"onnx2torch\.")
     try:
         return onnx2torch.convert(graph)
     except NotImplementedError as error:
         raise ModelError(
-            f"{path} has an operator onnx2torch cannot turn into PyTorch ({error}); export it anew"
+            f"{path} has an operator that onnx2torch cannot convert to PyTorch ({error}); export it without it"
         ) from error
-    # A graph that is valid but odd fails in any of onnx2torch's converters.
+    # The converters of onnx2torch raise different types of error for a valid but unusual graph.
     except Exception as error:
-        raise ModelError(f"{path} cannot be turned into PyTorch ({reason(error)}); export it anew") from error
+        raise ModelError(f"{path} cannot be converted to PyTorch ({reason(error)}); export it again") from error

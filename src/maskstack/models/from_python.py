@@ -1,4 +1,4 @@
-"""``python:module:function``: a network made by the user's own code."""
+"""``python:module:function``: a network built by the user's own code."""
 
 from __future__ import annotations
 
@@ -14,35 +14,34 @@ from torch import nn
 
 from maskstack.errors import InputError, ModelError
 from maskstack.models.loaded import LoadedModel, loaded
-from maskstack.models.options import PICTURE_KEYS, adjusted
 from maskstack.models.preprocess import Preprocess
-from maskstack.models.spec import Spec
+from maskstack.models.spec import PICTURE_KEYS, Spec, adjusted
 
 
 def load_python(spec: Spec) -> LoadedModel:
-    """What a function without arguments returns: a network, or a :class:`LoadedModel`.
+    """Call a function without arguments that returns a network or a :class:`LoadedModel`.
 
     Args:
-        spec: The name is ``module:function`` or ``path/to/file.py:function``. For a mere network the keys
-            ``size``
-            (224 unless given), ``norm`` (ImageNet's), ``mean``, ``std`` and ``channels`` say what it takes.
+        spec: The name is ``module:function`` or ``path/to/file.py:function``. If the function returns a network, the
+            keys ``size`` (224 by default), ``norm`` (ImageNet's by default), ``mean``, ``std`` and ``channels``
+            describe its input.
 
     Raises:
-        InputError: The module cannot be imported, or has no such function.
-        ModelError: The function fails, or returns something else.
+        InputError: The module cannot be imported or does not have the function.
+        ModelError: The function fails or returns something else.
     """
     function = _find(spec.name)
     try:
         result = function()
-    # The user's own code may raise anything.
+    # The user's own code may raise any error.
     except Exception as error:
         raise ModelError(
-            f"{spec.name} failed with {type(error).__name__}: {error}; make it run without arguments"
+            f"{spec.name} failed with {type(error).__name__}: {error}; it must run without arguments"
         ) from error
     if isinstance(result, LoadedModel):
         keys = sorted(spec.options.keys() & {*PICTURE_KEYS, "channels"})
         if keys:
-            raise InputError(f"{spec.name} gives its own preprocessing; leave out {', '.join(keys)}")
+            raise InputError(f"{spec.name} has its own preprocessing; leave out {', '.join(keys)}")
         return replace(result, spec=spec.text)
     if isinstance(result, nn.Module):
         return loaded(result, adjusted(Preprocess(), spec.options), spec=spec.text, weights=spec.name)
@@ -52,10 +51,10 @@ def load_python(spec: Spec) -> LoadedModel:
 def _find(name: str) -> Callable[[], Any]:
     module_name, _, function_name = name.rpartition(":")
     if not module_name or not function_name:
-        raise InputError(f"python:{name} names no function; write python:module:function")
+        raise InputError(f"python:{name} does not name a function; write python:module:function")
     try:
         module = _from_file(Path(module_name)) if module_name.endswith(".py") else importlib.import_module(module_name)
-    # Importing runs the module, which may raise anything.
+    # Importing runs the module, which may raise any error.
     except Exception as error:
         raise InputError(
             f"{module_name} cannot be imported ({type(error).__name__}: {error}); check its name"
@@ -69,7 +68,7 @@ def _find(name: str) -> Callable[[], Any]:
 def _from_file(path: Path) -> ModuleType:
     place = importlib.util.spec_from_file_location(path.stem, path)
     if place is None or place.loader is None:
-        raise ImportError(f"{path} is no Python file")
+        raise ImportError(f"{path} is not a Python file")
     module = importlib.util.module_from_spec(place)
     place.loader.exec_module(module)
     return module

@@ -6,26 +6,24 @@ from typing import Any
 
 from PIL import Image
 
-from maskstack.errors import InputError, ModelError
-from maskstack.errors import require
+from maskstack.checks import did_you_mean
+from maskstack.errors import InputError, ModelError, reason, require
 from maskstack.models.loaded import RANDOM, LoadedModel, loaded
-from maskstack.models.options import adjusted, read_size, whole_number
 from maskstack.models.preprocess import Preprocess
-from maskstack.models.spec import Spec, did_you_mean
-from maskstack.errors import reason
+from maskstack.models.spec import Spec, adjusted, read_size, whole_number
 
 
 def load_timm(spec: Spec) -> LoadedModel:
-    """A network of timm, with the preprocessing of its pretrained configuration.
+    """Build a network of timm with the preprocessing of its pretrained configuration.
 
     Args:
-        spec: The name may have a tag, as ``resnet18.a1_in1k``; keys ``num_classes``, ``channels``; flag
+        spec: Spec whose name may have a tag, such as ``resnet18.a1_in1k``; keys ``num_classes`` and ``channels``; flag
             ``pretrained``.
 
     Raises:
-        InputError: timm has no network of this name.
+        InputError: timm has no network with this name.
         MissingExtraError: timm is not installed.
-        ModelError: The network cannot be built so, or its weights cannot be downloaded.
+        ModelError: The network cannot be built with these options, or its weights cannot be downloaded.
     """
     timm = require("timm", extra="models")
     pretrained = "pretrained" in spec.flags
@@ -33,11 +31,11 @@ def load_timm(spec: Spec) -> LoadedModel:
     options = _build_options(timm, spec)
     try:
         model = timm.create_model(spec.name, pretrained=pretrained, **options)
-    # Each way to fetch (urllib, httpx, huggingface_hub) and each network's builder has errors of its own.
+    # Downloads (urllib, httpx, huggingface_hub) and the networks' builders raise different types of error.
     except Exception as error:
         what = "built with its pretrained weights" if pretrained else "built"
         raise ModelError(
-            f"timm's {spec.name} could not be {what} ({reason(error)}); check its options and the network"
+            f"timm's {spec.name} could not be {what} ({reason(error)}); check its options and the network connection"
         ) from error
     config = timm.data.resolve_model_data_config(model)
     weights = "pretrained" if pretrained else RANDOM
@@ -46,7 +44,7 @@ def load_timm(spec: Spec) -> LoadedModel:
 
 def _check_name(timm: Any, spec: Spec, *, pretrained: bool) -> None:
     if spec.name.startswith(("hf-hub:", "hf_hub:")):
-        # Even the configuration of such a name is downloaded.
+        # For such a name, the configuration is downloaded too.
         if not pretrained:
             raise InputError(f"{spec.name} is downloaded from the hub; add the flag: {spec.text},pretrained")
     elif not timm.is_model(spec.name):
@@ -61,7 +59,7 @@ def _build_options(timm: Any, spec: Spec) -> dict[str, Any]:
     if "channels" in spec.options:
         options["in_chans"] = whole_number("channels", spec.options["channels"])
     config = timm.get_pretrained_cfg(spec.name, allow_unregistered=True)
-    # Transformers are built for one size; convolutional networks refuse the argument.
+    # Transformers are built for one size; convolutional networks do not accept the argument.
     if "size" in spec.options and config is not None and config.fixed_input_size:
         options["img_size"] = read_size(spec.options["size"])
     return options

@@ -1,4 +1,4 @@
-"""``torchvision:NAME``: networks of torchvision that take one image of a fixed size."""
+"""``torchvision:NAME``: networks of torchvision for one image of a fixed size."""
 
 from __future__ import annotations
 
@@ -7,26 +7,24 @@ from typing import Any
 
 from PIL import Image
 
-from maskstack.errors import InputError, ModelError
-from maskstack.errors import require
+from maskstack.checks import did_you_mean
+from maskstack.errors import InputError, ModelError, reason, require
 from maskstack.models.loaded import RANDOM, LoadedModel, loaded
-from maskstack.models.options import adjusted, whole_number
 from maskstack.models.preprocess import Preprocess
-from maskstack.models.spec import Spec, did_you_mean
+from maskstack.models.spec import Spec, adjusted, whole_number
 from maskstack.models.weights import load_weights
-from maskstack.errors import reason
 
 
 def load_torchvision(spec: Spec) -> LoadedModel:
-    """A network of torchvision, with the preprocessing of its default weights.
+    """Build a network of torchvision with the preprocessing of its default weights.
 
     Args:
-        spec: Key ``num_classes``; flag ``pretrained``.
+        spec: Spec with the key ``num_classes`` and the flag ``pretrained``.
 
     Raises:
-        InputError: torchvision has no network of this name.
+        InputError: torchvision has no network with this name.
         MissingExtraError: torchvision is not installed.
-        ModelError: The network takes no single image, or its weights cannot be downloaded.
+        ModelError: The network is not for single images, cannot be built, or its weights cannot be downloaded.
     """
     models = require("torchvision.models", extra="models")
     if spec.name not in models.list_models():
@@ -47,10 +45,10 @@ def _build(models: Any, spec: Spec) -> Any:
     if "num_classes" in spec.options:
         options["num_classes"] = whole_number("num_classes", spec.options["num_classes"])
     known = inspect.signature(models.get_model_builder(spec.name)).parameters
-    # Segmentation networks would download a pretrained backbone unasked.
+    # By default, segmentation networks download a pretrained backbone.
     if "weights_backbone" in known:
         options["weights_backbone"] = None
-    # Their published weights hold the auxiliary head too.
+    # The published weights include the auxiliary head.
     if "aux_loss" in known:
         options["aux_loss"] = "pretrained" in spec.flags
     try:
@@ -62,10 +60,10 @@ def _build(models: Any, spec: Spec) -> Any:
 def _download(preset: Any) -> Any:
     try:
         return preset.get_state_dict(progress=False, check_hash=True, weights_only=True)
-    # Also a proxy's page instead of the file ends here, as a hash or an unpickling that fails.
+    # If a proxy sends a web page instead of the file, checking the hash or unpickling fails here.
     except Exception as error:
         raise ModelError(
-            f"the weights {preset.url} could not be downloaded ({reason(error)}); check the network"
+            f"the weights {preset.url} could not be downloaded ({reason(error)}); check the network connection"
         ) from error
 
 
@@ -73,7 +71,7 @@ def _preprocess(name: str, transforms: Any) -> Preprocess:
     crop, resize = (getattr(transforms, key, None) or [] for key in ("crop_size", "resize_size"))
     if not hasattr(transforms, "mean") or not (crop or resize):
         raise ModelError(
-            f"torchvision's {name} is no network for single images; write a function that returns it: "
+            f"torchvision's {name} is not a network for single images; write a function that returns it and use "
             "python:module:function"
         )
     side = (crop or resize)[0]

@@ -1,9 +1,12 @@
-"""The kinds of networks there are, and what their specs may say."""
+"""The kinds of networks that can be loaded: their loaders, the options of their specs, and the packages they need."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from typing import NamedTuple
 
 from maskstack.models.from_bundled import LITES, load_bundled
 from maskstack.models.from_exported import load_exported
@@ -13,25 +16,24 @@ from maskstack.models.from_python import load_python
 from maskstack.models.from_timm import load_timm
 from maskstack.models.from_torchvision import load_torchvision
 from maskstack.models.loaded import LoadedModel
-from maskstack.models.options import PICTURE_KEYS
-from maskstack.models.spec import Spec
+from maskstack.models.spec import PICTURE_KEYS, Spec
 
 
 @dataclass(frozen=True)
-class Kind:
-    """Where networks come from.
+class ModelKind:
+    """A source of networks.
 
     Attributes:
-        what: In words.
+        what: Description of the networks.
         example: A spec of this kind.
-        load: From the spec to the network, not yet with ``weights`` and ``classes``.
-        packages: Names on PyPI of what it needs, each with the name it is imported by.
-        extra: The extra of maskstack that installs these.
-        keys: Keys a spec may have.
-        flags: Flags it may have.
-        named: Whether a name has to follow the kind.
-        choices: Names that may follow it where none has to.
-        imagenet: Whether 1000 classes are ImageNet's, in the standard order.
+        load: Loads the network of a spec, without its keys ``weights`` and ``classes``.
+        packages: Names on PyPI of the packages it needs, each with the name for import.
+        extra: The extra of maskstack that installs these packages.
+        keys: Keys that a spec may have.
+        flags: Flags that a spec may have.
+        named: Whether the kind must be followed by a name.
+        choices: Names that may follow the kind if a name is optional.
+        imagenet: Whether networks with 1000 classes have ImageNet's classes in the standard order.
     """
 
     what: str
@@ -48,8 +50,8 @@ class Kind:
 
 _TRAINED = ("weights", "classes", *PICTURE_KEYS)
 
-KINDS: Mapping[str, Kind] = {
-    "bundled": Kind(
+KINDS: Mapping[str, ModelKind] = {
+    "bundled": ModelKind(
         "EfficientNet-Lite0 with ImageNet weights; bundled:lite1 and bundled:lite2 with the extra gallery",
         "bundled",
         load_bundled,
@@ -63,7 +65,7 @@ KINDS: Mapping[str, Kind] = {
         choices=tuple(LITES),
         imagenet=True,
     ),
-    "timm": Kind(
+    "timm": ModelKind(
         "any network of timm",
         "timm:resnet18,pretrained",
         load_timm,
@@ -73,7 +75,7 @@ KINDS: Mapping[str, Kind] = {
         flags=("pretrained",),
         imagenet=True,
     ),
-    "torchvision": Kind(
+    "torchvision": ModelKind(
         "networks of torchvision for single images",
         "torchvision:resnet18,pretrained",
         load_torchvision,
@@ -83,7 +85,7 @@ KINDS: Mapping[str, Kind] = {
         flags=("pretrained",),
         imagenet=True,
     ),
-    "hf": Kind(
+    "hf": ModelKind(
         "image classifiers of Hugging Face transformers",
         "hf:google/vit-base-patch16-224,pretrained",
         load_hf,
@@ -92,7 +94,7 @@ KINDS: Mapping[str, Kind] = {
         keys=_TRAINED,
         flags=("pretrained",),
     ),
-    "onnx": Kind(
+    "onnx": ModelKind(
         "ONNX files, through onnx2torch",
         "onnx:network.onnx,norm=imagenet",
         load_onnx,
@@ -100,19 +102,73 @@ KINDS: Mapping[str, Kind] = {
         extra="models",
         keys=("classes", *PICTURE_KEYS, "channels"),
     ),
-    "exported": Kind(
+    "exported": ModelKind(
         "files of torch.export.save",
         "exported:network.pt2,norm=imagenet",
         load_exported,
         {"torch": "torch"},
         keys=("classes", *PICTURE_KEYS, "channels"),
     ),
-    "python": Kind(
-        "what a function of yours returns",
+    "python": ModelKind(
+        "the result of your own function",
         "python:my_module:my_function",
         load_python,
         {"torch": "torch"},
         keys=(*_TRAINED, "channels"),
     ),
 }
-"""The kinds by name."""
+"""Kinds of networks by name."""
+
+
+def named_spec(text: str) -> tuple[str, str]:
+    """Name and spec of ``NAME=SPEC``; a spec without a name is its own name.
+
+    >>> named_spec("small net=timm:resnet18,pretrained"), named_spec("bundled,size=256")
+    (('small net', 'timm:resnet18,pretrained'), ('bundled,size=256', 'bundled,size=256'))
+    """
+    head, equals, spec = text.partition("=")
+    first = head.partition(",")[0].strip()
+    if not equals or not head.strip() or ":" in head or first in KINDS:
+        return text, text
+    return head.strip(), spec.strip()
+
+
+class InstalledKind(NamedTuple):
+    """A kind of networks and whether its packages are installed.
+
+    Attributes:
+        kind: Name of the kind in specs.
+        what: Description of the networks.
+        version: Packages and their versions.
+        status: ``ready``, or the command that installs the missing packages.
+        example: A spec of this kind.
+    """
+
+    kind: str
+    what: str
+    version: str
+    status: str
+    example: str
+
+
+def installed_models() -> list[InstalledKind]:
+    """Whether the packages of each kind of networks are installed; none of them is imported.
+
+    >>> [(each.kind, each.status) for each in installed_models() if each.kind == "python"]
+    [('python', 'ready')]
+    """
+    return [_installed(name, kind) for name, kind in KINDS.items()]
+
+
+def _installed(name: str, kind: ModelKind) -> InstalledKind:
+    complete = all(find_spec(module) is not None for module in kind.packages.values())
+    status = "ready" if complete else f"missing: pip install 'maskstack[{kind.extra}]'"
+    versions = ", ".join(f"{package} {_version(package)}" for package in kind.packages)
+    return InstalledKind(name, kind.what, versions, status, kind.example)
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "-"

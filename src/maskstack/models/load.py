@@ -1,4 +1,4 @@
-"""From a spec to a network that is ready to be explained."""
+"""Loading a network by its spec, and a test run that finds out whether it can be explained."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ from pathlib import Path
 
 import torch
 from PIL import Image
+from torch import nn
 
-from maskstack.errors import InputError
-from maskstack.models.check import try_out
-from maskstack.models.kinds import KINDS, Kind
+from maskstack import checks
+from maskstack.errors import InputError, ModelError, reason
+from maskstack.models.classes import imagenet_names, read_names
+from maskstack.models.kinds import KINDS, ModelKind
 from maskstack.models.loaded import RANDOM, LoadedModel
-from maskstack.models.names import imagenet_names, read_names
-from maskstack.models.spec import Spec, check_word, parse_spec
+from maskstack.models.spec import Spec, parse_spec
 from maskstack.models.weights import load_weights, read_weights
+from maskstack.objectives.outputs import find_tensor
 
 
 def load_model(
@@ -28,48 +30,50 @@ def load_model(
     downloaded unless the flag ``pretrained`` asks for it, and no file is unpickled.
 
     Args:
-        spec: As ``timm:resnet18,pretrained`` or ``onnx:network.onnx,norm=half,classes=names.txt``.
-        weights: A file of weights; the same as the key ``weights``.
-        class_names: One per class; instead of the key ``classes``.
+        spec: A spec such as ``timm:resnet18,pretrained`` or ``onnx:network.onnx,norm=half,classes=names.txt``.
+        weights: File of weights; the same as the key ``weights``.
+        class_names: One name per class; it replaces the key ``classes``.
 
     Returns:
-        The network in eval mode, tried out on one image.
+        The network in eval mode, after a test run on one image.
 
     Raises:
-        InputError: The spec, or a file it names, cannot be used.
-        MissingExtraError: A package is needed that is not installed.
-        ModelError: The network cannot be loaded, run, or differentiated.
+        InputError: The spec, or a file that it names, cannot be used.
+        MissingExtraError: A required package is not installed.
+        ModelError: The network cannot be loaded, run or differentiated.
     """
     parsed = parse_spec(spec)
-    check_word("kind of model", parsed.kind, tuple(KINDS))
+    checks.one_of("the model kind", parsed.kind, tuple(KINDS))
     kind = KINDS[parsed.kind]
     if weights is not None:
         if "weights" in parsed.options:
-            raise InputError(f"weights are given twice, in {spec!r} and beside it; give them once")
+            raise InputError(f"weights are given twice, in {spec!r} and separately; give them once")
         parsed = replace(parsed, options={**parsed.options, "weights": str(weights)})
     _check_spec(parsed, kind)
-    # Names first: a file that cannot be read shall not wait for a large network.
+    # Read the names first, so that a file that cannot be read is reported before a large network is loaded.
     given = class_names if class_names is not None else parsed.options.get("classes")
     names = read_names(given) if isinstance(given, str) else tuple(given or ())
-    # A network made under inference mode could never pass a gradient.
+    # Parameters created in inference mode can never pass a gradient.
     with torch.inference_mode(mode=False), torch.enable_grad():
         model = _with_weights(kind.load(parsed), parsed)
         model.model.eval()
-        outputs = _try_out(model)
-    return replace(model, class_names=_fit_names(names or model.class_names, outputs, kind, model))
+        classes = _class_count(model)
+    return replace(model, class_names=_fit_names(names or model.class_names, classes, kind, model))
 
 
-def _check_spec(spec: Spec, kind: Kind) -> None:
+def _check_spec(spec: Spec, kind: ModelKind) -> None:
     if kind.named and not spec.name:
         raise InputError(f"the model spec {spec.text!r} names no network; write it as {kind.example}")
     if spec.name and kind.choices:
-        check_word(f"network of {spec.kind}", spec.name, kind.choices)
+        checks.one_of(f"the network of {spec.kind}", spec.name, kind.choices)
     elif spec.name and not kind.named:
-        raise InputError(f"the model {spec.kind} takes no name; write {kind.example}")
+        raise InputError(f"the model {spec.kind} has no name to choose; write {kind.example}")
     for key in spec.options:
-        check_word(f"key of {spec.kind}", key, kind.keys)
+        checks.one_of(f"the key for {spec.kind}", key, kind.keys)
     for flag in spec.flags:
-        check_word(f"flag of {spec.kind}", flag, kind.flags)
+        if not kind.flags:
+            raise InputError(f"the model kind {spec.kind} has no flags; leave out {flag}")
+        checks.one_of(f"the flag for {spec.kind}", flag, kind.flags)
 
 
 def _with_weights(model: LoadedModel, spec: Spec) -> LoadedModel:
@@ -80,22 +84,55 @@ def _with_weights(model: LoadedModel, spec: Spec) -> LoadedModel:
     return replace(model, weights=path.name)
 
 
-def _try_out(model: LoadedModel) -> int | None:
-    """Number of classes the network tells apart; None if it is no classifier."""
+def _class_count(model: LoadedModel) -> int | None:
+    """Number of classes that the network distinguishes, found by a test run; None if it is not a classifier."""
     height, width = model.input_size
-    page = Image.new("RGB", (width, height))
-    shape = tuple(model.preprocess(page).shape)
+    blank = Image.new("RGB", (width, height))
+    shape = tuple(model.preprocess(blank).shape)
     if len(shape) != 3:
-        raise InputError(f"the preprocessing of {model.spec} makes a tensor of shape {shape}; it must be C x H x W")
+        raise InputError(f"the preprocessing of {model.spec} gives a tensor of shape {shape}; it must be C x H x W")
     output = try_out(model.model, shape)
     return output[0] if len(output) == 1 else None
 
 
-def _fit_names(names: tuple[str, ...], outputs: int | None, kind: Kind, model: LoadedModel) -> tuple[str, ...]:
-    """The class names if there is one for each output, ImageNet's if these must be meant."""
+def try_out(model: nn.Module, shape: tuple[int, int, int]) -> tuple[int, ...]:
+    """Run a network on one image of noise and compute the gradient with respect to this image.
+
+    Args:
+        model: Network on any device.
+        shape: C, H, W of its input.
+
+    Returns:
+        The shape of the output for the image, without the batch dimension.
+
+    Raises:
+        ModelError: The network fails on the image, its output has no tensor, or no gradient reaches the image.
+    """
+    device = next((tensor.device for tensor in model.state_dict().values()), torch.device("cpu"))
+    noise = torch.rand(1, *shape, generator=torch.Generator().manual_seed(0)).to(device).requires_grad_()
+    try:
+        output = find_tensor(model(noise))
+        grad = torch.autograd.grad(output.float().sum(), noise, allow_unused=True)[0] if output.requires_grad else None
+    except ModelError:
+        raise
+    # A network may raise any error for an input of the wrong shape; the message is the same for all of them.
+    except Exception as error:
+        raise ModelError(
+            f"the network fails on an image of {' x '.join(map(str, shape))} ({reason(error)}); give the "
+            "size and channels of its input"
+        ) from error
+    if grad is None:
+        raise ModelError(
+            "no gradient reaches the network's input, so no mask can be learned; load it without detaching"
+        )
+    return tuple(output.shape[1:])
+
+
+def _fit_names(names: tuple[str, ...], classes: int | None, kind: ModelKind, model: LoadedModel) -> tuple[str, ...]:
+    """Class names, one for each class; ImageNet's if none are given and the network is known to have its classes."""
     if names:
-        if outputs is not None and len(names) != outputs:
-            raise InputError(f"{len(names)} class names for the {outputs} classes of {model.spec}; give one for each")
+        if classes is not None and len(names) != classes:
+            raise InputError(f"{len(names)} class names for the {classes} classes of {model.spec}; give one for each")
         return names
-    imagenet = kind.imagenet and outputs == 1000 and model.weights != RANDOM
+    imagenet = kind.imagenet and classes == 1000 and model.weights != RANDOM
     return imagenet_names() if imagenet else ()

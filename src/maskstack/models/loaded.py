@@ -1,4 +1,4 @@
-"""A network together with what it takes to show it a picture."""
+"""A network together with its preprocessing and class names."""
 
 from __future__ import annotations
 
@@ -11,24 +11,23 @@ from torch import Tensor, nn
 from maskstack.models.preprocess import Preprocess, to_picture
 
 RANDOM = "random"
-"""What :attr:`LoadedModel.weights` says of a network nobody trained."""
+"""Value of :attr:`LoadedModel.weights` for an untrained network."""
 
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A network with its preprocessing.
+    """A network with its preprocessing and class names.
 
     Attributes:
         model: The network, in eval mode.
-        preprocess: From a picture of any mode to C x H x W, float32, as the network takes it.
+        preprocess: Converts a PIL image of any mode to the network's input for it, C x H x W, float32.
         class_names: Names in the order of the class indices; empty if unknown.
-        input_size: Height and width of what the network takes.
-        mean: What the preprocessing subtracts from the 0..1 values of each channel.
-        std: What it then divides by.
-        spec: The spec the network was asked for with.
-        weights: Where its weights come from: ``bundled``, ``pretrained``, ``random``, or the name of a file,
-            folder
-            or function.
+        input_size: Height and width of the network's input.
+        mean: Mean that the preprocessing subtracts from the 0..1 values of each channel.
+        std: Standard deviation by which it divides them then.
+        spec: The spec that was given to load the network.
+        weights: Source of its weights: ``bundled``, ``pretrained``, ``random``, or the name of a file, folder or
+            function.
     """
 
     model: nn.Module
@@ -40,11 +39,25 @@ class LoadedModel:
     spec: str
     weights: str
 
+    def class_name(self, index: int) -> str:
+        """Name of a class, or ``class`` and its index where the name is unknown.
+
+        Args:
+            index: Index of the class, from 0.
+        """
+        return self.class_names[index] if 0 <= index < len(self.class_names) else f"class {index}"
+
     def picture(self, tensor: Tensor) -> Image.Image:
-        """The picture the network saw: an RGB image from a normalised tensor, C x H x W.
+        """Convert a normalised tensor back to the image that the network sees.
+
+        Args:
+            tensor: Normalised image, C x H x W.
+
+        Returns:
+            RGB image of W x H.
 
         Raises:
-            InputError: The tensor has not the network's number of channels.
+            InputError: The tensor does not have the network's number of channels.
         """
         return to_picture(tensor, mean=self.mean, std=self.std)
 
@@ -57,5 +70,5 @@ def loaded(
     weights: str,
     class_names: tuple[str, ...] = (),
 ) -> LoadedModel:
-    """A :class:`LoadedModel` whose size, mean and std are those of its preprocessing."""
+    """Make a :class:`LoadedModel` with the size, mean and std of its preprocessing."""
     return LoadedModel(model, preprocess, class_names, preprocess.size, preprocess.mean, preprocess.std, spec, weights)

@@ -1,4 +1,4 @@
-"""Any node of a network as what it answers, so that the node can be explained like a class."""
+"""A layer of a network as its output, so that a unit of the layer can be explained like a class."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from maskstack.checks import did_you_mean
 from maskstack.errors import InputError, ModelError
-from maskstack.models.spec import did_you_mean
 from maskstack.objectives.outputs import find_tensor
 
 
 class Node(nn.Module):
-    """A network up to one of its layers.
+    """A network that ends at one of its layers.
 
-    A mask search needs no map of the layer, only one number that depends on the image; so whatever a layer makes can be
-    asked for: a hidden unit, a similarity to a prototype, a norm (arXiv 2210.08336 explains prototypes this way). The
+    A mask search needs one number that depends on the image, so anything computed from a layer's output can be
+    explained: a hidden unit, a similarity to a prototype, a norm (arXiv 2210.08336 explains prototypes this way). The
     layers after it are not run.
 
     Args:
-        model: The network, or what ``load_model`` returned; used as it is, never copied.
+        model: The network, or the result of ``load_model``; it is used itself, not a copy.
         layer: Name of the layer in ``model.named_modules()``.
-        read: From what the layer returns for B images to B numbers, or to B x N numbers of which an integer target
-            picks one; :func:`peaks` if not given.
+        read: Function from the layer's output for B images to B numbers, or to B x N numbers, from which an integer
+            target selects one; :func:`peaks` if not given.
 
     Raises:
-        InputError: The network has no such layer.
+        InputError: The network has no layer with this name.
 
     >>> import torch
     >>> from maskstack import MDM
@@ -47,7 +47,7 @@ class Node(nn.Module):
         self.train(self.model.training)
 
     def forward(self, images: Tensor) -> Tensor:
-        """What is read of the layer's output for these images.
+        """Run the network up to the layer and apply ``read`` to the layer's output for B x C x H x W images.
 
         Raises:
             ModelError: The network does not run the layer.
@@ -63,16 +63,16 @@ class Node(nn.Module):
 
 
 def peaks(output: Any) -> Tensor:
-    """The greatest value of each unit: of a channel over all places, of a feature over all tokens.
+    """The greatest value of each unit: of a channel over all positions, of a feature over all tokens.
 
     Args:
-        output: B x C x h x w, B x T x C, B x C, or what holds such a tensor.
+        output: B x C x h x w, B x T x C, B x C, or an output that contains such a tensor.
 
     Returns:
         B x C.
 
     Raises:
-        ModelError: It has another shape.
+        ModelError: The tensor has another shape.
     """
     values = find_tensor(output)
     if values.ndim == 2:
@@ -81,11 +81,13 @@ def peaks(output: Any) -> Tensor:
         return values.amax(dim=1)
     if values.ndim == 4:
         return values.amax(dim=(2, 3))
-    raise ModelError(f"the layer gives {tuple(values.shape)}; say with read= how to get one number per image from it")
+    raise ModelError(
+        f"the layer gives {tuple(values.shape)}; give a function read= that computes one number per image from it"
+    )
 
 
 class _ReachedError(Exception):
-    """Not an error: the layer has been run, and what comes after it need not be."""
+    """Stops the network after the layer has run; not an error."""
 
     def __init__(self, output: Any) -> None:
         super().__init__()

@@ -1,53 +1,55 @@
-"""Opening a photograph from a file."""
+"""Opening a photograph from a file, and converting any image of Pillow to upright 8-bit RGB."""
 
 from __future__ import annotations
 
 import warnings
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
 
-from maskstack.errors import InputError
-from maskstack.models.modes import to_rgb
-from maskstack.errors import reason
+from maskstack.errors import InputError, reason
 
 SMALLEST_SIDE = 8
-"""Pixels; a picture with a shorter side has no regions to tell apart."""
+"""Least number of pixels of the shorter side; a smaller image has no regions to distinguish."""
+
+SIXTEEN_BITS = 65535
 
 _RUNS_A_PROGRAM = frozenset({"EPS"})  # Pillow hands these files to Ghostscript.
 
 
 def open_photo(path: str | Path, *, max_pixels: int = 80_000_000) -> Image.Image:
-    """Open a picture as an upright RGB image.
+    """Open an image file as an upright RGB image.
 
     Args:
-        path: File of any picture format Pillow reads, except EPS.
-        max_pixels: Largest width x height. It is checked before the pixels are unpacked.
+        path: File of any format that Pillow reads, except EPS.
+        max_pixels: Largest width x height. It is checked before the pixels are decoded.
 
     Returns:
-        RGB image, see :func:`maskstack.models.modes.to_rgb`; the first frame of an animation.
+        RGB image, see :func:`to_rgb`; the first frame of an animation.
 
     Raises:
-        InputError: The file is missing, a folder, empty, no picture, damaged, too large, or has a side under
+        InputError: The file is missing, empty, damaged, too large, a folder or not an image, or a side is shorter than
             8 pixels.
     """
     path = Path(path)
     _check_file(path)
     with warnings.catch_warnings():
-        # Our own limit stands in for Pillow's first, which only warns.
+        # Pillow only warns at its first limit; max_pixels takes its place.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         return _read(path, max_pixels)
 
 
 def _check_file(path: Path) -> None:
     if path.is_dir():
-        raise InputError(f"{path} is a folder; give a picture's file")
+        raise InputError(f"{path} is a folder; give an image file")
     if not path.exists():
         raise InputError(f"{path} does not exist; check the path")
     if not path.is_file():
-        raise InputError(f"{path} is not an ordinary file; give a picture's file")
+        raise InputError(f"{path} is not an ordinary file; give an image file")
     if path.stat().st_size == 0:
-        raise InputError(f"{path} is empty; give a picture's file")
+        raise InputError(f"{path} is empty; give an image file")
 
 
 def _read(path: Path, max_pixels: int) -> Image.Image:
@@ -61,21 +63,60 @@ def _read(path: Path, max_pixels: int) -> Image.Image:
     except InputError as error:
         raise error if str(path) in str(error) else InputError(f"{path}: {error}") from error
     except UnidentifiedImageError as error:
-        raise InputError(f"{path} is not a picture Pillow can read; save it as JPEG or PNG") from error
+        raise InputError(f"{path} is not an image that Pillow can read; save it as JPEG or PNG") from error
     except Image.DecompressionBombError as error:
-        raise InputError(f"{path} is larger than Pillow opens; make it smaller first") from error
+        raise InputError(f"{path} is larger than Pillow allows; resize it first") from error
     except PermissionError as error:
-        raise InputError(f"{path} may not be read; change its permissions") from error
-    # Pillow's decoders meet damage with anything from SyntaxError to struct.error.
+        raise InputError(f"{path} cannot be read; change its permissions") from error
+    # Pillow's decoders raise many types of error for a damaged file, from SyntaxError to struct.error.
     except Exception as error:
-        raise InputError(f"{path} is damaged and cannot be read ({reason(error)}); get a whole copy of it") from error
+        raise InputError(f"{path} is damaged and cannot be read ({reason(error)}); get a complete copy") from error
 
 
 def _check_size(path: Path, size: tuple[int, int], max_pixels: int) -> None:
     width, height = size
     if width * height > max_pixels:
-        raise InputError(
-            f"{path} has {width} x {height} pixels, more than the limit of {max_pixels}; make it smaller first"
-        )
+        raise InputError(f"{path} has {width} x {height} pixels, more than the limit of {max_pixels}; resize it first")
     if min(size) < SMALLEST_SIDE:
-        raise InputError(f"{path} has {width} x {height} pixels; the shorter side must have {SMALLEST_SIDE} at least")
+        raise InputError(f"{path} has {width} x {height} pixels; the shorter side must have at least {SMALLEST_SIDE}")
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Rotate an image upright by its EXIF orientation and convert it to 8-bit RGB.
+
+    Transparent images are put on a white background, for which most of them are made. 16-bit values are divided by
+    their full range, so that 65535 becomes 255, and never clipped. 32-bit integers are treated as 16-bit values if they
+    fit, and floats as 0..1 or 0..255 if they fit; other values are scaled from the lowest to the highest.
+
+    Raises:
+        InputError: The image has NaN or infinite values, or a mode that Pillow cannot convert.
+    """
+    image = ImageOps.exif_transpose(image)
+    if image.mode == "F" or image.mode.startswith("I"):
+        return Image.fromarray(_to_bytes(image)).convert("RGB")
+    try:
+        if image.has_transparency_data:
+            return _on_white(image)
+        return image if image.mode == "RGB" else image.convert("RGB")
+    except ValueError as error:
+        raise InputError(f"an image of mode {image.mode} cannot be converted to RGB; save it as RGB") from error
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    # Pillow converts La, which is grey multiplied by its transparency, to LA only.
+    layer = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
+    page = Image.new("RGBA", layer.size, (255, 255, 255, 255))
+    return Image.alpha_composite(page, layer).convert("RGB")
+
+
+def _to_bytes(image: Image.Image) -> NDArray[np.uint8]:
+    values = np.asarray(image).astype(np.float64)
+    if not np.isfinite(values).all():
+        raise InputError("the image has NaN or infinite values; replace them first")
+    low, high = float(values.min()), float(values.max())
+    floats = image.mode == "F"
+    if low < 0 or high > (255 if floats else SIXTEEN_BITS):
+        start, span = low, max(high - low, 1e-12)
+    else:
+        start, span = 0.0, float((1 if high <= 1 else 255) if floats else SIXTEEN_BITS)
+    return np.rint((values - start) / span * 255).astype(np.uint8)

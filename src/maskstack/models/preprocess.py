@@ -1,4 +1,4 @@
-"""From a picture to what a network sees, and back."""
+"""Preprocessing of an image to the network's input, and the way back."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from PIL import Image
 from torch import Tensor
 
 from maskstack.errors import InputError
-from maskstack.models.modes import to_rgb
+from maskstack.models.photos import to_rgb
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-_GREY_WEIGHTS = (0.299, 0.587, 0.114)  # ITU-R 601, by which Pillow turns colours to grey.
+_GREY_WEIGHTS = (0.299, 0.587, 0.114)  # ITU-R 601, which Pillow uses to convert colours to grey.
 
 
 @dataclass(frozen=True)
 class Preprocess:
-    """Resizes, crops and normalises a picture; call it with one.
+    """Resizes, crops and normalises an image; a callable from a PIL image to a tensor.
 
     Attributes:
-        size: Height and width of what the network takes.
-        share: The part of the resized picture the centre crop keeps: 0.875 resizes to 256 for a crop of 224.
-        squash: Whether to resize regardless of the aspect, rather than to keep it.
-        mean: Subtracted from the 0..1 values, one per channel.
-        std: Then divided by, one per channel.
-        resampling: Filter of the resizing; Pillow's are antialiased.
+        size: Height and width of the network's input.
+        share: The part of the resized image that the centre crop keeps: 0.875 resizes to 256 for a crop of 224.
+        squash: Whether to resize to the size without keeping the aspect ratio.
+        mean: Mean that is subtracted from the 0..1 values, one number per channel.
+        std: Standard deviation by which they are divided then, one number per channel.
+        resampling: Filter for resizing; Pillow's filters are antialiased.
         channels: 3 for RGB, 1 for grey.
 
     Raises:
-        InputError: A size, share, mean, std or number of channels that cannot be.
+        InputError: The size, share, mean, std or number of channels is out of range.
     """
 
     size: tuple[int, int] = (224, 224)
@@ -46,14 +46,14 @@ class Preprocess:
         if min(self.size) < 1 or not 0 < self.share <= 1:
             raise InputError(f"size is {self.size} and share {self.share}; sizes are 1 or more, the share in (0, 1]")
         if self.channels not in (1, 3):
-            raise InputError(f"the network takes {self.channels} channels; only pictures of 1 or 3 can be made")
+            raise InputError(f"the network takes {self.channels} channels; only images of 1 or 3 channels can be made")
         check_normalisation(self.mean, self.std, channels=self.channels)
 
     def __call__(self, image: Image.Image) -> Tensor:
-        """The picture as the network takes it: C x H x W, float32.
+        """The network's input for an image: C x H x W, float32.
 
         Args:
-            image: Of any mode and orientation, see :func:`maskstack.models.modes.to_rgb`.
+            image: Image of any mode and orientation, see :func:`maskstack.models.photos.to_rgb`.
         """
         image = self.crop(to_rgb(image))
         if self.channels == 1:
@@ -63,9 +63,9 @@ class Preprocess:
         return ((pixels - _column(self.mean)) / _column(self.std)).contiguous()
 
     def crop(self, image: Image.Image) -> Image.Image:
-        """The part of the picture the network sees, resized to its size."""
+        """The part of the image that the network sees, resized to the size of its input."""
         height, width = self.size
-        # Floor, as timm and torchvision do: 224 / 0.9 is 248.
+        # Round down as timm and torchvision do: 224 / 0.9 is 248.
         tall, wide = (math.floor(side / self.share + 1e-6) for side in self.size)
         if not self.squash:
             scale = max(tall / image.height, wide / image.width)
@@ -75,10 +75,10 @@ class Preprocess:
 
 
 def check_normalisation(mean: tuple[float, ...], std: tuple[float, ...], *, channels: int) -> None:
-    """Check that mean and std fit each other and the channels.
+    """Check that mean and std have one valid number per channel.
 
     Raises:
-        InputError: Not one number per channel, not finite, or a std that is not positive.
+        InputError: There is not one number per channel, a number is not finite, or a std is not positive.
     """
     if not len(mean) == len(std) == channels:
         raise InputError(
@@ -89,7 +89,7 @@ def check_normalisation(mean: tuple[float, ...], std: tuple[float, ...], *, chan
 
 
 def grey_normalisation(values: tuple[float, ...]) -> tuple[float]:
-    """Mean or std of a grey picture from that of an RGB one, by the weights the colours have in grey.
+    """Mean or std for grey images from that for RGB images, by the weights of the colours in grey.
 
     >>> grey_normalisation((0.5, 0.5, 0.5))
     (0.5,)
@@ -103,18 +103,18 @@ def to_picture(tensor: Tensor, *, mean: tuple[float, ...], std: tuple[float, ...
     """Undo the normalisation.
 
     Args:
-        tensor: C x H x W, on any device.
-        mean: One number per channel.
-        std: One number per channel.
+        tensor: Normalised image, C x H x W, on any device.
+        mean: Mean, one number per channel.
+        std: Standard deviation, one number per channel.
 
     Returns:
         RGB image of W x H, grey if the tensor has one channel.
 
     Raises:
-        InputError: The tensor is not C x H x W with as many channels as mean and std.
+        InputError: The tensor is not C x H x W, or mean has another number of channels.
     """
     if tensor.ndim != 3 or tensor.shape[0] != len(mean):
-        raise InputError(f"a tensor of shape {tuple(tensor.shape)} is no picture of {len(mean)} x height x width")
+        raise InputError(f"a tensor of shape {tuple(tensor.shape)} is not an image of {len(mean)} x height x width")
     pixels = tensor.detach().float().cpu() * _column(std) + _column(mean)
     values = (pixels.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
     return Image.fromarray(values.squeeze(2) if values.shape[2] == 1 else values).convert("RGB")

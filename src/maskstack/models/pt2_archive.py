@@ -1,9 +1,8 @@
-"""A copy of a ``.pt2`` file from which nothing can be unpickled or run while it is loaded.
+"""A safe copy of a ``.pt2`` file: loading the copy unpickles nothing and runs no code of the file.
 
-``torch.export.load`` trusts its file: it unpickles the example inputs and some weights, resolves any dotted
-name under ``torch`` as an operator, evaluates size expressions as Python, and imports what container types
-name. So the archive is written anew here with what a plain network needs and no more, each string in it held
-against what it may be.
+``torch.export.load`` trusts its file: it unpickles the example inputs and some weights, resolves any dotted name under
+``torch`` as an operator, evaluates size expressions as Python, and imports the types of containers. The copy contains
+only the parts that a plain network needs, and each string in it is checked against a pattern of allowed values.
 """
 
 from __future__ import annotations
@@ -25,14 +24,14 @@ _PAYLOADS = re.compile(r"data/(weights|constants)/model_(weights|constants)_conf
 _GRAPH = "models/model.json"
 _EXAMPLES = "data/sample_inputs/model.pt"
 
-# Of all operators of aten, save and from_file are those that take the name of a file.
+# save and from_file are the only operators of aten that have the name of a file as argument.
 _TARGET = re.compile(
     r"torch\.ops\.(aten|prims|higher_order|torchvision)\.(?!save\b|from_file\b)(?!__)\w+(\.(?!__)\w+)?"
     r"|torch\._?sym_\w+|math\.(ceil|floor|trunc)"
     r"|_operator\.(getitem|add|sub|mul|truediv|floordiv|mod|neg|pow|eq|ne|lt|le|gt|ge|and_|or_)"
 )
-# As sympy's srepr writes them: Mul(Integer(2), Symbol('s0', positive=True)). Possessive, so that refusing
-# a text takes no longer than reading it.
+# Expressions in the form of sympy's srepr: Mul(Integer(2), Symbol('s0', positive=True)). The quantifiers are
+# possessive, so that the time for matching grows only linearly with the length of the text.
 _EXPRESSION = re.compile(
     r"(?:[a-z]{1,2}+\d++|[A-Z][A-Za-z]*+|int_oo|'[a-z]{1,2}+\d++'|'[\d.e+-]++'"
     r"|[a-z]++=(?:True|False|\d++)|[\d.]++|[-+*/%(),<>=&|~! ])++"
@@ -46,36 +45,36 @@ _PATTERNS = {
     "as_string": _LITERAL,
     "as_strings": _LITERAL,
 }
-# Traces of the exporter's source code and guards, which are Python text.
+# Parts of the exporter's source code and guards, which are Python text.
 _EMPTIED = {"metadata": dict, "guards_code": list}
 _CONTAINERS = frozenset({None, "builtins.tuple", "builtins.list", "builtins.dict", "collections.OrderedDict"})
 
 
-def harmless_copy(path: Path) -> io.BytesIO:
-    """The network of a ``.pt2`` file, in memory, without anything that runs when loaded.
+def safe_copy(path: Path) -> io.BytesIO:
+    """Copy the network of a ``.pt2`` file to memory, without anything that would run when it is loaded.
 
     Raises:
-        ModelError: The file is no such archive, damaged, or needs what is refused.
+        ModelError: The file is damaged, is not such an archive, or contains something that is not allowed.
     """
     copy = io.BytesIO()
     try:
         with zipfile.ZipFile(path) as source, zipfile.ZipFile(copy, "w") as target:
             for entry in source.namelist():
                 root, _, inner = entry.partition("/")
-                content = _kept(path, inner, source, entry)
+                content = _copied(path, inner, source, entry)
                 if content is not None:
                     target.writestr(f"{root}/{inner}", content)
     except ModelError:
         raise
-    # Damage shows as anything from BadZipFile and zlib.error to a KeyError in what should be the graph.
+    # A damaged file raises many types of error, from BadZipFile and zlib.error to a KeyError in the graph.
     except Exception as error:
-        raise ModelError(f"{path} is damaged or no file of torch.export.save; get a whole copy") from error
+        raise ModelError(f"{path} is damaged or was not saved by torch.export.save; get a complete copy") from error
     copy.seek(0)
     return copy
 
 
-def _kept(path: Path, inner: str, source: zipfile.ZipFile, entry: str) -> bytes | None:
-    """What the copy holds for a file of the archive; None if it is left out."""
+def _copied(path: Path, inner: str, source: zipfile.ZipFile, entry: str) -> bytes | None:
+    """Content of the copy for a file of the archive; None if the file is left out."""
     if inner == _EXAMPLES:
         return b""
     if _PLAIN_FILES.fullmatch(inner):
@@ -84,7 +83,7 @@ def _kept(path: Path, inner: str, source: zipfile.ZipFile, entry: str) -> bytes 
         config = json.loads(source.read(entry))
         if any(payload["use_pickle"] for payload in config["config"].values()):
             raise ModelError(
-                f"{path} holds pickled objects, which are refused because they can run code; export it anew"
+                f"{path} contains pickled objects, which are refused because they can run code; export it again"
             )
         return json.dumps(config).encode()
     if inner == _GRAPH:
@@ -93,7 +92,7 @@ def _kept(path: Path, inner: str, source: zipfile.ZipFile, entry: str) -> bytes 
 
 
 def _checked(path: Path, key: str, value: Any) -> Any:
-    """The graph with its metadata left out, if each of its strings is what it may be."""
+    """The graph without its metadata, after each of its strings has been checked."""
     if isinstance(value, dict):
         return {
             each: _EMPTIED[each]() if each in _EMPTIED else _checked(path, each, inner)
@@ -114,11 +113,13 @@ def _checked(path: Path, key: str, value: Any) -> Any:
 def _allow(path: Path, pattern: re.Pattern[str], text: str) -> bool:
     if pattern.fullmatch(text):
         return True
-    raise ModelError(f"{path} holds {text[:60]!r}, which is refused because it could run code; export a plain network")
+    raise ModelError(
+        f"{path} contains {text[:60]!r}, which is refused because it could run code; export a plain network"
+    )
 
 
 def _check_containers(path: Path, spec: Any) -> None:
-    """Refuse containers whose description makes torch import something, as enums and defaultdicts do."""
+    """Refuse containers whose description makes torch import a module, such as enums and defaultdicts."""
     for node in spec[1:] if isinstance(spec, list) else [spec]:
         context = json.loads(node["context"]) if node["context"] else None
         plain = context is None or (isinstance(context, list) and all(isinstance(key, str | int) for key in context))

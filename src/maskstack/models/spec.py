@@ -1,24 +1,38 @@
-"""The short text that names a network: ``KIND[:NAME][,key=value|,flag...]``."""
+"""The text that names a network, ``KIND[:NAME][,key=value|,flag...]``, and the keys that change its preprocessing."""
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+import contextlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
+from maskstack import checks
 from maskstack.errors import InputError
+from maskstack.models.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess, grey_normalisation
+
+NORMS: Mapping[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
+    "imagenet": (IMAGENET_MEAN, IMAGENET_STD),
+    "half": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+    "unit": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
+}
+"""Mean and std by name: ImageNet's; half, which scales to -1..1; unit, which keeps 0..1."""
+
+PICTURE_KEYS = ("size", "crop", "norm", "mean", "std")
+"""Keys that :func:`adjusted` uses, apart from ``channels``."""
 
 
 @dataclass(frozen=True)
 class Spec:
-    """What a model spec says, in its parts.
+    """The parts of a model spec.
 
     Attributes:
         text: The spec as it was given.
-        kind: Where the network comes from, as ``timm``.
-        name: Which one it is, as ``resnet18``; empty if none was given.
-        options: Values of the keys.
-        flags: Words that stand alone, as ``pretrained``.
+        kind: Where the network comes from, such as ``timm``.
+        name: Name of the network, such as ``resnet18``; empty if none was given.
+        options: Values by their keys.
+        flags: Words without a value, such as ``pretrained``.
     """
 
     text: str
@@ -29,19 +43,19 @@ class Spec:
 
 
 def parse_spec(text: str) -> Spec:
-    """Take a model spec apart; which kinds and keys there are is checked later.
+    """Split a model spec into its parts. Whether its kind and keys exist is checked later.
 
     >>> spec = parse_spec("timm:resnet18,pretrained,size=256")
     >>> spec.kind, spec.name, dict(spec.options), sorted(spec.flags)
     ('timm', 'resnet18', {'size': '256'}, ['pretrained'])
 
     Raises:
-        InputError: No kind, an empty part, a key without a value or given twice.
+        InputError: The kind is missing, a part is empty, or a key has no value or is given twice.
     """
     head, *parts = (part.strip() for part in text.split(","))
     kind, _, name = (part.strip() for part in head.partition(":"))
     if not kind:
-        raise InputError(f"the model spec {text!r} names no kind; write KIND:NAME, as timm:resnet18")
+        raise InputError(f"the model spec {text!r} names no kind; write KIND:NAME, such as timm:resnet18")
     options: dict[str, str] = {}
     flags: set[str] = set()
     for part in parts:
@@ -57,27 +71,76 @@ def parse_spec(text: str) -> Spec:
     return Spec(text, kind, name, options, frozenset(flags))
 
 
-def check_word(what: str, word: str, allowed: Collection[str]) -> None:
-    """Refuse a word that is not among the allowed ones, and say which one may have been meant.
+def adjusted(preprocess: Preprocess, options: Mapping[str, str]) -> Preprocess:
+    """Change a preprocessing as the keys of a spec say.
 
-    >>> check_word("kind of model", "tim", ("timm", "onnx"))
-    Traceback (most recent call last):
-    maskstack.errors.InputError: 'tim' is no kind of model; did you mean timm? Allowed: timm, onnx
+    Args:
+        preprocess: The preprocessing of the network's own configuration.
+        options: Values by key. These keys are used: ``size`` (N or HxW), ``crop`` (the part of the resized image that
+            the centre crop keeps, or ``squash`` for the whole image stretched to the size), ``channels`` (1 or 3),
+            ``norm`` (a name of :data:`NORMS`), ``mean`` and ``std`` (one number, or one per channel, such as
+            0.5/0.4/0.3).
 
     Raises:
-        InputError: The word is not allowed.
+        InputError: A value cannot be read, or values contradict each other.
     """
-    if word in allowed:
-        return
-    listed = ", ".join(allowed) or "none"
-    raise InputError(f"{word!r} is no {what};{did_you_mean(word, allowed)} Allowed: {listed}")
+    channels = whole_number("channels", options["channels"]) if "channels" in options else preprocess.channels
+    mean, std = preprocess.mean, preprocess.std
+    if "norm" in options:
+        checks.one_of("norm", options["norm"], tuple(NORMS))
+        mean, std = NORMS[options["norm"]]
+    if channels == 1:
+        mean, std = grey_normalisation(mean), grey_normalisation(std)
+    changes: dict[str, Any] = {"channels": channels, "mean": mean, "std": std}
+    for key in ("mean", "std"):
+        if key in options:
+            changes[key] = _numbers(key, options[key], channels)
+    if "size" in options:
+        changes["size"] = read_size(options["size"])
+    if "crop" in options:
+        changes |= _read_crop(options["crop"])
+    return replace(preprocess, **changes)
 
 
-def did_you_mean(word: str, allowed: Collection[str]) -> str:
-    """A question naming the nearest of the allowed words, with a space before it, or nothing.
+def read_size(text: str) -> tuple[int, int]:
+    """Height and width from the text N or HxW.
 
-    >>> did_you_mean("resnet8", ["resnet18", "vgg11"])
-    ' did you mean resnet18?'
+    >>> read_size("224"), read_size("192x256")
+    ((224, 224), (192, 256))
+
+    Raises:
+        InputError: The text has another form, or a side is not from 8 to 8192.
     """
-    near = difflib.get_close_matches(word, allowed, n=1)
-    return f" did you mean {near[0]}?" if near else ""
+    match = re.fullmatch(r"(\d{1,4})(?:x(\d{1,4}))?", text)
+    size = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
+    if not 8 <= min(size) <= max(size) <= 8192:
+        raise InputError(f"size={text} is not a size; write N or HxW with 8 to 8192, such as size=224 or size=192x256")
+    return size
+
+
+def _read_crop(text: str) -> dict[str, Any]:
+    if text == "squash":
+        return {"share": 1.0, "squash": True}
+    with contextlib.suppress(ValueError):
+        if 0 < float(text) <= 1:
+            return {"share": float(text), "squash": False}
+    raise InputError(f"crop={text} is not a crop; write a number in (0, 1], such as crop=0.875, or crop=squash")
+
+
+def whole_number(key: str, text: str) -> int:
+    """A whole number of 1 or more from the value of a key.
+
+    Raises:
+        InputError: The value is something else.
+    """
+    if not re.fullmatch(r"[1-9]\d{0,6}", text):
+        raise InputError(f"{key}={text} is not a whole number of 1 or more")
+    return int(text)
+
+
+def _numbers(key: str, text: str, channels: int) -> tuple[float, ...]:
+    try:
+        numbers = tuple(float(part) for part in text.split("/"))
+    except ValueError as error:
+        raise InputError(f"{key}={text} is not a list of numbers; write {key}=0.5/0.4/0.3") from error
+    return numbers * channels if len(numbers) == 1 else numbers

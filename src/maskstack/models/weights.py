@@ -1,4 +1,4 @@
-"""Weights from a file into a network, without unpickling anything."""
+"""Reading weights from a file and loading them into a network, without unpickling objects."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from maskstack.errors import InputError, ModelError
 
 _TORCH_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".tar")
 _NESTED_UNDER = ("state_dict", "model_state_dict", "model")
-# Left by DistributedDataParallel, torch.compile, and wrappers that hold the network as .model or .net.
+# Prefixes from DistributedDataParallel, torch.compile, and wrappers with the network as .model or .net.
 _WRAPPERS = ("module.", "_orig_mod.", "model.", "net.")
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:
-    """Tensors by name from a checkpoint.
+    """Read the tensors of a checkpoint by name.
 
     Args:
-        path: A ``.safetensors`` file, or one of ``torch.save``, which is read with ``weights_only=True``. The
-            state dict may lie under ``state_dict``, ``model_state_dict`` or ``model``.
+        path: A ``.safetensors`` file, or a file of ``torch.save``, which is read with ``weights_only=True``. The state
+            dict may be stored under the key ``state_dict``, ``model_state_dict`` or ``model``.
 
     Raises:
         InputError: The file is missing or has another suffix.
-        ModelError: It is damaged, holds more than tensors, or no state dict.
+        ModelError: The file is damaged, contains more than tensors, or has no state dict.
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"the weights {path} do not exist or are no file; check the path")
+        raise InputError(f"the weights {path} do not exist or are not a file; check the path")
     if path.suffix == ".safetensors":
         return _read_safetensors(path)
     if path.suffix not in _TORCH_SUFFIXES:
@@ -44,19 +44,19 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
 
 
 def load_weights(model: nn.Module, state: Mapping[str, Tensor], *, source: str) -> None:
-    """Put tensors into a network; every one of its parameters and buffers must be there, and nothing else.
+    """Load tensors into a network; there must be one for each parameter and buffer, and no others.
 
     Args:
-        model: Changed in place.
-        state: By name; a prefix that wrappers leave on all names, as ``module.``, is taken off.
-        source: What messages call it.
+        model: Network that is changed in place.
+        state: Tensors by name; a prefix that a wrapper has added to all names, such as ``module.``, is removed.
+        source: Name of the weights in messages.
 
     Raises:
-        ModelError: Names or shapes differ; the message gives the first few.
+        ModelError: Names or shapes differ; the message lists the first few.
     """
     own = model.state_dict()
     state = _without_wrappers(state, own)
-    # Checkpoints from before torch 0.4.1 lack these counters, which eval mode never reads.
+    # Checkpoints from before torch 0.4.1 lack these counters, which eval mode does not use.
     missing = [name for name in own if name not in state and not name.endswith("num_batches_tracked")]
     unexpected = [name for name in state if name not in own]
     shapes = [
@@ -65,9 +65,9 @@ def load_weights(model: nn.Module, state: Mapping[str, Tensor], *, source: str) 
         if name in state and state[name].shape != own[name].shape
     ]
     wrong = {"missing": missing, "unexpected": unexpected, "of another shape": shapes}
-    said = "; ".join(f"{what}: {_first_few(names)}" for what, names in wrong.items() if names)
-    if said:
-        raise ModelError(f"the weights {source} are not of this network: {said}; give weights of the same network")
+    found = "; ".join(f"{what}: {_first_few(names)}" for what, names in wrong.items() if names)
+    if found:
+        raise ModelError(f"the weights {source} do not fit this network: {found}; give weights of the same network")
     model.load_state_dict(state, strict=False)
 
 
@@ -75,7 +75,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
-        raise ModelError(f"the weights {path} are damaged or no safetensors file; get a whole copy") from error
+        raise ModelError(f"the weights {path} are damaged or not a safetensors file; get a complete copy") from error
 
 
 def _read_torch(path: Path) -> Any:
@@ -83,13 +83,14 @@ def _read_torch(path: Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise ModelError(
-            f"the weights {path} are damaged, or hold more than tensors, which is refused because loading "
-            "such a file can "
-            "run code; save the network's state_dict() as safetensors"
+            f"the weights {path} are damaged or contain more than tensors, which is refused because loading "
+            "such a file can run code; save the network's state_dict() as safetensors"
         ) from error
-    # torch.load meets damage with anything from EOFError to RuntimeError; nothing was executed.
+    # For a damaged file, torch.load raises many types of error, from EOFError to RuntimeError; no code was run.
     except Exception as error:
-        raise ModelError(f"the weights {path} are damaged or no checkpoint of torch.save; get a whole copy") from error
+        raise ModelError(
+            f"the weights {path} are damaged or not a checkpoint of torch.save; get a complete copy"
+        ) from error
 
 
 def _state_dict(path: Path, content: Any) -> dict[str, Tensor]:
@@ -98,11 +99,11 @@ def _state_dict(path: Path, content: Any) -> dict[str, Tensor]:
             content = content[key]
             break
     if not isinstance(content, Mapping):
-        raise ModelError(f"the weights {path} hold a {type(content).__name__}; save the network's state_dict()")
+        raise ModelError(f"the weights {path} contain a {type(content).__name__}; save the network's state_dict()")
     strange = [str(name) for name, value in content.items() if not isinstance(value, Tensor)]
     if strange or not content:
-        held = f"things that are no tensors: {_first_few(strange)}" if strange else "nothing"
-        raise ModelError(f"the weights {path} hold {held}; save the network's state_dict()")
+        content = f"values that are not tensors: {_first_few(strange)}" if strange else "no tensors"
+        raise ModelError(f"the weights {path} contain {content}; save the network's state_dict()")
     return dict(content)
 
 

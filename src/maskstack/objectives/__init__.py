@@ -1,4 +1,4 @@
-"""What is kept: one real number per image, read from the network's output (the paper's "detection node")."""
+"""Objectives: functions from the network's output to one real number per image (the paper's "detection node")."""
 
 from maskstack.objectives.classification import (
     NAMED,
@@ -9,10 +9,8 @@ from maskstack.objectives.classification import (
     log_probability,
     margin,
 )
-from maskstack.objectives.detection import box_score
-from maskstack.objectives.embedding import cosine
 from maskstack.objectives.objective import Objective, Rows, Target, class_scores, custom, predicted_class
-from maskstack.objectives.region import region
+from maskstack.objectives.structured import box_score, cosine, region
 
 __all__ = [
     "NAMED",

@@ -1,4 +1,4 @@
-"""Objectives of one class: its logit, its probability, what sets it apart."""
+"""Objectives of one class: its logit, its probability, and its difference to other classes."""
 
 from __future__ import annotations
 
@@ -14,33 +14,45 @@ from maskstack.objectives.objective import Objective, Rows, Target, class_scores
 
 
 def class_logit(target: Target = None) -> Objective:
-    """The class's output as it is."""
+    """The logit of the class.
+
+    Args:
+        target: A class index for all images, one per image, or None for the predicted class.
+    """
     return _of_class("class_logit", target, lambda scores, rows: _pick(scores, rows["target"]))
 
 
 def class_probability(target: Target = None, *, activation: str = "softmax") -> Objective:
-    """The class's probability.
+    """The probability of the class.
 
-    A network with a single output is read through the sigmoid, as softmax over one class is always 1.
+    For a network with a single output, the sigmoid is used, as softmax over one class is always 1.
 
     Args:
         target: A class index for all images, one per image, or None for the predicted class.
-        activation: ``softmax``, or ``sigmoid`` where classes do not exclude each other.
+        activation: ``softmax``, or ``sigmoid`` if an image can have several classes.
 
     Raises:
-        InputError: The activation is neither.
+        InputError: The activation is another word.
     """
     log_read = _log_probability(activation)
     return _of_class("class_probability", target, lambda scores, rows: log_read(scores, rows).exp())
 
 
 def log_probability(target: Target = None, *, activation: str = "softmax") -> Objective:
-    """The logarithm of the class's probability, see :func:`class_probability`."""
+    """The logarithm of the probability of the class, see :func:`class_probability`."""
     return _of_class("log_probability", target, _log_probability(activation))
 
 
 def contrast(target: int | Sequence[int] | Tensor, other: int | Sequence[int] | Tensor) -> Objective:
-    """Logit of one class less that of another: what speaks for the one and not for the other."""
+    """Logit of one class minus that of another: evidence for the one and not for the other.
+
+    Args:
+        target: A class index for all images, or one per image.
+        other: The class to subtract, likewise.
+
+    Raises:
+        InputError: A target is not made of class indices.
+    """
     both = {"target": _indices("target", target), "other": _indices("other", other)}
     return Objective(
         "contrast",
@@ -51,10 +63,13 @@ def contrast(target: int | Sequence[int] | Tensor, other: int | Sequence[int] | 
 
 
 def margin(target: Target = None) -> Objective:
-    """Logit of the class less that of the best other class.
+    """Logit of the class minus the greatest logit of the other classes.
+
+    Args:
+        target: A class index for all images, one per image, or None for the predicted class.
 
     Raises:
-        ModelError: When read, if the network has fewer than two classes.
+        ModelError: When the output is read: the network has fewer than two classes.
     """
 
     def read(scores: Tensor, rows: Rows) -> Tensor:
@@ -67,7 +82,7 @@ def margin(target: Target = None) -> Objective:
 
 
 Meaning = Literal["probability", "log_probability", "logit", "margin"]
-"""What a class index can mean."""
+"""Name of the objective for a class index."""
 
 NAMED: Mapping[str, Callable[..., Objective]] = {
     "probability": class_probability,
@@ -75,7 +90,7 @@ NAMED: Mapping[str, Callable[..., Objective]] = {
     "logit": class_logit,
     "margin": margin,
 }
-"""The objectives that need only a target, by the names the command line has for them."""
+"""Objectives that need only a target, by their names on the command line."""
 
 
 def _of_class(name: str, target: Target, read: Callable[[Tensor, Rows], Tensor]) -> Objective:

@@ -1,4 +1,4 @@
-"""What an objective is: one real number per image, read from the network's output (the paper's "detection node")."""
+"""The objective: a function from the network's output to one real number per image."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ Target = int | Sequence[int] | Tensor | None
 """A class index for all images, one per image, or None for each image's predicted class."""
 
 Rows = Mapping[str, Tensor]
-"""What an objective knows of each image: tensors whose first dimension runs over the images."""
+"""Data of each image that an objective needs, by key: tensors whose first dimension is that of the images."""
 
 
 @dataclass(frozen=True, eq=False)
 class Objective:
-    """A scalar per image, read from the network's output.
+    """A function from the network's output to one real number per image.
 
-    Made by the functions of this module. An objective is first bound to a batch, which fills in predicted classes and
-    checks targets, and then read for any selection of the batch's images.
+    An objective is first bound to a batch, which sets predicted classes and checks targets. Then it can be called with
+    the output for any selection of the batch's images.
 
     Attributes:
-        name: What is read, in words.
-        read: From the output for P images, and what is known of these, to P values.
-        rows: What is known of each image; of one row (for all images alike) or B rows.
-        wanted: Keys of ``rows`` that hold class indices, checked against the output when the objective is bound.
-        predicts: Whether the key ``target`` is filled in with the predicted class.
-        raw: Whether ``read`` takes the network's output as it is, rather than the tensor found in it.
+        name: Name of the objective.
+        read: Function from the output for P images, and the rows of these images, to P values.
+        rows: Data of each image: one row for all images, or B rows.
+        wanted: Keys of ``rows`` with class indices, which are checked against the output when the objective is bound.
+        predicts: Whether the key ``target`` is set to the predicted class.
+        raw: Whether ``read`` gets the network's raw output, rather than the tensor found in it.
     """
 
     name: str
@@ -42,15 +42,15 @@ class Objective:
     raw: bool = False
 
     def bind(self, output: Any, images: int) -> Objective:
-        """Fit the objective to a batch: predicted classes filled in, targets checked, one row per image.
+        """Bind the objective to a batch: set predicted classes, check targets, and expand to one row per image.
 
         Args:
-            output: The network's output for the batch as it is.
+            output: The network's raw output for the batch.
             images: Number of images B in the batch.
 
         Raises:
-            InputError: A class is out of range, or there are not as many targets as images.
-            ModelError: The output has no tensor to read, or no class dimension.
+            InputError: A class is out of range, or the number of targets is not the number of images.
+            ModelError: The output contains no tensor, or has no class dimension.
         """
         rows = dict(self.rows)
         if self.predicts:
@@ -64,14 +64,18 @@ class Objective:
         return replace(self, rows=rows, predicts=False)
 
     def select(self, images: Tensor) -> Objective:
-        """The bound objective for the images of these indices."""
+        """The bound objective for a selection of the images.
+
+        Args:
+            images: Indices of the images, P.
+        """
         return replace(self, rows={key: values[images.to(values.device)] for key, values in self.rows.items()})
 
     def __call__(self, output: Any) -> Tensor:
-        """Read the scalars of the selected images from the network's output for them: P values, float32.
+        """Compute the values of the selected images from the network's output for them: P values, float32.
 
         Raises:
-            ModelError: The output cannot be read this way, or what was read is not one number per image.
+            ModelError: The output has the wrong form, or the result is not one number per image.
         """
         found = output if self.raw else find_tensor(output)
         device = found.device if isinstance(found, Tensor) else None
@@ -84,12 +88,12 @@ class Objective:
 
     @property
     def targets(self) -> list[int] | None:
-        """Class index of each image of a bound objective, or None if it is about no class."""
+        """Class index of each image of a bound objective; None if the objective is not for a class."""
         return self.rows["target"].tolist() if "target" in self.rows else None
 
 
 def class_scores(output: Tensor) -> Tensor:
-    """The output as scores of classes, B x K.
+    """The output as class scores, B x K.
 
     Raises:
         ModelError: The output is not B x K.
@@ -105,15 +109,19 @@ def class_scores(output: Tensor) -> Tensor:
 
 
 def predicted_class(output: Tensor) -> Tensor:
-    """Class of the highest score of each image: B."""
+    """Class with the highest score for each image, B."""
     return class_scores(output).detach().argmax(dim=1)
 
 
 def custom(function: Callable[[Any], Tensor], *, name: str = "custom") -> Objective:
-    """Any function from the network's output, as it is, to one number per image.
+    """An objective from any function of the network's raw output.
 
-    The function sees the outputs of any selection of the batch's images, in any order and number; it must read each
-    image by itself. What differs between the images of a batch goes into an :class:`Objective` with rows.
+    The function is called with the outputs for any selection of the batch's images, in any order; the value of an image
+    must not depend on the other images. Use an :class:`Objective` with rows for data that differs between images.
+
+    Args:
+        function: Function from the raw output for P images to P numbers.
+        name: Name of the objective.
     """
     return Objective(name, lambda output, _rows: function(output), raw=True)
 

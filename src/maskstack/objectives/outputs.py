@@ -1,4 +1,4 @@
-"""Finding the tensor in what a network returns."""
+"""Finding the tensor in the output of a network."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ LOGIT_KEYS = ("logits", "out", "output", "prediction", "predictions", "pred")
 
 
 def find_tensor(output: Any) -> Tensor:
-    """Unwrap a network's output to the tensor that holds its answer.
+    """Find the tensor with the result in a network's output.
 
-    A tensor is itself; an object is its ``.logits``; a mapping gives its ``logits`` (or ``out``, ``output``, ... or its
-    only tensor); a tuple or list gives its first tensor, as networks with auxiliary heads put the answer first.
+    This is the output itself if it is a tensor; the attribute ``logits`` of an object; the value of ``logits`` (or
+    ``out``, ``output``, ...) or the only tensor of a mapping; and the first tensor of a tuple or list, as networks with
+    auxiliary heads return the main result first.
 
     Raises:
-        ModelError: None of these fits; the message names the type that was found.
+        ModelError: No such tensor exists; the message names the type of the output.
     """
     found = _find(output)
     if found is None:

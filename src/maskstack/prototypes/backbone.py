@@ -1,4 +1,4 @@
-"""A pretrained network cut in two: what stays frozen, so that its features can be cached, and what is trained."""
+"""A pretrained network cut in two: a frozen stem, whose output can be cached, and a tail that can be trained."""
 
 from __future__ import annotations
 
@@ -9,16 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from maskstack.errors import InputError, ModelError
-from maskstack.errors import require
-from maskstack.models.spec import did_you_mean
-from maskstack.errors import reason
+from maskstack.checks import did_you_mean
+from maskstack.errors import InputError, ModelError, reason, require
 
 
 class Backbone(nn.Module):
     """Features of images, standardised per channel.
 
-    Batch norms keep their statistics: batches are small here, and cached features were made with them.
+    Batch norms keep their statistics, because batches are small and cached features were computed with them.
 
     Args:
         stem: From images B x 3 x H x W to the cut, frozen.
@@ -46,12 +44,12 @@ class Backbone(nn.Module):
         return self.after(self.stem(images))
 
     def after(self, cut: Tensor) -> Tensor:
-        """Features from what the stem made of the images."""
+        """Features from the output of the stem."""
         features: Tensor = self.tail(cut)
         return (features - self.mean.view(-1, 1, 1)) / self.std.view(-1, 1, 1)
 
     def train(self, mode: bool = True) -> Backbone:
-        """Stays in eval mode, whatever is asked for."""
+        """Has no effect: the backbone stays in eval mode."""
         del mode
         return super().train(False)
 
@@ -61,13 +59,13 @@ def cut_in_two(model: nn.Module, layer: str, cut: str = "", *, example: Tensor) 
 
     Args:
         model: Any network that torch.fx can trace: all of torchvision, most of timm, the bundled one. Copied.
-        layer: The layer whose output is taken for features, by its name in ``model.named_modules()``.
-        cut: The layer at which the tail begins; empty for an empty tail.
+        layer: Name in ``model.named_modules()`` of the layer whose output is used as features.
+        cut: Name of the layer at which the tail begins; empty for an empty tail.
         example: One image, 1 x 3 x H x W.
 
     Raises:
-        InputError: There is no such layer, or its output is no map B x C x h x w.
-        ModelError: The network cannot be traced, or something passes by the cut.
+        InputError: There is no such layer, or its output is not a map B x C x h x w.
+        ModelError: The network cannot be traced, or a connection bypasses the cut.
         MissingExtraError: torchvision is not installed.
     """
     for name in filter(None, (layer, cut)):
@@ -93,19 +91,19 @@ def _traced(model: nn.Module, nodes: dict[str, str]) -> fx.GraphModule:
     model = copy.deepcopy(model).eval()
     for module in model.modules():
         if getattr(module, "inplace", False):
-            setattr(module, "inplace", False)  # noqa: B010  # The tail is called again with what it was given.
+            setattr(module, "inplace", False)  # noqa: B010  # The input of the tail is used again.
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of nodes that only training mode has
+            warnings.simplefilter("ignore")  # about nodes that exist only in training mode
             traced: fx.GraphModule = extraction.create_feature_extractor(model, nodes)
-    # Tracing runs the network's own code on stand-ins, which may fail in any way.
+    # Tracing runs the network's own code on proxies, which may raise any error.
     except Exception as error:
         raise ModelError(
             f"the network cannot be cut at {', '.join(nodes)} ({reason(error)}); choose another layer or backbone"
         ) from error
-    # As a plain graph: torchvision's has one for training too, and changes between them.
+    # A plain graph, because torchvision's extractor switches to another graph in training mode.
     plain = fx.GraphModule(traced, traced.eval().graph)
-    # Checks of shapes have no effect but are never dead code, and would keep alive all that comes before them.
+    # Assertions are never removed as dead code and would keep everything before them.
     for node in reversed(list(plain.graph.nodes)):
         if node.target is torch._assert:
             plain.graph.erase_node(node)
@@ -113,14 +111,14 @@ def _traced(model: nn.Module, nodes: dict[str, str]) -> fx.GraphModule:
 
 
 def _ending_at(traced: fx.GraphModule, name: str) -> fx.GraphModule:
-    """A copy that returns what the node of this name makes."""
+    """A copy that returns the output of the node of this name."""
     module = copy.deepcopy(traced)
     _output(module.graph).args = (_node(module.graph, name),)
     return _tidied(module)
 
 
 def _between(traced: fx.GraphModule, first: str, last: str) -> fx.GraphModule:
-    """A copy that takes what one node makes and returns what another does."""
+    """A copy from the output of one node to the output of another."""
     module = copy.deepcopy(traced)
     graph = module.graph
     start = next(node for node in graph.nodes if node.op == "placeholder")
@@ -132,7 +130,7 @@ def _between(traced: fx.GraphModule, first: str, last: str) -> fx.GraphModule:
     for node in [node for node in graph.nodes if node.op == "placeholder" and node is not given]:
         if node.users:
             raise ModelError(
-                f"the layer {last} also reads what passes by {first}; choose a cut that all passes through"
+                f"the layer {last} also has an input that bypasses {first}; choose a cut that everything passes through"
             )
         graph.erase_node(node)
     return _tidied(module)

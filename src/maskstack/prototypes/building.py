@@ -1,4 +1,4 @@
-"""From a configuration to a network that is not yet trained, and to the start its prototypes need."""
+"""From a configuration to an untrained network, and the initialisation of its prototypes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from maskstack.prototypes.xprotonet import XProtoNet
 
 
 @dataclass(frozen=True)
-class Built:
+class BuiltNetwork:
     """A prototype network and how pictures are prepared for it.
 
     Attributes:
@@ -38,14 +38,14 @@ class Built:
         return self.model.preprocess
 
 
-def build(config: NetworkConfig, *, classes: int, seed: int, owners: tuple[int, ...] = ()) -> Built:
+def build(config: NetworkConfig, *, classes: int, seed: int, owners: tuple[int, ...] = ()) -> BuiltNetwork:
     """Make a network with random add-on layers; torch's random state stays as it was.
 
     Args:
-        config: Which network.
+        config: The network.
         classes: K.
-        seed: Of the random start.
-        owners: Class of each prototype, where some were pruned; ``per_class`` for each class if not given.
+        seed: Seed of the initialisation.
+        owners: Class of each prototype, if some were pruned; by default ``per_class`` prototypes for each class.
 
     Raises:
         InputError: The backbone or a layer of it does not exist.
@@ -71,11 +71,11 @@ def build(config: NetworkConfig, *, classes: int, seed: int, owners: tuple[int, 
                 pooling=config.pooling,
                 similarity=config.similarity,
             )
-    return Built(network.eval(), model)
+    return BuiltNetwork(network.eval(), model)
 
 
 def offline(spec: str) -> str:
-    """The spec without what fetches weights, for a network whose weights are at hand.
+    """The spec without options that download weights, for a network whose weights are stored.
 
     >>> offline("timm:resnet18,pretrained,size=256")
     'timm:resnet18,size=256'
@@ -86,14 +86,14 @@ def offline(spec: str) -> str:
 
 @torch.no_grad()
 def begin(network: ProtoPNet | XProtoNet, features: Features, *, seed: int) -> None:
-    """Standardise the backbone's features, and set each prototype to something of its class, in place.
+    """Standardise the backbone's features, and set each prototype to a random vector of its class, in place.
 
-    Both are needed with a frozen backbone: without, most prototypes of a class become the same, or none is ever near.
+    A frozen backbone needs both: otherwise most prototypes of a class become equal, or all stay far from any patch.
 
     Args:
         network: Not yet trained.
-        features: Of the training images.
-        seed: Of which patches the prototypes begin as.
+        features: Features of the training images.
+        seed: Seed of the choice of vectors.
     """
     several = len(features.labels)
     cuts = [plain(features).__getitems__(range(at, min(at + BATCH, several)))[0] for at in range(0, several, BATCH)]

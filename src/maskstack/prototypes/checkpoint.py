@@ -1,4 +1,4 @@
-"""What a training leaves and a user shares: tensors as safetensors, everything else as JSON, pictures as PNG."""
+"""The checkpoint of a training: tensors as safetensors, everything else as JSON, pictures as PNG."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from maskstack.errors import InputError, ModelError
+from maskstack.errors import InputError, ModelError, reason
 from maskstack.files import write_whole
 from maskstack.models import LoadedModel, Preprocess, open_photo
 from maskstack.models.weights import load_weights, read_weights
@@ -24,7 +24,6 @@ from maskstack.prototypes.config import Config
 from maskstack.prototypes.protopnet import ProtoPNet
 from maskstack.prototypes.push import Source
 from maskstack.prototypes.xprotonet import XProtoNet
-from maskstack.errors import reason
 
 FORMAT = "maskstack prototypes 1"
 TENSORS, ABOUT, SOURCES = "network.safetensors", "prototypes.json", "sources"
@@ -32,17 +31,17 @@ TENSORS, ABOUT, SOURCES = "network.safetensors", "prototypes.json", "sources"
 
 @dataclass(frozen=True)
 class Prototypes:
-    """A trained prototype network with what is known of its prototypes.
+    """A trained prototype network, and where its prototypes come from.
 
     Attributes:
         network: ProtoPNet or XProtoNet, in eval mode.
         model: The backbone, for its preprocessing.
-        config: What it was trained with.
-        class_names: In the order of the logits.
-        multi_label: Whether an image can be of several classes.
+        config: Configuration of its training.
+        class_names: Names of the classes, in the order of the logits.
+        multi_label: Whether an image can have several classes.
         sources: Where each prototype comes from, P.
         report: Numbers of the training, see ``docs/prototypes.md``.
-        folder: Where it lies; None if it was not saved.
+        folder: Folder of the checkpoint; None if it was not saved.
     """
 
     network: ProtoPNet | XProtoNet
@@ -55,21 +54,21 @@ class Prototypes:
     folder: Path | None = None
 
     def prototypes_of(self, label: int) -> list[int]:
-        """The prototypes of a class, the most weighty first."""
+        """The prototypes of a class, in decreasing order of their weight."""
         own = torch.nonzero(self.network.owners == label).flatten()
         order = self.network.weights.detach()[own, label].argsort(descending=True, stable=True)
         return [int(prototype) for prototype in own[order]]
 
     @property
     def digest(self) -> str:
-        """Tells these weights from others."""
+        """Identifies the weights."""
         known = hashlib.sha256()
         for value in self.network.state_dict().values():
             known.update(value.detach().cpu().contiguous().numpy().tobytes())
         return known.hexdigest()[:16]
 
     def prepare(self, picture: Image.Image) -> Tensor:
-        """A picture that is already what the network saw, as :meth:`source_picture` gives it: not cropped again."""
+        """The input for a picture that is cropped already, as :meth:`source_picture` returns it."""
         preprocess = self.model.preprocess
         if isinstance(preprocess, Preprocess):
             preprocess = replace(preprocess, share=1.0, squash=True)
@@ -80,7 +79,7 @@ class Prototypes:
 
         Args:
             prototype: Its number.
-            data: The training data's folder, to look there where the checkpoint holds no pictures.
+            data: Folder of the training data, used if the checkpoint holds no picture.
 
         Returns:
             The picture; None where there is none.
@@ -96,7 +95,7 @@ class Prototypes:
 
 
 def picture_name(image: str) -> str:
-    """The file of a training image's picture within a checkpoint: its name, and a digest that tells it from others.
+    """The file of a training image's picture within a checkpoint: its name and a digest of its path.
 
     >>> picture_name("train/Blue_Jay/0001.jpg")
     '0001-a9f49ad1.png'
@@ -138,11 +137,11 @@ def load(folder: str | Path, *, kind: str | None = None) -> Prototypes:
 
     Args:
         folder: As ``maskstack prototypes train`` wrote it; or the run's folder, which holds it as ``checkpoint``.
-        kind: Refuse another than this network.
+        kind: The kind of network that is expected.
 
     Raises:
         InputError: There is no checkpoint, its JSON is damaged, or it is of another kind.
-        ModelError: Tensors are missing, damaged, or of another network.
+        ModelError: Tensors are missing, damaged, or belong to another network.
         MissingExtraError: A package that the backbone needs is not installed.
     """
     folder = Path(folder)
@@ -156,10 +155,10 @@ def load(folder: str | Path, *, kind: str | None = None) -> Prototypes:
         sources = tuple(Source(**source) for source in about["sources"])
         multi_label, report = bool(about["multi_label"]), dict(about["report"])
         if len(owners) != len(sources) or not all(0 <= owner < len(names) for owner in owners):
-            raise ValueError("its prototypes have no sources, or are of no class")
+            raise ValueError("its prototypes have no sources or no class")
     except (LookupError, TypeError, ValueError) as error:
         raise InputError(f"{folder / ABOUT} lacks parts of a checkpoint ({reason(error)}); get a whole copy") from error
-    # The tensors stand for pretrained weights: nothing is fetched.
+    # The checkpoint holds all weights, so nothing is downloaded.
     network_config = replace(config.network, backbone=offline(config.network.backbone))
     built = build(network_config, classes=len(names), seed=0, owners=owners)
     state = read_weights(folder / TENSORS)
@@ -176,12 +175,14 @@ def _about(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise InputError(f"{folder / ABOUT} cannot be read ({reason(error)}); get a whole copy of it") from error
     if not isinstance(about, dict) or about.get("format") != FORMAT:
-        raise InputError(f"{folder / ABOUT} is no checkpoint of this version; it was not written by prototypes train")
+        raise InputError(
+            f"{folder / ABOUT} is not a checkpoint that this version can read; give one that prototypes train wrote"
+        )
     return about
 
 
 def _check_whole(folder: Path, there: Any, wanted: Sequence[str] | Any) -> None:
-    """The counters of batch norms count as tensors too: our own file has every one."""
+    """Check that no tensor is missing; a checkpoint also holds the counters of batch norms."""
     lost = [name for name in wanted if name not in there]
     if lost:
         raise ModelError(f"{folder / TENSORS} lacks {len(lost)} tensors, first {lost[0]}; get a whole copy")

@@ -1,20 +1,18 @@
-"""What a training is: which network, on which data, in which stages. Read from TOML, checked when made."""
+"""The configuration of a training: network, data and stages. Read from TOML, and checked when it is made."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import sys
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from maskstack.errors import InputError
-from maskstack.masks.settings import one_of
+from maskstack import checks
+from maskstack.errors import InputError, reason
 from maskstack.prototypes.from_table import made
-from maskstack.errors import reason
 
 KINDS = ("protopnet", "xprotonet")
 STAGES = ("warm", "joint", "push", "prune", "last")
@@ -25,34 +23,26 @@ WEIGHTS: Mapping[str, Mapping[str, float]] = {
     "protopnet": {"cluster": 0.8, "separation": 0.08, "l1": 1e-4},
     "xprotonet": {"cluster": 0.5, "separation": 0.5, "occurrence": 0.5, "affine": 0.5, "gamma": 2.0},
 }
-"""Weights of the losses as the papers have them; gamma is the focal loss's exponent."""
+"""Weights of the losses, as in the papers; gamma is the exponent of the focal loss."""
 
-
-def _whole(name: str, value: object, *, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value < 2**31:
-        raise InputError(f"{name} is {value!r}; it must be a whole number from {least} on")
-
-
-def _number(name: str, value: Any) -> None:
-    # TOML's whole numbers know no end, floats do.
-    if isinstance(value, bool) or not isinstance(value, int | float) or not (0 <= value <= sys.float_info.max):
-        raise InputError(f"{name} is {value!r:.60}; it must be a number from 0 on")
+MOST, LARGEST = 2**31 - 1, 1e300
+"""The largest whole number and the largest number that an option takes."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkConfig:
-    """Which network.
+    """The network.
 
     Attributes:
         kind: ``protopnet`` or ``xprotonet``.
-        backbone: A model's spec, see ``maskstack models``.
-        layer: Name of the backbone's layer whose output is taken for features.
+        backbone: Spec of the backbone, see ``maskstack models``.
+        layer: Name of the backbone's layer whose output is used as features.
         cut: Name of the layer up to which the backbone is frozen and its features cached; empty for ``layer`` itself.
-        per_class: Prototypes of each class.
-        dimension: Of the space they lie in.
-        occurrence: XProtoNet's maps are held positive by ``sigmoid`` or ``abs``.
-        pooling: XProtoNet's features are pooled by ``sum`` or ``mean``.
-        similarity: XProtoNet's is the ``cosine``, or it ``shifted`` to [0, 1].
+        per_class: Number of prototypes of each class.
+        dimension: Dimension of a prototype.
+        occurrence: Function that makes XProtoNet's maps positive: ``sigmoid`` or ``abs``.
+        pooling: How XProtoNet pools features: ``sum`` or ``mean``.
+        similarity: XProtoNet's similarity: ``cosine``, or the cosine ``shifted`` to [0, 1].
     """
 
     kind: str
@@ -66,26 +56,26 @@ class NetworkConfig:
     similarity: str = "cosine"
 
     def __post_init__(self) -> None:
-        one_of("kind", self.kind, KINDS)
-        one_of("occurrence", self.occurrence, ("sigmoid", "abs"))
-        one_of("pooling", self.pooling, ("sum", "mean"))
-        one_of("similarity", self.similarity, ("cosine", "shifted"))
-        _whole("per_class", self.per_class, least=1)
-        _whole("dimension", self.dimension, least=1)
+        checks.one_of("kind", self.kind, KINDS)
+        checks.one_of("occurrence", self.occurrence, ("sigmoid", "abs"))
+        checks.one_of("pooling", self.pooling, ("sum", "mean"))
+        checks.one_of("similarity", self.similarity, ("cosine", "shifted"))
+        checks.whole("per_class", self.per_class, least=1, most=MOST)
+        checks.whole("dimension", self.dimension, least=1, most=MOST)
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
-    """On which images.
+    """The images.
 
     Attributes:
-        path: Folder of annotated images; relative to the file of the configuration.
-        classes: Names of those to tell apart; empty for all.
-        labels: Columns of 0 and 1 in ``images.csv``, for images that can be of several classes.
-        train: Split that is trained on.
-        validation: Split that stages are judged on; empty to carve it from ``train``.
-        validation_share: What part is carved.
-        test: Split for the final numbers; nothing is ever chosen on it.
+        path: Folder of annotated images, relative to the configuration file.
+        classes: Names of the classes; empty for all classes of the data.
+        labels: Columns of 0 and 1 in ``images.csv``, for images that can have several classes.
+        train: Split for training.
+        validation: Split on which epochs are compared; empty to take a part of ``train``.
+        validation_share: Share of ``train`` that is taken for validation.
+        test: Split for the final numbers; it is used for no choice.
         group: Column whose values no two splits may share, such as the patient.
     """
 
@@ -99,9 +89,7 @@ class DataConfig:
     group: str = ""
 
     def __post_init__(self) -> None:
-        _number("validation_share", self.validation_share)
-        if not 0 < self.validation_share < 1:
-            raise InputError(f"validation_share is {self.validation_share}; it must be between 0 and 1")
+        checks.share("validation_share", self.validation_share)
         if self.classes and self.labels:
             raise InputError("classes and labels are both given; classes exclude each other, labels do not: give one")
         for name in ("classes", "labels"):
@@ -121,13 +109,13 @@ class StageConfig:
     """One stage of the training.
 
     Attributes:
-        name: ``warm`` (all but the backbone and the last layer), ``joint`` (the backbone's tail too), ``push``,
-            ``prune`` or ``last`` (the last layer alone).
-        epochs: Passes over all views of all images; a push and a prune have none.
-        learning_rate: Of Adam, for all but the backbone.
-        backbone_rate: For the backbone's tail in a joint stage; 0 leaves it frozen.
-        weight_decay: On add-on layers and backbone.
-        schedule: ``cosine`` to 0 over the stage, or ``constant``.
+        name: ``warm`` (trains all but the backbone and the last layer), ``joint`` (the backbone's tail too), ``push``,
+            ``prune`` or ``last`` (trains only the last layer).
+        epochs: Passes over all views of all images; 0 for push and prune.
+        learning_rate: Adam's learning rate for all but the backbone.
+        backbone_rate: Learning rate of the backbone's tail in a joint stage; 0 leaves it frozen.
+        weight_decay: Weight decay of the add-on layers and the backbone.
+        schedule: Schedule of the learning rates: ``cosine`` to 0 over the stage, or ``constant``.
     """
 
     name: str
@@ -138,27 +126,27 @@ class StageConfig:
     schedule: str = "cosine"
 
     def __post_init__(self) -> None:
-        one_of("name", self.name, STAGES)
-        one_of("schedule", self.schedule, ("cosine", "constant"))
-        _whole("epochs", self.epochs, least=0)
+        checks.one_of("name", self.name, STAGES)
+        checks.one_of("schedule", self.schedule, ("cosine", "constant"))
+        checks.whole("epochs", self.epochs, least=0, most=MOST)
         if (self.name in AT_ONCE) != (self.epochs == 0):
             raise InputError(
                 f"a stage {self.name} has {self.epochs} epochs; push and prune have none, others 1 or more"
             )
         for name in ("learning_rate", "backbone_rate", "weight_decay"):
-            _number(name, getattr(self, name))
+            checks.real(name, getattr(self, name), 0, LARGEST)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
-    """How.
+    """The training.
 
     Attributes:
-        seed: Of everything random.
-        views: Augmented views of each training image, beside the image as it is.
-        batch_size: Images in a step.
-        stages: One after the other.
-        weights: Of the losses, see :data:`WEIGHTS`; those not given are the papers'.
+        seed: Seed of the initialisation, the views and the order of images.
+        views: Number of augmented views of each training image, in addition to the image itself.
+        batch_size: Number of images in a step.
+        stages: The stages, in order.
+        weights: Weights of the losses; :data:`WEIGHTS` has the defaults.
         keep_sources: Whether the checkpoint holds pictures of the training images that prototypes come from.
     """
 
@@ -174,14 +162,14 @@ class TrainingConfig:
     keep_sources: bool = True
 
     def __post_init__(self) -> None:
-        _whole("seed", self.seed, least=0)
-        _whole("views", self.views, least=0)
-        _whole("batch_size", self.batch_size, least=1)
+        checks.whole("seed", self.seed, least=0, most=MOST)
+        checks.whole("views", self.views, least=0, most=MOST)
+        checks.whole("batch_size", self.batch_size, least=1, most=MOST)
         for name, value in self.weights.items():
-            _number(f"weights.{name}", value)
+            checks.real(f"weights.{name}", value, 0, LARGEST)
         names = [stage.name for stage in self.stages]
         if "push" not in names:
-            raise InputError("no stage is a push, so that prototypes could not be shown; add one")
+            raise InputError("no stage is a push, so prototypes could not be shown; add one")
         if {"warm", "joint"} & set(names[len(names) - names[::-1].index("push") :]):
             raise InputError("prototypes change again after the last push; end with push and last")
         if "prune" in names[: names.index("push")]:
@@ -199,23 +187,23 @@ class Config:
     def __post_init__(self) -> None:
         known = WEIGHTS[self.network.kind]
         for name in self.training.weights:
-            one_of("a name in training.weights", name, tuple(known))
+            checks.one_of("a name in training.weights", name, tuple(known))
         if self.network.kind == "xprotonet" and any(stage.name == "prune" for stage in self.training.stages):
             raise InputError("the stage prune is ProtoPNet's; leave it out for xprotonet")
         weights = dict(known) | {name: float(value) for name, value in self.training.weights.items()}
         object.__setattr__(self, "training", dataclasses.replace(self.training, weights=weights))
 
     def as_dict(self) -> dict[str, Any]:
-        """As JSON can hold it."""
+        """The configuration as a dictionary that JSON can hold."""
         values: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
         return values
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Config:
-        """From :meth:`as_dict`, or from a TOML file's content.
+        """The configuration from :meth:`as_dict`, or from the content of a TOML file.
 
         Raises:
-            InputError: A table or key is unknown, or a value cannot be.
+            InputError: A table or key is unknown, or a value cannot be used.
         """
         return made(cls, values, "")
 
@@ -224,7 +212,7 @@ def read_config(path: str | Path) -> Config:
     """Read a configuration; the data's path is made relative to the working folder.
 
     Raises:
-        InputError: The file is missing or no TOML, a table or key is unknown, or a value cannot be.
+        InputError: The file is missing or is not TOML, a table or key is unknown, or a value cannot be used.
     """
     path = Path(path)
     try:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from maskstack.checks import did_you_mean
 from maskstack.datasets import AnnotatedImages, load_images
-from maskstack.datasets.places import folder_of, relative
-from maskstack.datasets.tables import Row, read_table
+from maskstack.datasets.files import folder_of, relative
+from maskstack.datasets.tables import TableRow, read_table
 from maskstack.errors import InputError
-from maskstack.models.spec import did_you_mean
 from maskstack.prototypes.config import DataConfig
 from maskstack.prototypes.splits import Example, Splits, carve, check_apart, check_enough, check_without
 
@@ -18,17 +18,17 @@ KEYS = ("train", "validation", "test")
 
 
 def read_splits(config: DataConfig, *, seed: int) -> Splits:
-    """Read the data's lists, carve what is to be carved, and check that the splits are apart.
+    """Read the splits, take a part of the training split for validation if none is given, and check for overlaps.
 
     Args:
-        config: Which data.
-        seed: Of what is carved for validation.
+        config: The data.
+        seed: Seed of the choice of images for validation.
 
     Raises:
         InputError: Data, a split, a class or a column is missing, a class has too few images, or splits overlap.
     """
     if not config.path:
-        raise InputError("no data are named; give --data, or path in [data]")
+        raise InputError("no data are given; give --data, or path in [data]")
     root = Path(config.path)
     names, lists = _read_labels(root, config) if config.labels else _read_classes(root, config)
     multi_label = bool(config.labels)
@@ -37,10 +37,10 @@ def read_splits(config: DataConfig, *, seed: int) -> Splits:
         lists["train"], lists["validation"] = carve(
             lists["train"], share=config.validation_share, seed=seed, by_class=not multi_label
         )
-    said = {key: getattr(config, key) or f"carved validation (of {config.train})" for key in KEYS}
+    said = {key: getattr(config, key) or f"validation (a part of {config.train})" for key in KEYS}
     check_apart({said[key]: lists[key] for key in KEYS})
     for key in KEYS:
-        # AUROC has no value for a label of which a split has none or only such, and nothing is learned of it.
+        # AUROC is not defined for a label that no image or every image of a split has.
         check_enough(lists[key], names, said[key], least=1)
         if multi_label:
             check_without(lists[key], names, said[key])
@@ -56,7 +56,7 @@ def _read_classes(root: Path, config: DataConfig) -> tuple[tuple[str, ...], dict
         if name not in there:
             raise InputError(f"{root} has no class {name!r};{did_you_mean(name, there)} It has {_few(there)}")
     if len(names) < 2:
-        raise InputError(f"{root} has {len(names)} classes; there have to be two or more to tell apart")
+        raise InputError(f"{root} has {len(names)} classes; it needs two or more")
     groups = _groups(root, config.group)
     return names, {key: _examples(images, names, groups) for key, images in found.items()}
 
@@ -103,9 +103,9 @@ def _read_labels(root: Path, config: DataConfig) -> tuple[tuple[str, ...], dict[
     return config.labels, lists
 
 
-def _table(table: Path, columns: Sequence[str]) -> tuple[Row, ...]:
+def _table(table: Path, columns: Sequence[str]) -> tuple[TableRow, ...]:
     if not table.is_file():
-        raise InputError(f"there is no table {table}; labels and groups are read from its columns")
+        raise InputError(f"{table} does not exist; labels and groups are read from its columns")
     rows = read_table(table, columns=["file"])
     there = list(rows[0].cells)
     for column in columns:
@@ -114,13 +114,13 @@ def _table(table: Path, columns: Sequence[str]) -> tuple[Row, ...]:
     return rows
 
 
-def _truth(row: Row, label: str) -> float:
+def _truth(row: TableRow, label: str) -> float:
     if row.text(label) not in ("0", "1"):
         raise InputError(f"{row.where}: {label} is {row.text(label)!r}; it must be 0 or 1")
     return float(row.text(label))
 
 
-def _text(row: Row, column: str) -> str:
+def _text(row: TableRow, column: str) -> str:
     return row.text(column) if column else ""
 
 

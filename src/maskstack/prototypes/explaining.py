@@ -1,9 +1,11 @@
-"""What a page says of an image: the prototypes that spoke for a class, and where, here and in their own images."""
+"""The explanation of an image by prototypes: which contributed to a class, and their regions in both images."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 from PIL import Image
@@ -15,28 +17,31 @@ from maskstack.prototypes.checkpoint import Prototypes
 from maskstack.prototypes.push import duplicates
 from maskstack.prototypes.search import finder
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 
 @dataclass(frozen=True, eq=False)
-class Said:
-    """What one prototype said of an image.
+class PrototypeEvidence:
+    """The contribution of one prototype to the class of an image.
 
     Attributes:
         prototype: Its number.
         activation: Its similarity to the image.
-        weight: What the class makes of a unit of it.
-        source: Name of the training image it comes from.
-        here: H x W in [0, 1], its region in the image.
-        picture: Its own training image; None where it is not at hand.
-        there: H x W in [0, 1], its region in that; None where it is not at hand.
+        weight: Its weight in the class's logit.
+        source: Name of the training image that it comes from.
+        region: H x W in [0, 1], its region in the image.
+        source_picture: Its own training image; None if it is not available.
+        source_region: H x W in [0, 1], its region in that; None if the training image is not available.
     """
 
     prototype: int
     activation: float
     weight: float
     source: str
-    here: Tensor
-    picture: Image.Image | None
-    there: Tensor | None
+    region: Tensor
+    source_picture: Image.Image | None
+    source_region: Tensor | None
 
     @property
     def contribution(self) -> float:
@@ -46,23 +51,48 @@ class Said:
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """What a network said of an image, and why.
+    """The prediction of a network for an image, and the prototypes that explain it.
 
     Attributes:
         label: The class that is explained.
-        name: Of the class.
-        logit: Of the class.
-        probability: Of the class.
-        said: The prototypes that contributed most, first the greatest.
-        found: The explanations of the regions in the image, a row for each of ``said``.
+        name: Name of the class.
+        logit: Its logit.
+        probability: Its probability.
+        evidence: The prototypes that contributed most, in decreasing order.
+        found: The explanations of the regions in the image, a row for each prototype of ``evidence``.
     """
 
     label: int
     name: str
     logit: float
     probability: float
-    said: tuple[Said, ...]
+    evidence: tuple[PrototypeEvidence, ...]
     found: Explanation
+
+    def figure(self, picture: Any, *, title: str, method: str) -> Figure:
+        """Draw the image beside the training images of the prototypes, see :func:`looks_like_page`.
+
+        Args:
+            picture: What the network saw.
+            title: The image and its class.
+            method: How regions were searched for.
+        """
+        # Imported here because it loads matplotlib.
+        from maskstack.draw.prototypes import Likeness, looks_like_page
+
+        lines = [
+            Likeness(
+                one.prototype,
+                one.activation,
+                one.weight,
+                one.region.cpu().numpy(),
+                one.source_picture,
+                None if one.source_region is None else one.source_region.cpu().numpy(),
+                one.source,
+            )
+            for one in self.evidence
+        ]
+        return looks_like_page(picture, lines, title=title, method=method)
 
 
 def answer(
@@ -79,13 +109,13 @@ def answer(
     Args:
         prototypes: The network.
         image: C x H x W, as the network takes it.
-        label: The class; the one with the highest logit if None.
-        top: How many prototypes.
+        label: The class; None for the class with the highest logit.
+        top: Number of prototypes.
         method: How regions are searched for, see :func:`maskstack.prototypes.locate`.
-        data: Training data's folder, for pictures that the checkpoint does not hold.
+        data: Folder of the training data, for pictures that the checkpoint does not hold.
 
     Raises:
-        InputError: There is no such class, or a method that is unknown.
+        InputError: There is no such class or method.
     """
     network = prototypes.network
     with torch.no_grad():
@@ -101,20 +131,22 @@ def answer(
     chosen = own[order].tolist()
     search = finder(network, method)
     found = search(image.expand(len(chosen), -1, -1, -1), chosen)
-    pictures, there = sources(prototypes, chosen, method=method, data=data)
-    said = tuple(
-        Said(
+    pictures, regions = sources(prototypes, chosen, method=method, data=data)
+    evidence = tuple(
+        PrototypeEvidence(
             number,
             float(activations[number]),
             float(network.weights.detach()[number, label]),
             prototypes.sources[number].image,
             found.saliency[row, 0],
             pictures[row],
-            there[row],
+            regions[row],
         )
         for row, number in enumerate(chosen)
     )
-    return Answer(label, prototypes.class_names[label], float(logits[label]), float(probabilities[label]), said, found)
+    return Answer(
+        label, prototypes.class_names[label], float(logits[label]), float(probabilities[label]), evidence, found
+    )
 
 
 def sources(
@@ -124,24 +156,56 @@ def sources(
 
     Args:
         prototypes: The network.
-        numbers: Of the prototypes.
+        numbers: Numbers of the prototypes.
         method: How regions are searched for.
-        data: Training data's folder.
+        data: Folder of the training data.
 
     Returns:
-        For each a picture and an H x W map; None for both where the picture is not at hand.
+        For each a picture and an H x W map; None for both if the picture is not available.
     """
     pictures = [prototypes.source_picture(number, data=data) for number in numbers]
-    at_hand = [row for row, picture in enumerate(pictures) if picture is not None]
+    available = [row for row, picture in enumerate(pictures) if picture is not None]
     regions: list[Tensor | None] = [None] * len(numbers)
-    if at_hand:
+    if available:
         images = torch.stack([prototypes.prepare(picture) for picture in pictures if picture is not None])
-        found = finder(prototypes.network, method, nearness=True)(images, [numbers[row] for row in at_hand])
-        for place, row in enumerate(at_hand):
+        found = finder(prototypes.network, method, nearness=True)(images, [numbers[row] for row in available])
+        for place, row in enumerate(available):
             regions[row] = found.saliency[place, 0]
     return pictures, regions
 
 
 def notes(prototypes: Prototypes) -> dict[int, str]:
-    """What is wrong with prototypes: which of them are the same as another."""
+    """A note on each prototype that equals an earlier one of its class."""
     return {later: f"duplicate of {earlier}" for later, earlier in duplicates(prototypes.network).items()}
+
+
+def gallery_figure(
+    prototypes: Prototypes, label: int, *, method: str, data: Path | None = None, notes: Mapping[int, str]
+) -> Figure:
+    """Draw all prototypes of a class, each in the training image that it comes from.
+
+    Args:
+        prototypes: The network.
+        label: The class.
+        method: How regions are searched for.
+        data: Folder of the training data.
+        notes: For some prototypes a note, see :func:`notes`.
+    """
+    # Imported here because it loads matplotlib.
+    from maskstack.draw.prototypes import Shown, prototype_gallery
+
+    numbers = prototypes.prototypes_of(label)
+    pictures, regions = sources(prototypes, numbers, method=method, data=data)
+    weights = prototypes.network.weights.detach()
+    lines = [
+        Shown(
+            number,
+            float(weights[number, label]),
+            picture,
+            None if region is None else region.cpu().numpy(),
+            prototypes.sources[number].image,
+            notes.get(number, ""),
+        )
+        for number, picture, region in zip(numbers, pictures, regions, strict=True)
+    ]
+    return prototype_gallery(lines, title=prototypes.class_names[label], method=method)

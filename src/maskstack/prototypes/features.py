@@ -1,4 +1,4 @@
-"""What the frozen part of the backbone makes of every view of every image, computed once and kept in a file."""
+"""The features of every view of every image at the backbone's cut, computed once and kept in a file."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from maskstack.prototypes.splits import Example
 from maskstack.prototypes.views import draw_view
 
 Batch = tuple[Tensor, Tensor, Tensor, Tensor]
-"""Features at the cut, of the image as it is, the views' warps, labels."""
+"""Features at the cut, features of the unchanged images, the views' warps, labels."""
 
 
 def cached_features(
@@ -38,16 +38,16 @@ def cached_features(
     identity: str,
     advance: Callable[[int], object] = lambda _images: None,
 ) -> Features:
-    """Compute the features of all views, or what of them a stopped run has not.
+    """Compute the features of all views; those of an interrupted run are read.
 
     Args:
         folder: Where the file is kept.
-        backbone: Its stem is run.
+        backbone: The backbone; only its stem runs.
         examples: N images.
-        preprocess: From a picture to what the network takes.
-        views: V, augmented views beside the image as it is.
-        seed: Of the views.
-        identity: Says which stem and preprocessing these are; other features get another file.
+        preprocess: From a picture to the network's input.
+        views: V, the number of augmented views in addition to the unchanged image.
+        seed: Seed of the views.
+        identity: Identifies the stem and the preprocessing; another value means another file.
         advance: Called with the number of images done since the last call.
 
     Raises:
@@ -73,7 +73,7 @@ def cached_features(
                 values.flush()
                 _write_count(count, index + 1)
     except OSError as error:
-        raise OutputError(f"cannot keep features in {folder}: {error.strerror or error}; make room there") from error
+        raise OutputError(f"cannot write features to {folder}: {error.strerror or error}; free space there") from error
     warps = torch.stack([torch.stack([view.theta for view in one]) for one in drawn])
     return Features(np.load(file, mmap_mode="r"), warps, torch.tensor([example.label for example in examples]))
 
@@ -83,14 +83,14 @@ def _opened(file: Path, shape: tuple[int, ...], *, anew: bool) -> Any:
     mode: Any = "w+" if anew else "r+"
     values = np.lib.format.open_memmap(file, mode=mode, dtype=np.float32, shape=shape)
     if anew and hasattr(os, "posix_fallocate"):
-        # Taken up at once: a disk that is full later would end the process rather than raise an error.
+        # The space is reserved at once: a full disk would later end the process instead of raising an error.
         with file.open("r+b") as whole:
             os.posix_fallocate(whole.fileno(), 0, file.stat().st_size)
     return values
 
 
 def _done(file: Path, count: Path) -> int:
-    """How many images a run before this one has finished; none where its file is not whole."""
+    """Number of images that an earlier run finished; 0 if its file is damaged."""
     try:
         np.load(file, mmap_mode="r")
         return int(json.loads(count.read_text())["images"])
@@ -110,7 +110,7 @@ class Features(Dataset[Batch]):
         values: N x V x C x h x w, on disk.
         warps: N x V x 2 x 3.
         labels: N x K.
-        plain_only: Whether only images as they are count.
+        plain_only: Whether the augmented views are left out.
     """
 
     values: Any
@@ -134,11 +134,11 @@ class Features(Dataset[Batch]):
 
 
 class Shuffled(Sampler[int]):
-    """All numbers in an order that depends on the seed and the epoch alone, so that a resumed epoch has its own.
+    """All numbers in an order that depends only on the seed and the epoch, so a resumed epoch has the same order.
 
     Args:
-        count: Of numbers.
-        seed: Of the orders.
+        count: How many numbers.
+        seed: Seed of the orders.
     """
 
     def __init__(self, count: int, *, seed: int) -> None:

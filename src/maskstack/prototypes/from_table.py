@@ -1,4 +1,4 @@
-"""Dataclasses from the tables of a TOML file, whose faults are named by table and key."""
+"""Dataclasses from the tables of a TOML file; errors name the table and the key."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import sys
 from collections.abc import Mapping
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
+from maskstack.checks import did_you_mean
 from maskstack.errors import InputError
-from maskstack.models.spec import did_you_mean
 
 Made = TypeVar("Made")
 
 
 def made(kind: type[Made], table: Any, where: str) -> Made:
-    """A dataclass from a table, its fields checked for their types, tables within it made in turn."""
+    """A dataclass from a table. The types of its fields are checked, and tables within it become dataclasses too."""
     said = f"[{where}]" if where else "the configuration"
     if not isinstance(table, Mapping):
-        raise InputError(f"{said} is no table; write [{where}] and its keys below")
+        raise InputError(f"{said} is not a table; write [{where}] and its keys below")
     hints = get_type_hints(kind)
     for key in table:
         if key not in hints:

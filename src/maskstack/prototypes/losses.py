@@ -1,4 +1,4 @@
-"""What prototype networks are trained by: pure functions on tensors."""
+"""The losses of prototype networks: pure functions on tensors."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def cluster_cost(distances: Tensor, own: Tensor) -> Tensor:
 
 
 def separation_cost(distances: Tensor, own: Tensor) -> Tensor:
-    """Mean over images of the least distance to a prototype of another class; to be large.
+    """Mean over images of the least distance to a prototype of another class; training makes it large.
 
-    See :func:`cluster_cost`; with prototypes of one class only there is nothing to keep apart, and the cost is 0.
+    See :func:`cluster_cost`; if all prototypes are of one class, the cost is 0.
     """
     if own.all():
         return distances.new_zeros(())
@@ -28,7 +28,7 @@ def separation_cost(distances: Tensor, own: Tensor) -> Tensor:
 
 
 def foreign_weights(weights: Tensor, owners: Tensor) -> Tensor:
-    """Sum of the sizes of the weights by which prototypes speak of classes not their own: P x K to a scalar."""
+    """Sum of the absolute weights of prototypes in the logits of other classes: P x K to a scalar."""
     own = functional.one_hot(owners, weights.shape[1]).bool()
     return weights.masked_fill(own, 0).abs().sum()
 
@@ -39,21 +39,21 @@ def balanced_focal(logits: Tensor, labels: Tensor, *, gamma: float = 2.0) -> Ten
     Args:
         logits: B x K.
         labels: B x K of 0 and 1.
-        gamma: How much less the easy ones count; 0 for a balanced cross-entropy.
+        gamma: Exponent that reduces the loss of easy labels; 0 for a balanced cross-entropy.
 
     Returns:
-        Mean over findings of the mean over positives plus the mean over negatives; one that a batch lacks adds 0.
+        Mean over findings of the mean over positives plus the mean over negatives; a part that a batch lacks adds 0.
     """
     positive = labels > 0.5
     entropy = functional.binary_cross_entropy_with_logits(logits, labels, reduction="none")
-    # By its logarithm: a power of a sigmoid that has become 0 would have no gradient.
+    # Through the logarithm, because the power of a sigmoid that is rounded to 0 has no gradient.
     hardness = torch.exp(gamma * functional.logsigmoid(torch.where(positive, -logits, logits)))
     cost = entropy * hardness
     return (_mean_where(cost, positive) + _mean_where(cost, ~positive)).mean()
 
 
 def similarity_cluster(activations: Tensor, labels: Tensor, owners: Tensor) -> Tensor:
-    """Positives should be like one of their finding's prototypes: minus the mean greatest similarity (eq. 5).
+    """Minus the mean over positives of the greatest similarity to a prototype of their finding (eq. 5).
 
     Args:
         activations: B x P.
@@ -65,7 +65,10 @@ def similarity_cluster(activations: Tensor, labels: Tensor, owners: Tensor) -> T
 
 
 def similarity_separation(activations: Tensor, labels: Tensor, owners: Tensor) -> Tensor:
-    """Negatives should be like none of them: the mean greatest similarity (eq. 6). See :func:`similarity_cluster`."""
+    """Mean over negatives of the greatest similarity to a prototype of the finding (eq. 6).
+
+    See :func:`similarity_cluster` for the arguments.
+    """
     best = _best_of_each(activations, owners, labels.shape[1])
     return _mean_where(best, labels < 0.5).mean()
 
@@ -74,12 +77,12 @@ def affine_consistency(maps: Tensor, plain: Tensor, theta: Tensor) -> Tensor:
     """Mean difference between maps of warped images and warped maps of the images (eq. 8).
 
     Args:
-        maps: Of the warped images, B x P x h x w.
-        plain: Of the images as they are, B x P x h x w.
+        maps: Maps of the warped images, B x P x h x w.
+        plain: Maps of the unchanged images, B x P x h x w.
         theta: The warps as ``affine_grid`` takes them, B x 2 x 3.
 
     Returns:
-        A scalar; places that lie outside the image as it is do not count.
+        A scalar; places outside of the unchanged image do not count.
     """
     grid = functional.affine_grid(theta, list(plain.shape), align_corners=False)
     warped = functional.grid_sample(plain, grid, mode="bilinear", padding_mode="border", align_corners=False)
@@ -94,5 +97,5 @@ def _best_of_each(activations: Tensor, owners: Tensor, classes: int) -> Tensor:
 
 
 def _mean_where(values: Tensor, where: Tensor) -> Tensor:
-    """Mean of each column over the rows that count; 0 for a column without any."""
+    """Mean of each column over the selected rows; 0 for a column without any."""
     return (values * where).sum(dim=0) / where.sum(dim=0).clamp_min(1)

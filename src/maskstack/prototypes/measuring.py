@@ -1,4 +1,4 @@
-"""What is measured of one map of one prototype on one image: rows as the leaderboard's store keeps them."""
+"""What is measured of one map of one prototype on one image."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from maskstack.datasets import Truth
+from maskstack.datasets import GroundTruth
 from maskstack.errors import InputError
-from maskstack.leaderboard.measures import Measured
 from maskstack.metrics import area_under, energy_in_box, pointing_game
-from maskstack.metrics.order import ranks
 from maskstack.prototypes.metrics import AREAS, PixelBox, iou_at, mass_box, peak_box
 from maskstack.prototypes.network import PrototypeNetwork
 from maskstack.prototypes.parts import Hits, parts_in
+from maskstack.runs.rows import Measured
+from maskstack.tensors import ranks
 
 STEPS, KEEP, BATCH = 20, 0.9, 32
 _EVEN = tuple(round(step / STEPS, 4) for step in range(STEPS + 1))
@@ -27,19 +27,19 @@ SIDES: Mapping[str, tuple[int, Callable[..., PixelBox]]] = {
     "mass": (72, mass_box),
     "purity": (32, peak_box),
 }
-"""Sides of the boxes in which parts are looked for, in pixels of an input of 224, and how each is placed."""
+"""Side of each box in which parts are counted, in pixels of an input of 224, and the function that places it."""
 
 
 @dataclass(frozen=True, eq=False)
-class Pair:
+class PrototypeOnImage:
     """An image and a prototype of its class.
 
     Attributes:
         network: ProtoPNet or XProtoNet.
         prototype: Its number.
         image: C x H x W, as the network takes it.
-        fill: What hidden pixels show, C x H x W.
-        place: Where the prototype is read on the image as it is, 1 x P x h x w.
+        fill: Values of hidden pixels, C x H x W.
+        place: Where the prototypes are read on the unmasked image, 1 x P x h x w.
         truth: Boxes and parts in the network's pixels.
     """
 
@@ -48,30 +48,32 @@ class Pair:
     image: Tensor
     fill: Tensor
     place: Tensor
-    truth: Truth
+    truth: GroundTruth
 
     @torch.no_grad()
     def scores(self, images: Tensor) -> Tensor:
-        """The prototype's activation on N images, read anew in each and at the place of the image as it is: N x 2."""
+        """The prototype's activation on N images, read anew in each and at the place of the unmasked image: N x 2."""
         readings = [self.network.readings(chunk, self.place) for chunk in torch.split(images, BATCH)]
         return torch.cat([torch.stack(both, dim=2)[:, self.prototype] for both in readings])
 
 
-def activation_measures(pair: Pair, saliency: Tensor) -> list[Measured]:
+def activation_measures(tested: PrototypeOnImage, saliency: Tensor) -> list[Measured]:
     """Insertion, deletion and minimal sufficient area, with the activation read anew and at the fixed place.
 
-    What :mod:`maskstack.prototypes.metrics` gives one by one, from two series of masked images: the areas that are
-    tried for sufficiency hold the steps of the insertion.
+    The values equal those of the functions in :mod:`maskstack.prototypes.metrics`, but they need only two series of
+    masked images, because the areas that are tried for sufficiency include the steps of the insertion.
 
     Raises:
-        InputError: The activation on the image is not above 0, so that there are no shares of it.
+        InputError: The activation on the image is not above 0, so shares of it are not defined.
     """
-    whole = pair.scores(pair.image.unsqueeze(0))[0]
+    whole = tested.scores(tested.image.unsqueeze(0))[0]
     if not bool((whole > 0).all()):
-        raise InputError(f"the prototype's activation on the image is {whole.min():.3g}, of which there are no shares")
+        raise InputError(
+            f"the prototype's activation on the image is {whole.min():.3g}; shares of it are defined only above 0"
+        )
     rank = ranks(saliency)
-    shown = _turned(pair, rank, pair.fill, pair.image, (0.0, *AREAS)) / whole
-    hidden = _turned(pair, rank, pair.image, pair.fill, _EVEN) / whole
+    shown = _scores_between(tested, rank, tested.fill, tested.image, (0.0, *AREAS)) / whole
+    hidden = _scores_between(tested, rank, tested.image, tested.fill, _EVEN) / whole
     even = [0, *(1 + AREAS.index(area) for area in _EVEN[1:])]
     found = []
     for column, reading in enumerate(("anew", "fixed")):
@@ -83,47 +85,49 @@ def activation_measures(pair: Pair, saliency: Tensor) -> list[Measured]:
     return found
 
 
-def _turned(pair: Pair, rank: Tensor, start: Tensor, end: Tensor, areas: Sequence[float]) -> Tensor:
-    """Scores once so large a share of the pixels has turned from one image to the other: areas x 2."""
+def _scores_between(
+    tested: PrototypeOnImage, rank: Tensor, start: Tensor, end: Tensor, areas: Sequence[float]
+) -> Tensor:
+    """Scores when these shares of the pixels have been replaced, from one image to the other: areas x 2."""
     counts = torch.tensor([round(area * rank.numel()) for area in areas])
-    return pair.scores(torch.where(rank < counts.view(-1, 1, 1, 1), end, start))
+    return tested.scores(torch.where(rank < counts.view(-1, 1, 1, 1), end, start))
 
 
-def place_measures(pair: Pair, saliency: Tensor) -> list[Measured]:
-    """Energy, pointing and overlap with the object's boxes, each beside the share of the image they take."""
-    inside = pair.truth.inside
+def place_measures(tested: PrototypeOnImage, saliency: Tensor) -> list[Measured]:
+    """Energy, pointing game and overlap with the object's boxes, and the share of the image that the boxes cover."""
+    inside = tested.truth.inside
     if not bool(inside.any()):
         return []
-    share = {"share": round(pair.truth.share, 4)}
+    share = {"share": round(tested.truth.share, 4)}
     return [
         Measured("energy", float(energy_in_box(saliency, inside)), share),
         Measured("pointing", float(pointing_game(saliency, inside)), share),
         Measured("iou", float(iou_at(saliency, inside)), {**share, "cut": 0.3}),
-        Measured("box_share", pair.truth.share),
+        Measured("box_share", tested.truth.share),
     ]
 
 
-def part_measures(pair: Pair, saliency: Tensor, noisy: Tensor | None = None) -> list[Measured]:
-    """Which visible parts lie in the boxes round the maximum and the most of the map; on the noisy image too.
+def part_measures(tested: PrototypeOnImage, saliency: Tensor, noisy: Tensor | None = None) -> list[Measured]:
+    """The visible parts in the boxes around the maximum and around most of the map, also on the noisy image.
 
-    The value is the share of the visible parts that lie in the box; the names, of which consistency, purity and
-    stability are made, lie in the protocol.
+    The value is the share of the visible parts that lie in the box. The protocol has their names, from which
+    consistency, purity and stability are computed.
     """
-    if not pair.truth.parts:
+    if not tested.truth.parts:
         return []
     maps = {"": saliency} | ({} if noisy is None else {"_noisy": noisy})
-    return [_hits(pair, values, kind, ending) for ending, values in maps.items() for kind in SIDES]
+    return [_hits(tested, values, kind, ending) for ending, values in maps.items() for kind in SIDES]
 
 
 def hits_of(measured_protocol: str) -> Hits:
-    """The parts that a row's protocol names."""
+    """The visible parts and those in the box, from a row's protocol."""
     read: Mapping[str, Any] = json.loads(measured_protocol)
     return Hits(frozenset(read["visible"]), frozenset(read["hit"]))
 
 
-def _hits(pair: Pair, saliency: Tensor, kind: str, ending: str) -> Measured:
+def _hits(tested: PrototypeOnImage, saliency: Tensor, kind: str, ending: str) -> Measured:
     side = round(SIDES[kind][0] * min(saliency.shape) / 224)
-    parts = pair.truth.parts
+    parts = tested.truth.parts
     hit = parts_in(SIDES[kind][1](saliency, side=side), parts)
     names = {"visible": sorted(parts), "hit": sorted(hit), "side": side}
     return Measured(f"parts_{kind}{ending}", len(hit) / len(parts), names)
@@ -133,12 +137,12 @@ def _measured(metric: str, value: float, curve: Tensor | None, **how: Any) -> Me
     return Measured(metric, value, {"fill": "mean", **how}, None if curve is None else tuple(curve.tolist()))
 
 
-def measured(pair: Pair, saliency: Tensor, noisy: Tensor | None = None) -> list[Measured]:
-    """Everything of one map; what cannot be measured comes as a failure with its reason."""
+def measured(tested: PrototypeOnImage, saliency: Tensor, noisy: Tensor | None = None) -> list[Measured]:
+    """All values of one map; what cannot be measured is a failure with its reason."""
     found = []
     try:
-        found += activation_measures(pair, saliency)
+        found += activation_measures(tested, saliency)
     except InputError as error:
         names = [f"{metric}_{reading}" for reading in ("anew", "fixed") for metric in ("insertion", "deletion", "area")]
         found += [Measured(name, None, failure=str(error)) for name in names]
-    return found + place_measures(pair, saliency) + part_measures(pair, saliency, noisy)
+    return found + place_measures(tested, saliency) + part_measures(tested, saliency, noisy)

@@ -1,6 +1,6 @@
-"""How good a map of one prototype in one image is: does the activation follow it, and which region does it mean?
+"""Metrics of the map of one prototype in one image: whether the activation follows the map, and boxes of its region.
 
-Energy in the box and the pointing game are those of :mod:`maskstack.metrics`.
+:mod:`maskstack.metrics` has the energy in the box and the pointing game.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from torch.nn import functional
 from maskstack.errors import InputError
 from maskstack.metrics import area_under, mask_ious, pixel_curve
 from maskstack.metrics.faithfulness import Score
-from maskstack.metrics.order import check_map, ranks
+from maskstack.metrics.order import check_map
+from maskstack.tensors import ranks
 
 AREAS = tuple(mille / 1000 for mille in (*range(10, 201, 10), *range(225, 501, 25), *range(550, 1001, 50)))
 """Shares of the image to try, finer where a good map needs few pixels; the twentieths are among them."""
@@ -34,16 +35,16 @@ def activation_curve(
     steps: int = 20,
     batch_size: int = 32,
 ) -> Tensor:
-    """Share of the prototype's activation s that is there while pixels turn, the most salient first: s(masked) / s(x).
+    """Share of the prototype's activation s while pixels are replaced, the most salient first: s(masked) / s(x).
 
-    Shares above 1 or below 0 stay as they are: a fill may raise an activation, and a cosine may turn negative.
+    Shares above 1 and below 0 are not clipped: a fill may raise an activation, and a cosine may be negative.
 
     Args:
         score: Activations of the prototype on N images.
         image: x, C x H x W.
         saliency: H x W, not negative; equal values are taken in reading order.
-        fill: What hidden pixels show, C x H x W; not one the map was trained with.
-        insert: From the fill to the image; otherwise from the image to the fill.
+        fill: Values of hidden pixels, C x H x W; not a fill with which the map was learned.
+        insert: Whether pixels change from the fill to the image; otherwise from the image to the fill.
         steps: Number of equal shares of the pixels.
         batch_size: Images in one call of ``score``.
 
@@ -90,19 +91,19 @@ def minimal_sufficient_area(
     areas: Sequence[float] = AREAS,
     batch_size: int = 32,
 ) -> float:
-    """Smallest share of the pixels, the most salient ones, that alone keep the prototype active; low is good.
+    """Smallest share of the pixels, the most salient first, that keeps the prototype active; low is good.
 
     Args:
         score: Activations of the prototype on N images.
         image: C x H x W.
         saliency: H x W, not negative; equal values are taken in reading order.
-        fill: What the other pixels show, C x H x W.
-        keep: Share of the whole image's activation that has to be there, in (0, 1].
+        fill: Values of the other pixels, C x H x W.
+        keep: Share of the image's activation that must remain, in (0, 1].
         areas: Shares of the pixels to try, in [0, 1].
-        batch_size: Images in one call of ``score``; after the first call with an answer there is none.
+        batch_size: Maximum number of images in one call of ``score``; the search ends with the first area found.
 
     Returns:
-        The least of ``areas`` that suffices; 1.0 if none does.
+        The smallest of ``areas`` that suffices; 1.0 if none does.
 
     Raises:
         InputError: ``keep`` or an area is out of its range, or see :func:`activation_curve`.
@@ -120,7 +121,7 @@ def minimal_sufficient_area(
     _check(image, saliency, fill)
     rank = ranks(saliency).to(image.device)
     needed = keep * _positive(score(image.unsqueeze(0))[0])
-    grid = sorted(area for area in areas if area < 1)  # The whole image suffices: no call for it.
+    grid = sorted(area for area in areas if area < 1)  # The whole image always suffices, so it is not tried.
     for first in range(0, len(grid), batch_size):
         tried = grid[first : first + batch_size]
         counts = torch.tensor([round(area * rank.numel()) for area in tried], device=rank.device)
@@ -136,7 +137,7 @@ def iou_at(saliency: Tensor, inside: Tensor, *, share: float = 0.3) -> Tensor:
 
     Args:
         saliency: H x W, not negative. A map of zeros is constant: its region is the image.
-        inside: Union of the boxes, H x W booleans; where there is none, the overlap is 0.
+        inside: Union of the boxes, H x W booleans; without boxes the overlap is 0.
         share: Of the maximum, in [0, 1]; pixels exactly there belong to the region.
 
     Returns:
@@ -154,7 +155,7 @@ def iou_at(saliency: Tensor, inside: Tensor, *, share: float = 0.3) -> Tensor:
 def peak_box(saliency: Tensor, *, side: int = 72) -> PixelBox:
     """Square box around the map's highest pixel, the first of equals in reading order, shifted to lie in the image.
 
-    Of an even side, the pixel is the first after the middle. A map of zeros has its box in the top left corner.
+    If the side is even, the pixel is the first after the middle. The box of a map of zeros is in the top left corner.
 
     Args:
         saliency: H x W.
@@ -162,7 +163,7 @@ def peak_box(saliency: Tensor, *, side: int = 72) -> PixelBox:
             in images of 224.
 
     Raises:
-        InputError: The map is not H x W or holds NaN, or the box is no larger than 0 or larger than the map.
+        InputError: The map is not H x W or holds NaN, or the side is below 1 or larger than the map.
 
     >>> peak_box(torch.eye(6).flip(1), side=4)
     (2, 0, 6, 4)
@@ -177,10 +178,10 @@ def peak_box(saliency: Tensor, *, side: int = 72) -> PixelBox:
 
 
 def mass_box(saliency: Tensor, *, side: int = 72) -> PixelBox:
-    """Square box that holds the most of the map, the first of equals in reading order.
+    """Square box with the largest sum of the map, the first of equal ones in reading order.
 
-    Where a map is fine, its highest pixel is a matter of chance; this asks where the map as a whole points. Not a
-    measure of the papers.
+    The highest pixel of a fine map is nearly random; this box shows where the map as a whole points. The papers do not
+    use it.
 
     Args:
         saliency: H x W, not negative.
@@ -201,9 +202,9 @@ def mass_box(saliency: Tensor, *, side: int = 72) -> PixelBox:
 
 
 def tight_box(saliency: Tensor, *, percentile: float = 95.0) -> PixelBox:
-    """Tight box round the pixels at or above a percentile of the map, as in ProtoPNet's own search (Chen et al. 2019).
+    """Tight box around the pixels at or above a percentile of the map, as in ProtoPNet's own search (Chen et al. 2019).
 
-    All of them count, however far apart. A constant map's box is the image.
+    All of these pixels count, however far apart. A constant map's box is the image.
 
     Args:
         saliency: H x W.
@@ -219,7 +220,7 @@ def tight_box(saliency: Tensor, *, percentile: float = 95.0) -> PixelBox:
     if not 0 <= percentile <= 100:
         raise InputError(f"the percentile is {percentile}; give a number from 0 to 100")
     values = saliency.flatten()
-    # Between two values, the next one up bounds the same pixels as the interpolated one, and is not rounded.
+    # The next value above the interpolated one selects the same pixels, without rounding.
     place = math.ceil(percentile * (len(values) - 1) / 100)
     region = saliency >= values.sort().values[place]
     rows, columns = (region.any(dim=dim).nonzero().flatten().tolist() for dim in (1, 0))
@@ -242,7 +243,7 @@ def _check(image: Tensor, saliency: Tensor, fill: Tensor) -> None:
 def _positive(whole: Tensor) -> Tensor:
     if not 0 < whole.item() < math.inf:
         raise InputError(
-            f"the prototype's activation on the image is {whole.item():g}, of which there are no shares; "
+            f"the prototype's activation on the image is {whole.item():g}, which must be above 0 to take shares of it; "
             "choose an image and a prototype whose activation is above 0"
         )
     return whole

@@ -1,4 +1,4 @@
-"""What the search, the pages and the measures ask of a prototype network, whichever it is."""
+"""The interface of both prototype networks, for the search, the pages and the metrics."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from maskstack.prototypes.backbone import Backbone
 
 @dataclass(frozen=True)
 class Reading:
-    """What one pass made of B images.
+    """The result of one pass for B images.
 
     Attributes:
         logits: B x K.
-        activations: Of each prototype, B x P.
+        activations: Activation of each prototype, B x P.
         maps: The network's own maps, B x P x h x w: similarities (ProtoPNet) or occurrences (XProtoNet).
         distances: Least squared distance to each prototype, B x P (ProtoPNet).
         vectors: Features pooled by each prototype's occurrence, B x P x D (XProtoNet).
@@ -34,7 +34,7 @@ class PrototypeNetwork(Protocol):
 
     Attributes:
         kind: ``protopnet`` or ``xprotonet``.
-        backbone: Makes the features.
+        backbone: Computes the features.
         owners: Class of each prototype, P.
         prototypes: P x D.
     """
@@ -48,15 +48,15 @@ class PrototypeNetwork(Protocol):
         ...
 
     def read(self, cut: Tensor) -> Reading:
-        """Everything, from what the backbone's stem made of the images."""
+        """The whole result, from the output of the backbone's stem."""
         ...
 
     def activations(self, images: Tensor, place: Tensor | None = None) -> Tensor:
-        """Of each prototype, B x P; read at fixed places if given."""
+        """Activation of each prototype, B x P; read at fixed places if given."""
         ...
 
     def nearness(self, images: Tensor) -> Tensor:
-        """A number that orders images as the activation does, and evenly: B x P."""
+        """A number that orders images as the activation does, on an even scale: B x P."""
         ...
 
     def readings(self, images: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
@@ -73,5 +73,5 @@ class PrototypeNetwork(Protocol):
 
     @property
     def weights(self) -> Tensor:
-        """What a prototype's activation adds to each class's logit: P x K."""
+        """Weight of each prototype's activation in each class's logit: P x K."""
         ...

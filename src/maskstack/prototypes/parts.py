@@ -1,4 +1,4 @@
-"""Does a prototype mean the same part of the object in every image? By the parts that lie in its maps' boxes."""
+"""Whether a prototype stands for the same part of the object in every image, by the parts in its maps' boxes."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from maskstack.errors import InputError
 
 @dataclass(frozen=True)
 class Hits:
-    """What the box of one prototype's map holds in one image.
+    """The parts in the box of one prototype's map in one image.
 
     Attributes:
-        visible: The parts that can be seen in what the network was given; one that was cropped away cannot.
-        hit: Those of them in the box.
+        visible: The parts that are visible in the network's input; a part that was cropped away is not.
+        hit: The visible parts in the box.
 
     Raises:
         InputError: A part was hit that is not visible.
@@ -53,8 +53,8 @@ def best_part(found: Sequence[Hits], *, least: int = 2) -> tuple[str, float] | N
     """The part that a prototype hits most often where it is visible.
 
     Args:
-        found: Of one prototype, in each test image of its class.
-        least: Images that a part has to be visible in to count.
+        found: The hits of one prototype in each test image of its class.
+        least: Minimum number of images in which a part must be visible to count.
 
     Returns:
         Its name and the share of the images with it, in [0, 1], where it is hit; of equal shares the part seen in the
@@ -79,18 +79,18 @@ def best_part(found: Sequence[Hits], *, least: int = 2) -> tuple[str, float] | N
 
 
 def part_consistency(found: Sequence[Hits], *, share: float = 0.8, least: int = 2) -> float:
-    """Whether a prototype is consistent (Huang et al., ICCV 2023): one part is hit nearly wherever it is visible.
+    """Whether a prototype is consistent (Huang et al., ICCV 2023): one part is hit in most images that show it.
 
     Boxes are those of :func:`maskstack.prototypes.metrics.peak_box`. The score of a network is the mean over its
     prototypes; :func:`best_part` has the graded version.
 
     Args:
-        found: Of one prototype, in each test image of its class.
-        share: Of the images where the part is visible, in which it has to be hit, in (0, 1].
-        least: Images that a part has to be visible in to count.
+        found: The hits of one prototype in each test image of its class.
+        share: Share of the images with the part in which it must be hit, in (0, 1].
+        least: Minimum number of images in which a part must be visible to count.
 
     Returns:
-        1.0 or 0.0; NaN if no part counts, as nothing can be said then.
+        1.0 or 0.0; NaN if no part counts.
 
     Raises:
         InputError: ``share`` is out of range, or ``least`` below 1.
@@ -102,13 +102,13 @@ def part_consistency(found: Sequence[Hits], *, share: float = 0.8, least: int = 
 
 
 def part_purity(found: Sequence[Hits], *, least: int = 2) -> float:
-    """Purity of a prototype (PIP-Net; Nauta et al., CVPR 2023): how often its box holds the part it holds most often.
+    """Purity of a prototype (PIP-Net; Nauta et al., CVPR 2023): how often its box holds its most frequent part.
 
     Left and right parts are one: visible where either is, hit where either is. Boxes have a side of 32 pixels there.
 
     Args:
-        found: Of one prototype, in each image it is judged on; names as annotated, :func:`merged` is done here.
-        least: Images that a part has to be visible in to count.
+        found: The hits of one prototype in each image, with the annotated names; left and right are merged here.
+        least: Minimum number of images in which a part must be visible to count.
 
     Returns:
         The highest mean over parts, in [0, 1]; NaN if no part counts.
@@ -136,8 +136,8 @@ def part_stability(before: Sequence[Hits], after: Sequence[Hits]) -> float:
     """Share of the images whose hits are the same after noise, see :func:`perturbed` (Huang et al., ICCV 2023).
 
     Args:
-        before: Of one prototype, in each test image of its class.
-        after: In the same images with noise.
+        before: The hits of one prototype in each test image of its class.
+        after: Its hits in the same images with noise.
 
     Returns:
         A number in [0, 1]; NaN without images. An image in which no part is hit before or after has not changed.
@@ -155,16 +155,16 @@ def part_stability(before: Sequence[Hits], after: Sequence[Hits]) -> float:
 
 
 def perturbed(image: Tensor, *, deviation: float = 0.2, bound: float = 0.25, seed: int) -> Tensor:
-    """The image with clipped normal noise (Huang et al., ICCV 2023); torch's own generators stay where they were.
+    """The image with clipped normal noise (Huang et al., ICCV 2023); torch's own generators are not used.
 
     Args:
         image: Normalised, of any shape; every device gets the same noise.
         deviation: Standard deviation of the noise before it is clipped.
-        bound: Greatest change of a value.
-        seed: Of the noise.
+        bound: Largest change of a value.
+        seed: Seed of the noise.
 
     Raises:
-        InputError: The deviation or the bound is negative or no number.
+        InputError: The deviation or the bound is negative or not a number.
     """
     if not (0 <= deviation < math.inf and bound >= 0):
         raise InputError(f"the noise has deviation {deviation} and bound {bound}; give numbers from 0 on")

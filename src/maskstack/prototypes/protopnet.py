@@ -1,4 +1,4 @@
-"""ProtoPNet (Chen et al. 2019, "This Looks Like That"): classes by how near patches come to learned prototypes."""
+"""ProtoPNet (Chen et al. 2019, "This Looks Like That"): classes by the distances of patches to learned prototypes."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from maskstack.prototypes.backbone import Backbone
 from maskstack.prototypes.network import Reading
 
 EPSILON = 1e-4
-"""Keeps the similarity of an identical patch finite: log(1 / EPSILON) = 9.2."""
+"""Bounds the similarity of an identical patch: log(1 / EPSILON) = 9.2."""
 
 
 class ProtoPNet(nn.Module):
     """Prototypes of 1 x 1 patches, squared distances, log similarities, a linear layer.
 
     Args:
-        backbone: Makes the features, B x C x h x w.
+        backbone: Computes the features, B x C x h x w.
         owners: Class of each prototype, P.
         classes: K.
-        dimension: D, of the space the prototypes lie in.
+        dimension: D, the dimension of a prototype.
 
     Attributes:
-        prototypes: P x D, in [0, 1] as the features that the add-on layers make.
+        prototypes: P x D, in [0, 1] like the output of the add-on layers.
         last: From P similarities to K logits, without bias.
     """
 
@@ -52,7 +52,7 @@ class ProtoPNet(nn.Module):
         return self.read(self.backbone.stem(images)).logits
 
     def read(self, cut: Tensor) -> Reading:
-        """Everything the losses ask for, from what the backbone's stem made of the images."""
+        """All inputs of the losses, from the output of the backbone's stem."""
         vectors = self.embed(cut)
         distances = patch_distances(vectors, self.prototypes)
         maps = similarity(distances)
@@ -60,7 +60,7 @@ class ProtoPNet(nn.Module):
         return Reading(self.last(activations), activations, maps, distances=distances.amin(dim=(2, 3)))
 
     def embed(self, cut: Tensor) -> Tensor:
-        """The space the prototypes lie in: B x D x h x w."""
+        """Vectors in the space of the prototypes: B x D x h x w."""
         vectors: Tensor = self.add_on(self.backbone.after(cut))
         return vectors
 
@@ -82,8 +82,8 @@ class ProtoPNet(nn.Module):
     def nearness(self, images: Tensor) -> Tensor:
         """Minus the squared distance of the nearest patch to each prototype, B x P.
 
-        It orders images as the activation does, but evenly: the logarithm's peak at no distance makes almost everything
-        of the activation depend on the last bit of likeness.
+        It orders images as the activation does, but on an even scale: the logarithm has a sharp peak at distance 0, so
+        the activation depends almost only on very small distances.
         """
         distances = self.read(self.backbone.stem(images)).distances
         assert distances is not None
@@ -95,17 +95,17 @@ class ProtoPNet(nn.Module):
         return maps.amax(dim=(2, 3)), (maps * place).sum(dim=(2, 3))
 
     def places(self, images: Tensor) -> Tensor:
-        """Where each prototype is found: B x P x h x w, 1 at the first of the most similar patches, else 0."""
+        """Where each prototype is found: B x P x h x w, 1 at the first of the most similar patches, otherwise 0."""
         maps = self.maps(images)
         return functional.one_hot(maps.flatten(2).argmax(dim=2), maps[0, 0].numel()).to(maps).view(maps.shape)
 
     @property
     def weights(self) -> Tensor:
-        """What a prototype's activation adds to each class's logit: P x K."""
+        """Weight of each prototype's activation in each class's logit: P x K."""
         return self.last.weight.t()
 
     def keep(self, prototypes: Tensor) -> None:
-        """Drop all prototypes but these, in their order."""
+        """Remove all prototypes but these, in their order."""
         self.prototypes = nn.Parameter(self.prototypes.data[prototypes].clone())
         self.owners = self.owners[prototypes]
         weight = self.last.weight.data[:, prototypes].clone()
@@ -113,7 +113,7 @@ class ProtoPNet(nn.Module):
         self.last.weight = nn.Parameter(weight)
 
     def _own(self) -> Tensor:
-        """K x P: 1 where the prototype is the class's own, else 0."""
+        """K x P: 1 if the prototype belongs to the class, otherwise 0."""
         return functional.one_hot(self.owners, self.last.out_features).t().float()
 
 
@@ -127,7 +127,7 @@ def patch_distances(vectors: Tensor, prototypes: Tensor) -> Tensor:
     Returns:
         B x P x h x w, not negative.
     """
-    # Both lie in [0, 1]; about the middle the terms are smaller, and so is what rounding leaves of their difference.
+    # Both are in [0, 1]. Centred values make the terms, and so the rounding error of their difference, smaller.
     vectors, prototypes = vectors - 0.5, prototypes - 0.5
     mixed = functional.conv2d(vectors, prototypes[:, :, None, None])
     own = vectors.square().sum(dim=1, keepdim=True)
@@ -135,7 +135,7 @@ def patch_distances(vectors: Tensor, prototypes: Tensor) -> Tensor:
 
 
 def similarity(distances: Tensor) -> Tensor:
-    """log((d + 1) / (d + EPSILON)), from log(1 / EPSILON) at no distance down to 0 (Chen et al. 2019, eq. 1).
+    """log((d + 1) / (d + EPSILON)), from log(1 / EPSILON) at distance 0 down to 0 (Chen et al. 2019, eq. 1).
 
     >>> similarity(torch.tensor([0.0, 1.0]))
     tensor([9.2103, 0.6930])

@@ -1,4 +1,4 @@
-"""Prototypes become what they are nearest to in a training image, so that each can be shown; poor ones are pruned."""
+"""Push: each prototype becomes the nearest part of a training image. Prune: poor prototypes are removed."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Source:
 
     Attributes:
         image: Name of the training image.
-        row: Of the patch in the feature map; None where the whole image was pooled (XProtoNet).
-        column: Of the patch.
-        activation: Of the prototype on that image, after it became this.
+        row: Row of the patch in the feature map; None if the whole image was pooled (XProtoNet).
+        column: Column of the patch.
+        activation: Activation of the prototype on that image after the push.
     """
 
     image: str
@@ -37,15 +37,15 @@ class Source:
 
 @torch.no_grad()
 def push(network: ProtoPNet | XProtoNet, features: Features, names: Sequence[str]) -> tuple[Source, ...]:
-    """Replace each prototype, in place, by the nearest thing to it in the training images of its class.
+    """Replace each prototype, in place, by the nearest vector in the training images of its class.
 
-    That is a patch for ProtoPNet (Chen et al. 2019, eq. 4), and the pooled vector of an image for XProtoNet (Kim et al.
-    2021, section 3.3). Of equally near ones the first counts.
+    The vector is a patch for ProtoPNet (Chen et al. 2019, eq. 4), and the pooled vector of an image for XProtoNet
+    (Kim et al. 2021, section 3.3). Of equally near vectors the first counts.
 
     Args:
         network: Its prototypes are replaced.
-        features: Of the training images as they are, in the order of ``names``.
-        names: Of the images.
+        features: Features of the training images, in the order of ``names``.
+        names: Names of the images.
 
     Returns:
         Where each prototype comes from, P.
@@ -68,7 +68,7 @@ def push(network: ProtoPNet | XProtoNet, features: Features, names: Sequence[str
             place[prototype] = torch.tensor([start + row, spot // width, spot % width])
     if nearest.isinf().any():
         owner = int(network.owners[int(nearest.isinf().nonzero()[0])])
-        raise InputError(f"class {owner} has no training image for its prototypes to become; add images of it")
+        raise InputError(f"class {owner} has no training image that its prototypes could become; add images of it")
     network.prototypes.data.copy_(found)
     return tuple(
         _source(network, features, names, prototype, *place[prototype].tolist()) for prototype in range(several)
@@ -76,7 +76,7 @@ def push(network: ProtoPNet | XProtoNet, features: Features, names: Sequence[str
 
 
 def duplicates(network: ProtoPNet | XProtoNet) -> dict[int, int]:
-    """Prototypes that are the same as an earlier one of their class, and which."""
+    """Prototypes that equal an earlier one of their class, each with that earlier one."""
     prototypes, owners = network.prototypes.detach(), network.owners
     same: dict[int, int] = {}
     for later in range(len(owners)):
@@ -90,16 +90,16 @@ def duplicates(network: ProtoPNet | XProtoNet) -> dict[int, int]:
 
 @torch.no_grad()
 def prunable(network: ProtoPNet, features: Features, *, nearest: int = 6, least: int = 3) -> Tensor:
-    """Which prototypes to keep (Chen et al. 2019, supplement): those that speak of their own class.
+    """Which prototypes to keep (Chen et al. 2019, supplement): those whose nearest patches belong to their own class.
 
     Args:
-        network: Whose prototypes are judged.
-        features: Of the training images as they are.
-        nearest: So many training images with the nearest patches are looked at.
-        least: So many of these have to be of the prototype's class.
+        network: The network with the prototypes.
+        features: Features of the training images.
+        nearest: Number of training images with the nearest patches that are considered.
+        least: Minimum number of these that must be of the prototype's class.
 
     Returns:
-        Indices of the prototypes to keep, in order; each class keeps its best one in any case.
+        Indices of the prototypes to keep, in order; each class keeps at least its best one.
     """
     distances, labels = [], []
     for start in range(0, len(features.labels), BATCH):
@@ -119,12 +119,12 @@ def prunable(network: ProtoPNet, features: Features, *, nearest: int = 6, least:
 
 
 def plain(features: Features) -> Features:
-    """The images as they are, without their augmented views."""
+    """The features of the unchanged images, without the augmented views."""
     return Features(features.values, features.warps, features.labels, plain_only=True)
 
 
 def _distances(network: ProtoPNet | XProtoNet, cut: Tensor) -> tuple[Tensor, Tensor, int]:
-    """Distances B x P x L at L places, the vectors there, and how many places lie in a row."""
+    """Distances B x P x L at L places, the vectors there, and the number of places in a row."""
     if isinstance(network, ProtoPNet):
         vectors = network.embed(cut)
         values = patch_distances(vectors, network.prototypes).flatten(2)

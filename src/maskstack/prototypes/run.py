@@ -1,4 +1,4 @@
-"""A whole training, from a configuration to a checkpoint, each part of which is done once."""
+"""A whole training, from a configuration to a checkpoint; finished parts are not repeated."""
 
 from __future__ import annotations
 
@@ -17,10 +17,9 @@ from torch import Tensor
 
 from maskstack.errors import InputError
 from maskstack.files import write_whole
-from maskstack.runs.lock import locked
 from maskstack.models import open_photo
 from maskstack.models.weights import read_weights
-from maskstack.prototypes.building import Built, begin, build
+from maskstack.prototypes.building import BuiltNetwork, begin, build
 from maskstack.prototypes.checkpoint import Prototypes, save
 from maskstack.prototypes.config import Config, StageConfig
 from maskstack.prototypes.data import read_splits
@@ -29,43 +28,44 @@ from maskstack.prototypes.protopnet import ProtoPNet
 from maskstack.prototypes.push import BATCH, Source, duplicates, plain, prunable, push
 from maskstack.prototypes.splits import Example, Splits, summary
 from maskstack.prototypes.training import run_stage
+from maskstack.runs.folder import locked, settle
 from maskstack.version import __version__
 
 
-class Listener(Protocol):
-    """Is told how a training goes."""
+class TrainingListener(Protocol):
+    """Receives the progress of a training."""
 
     def say(self, sentence: str) -> None:
-        """What a reader wants to know."""
+        """Called with a sentence for the user."""
         ...
 
     def caching(self, what: str, images: int) -> None:
-        """Features of so many images are about to be computed."""
+        """Called before the features of so many images are computed."""
         ...
 
     def advance(self, images: int) -> None:
-        """So many of them are done."""
+        """Called when so many further images are done."""
         ...
 
 
-def train(config: Config, out: Path, listener: Listener, *, progress: bool = False) -> Prototypes:
-    """Train a prototype network, or go on with a training that was stopped.
+def train(config: Config, out: Path, listener: TrainingListener, *, progress: bool = False) -> Prototypes:
+    """Train a prototype network, or resume an interrupted training.
 
     Args:
-        config: What to train, on what, and how.
-        out: The run's folder; the checkpoint will be ``out/checkpoint``.
-        listener: Is told how it goes.
-        progress: Whether Lightning shows its bar.
+        config: The network, the data and the training.
+        out: The run's folder; the checkpoint is written to ``out/checkpoint``.
+        listener: Receives the progress.
+        progress: Whether Lightning shows its progress bar.
 
     Raises:
         InputError: The data or the configuration cannot be used, or ``out`` holds a run of another configuration.
         OutputError: The folder cannot be written to.
-        KeyboardInterrupt: Ctrl-C; what was finished is kept.
+        KeyboardInterrupt: Ctrl-C; finished parts are kept.
     """
     started = time.perf_counter()
     splits = read_splits(config.data, seed=config.training.seed)
     with locked(out):
-        _settle(config, splits, out)
+        settle(out, _record(config, splits))
         listener.say(summary(splits))
         listener.say(cost(config, splits))
         built = build(config.network, classes=len(splits.class_names), seed=config.training.seed)
@@ -87,9 +87,9 @@ def train(config: Config, out: Path, listener: Listener, *, progress: bool = Fal
 
 
 class _Cached:
-    """The cached features of each split, made when they are first asked for."""
+    """Computes the features of a split, or reads them from the cache."""
 
-    def __init__(self, config: Config, folder: Path, built: Built, listener: Listener) -> None:
+    def __init__(self, config: Config, folder: Path, built: BuiltNetwork, listener: TrainingListener) -> None:
         self.config, self.folder, self.built, self.listener = config, folder, built, listener
         network = config.network
         self.identity = json.dumps([__version__, network.backbone, network.cut or network.layer])
@@ -109,9 +109,16 @@ class _Cached:
 
 
 def _stages(
-    config: Config, built: Built, splits: Splits, cached: _Cached, out: Path, listener: Listener, *, progress: bool
+    config: Config,
+    built: BuiltNetwork,
+    splits: Splits,
+    cached: _Cached,
+    out: Path,
+    listener: TrainingListener,
+    *,
+    progress: bool,
 ) -> dict[str, Any]:
-    """Work through the stages; what is found on the way: scores, sources, duplicates, what was pruned."""
+    """Run the stages, and return their results: scores, sources, duplicates and pruned prototypes."""
     network = built.network
     train = cached("training", splits.train, views=config.training.views)
     validation = cached("validation", splits.validation, views=0)
@@ -143,7 +150,7 @@ def _stages(
         listener.say(f"{label}: {measure(splits)} {found['scores'][label]['mean']:.3f} on validation")
         _keep(network, kept, found)
     if found["sources"] is None:
-        raise InputError("no stage of the training is a push, so its prototypes cannot be shown; add one")
+        raise InputError("the training has no push stage, so its prototypes cannot be shown; add one")
     test = cached("test", splits.test, views=0)
     found["test"] = score(network, test, multi_label=splits.multi_label)
     found["duplicates"] = {str(later): earlier for later, earlier in duplicates(network).items()}
@@ -151,26 +158,26 @@ def _stages(
 
 
 def cost(config: Config, splits: Splits) -> str:
-    """What a training takes, in words, before it starts."""
+    """The cost of a training, in words, before it starts."""
     training = config.training
     views = len(splits.train) * (training.views + 1) + len(splits.validation) + len(splits.test)
     epoch = max(1, len(splits.train) * (training.views + 1) // training.batch_size)
     steps = epoch * sum(stage.epochs for stage in training.stages)
     tail = f" through the backbone from {config.network.cut} on" if config.network.cut else ""
     return (
-        f"{views:,} views to run through the frozen backbone once, then {steps:,} steps of {training.batch_size}{tail}"
-        "; stop and go on whenever you like"
+        f"{views:,} views to run through the frozen backbone once, then {steps:,} training steps of "
+        f"{training.batch_size} images{tail}; you can interrupt and resume at any time"
     )
 
 
 def measure(splits: Splits) -> str:
-    """What the scores are."""
+    """Name of the scores."""
     return "mean AUROC" if splits.multi_label else "accuracy"
 
 
 @torch.no_grad()
 def score(network: Any, features: Features, *, multi_label: bool) -> dict[str, Any]:
-    """Accuracy, or AUROC of each label and their mean, on images as they are."""
+    """Accuracy, or AUROC of each label and their mean, on images without augmentation."""
     batches = [
         plain(features).__getitems__(range(at, min(at + BATCH, len(features.labels))))[0]
         for at in range(0, len(features.labels), BATCH)
@@ -187,7 +194,7 @@ def score(network: Any, features: Features, *, multi_label: bool) -> dict[str, A
 
 def _prune(network: Any, train: Features, found: dict[str, Any]) -> None:
     if not isinstance(network, ProtoPNet) or found["sources"] is None:
-        raise InputError("the stage prune works on a pushed ProtoPNet; put it after push, or leave it out")
+        raise InputError("the stage prune needs a ProtoPNet after a push; put it after push, or leave it out")
     keep = prunable(network, train).tolist()
     found["pruned"] = [source for number, source in enumerate(found["sources"]) if number not in keep]
     found["sources"] = [found["sources"][number] for number in keep]
@@ -195,7 +202,7 @@ def _prune(network: Any, train: Features, found: dict[str, Any]) -> None:
 
 
 def _keep(network: Any, kept: Path, found: dict[str, Any]) -> None:
-    """A finished stage as a file: everything but the frozen stem."""
+    """Write a finished stage: all tensors but those of the frozen stem."""
     state = {name: value.contiguous().clone() for name, value in network.state_dict().items() if ".stem." not in name}
     write_whole(kept, lambda file: file.write_bytes(safetensors.torch.save(state, {"found": json.dumps(found)})))
 
@@ -211,25 +218,14 @@ def _restore(network: Any, kept: Path) -> dict[str, Any]:
     return found
 
 
-def _settle(config: Config, splits: Splits, out: Path) -> None:
-    """Write what the run is about, or refuse where the folder is about something else."""
+def _record(config: Config, splits: Splits) -> dict[str, Any]:
+    """What the run is about: another configuration or other images are another run."""
     lists = {name: [example.name for example in getattr(splits, name)] for name in ("train", "validation", "test")}
-    about = json.loads(json.dumps({"config": replaced_path(config).as_dict(), "classes": splits.class_names, **lists}))
-    file = out / "run.json"
-    if not file.is_file():
-        write_whole(file, lambda path: path.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8"))
-        return
-    try:
-        known = dict(json.loads(file.read_text(encoding="utf-8")))
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{file} is damaged; choose another --out") from error
-    if known != about:
-        differs = next((key for key in about if known.get(key) != about[key]), "content")
-        raise InputError(f"{out} holds a training with another {differs}; choose another --out, or remove it")
+    return {"config": without_path(config).as_dict(), "classes": splits.class_names, **lists}
 
 
-def replaced_path(config: Config) -> Config:
-    """Without the data's place: a training may go on after its data were moved."""
+def without_path(config: Config) -> Config:
+    """The configuration without the path of the data, so that a training can resume after its data were moved."""
     return replace(config, data=replace(config.data, path=""))
 
 
@@ -240,7 +236,7 @@ def _save(trained: Prototypes, splits: Splits) -> None:
         for name in sorted({source.image for source in trained.sources}):
             pictures[name] = trained.model.picture(trained.model.preprocess(open_photo(paths[name])))
     assert trained.folder is not None
-    save(replace(trained, config=replaced_path(trained.config)), trained.folder, pictures=pictures)
+    save(replace(trained, config=without_path(trained.config)), trained.folder, pictures=pictures)
 
 
-__all__ = ["Listener", "StageConfig", "train"]
+__all__ = ["StageConfig", "TrainingListener", "train"]

@@ -1,39 +1,38 @@
-"""Where in an image is what a prototype stands for? One call for any method, the networks' own maps among them."""
+"""The search for the region of a prototype in an image, by any method or by the network's own map."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from maskstack.checks import did_you_mean
 from maskstack.errors import InputError
-from maskstack.explainers.base import Maps
-from maskstack.explainers.rival import PREDICTIONS, Rival
-from maskstack.scoring import ScoredModel
-from maskstack.explainers.table import METHODS, CostedExplainer, make_explainer
+from maskstack.explainers.base import CostedExplainer, MapExplainer, MapOptions, Maps
+from maskstack.explainers.table import METHODS, make_explainer
 from maskstack.explanation import Explanation
-from maskstack.models.spec import did_you_mean
 from maskstack.prototypes.network import PrototypeNetwork
+from maskstack.scoring import ScoredModel
 
 NATIVE = "native"
 """The network's own map: upsampled similarities (ProtoPNet) or occurrences (XProtoNet)."""
 
 SEARCH_METHODS = (NATIVE, *METHODS)
-"""The methods there are; of those that need none of the network's layers, all work on a prototype's activation."""
+"""All methods; those that do not need the network's layers explain the activation of a prototype."""
 
 SETTINGS: Mapping[str, Mapping[str, Any]] = {}
-"""Options of methods that are other here than for classes, see ``docs/prototypes.md`` for why."""
+"""Options of methods that differ from those for classes; ``docs/prototypes.md`` says why."""
 
 
 class Activations(nn.Module):
-    """The network with its prototypes' activations for output, so that any explainer can explain one like a class.
+    """The network with its prototypes' activations as output, so that explainers explain a prototype like a class.
 
     Args:
         network: ProtoPNet or XProtoNet.
-        nearness: Read how near the prototype is, rather than its activation.
+        nearness: Whether the output is the nearness of the prototypes instead of their activations.
     """
 
     def __init__(self, network: PrototypeNetwork, *, nearness: bool = False) -> None:
@@ -52,14 +51,14 @@ def locate(
     method: str = "mdm",
     **options: Any,
 ) -> Explanation:
-    """The region of an image that a prototype's activation rests on.
+    """The region of an image on which a prototype's activation depends.
 
     Args:
         network: ProtoPNet or XProtoNet.
         image: C x H x W, as the network takes it; or B x C x H x W, one image for each prototype.
-        prototype: Its number, or several: all of them are searched for in one batch.
+        prototype: Its number, or several numbers, which are searched for in one batch.
         method: ``native``, or a method of ``maskstack methods`` with its options, as ``mdm:steps=40``.
-        **options: Options for the method; those in its name stand over them.
+        **options: Options for the method; options in its name have priority.
 
     Returns:
         A row for each prototype: maps from 0 to 1, ``target`` the prototype, ``score_before`` its activation.
@@ -92,8 +91,8 @@ def finder(
     Args:
         network: ProtoPNet or XProtoNet.
         method: See :func:`locate`.
-        nearness: Search by how near the prototype is, rather than by its activation: for the images that prototypes
-            come from, where ProtoPNet's activation is at the peak of its logarithm and any mask ends it.
+        nearness: Whether to explain the nearness of the prototype instead of its activation. This is for the images
+            that prototypes come from, where the logarithm of ProtoPNet has its peak and any mask removes it.
         **options: Options for the method.
     """
     name = method.partition(":")[0]
@@ -110,38 +109,26 @@ def finder(
     return make_explainer(method, Activations(network, nearness=nearness), **options)
 
 
-class Native(Rival):
+class Native(MapExplainer):
     """The network's own map of a prototype, upsampled as its authors do: bicubic for ProtoPNet, bilinear for XProtoNet.
 
     Args:
         network: ProtoPNet or XProtoNet.
-        batch_size: Images in one pass at most.
+        **options: See :class:`maskstack.explainers.base.MapExplainer`.
     """
 
-    def __init__(self, network: PrototypeNetwork, *, batch_size: int = 32) -> None:
+    def __init__(self, network: PrototypeNetwork, **options: Unpack[MapOptions]) -> None:
         mode = "bicubic" if network.kind == "protopnet" else "bilinear"
-        super().__init__(
-            NATIVE,
-            Activations(network),
-            objective="logit",
-            batch_size=batch_size,
-            class_names=(),
-            settings={"upsampling": mode},
-        )
+        super().__init__(NATIVE, Activations(network), {"upsampling": mode}, forward=1, meaning="logit", **options)
         self.network, self.mode = network, mode
 
-    def cost(self, images: int, *, size: tuple[int, int] = (224, 224)) -> dict[str, int]:
-        """Passes that so many images take at most."""
-        del size
-        return {"forward": images * (1 + PREDICTIONS), "backward": 0}
-
-    def _maps(self, scored: ScoredNetwork, images: Tensor) -> Maps:
-        targets = torch.tensor(scored.bound.targets)
+    def _maps(self, scored: ScoredModel, images: Tensor) -> Maps:
+        targets = torch.tensor(scored.objective.targets)
         with torch.no_grad():
             chunks = [self.network.maps(chunk) for chunk in torch.split(images, self.batch_size)]
         scored.forward_passes += 1
         maps = torch.cat(chunks)[torch.arange(len(images)), targets]
         size = (images.shape[2], images.shape[3])
         values = functional.interpolate(maps.unsqueeze(1), size=size, mode=self.mode, align_corners=False).squeeze(1)
-        # Bicubic weights overshoot below what any patch has.
+        # Bicubic interpolation goes below the lowest value of any patch.
         return Maps(values.clamp_min(0), grids=(maps,))

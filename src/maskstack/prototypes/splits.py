@@ -1,4 +1,4 @@
-"""Who is in which split, and whether the splits are apart."""
+"""The splits of the data, and checks that they do not overlap."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from maskstack.errors import InputError
 
 @dataclass(frozen=True)
 class Example:
-    """A picture to learn from or to judge on.
+    """An image for training, validation or test.
 
     Attributes:
         name: Identifies it within the data.
         path: Its file.
-        label: 1 for what it is, else 0: K.
-        group: What no two splits may share, such as its patient; empty if nothing is known.
+        label: 1 for each class of the image, otherwise 0: K.
+        group: Value that no two splits may share, such as the patient; empty if it is unknown.
     """
 
     name: str
@@ -34,11 +34,11 @@ class Splits:
     """Three lists of examples that share no picture and no group.
 
     Attributes:
-        train: To learn from.
-        validation: To choose on.
+        train: For training.
+        validation: For choices.
         test: For the final numbers.
         class_names: In the order of the labels.
-        multi_label: Whether an image can be of several classes, or of none.
+        multi_label: Whether an image can have several classes, or none.
     """
 
     train: tuple[Example, ...]
@@ -51,16 +51,16 @@ class Splits:
 def carve(
     examples: Sequence[Example], *, share: float, seed: int, by_class: bool
 ) -> tuple[tuple[Example, ...], tuple[Example, ...]]:
-    """Part a list in two; the order in which it was given does not matter, and groups stay whole.
+    """Divide a list in two. The order of the list does not matter, and groups stay together.
 
     Args:
-        examples: To part.
-        share: Of the second part, at least one of each class.
-        seed: Of the choice.
-        by_class: Whether each class is parted by itself.
+        examples: The list.
+        share: Share of the second part, with at least one image of each class.
+        seed: Seed of the choice.
+        by_class: Whether each class is divided by itself.
 
     Returns:
-        What is left, and what was carved, each sorted by name.
+        The first and the second part, each sorted by name.
     """
     kinds: dict[tuple[float, ...], list[Example]] = defaultdict(list)
     for example in sorted(examples, key=lambda example: example.name):
@@ -86,7 +86,7 @@ def carve(
 
 
 def summary(splits: Splits) -> str:
-    """How many images there are.
+    """The number of images, in words.
 
     >>> one = Example("a", Path("a"), (1.0, 0.0))
     >>> summary(Splits((one,), (one,), (one, one), ("cat", "dog"), False))
@@ -99,7 +99,7 @@ def summary(splits: Splits) -> str:
 
 
 def check_enough(examples: Sequence[Example], names: Sequence[str], split: str, *, least: int) -> None:
-    """Check that each class has so many images in a split.
+    """Check that each class has at least so many images in a split.
 
     Raises:
         InputError: One has fewer.
@@ -107,29 +107,31 @@ def check_enough(examples: Sequence[Example], names: Sequence[str], split: str, 
     for index, name in enumerate(names):
         count = sum(example.label[index] > 0.5 for example in examples)
         if count < least:
-            why = "one to learn from and one to validate on" if least > 1 else "one"
+            why = "one for training and one for validation" if least > 1 else "one"
             raise InputError(
-                f"{name} has {count} image{'' if count == 1 else 's'} in the split {split}; it needs {why} at least: "
-                "add images, or leave it out"
+                f"{name} has {count} image{'' if count == 1 else 's'} in the split {split}; it needs at least {why}; "
+                "add images, or leave the class out"
             )
 
 
 def check_without(examples: Sequence[Example], names: Sequence[str], split: str) -> None:
-    """Check that each label has an image in a split that it is not on, without which its AUROC has no value.
+    """Check that each label is missing on some image of a split; otherwise its AUROC is not defined.
 
     Raises:
-        InputError: One is on every image.
+        InputError: A label is on every image.
     """
     for index, name in enumerate(names):
         if all(example.label[index] > 0.5 for example in examples):
-            raise InputError(f"all images in the split {split} are {name}; add some that are not, or leave {name} out")
+            raise InputError(
+                f"all images of the split {split} are {name}; add images that are not, or leave {name} out"
+            )
 
 
 def check_apart(splits: Mapping[str, Sequence[Example]]) -> None:
     """Check that no two splits share a group, a file, or the content of a picture.
 
     Raises:
-        InputError: Two do; it names the first such pair and says how many there are.
+        InputError: Two do. The message names the first such pair and the number of pairs.
     """
     for what, known in (
         ("the group", lambda example: example.group),
@@ -147,8 +149,8 @@ def check_apart(splits: Mapping[str, Sequence[Example]]) -> None:
         if shared:
             one, first, other, second = shared[0]
             raise InputError(
-                f"the splits {first} and {second} overlap: {one} and {other} share {what.removesuffix(' of')}, and "
-                f"{len(shared)} images in all do so; take them out of one of the splits"
+                f"the splits {first} and {second} overlap: {one} and {other} share {what.removesuffix(' of')}; "
+                f"{len(shared)} images overlap in total; remove them from one of the splits"
             )
 
 

@@ -1,4 +1,4 @@
-"""The table of a bench: means with intervals, and paired tests against MDM."""
+"""The table of a prototype bench: means with confidence intervals, and paired tests against MDM."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from maskstack.runs.statistics import Bootstrap, holm, signed_rank_p
-from maskstack.runs.store import Row
 from maskstack.prototypes.measuring import hits_of
 from maskstack.prototypes.parts import Hits, best_part, part_consistency, part_purity, part_stability
+from maskstack.runs.rows import ResultRow
+from maskstack.runs.statistics import Bootstrap, holm, signed_rank_p
 
 REFERENCE = "mdm"
 
@@ -36,7 +36,7 @@ METRICS: Mapping[str, int] = {
     "iou": 1,
     "box_share": 0,
 }
-"""The columns, with 1 where high is good and -1 where low is; 0 only says what chance would have."""
+"""The metrics: 1 if high values are good, -1 if low values are, 0 for the value expected by chance."""
 
 _OF_PROTOTYPES: Mapping[str, tuple[str, Callable[[Sequence[Hits]], float]]] = {
     "consistency": ("consistency", part_consistency),
@@ -49,17 +49,17 @@ _OF_PROTOTYPES: Mapping[str, tuple[str, Callable[[Sequence[Hits]], float]]] = {
 
 @dataclass(frozen=True)
 class Standing:
-    """One method in one metric.
+    """The values of one method on one metric.
 
     Attributes:
-        method: With its options.
-        metric: Of :data:`METRICS`.
-        mean: Over the units.
+        method: The method with its options.
+        metric: One of :data:`METRICS`.
+        mean: Mean over the units.
         low: Lower end of the 95% bootstrap interval of the mean.
         high: Upper end.
-        median: Over the units: shares of an activation near 0 have no bounds, and a few of them make any mean.
-        units: Pairs of image and prototype; prototypes for what is asked of a prototype over its images.
-        failed: Units that could not be measured.
+        median: Median over the units. Shares of an activation near 0 can be very large, and a few dominate the mean.
+        units: Number of pairs of image and prototype; of prototypes for metrics over all images of a prototype.
+        failed: Number of units that could not be measured.
         worse: Holm-corrected p of the paired test against MDM, over all methods and metrics; NaN for MDM itself.
     """
 
@@ -74,14 +74,14 @@ class Standing:
     worse: float
 
 
-def standings(rows: Sequence[Row], *, reference: str = REFERENCE) -> list[Standing]:
+def standings(rows: Sequence[ResultRow], *, reference: str = REFERENCE) -> list[Standing]:
     """Make the table of all methods and metrics.
 
-    A unit counts for a method if it could be measured; the test is on the units that both have.
+    A unit counts for a method if it could be measured. A test uses the units that both methods have.
 
     Args:
-        rows: Of one bench.
-        reference: Method that others are tested against; without it there are no tests.
+        rows: The rows of one bench.
+        reference: Method that all others are tested against; without it there are no tests.
     """
     table = _values(rows)
     methods = sorted({row.method for row in rows}, key=lambda method: (method != reference, method))
@@ -106,7 +106,7 @@ def standings(rows: Sequence[Row], *, reference: str = REFERENCE) -> list[Standi
 
 
 def as_csv(table: Sequence[Standing]) -> str:
-    """The table for machines."""
+    """The table as CSV."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(("metric", "method", "mean", "low", "high", "median", "units", "failed", "p_against_mdm"))
@@ -116,8 +116,8 @@ def as_csv(table: Sequence[Standing]) -> str:
     return file.getvalue()
 
 
-def _values(rows: Sequence[Row]) -> dict[tuple[str, str], dict[str, float]]:
-    """Of each method and metric, the value of each unit; NaN where it could not be measured."""
+def _values(rows: Sequence[ResultRow]) -> dict[tuple[str, str], dict[str, float]]:
+    """For each method and metric, the value of each unit; NaN if it could not be measured."""
     table: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
     hits: dict[tuple[str, str], dict[str, dict[str, Hits]]] = defaultdict(lambda: defaultdict(dict))
     for row in rows:

@@ -1,4 +1,4 @@
-"""Training in stages, each finished one kept, so that a killed training goes on where it was."""
+"""Training of one stage. Finished epochs are kept, so that an interrupted training can resume."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from maskstack.prototypes.config import Config, StageConfig
 from maskstack.prototypes.features import Features, Shuffled
 from maskstack.prototypes.protopnet import ProtoPNet
 from maskstack.prototypes.push import plain
-from maskstack.prototypes.trainee import Trainee
+from maskstack.prototypes.stage_module import StageModule
 from maskstack.prototypes.xprotonet import XProtoNet
 
 
@@ -36,10 +36,10 @@ def run_stage(
     folder: Path,
     progress: bool,
 ) -> None:
-    """Train one stage in place, from its last finished epoch on if it was stopped; keep the best epoch's weights.
+    """Train one stage in place, and keep the weights of its best epoch. An interrupted stage resumes.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C; the epochs finished are kept.
+        KeyboardInterrupt: Ctrl-C; finished epochs are kept.
     """
     settings = config.training
     seed = settings.seed * 1000 + number
@@ -47,11 +47,11 @@ def run_stage(
         train,
         settings.batch_size,
         sampler=Shuffled(len(train), seed=seed),
-        collate_fn=_as_it_is,
+        collate_fn=_unchanged,
         drop_last=len(train) >= settings.batch_size,
     )
-    judged: Any = DataLoader(plain(validation), settings.batch_size, collate_fn=_as_it_is)
-    trainee = Trainee(
+    validating: Any = DataLoader(plain(validation), settings.batch_size, collate_fn=_unchanged)
+    module = StageModule(
         network,
         stage,
         weights=settings.weights,
@@ -72,19 +72,19 @@ def run_stage(
             log_every_n_steps=len(loader),
         )
         try:
-            trainer.fit(trainee, loader, judged, ckpt_path=last if last.is_file() else None, weights_only=True)
-        except SystemExit as error:  # Lightning's way to end after Ctrl-C
+            trainer.fit(module, loader, validating, ckpt_path=last if last.is_file() else None, weights_only=True)
+        except SystemExit as error:  # Lightning raises it after Ctrl-C
             raise KeyboardInterrupt from error
     state = torch.load(folder / "best.ckpt", weights_only=True)["state_dict"]
-    trainee.load_state_dict(state, strict=False)
+    module.load_state_dict(state, strict=False)
     network.eval().requires_grad_(False)
 
 
 class _Best(ModelCheckpoint):
-    """Keeps the best epoch, also in a run whose folder was moved since."""
+    """Keeps the best epoch, also if the folder of the run was moved."""
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take up the best score so far; paths are this folder's."""
+        """Restore the best score, with the paths of the current folder."""
         here = str(Path(str(self.dirpath)) / "best.ckpt")
         best = state_dict["best_model_score"]
         moved = {"dirpath": self.dirpath, "best_model_path": here, "best_k_models": {here: best}}
@@ -92,18 +92,18 @@ class _Best(ModelCheckpoint):
 
 
 def _keepers(folder: Path) -> tuple[ModelCheckpoint, ModelCheckpoint]:
-    """One that keeps the best epoch, and one that keeps the last, from which a stopped stage goes on."""
+    """Callbacks that keep the best epoch, and the last epoch, from which an interrupted stage resumes."""
     best = _Best(folder, filename="best", monitor="merit", mode="max", enable_version_counter=False)
     return best, ModelCheckpoint(folder, filename="last", monitor=None, enable_version_counter=False)
 
 
-def _as_it_is(batch: Any) -> Any:
+def _unchanged(batch: Any) -> Any:
     return batch
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Within, Lightning does not speak of what its users would have to know; determinism is put back afterwards."""
+    """Within, Lightning prints no messages; afterwards torch's determinism and Ctrl-C work as before."""
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric", "lightning")]
     levels = [logger.level for logger in loggers]
     deterministic = torch.are_deterministic_algorithms_enabled()
@@ -117,7 +117,7 @@ def _quiet() -> Iterator[None]:
     finally:
         torch.use_deterministic_algorithms(deterministic)
         if on_interrupt is not None:
-            signal.signal(signal.SIGINT, on_interrupt)  # Lightning leaves Ctrl-C without effect.
+            signal.signal(signal.SIGINT, on_interrupt)  # Lightning leaves a handler that ignores Ctrl-C.
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
 

@@ -1,4 +1,4 @@
-"""Augmented views of a training image: one affine warp and a change of light, known afterwards."""
+"""Augmented views of a training image: an affine warp and a change of contrast and brightness."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from torch.nn import functional
 
 
 @dataclass(frozen=True)
-class View:
-    """How an image is changed.
+class AugmentedView:
+    """A change of an image.
 
     Attributes:
         warp: Rows of a 2 x 3 matrix from places of the view to places of the image, both in [-1, 1].
         gain: Factor of the normalised values.
-        offset: Then added.
+        offset: Added after the multiplication.
     """
 
     warp: tuple[tuple[float, float, float], tuple[float, float, float]] = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
@@ -31,7 +31,7 @@ class View:
         return torch.tensor(self.warp)
 
     def __call__(self, image: Tensor) -> Tensor:
-        """The view of an image C x H x W; what lies outside of the image mirrors it."""
+        """The view of an image C x H x W; places outside of the image show its reflection."""
         if self == PLAIN:
             return image
         grid = functional.affine_grid(self.theta.unsqueeze(0), [1, *image.shape], align_corners=False)
@@ -39,15 +39,15 @@ class View:
         return warped[0] * self.gain + self.offset
 
 
-PLAIN = View()
-"""The image as it is."""
+PLAIN = AugmentedView()
+"""The unchanged image."""
 
 
-def draw_view(seed: int, name: str, number: int) -> View:
-    """The view of that number of an image; the same whatever else is drawn. Number 0 is the image as it is.
+def draw_view(seed: int, name: str, number: int) -> AugmentedView:
+    """The view of that number of an image; it does not depend on other draws. Number 0 is the unchanged image.
 
-    Others show a part of 60 to 100% of the area, its sides in a ratio of up to 4 to 3, turned by up to 12 degrees, half
-    of them mirrored, with contrast and brightness changed by up to a quarter.
+    The other views show 60 to 100% of the area, with an aspect ratio of up to 4 to 3, rotated by up to 12 degrees, half
+    of them mirrored, with contrast and brightness changed by up to 25%.
     """
     if number == 0:
         return PLAIN
@@ -60,4 +60,4 @@ def draw_view(seed: int, name: str, number: int) -> View:
     right, down = chance.uniform(-1, 1) * (1 - wide), chance.uniform(-1, 1) * (1 - high)
     cosine, sine = math.cos(turn), math.sin(turn)
     warp = ((mirror * wide * cosine, -high * sine, right), (mirror * wide * sine, high * cosine, down))
-    return View(warp, chance.uniform(0.75, 1.25), chance.uniform(-0.25, 0.25))
+    return AugmentedView(warp, chance.uniform(0.75, 1.25), chance.uniform(-0.25, 0.25))

@@ -1,4 +1,4 @@
-"""XProtoNet (Kim et al. 2021): findings in an image by features pooled where a prototype occurs."""
+"""XProtoNet (Kim et al. 2021): findings by features that are pooled where a prototype occurs."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from maskstack.prototypes.network import Reading
 class XProtoNet(nn.Module):
     """An occurrence map per prototype, features pooled by it, cosine similarity, a weight per prototype.
 
-    The paper leaves open, and public implementations differ on, how maps are held positive, whether pooling divides by
-    their size, and the range of the similarity; these are options.
+    The paper does not say how maps are made positive, whether pooling divides by their size, or which range the
+    similarity has. Public implementations differ, so these are options.
 
     Args:
-        backbone: Makes the features, B x C x h x w.
+        backbone: Computes the features, B x C x h x w.
         owners: Finding of each prototype, P.
         classes: K.
         dimension: D.
-        occurrence: How maps are held positive: ``sigmoid`` or ``abs``.
-        pooling: ``sum`` over positions, or ``mean``; the same under a cosine, but not for what is stored.
+        occurrence: Function that makes maps positive: ``sigmoid`` or ``abs``.
+        pooling: ``sum`` or ``mean`` over positions; the cosine is the same, but the stored vectors differ.
         similarity: ``cosine`` in [-1, 1], or ``shifted`` to [0, 1].
 
     Attributes:
         prototypes: P x D.
-        weight: What a prototype adds to its own finding's logit, P.
-        bias: Of each finding, K. The paper has none; it moves no ranking within a finding.
+        weight: Weight of each prototype in its own finding's logit, P.
+        bias: Bias of each finding, K. The paper has none; it does not change the ranking of images.
     """
 
     kind = "xprotonet"
@@ -65,7 +65,7 @@ class XProtoNet(nn.Module):
         return self.read(self.backbone.stem(images)).logits
 
     def read(self, cut: Tensor) -> Reading:
-        """Everything the losses ask for, from what the backbone's stem made of the images."""
+        """All inputs of the losses, from the output of the backbone's stem."""
         features = self.backbone.after(cut)
         maps = self._occurrence(features)
         vectors = self._pooled(features, maps)
@@ -81,15 +81,15 @@ class XProtoNet(nn.Module):
 
         Args:
             images: B x 3 x H x W.
-            place: B x P x h x w, or with 1 for B, as :meth:`places` gives it: pool by these maps, rather than by those
-                of the images.
+            place: B x P x h x w, or with 1 for B, as :meth:`places` gives it: pool by these maps instead of those of
+                the images.
         """
         features = self.backbone(images)
         maps = self._occurrence(features) if place is None else place.expand(len(images), -1, -1, -1)
         return self._similarity(self._pooled(features, maps))
 
     def nearness(self, images: Tensor) -> Tensor:
-        """The activations, B x P: a cosine is even as it is."""
+        """The activations, B x P: a cosine has an even scale already."""
         return self.activations(images)
 
     def readings(self, images: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
@@ -105,7 +105,7 @@ class XProtoNet(nn.Module):
 
     @property
     def weights(self) -> Tensor:
-        """What a prototype's activation adds to each finding's logit, nothing to another's than its own: P x K."""
+        """Weight of each prototype's activation in each finding's logit: P x K; 0 for other findings than its own."""
         return functional.one_hot(self.owners, len(self.bias)) * self.weight.unsqueeze(1)
 
     def _occurrence(self, features: Tensor) -> Tensor:

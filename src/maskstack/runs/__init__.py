@@ -1,1 +1,1 @@
-"""Measured runs: their rows, stored in shards, locked, read back and tested for significance."""
+"""What every measuring run shares: its folder, the rows it writes, and the statistics of its numbers."""

@@ -1,140 +1,103 @@
-"""The rows of one or more runs as a single table, by DuckDB."""
+"""What a run writes: a row for each metric of each map."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+FAILED = "failed"
+"""Takes the place of the metric in the only row of a group that could not be measured at all."""
 
-from maskstack.errors import InputError
-from maskstack.errors import require
-from maskstack.runs.store import FAILED, Store
-from maskstack.errors import reason
-
-_READ = """
-create temp table rows as
-select * exclude (filename, place) from (
-    select *, row_number() over (
-        partition by model, method, image, "group", metric order by value is null, filename
-    ) as place
-    from read_parquet(?, filename = true, union_by_name = true)
-) where place = 1
-"""
-
-_DROP_MADE_UP_FOR = f"""
-delete from rows as lost where metric = '{FAILED}' and exists (
-    select 1 from rows as found where found.metric <> '{FAILED}' and found.model = lost.model
-    and found.method = lost.method and found.image = lost.image and found."group" = lost."group"
-)
-"""
+Key = tuple[str, str, str, str]
+"""Model, method, image and group: what is finished as a whole."""
 
 
-class Rows:
-    """Each row of the runs once; a failure that another shard made up for is gone.
+@dataclass(frozen=True)
+class Measured:
+    """The value of a metric on one map.
 
-    Args:
-        runs: Folders of runs. They are only read: another process may be working on them.
-
-    Raises:
-        InputError: There are no rows, or they cannot be read.
-        MissingExtraError: duckdb is not installed.
+    Attributes:
+        metric: Name of the metric.
+        value: The value; None if the metric does not apply or failed.
+        protocol: How it was measured, as JSON can hold it.
+        curve: The values of the curve that it is computed from, if there is one.
+        failure: Why there is no value.
     """
 
-    def __init__(self, runs: Sequence[Path]) -> None:
-        duckdb = require("duckdb", extra="bench")
-        self._database = duckdb.connect()
-        # It writes its own bar to stderr when a query takes long.
-        self._database.execute("set enable_progress_bar = false")
-        for last in (False, True):
-            shards = [str(shard) for run in runs for shard in Store(run / "rows").shards()]
-            if not shards:
-                raise InputError(f"{_list(runs)} holds no rows yet; let 'maskstack bench' finish a map first")
-            try:
-                self._database.execute(_READ, [shards])
-                break
-            except duckdb.Error as error:
-                # A run at work merges shards and removes those it merged: then the second look finds them merged.
-                if last:
-                    raise InputError(
-                        f"the rows of {_list(runs)} cannot be read ({reason(error)}); 'maskstack bench' sets damaged "
-                        "shards aside"
-                    ) from error
-        self._database.execute(_DROP_MADE_UP_FOR)
-        if not self.ask("select 1 from rows limit 1"):
-            raise InputError(f"{_list(runs)} holds no rows yet; let 'maskstack bench' finish a map first")
+    metric: str
+    value: float | None
+    protocol: Mapping[str, Any] = field(default_factory=dict)
+    curve: tuple[float, ...] | None = None
+    failure: str | None = None
 
-    def keep(self, methods: Sequence[str]) -> None:
-        """Leave out all methods but these.
 
-        Raises:
-            InputError: One of them was not measured.
-        """
-        there = [method for (method,) in self.ask("select distinct method from rows order by method")]
-        for method in methods:
-            if method not in there:
-                raise InputError(f"the method {method!r} was not measured; there are {', '.join(there)}")
-        self._database.execute("delete from rows where not list_contains(?, method)", [list(methods)])
+@dataclass(frozen=True)
+class ResultRow:
+    """A measured value with the map that it belongs to, as it is stored.
 
-    def ask(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
-        """The answer to a query on the table ``rows``."""
-        answer: list[tuple[Any, ...]] = self._database.execute(query, list(values)).fetchall()
-        return answer
+    Attributes:
+        model: Name of the network.
+        method: Method with its options, as on the command line.
+        image: Name of the image within its data set.
+        group: Group of metrics that the value belongs to.
+        metric: Name of the metric.
+        value: The value; None if there is none, with the reason in ``failure``.
+        protocol: How it was measured, as JSON.
+        target: Class index that was explained.
+        curve: The values of the curve that it is computed from, if there is one.
+        forward: Images sent forward to make the map.
+        backward: Images sent backward.
+        seconds: Wall time of making the map.
+        failure: Why there is no value.
+    """
 
-    def number(self, model: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Choose a network: its methods and images, sorted, which number the rows and columns of what follows."""
-        found = []
-        for what in ("method", "image"):
-            self._database.execute(
-                f"create or replace temp table {what}s as select {what}, row_number() over (order by {what}) - 1 as "
-                f"place from (select distinct {what} from rows where model = ?)",
-                [model],
-            )
-            found.append(tuple(name for (name,) in self.ask(f"select {what} from {what}s order by place")))
-        self._database.execute(
-            "create or replace temp table chosen as select rows.*, methods.place as line, images.place as place "
-            "from rows join methods using (method) join images using (image) where model = ?",
-            [model],
+    model: str
+    method: str
+    image: str
+    group: str
+    metric: str
+    value: float | None
+    protocol: str = "{}"
+    target: int | None = None
+    curve: tuple[float, ...] | None = None
+    forward: int = 0
+    backward: int = 0
+    seconds: float = 0.0
+    failure: str | None = None
+
+    @property
+    def key(self) -> Key:
+        """What the row is a part of."""
+        return self.model, self.method, self.image, self.group
+
+
+def result_rows(
+    values: Iterable[Measured], key: Key, *, target: int, forward: int, backward: int, seconds: float
+) -> list[ResultRow]:
+    """The rows of one map.
+
+    Args:
+        values: What was measured.
+        key: Model, method, image and group.
+        target: Index of the class, or number of the prototype, that was explained.
+        forward: Images sent forward to make the map.
+        backward: Images sent backward.
+        seconds: Wall time of making the map.
+    """
+    return [
+        ResultRow(
+            *key,
+            metric=value.metric,
+            value=value.value,
+            protocol=json.dumps(dict(value.protocol)),
+            target=target,
+            curve=value.curve,
+            forward=forward,
+            backward=backward,
+            seconds=seconds,
+            failure=value.failure,
         )
-        return found[0], found[1]
-
-    def matrix(self, metric: str, shape: tuple[int, int]) -> NDArray[np.float64]:
-        """Values of a metric on the chosen network: methods x images, NaN where there is none."""
-        return self._fill(
-            "select line, place, value as found from chosen where metric = ? and isfinite(value)", [metric], shape
-        )
-
-    def cost(self, what: str, shape: tuple[int, int]) -> NDArray[np.float64]:
-        """``forward``, ``backward`` or ``seconds`` of a map on the chosen network: methods x images."""
-        query = f"select line, place, avg({what})::double as found from chosen where metric <> ? group by line, place"
-        return self._fill(query, [FAILED], shape)
-
-    def curves(self, metric: str, shape: tuple[int, int]) -> NDArray[np.float64]:
-        """Curves of a metric on the chosen network: methods x images x points.
-
-        Raises:
-            InputError: The curves are not all of the same length.
-        """
-        found = self._database.execute(
-            "select line, place, curve from chosen where metric = ? and curve is not null", [metric]
-        ).fetchnumpy()
-        lengths = {len(curve) for curve in found["curve"]}
-        if len(lengths) > 1:
-            points = " and ".join(map(str, sorted(lengths)))
-            raise InputError(f"the curves of {metric} have {points} points; report runs of one kind together")
-        filled = np.full((*shape, next(iter(lengths), 0)), np.nan)
-        if lengths:
-            filled[found["line"], found["place"]] = np.stack([np.asarray(curve, float) for curve in found["curve"]])
-        return filled
-
-    def _fill(self, query: str, values: list[Any], shape: tuple[int, int]) -> NDArray[np.float64]:
-        found = self._database.execute(query, values).fetchnumpy()
-        filled = np.full(shape, np.nan)
-        filled[found["line"], found["place"]] = found["found"]
-        return filled
-
-
-def _list(runs: Sequence[Path]) -> str:
-    return ", ".join(map(str, runs))
+        for value in values
+    ]

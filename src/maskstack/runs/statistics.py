@@ -1,4 +1,4 @@
-"""Intervals and tests over images: pure functions on arrays of numbers."""
+"""Confidence intervals and tests over images: pure functions on arrays of numbers."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ SIGNIFICANT = 0.05
 Numbers = NDArray[np.float64]
 
 _BLOCK = 4_000_000
-"""Numbers held at once while samples are drawn."""
+"""Maximum number of values in memory while samples are drawn."""
 
 
 class Bootstrap:
     """Percentile intervals of means over images.
 
-    The same images are drawn for all samples of one size, so that intervals of methods are of the same draws.
+    The same images are drawn for all samples of one size, so the intervals of all methods rest on the same draws.
 
     Args:
-        draws: How often the images are drawn anew.
-        seed: Of the draws.
+        draws: Number of bootstrap samples.
+        seed: Seed of the draws.
     """
 
     def __init__(self, *, draws: int = 2000, seed: int = 0) -> None:
@@ -63,17 +63,17 @@ class Bootstrap:
             for first in range(0, self.draws, step):
                 rows = min(step, self.draws - first)
                 places = random.integers(size, size=(rows, size)) + size * np.arange(rows)[:, None]
-                # An image is drawn once on average: 255 times is out of the question.
+                # An image is drawn once on average, so a count above 255 cannot occur in practice.
                 counted = np.bincount(places.ravel(), minlength=rows * size)
                 self._times[first : first + rows] = counted.reshape(rows, size)
         return self._times
 
 
 def signed_rank_p(differences: Numbers) -> float:
-    """Wilcoxon's signed-rank test, two-sided: how likely differences around zero would be as one-sided as these.
+    """Wilcoxon's signed-rank test, two-sided: the probability of such one-sided differences if their median were zero.
 
     Args:
-        differences: Of paired values, N, finite.
+        differences: Differences of paired values, N, finite.
 
     Returns:
         The p-value; 1 if all differences are zero, NaN if there are none.
@@ -89,10 +89,10 @@ def signed_rank_p(differences: Numbers) -> float:
 
 
 def holm(p_values: Sequence[float] | Numbers) -> Numbers:
-    """Holm's correction: p-values that together hold their level.
+    """Holm's correction of p-values for the number of tests.
 
     Args:
-        p_values: Of one family of tests; NaN is no test.
+        p_values: The p-values of one family of tests; NaN where no test was made.
 
     >>> holm([0.01, 0.04, 0.03])
     array([0.03, 0.06, 0.06])
@@ -107,26 +107,28 @@ def holm(p_values: Sequence[float] | Numbers) -> Numbers:
 
 
 def ranks(values: Numbers, *, sign: int) -> Numbers:
-    """Ranks by mean over images: 1 is best, equals share the mean of their ranks.
+    """Ranks by mean over images: 1 is best, equal methods share the mean of their ranks.
 
-    Two methods are compared on the images both have, so that a method is not better for having left out the hard ones;
-    where all have the same images this is the rank by mean.
+    Two methods are compared on the images both have, so a method does not gain from missing hard images.
+    Where all methods have the same images, this is the rank by mean.
 
     Args:
-        values: Methods x images, NaN where there is none.
+        values: Methods x images, NaN where there is no value.
         sign: 1 if high is good, -1 if low is.
 
     Returns:
-        A rank per method; NaN for one without any value.
+        A rank per method; NaN for a method without any value.
 
     >>> ranks(np.array([[1.0, 2.0], [3.0, 4.0], [3.0, np.nan]]), sign=1)
     array([3. , 1.5, 1.5])
     """
     there = np.isfinite(values)
-    sums = np.where(there, values, 0) @ there.T.astype(np.float64)  # of a method on the images it shares with another
+    sums = np.where(there, values, 0) @ there.T.astype(
+        np.float64
+    )  # sum of a method over the images that it shares with another
     shared = np.maximum(there.astype(np.float64) @ there.T, 1)
     ahead = sign * (sums - sums.T) / shared
-    # Sums of the same numbers in another order differ by rounding.
+    # Sums of the same values in another order differ by rounding errors.
     alike = np.abs(ahead) < 1e-12
     measured = there.any(axis=1)
     met = (there.astype(np.float64) @ there.T) > 0

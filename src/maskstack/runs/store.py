@@ -1,9 +1,8 @@
-"""The results of a run as Parquet shards, each there whole or not at all.
+"""The rows of a run as Parquet files (shards), each written whole or not at all.
 
-A finished pair (one method on one image of one network) is a shard of its own, so that whatever kills the process loses
-no finished pair. Many small files are slow to read, so full sets of them are merged into one; a merged shard names what
-it holds, and what a kill between its writing and the removal of the small ones leaves twice is removed when the run is
-opened again.
+The rows of one map (one method on one image of one network) are a shard, so no finished map is lost when the process is
+killed. Many small files are slow to read, so they are merged from time to time. A merged shard lists the shards it
+replaces; those that a kill left behind are removed when the run is opened again.
 """
 
 from __future__ import annotations
@@ -17,52 +16,10 @@ from typing import Any
 
 from maskstack.errors import require
 from maskstack.files import write_whole
+from maskstack.runs.rows import FAILED, Key, ResultRow
 
 MERGE_AT = 500
-"""Small shards after which they are merged into one."""
-
-
-FAILED = "failed"
-"""Stands for the metric in the one row of a group that could not be measured at all."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """One value of one map.
-
-    Attributes:
-        model: Name of the network.
-        method: Method with its options, as on the command line.
-        image: Name of the image within its data set.
-        group: Group of metrics the value belongs to.
-        metric: Name of the metric.
-        value: The value; None where there is none, with the reason in ``failure``.
-        protocol: How it was measured, as JSON.
-        target: Class index that was explained.
-        curve: The values behind it, where it is made of a curve.
-        forward: Images sent forward to make the map.
-        backward: Images sent backward.
-        seconds: Wall time of making the map.
-        failure: Why there is no value.
-    """
-
-    model: str
-    method: str
-    image: str
-    group: str
-    metric: str
-    value: float | None
-    protocol: str = "{}"
-    target: int | None = None
-    curve: tuple[float, ...] | None = None
-    forward: int = 0
-    backward: int = 0
-    seconds: float = 0.0
-    failure: str | None = None
-
-
-Key = tuple[str, str, str, str]
-"""Model, method, image and group: what is finished as a whole."""
+"""Number of small shards that are merged into one."""
 
 
 @dataclass
@@ -70,8 +27,8 @@ class Store:
     """The shards of one run.
 
     Attributes:
-        folder: Where the shards lie.
-        damaged: Shards that could not be read; set aside, so that their pairs are done again.
+        folder: Folder of the shards.
+        damaged: Shards that could not be read. They were set aside, so that their maps are made again.
     """
 
     folder: Path
@@ -80,7 +37,7 @@ class Store:
 
     @classmethod
     def open(cls, run: Path) -> Store:
-        """Open the shards of a run; what a killed process left half done is cleared away.
+        """Open the shards of a run, and remove the unfinished files of a killed process.
 
         Raises:
             MissingExtraError: pyarrow is not installed.
@@ -90,7 +47,7 @@ class Store:
         for leftover in store.folder.glob(".*.parquet"):
             leftover.unlink(missing_ok=True)
         for shard in store.shards():
-            if shard.exists():  # a merged shard before it may have held it
+            if shard.exists():  # a merged shard checked before it may have replaced it
                 store._check(shard)
         return store
 
@@ -98,18 +55,18 @@ class Store:
         """All shards, sorted by name."""
         return sorted(path for path in self.folder.glob("*.parquet") if not path.name.startswith("."))
 
-    def write(self, rows: Sequence[Row]) -> Path:
-        """Write rows as a shard named by what they are, so that the same pair is never there twice.
+    def write(self, rows: Sequence[ResultRow]) -> Path:
+        """Write rows as a shard whose name depends on their keys, so that a map is never stored twice.
 
         Raises:
             OutputError: The file cannot be written.
         """
-        keys = sorted({key(row) for row in rows})
+        keys = sorted({row.key for row in rows})
         path = self.folder / f"pair-{_digest(keys)}.parquet"
         return self._write(path, _table(rows), holds=())
 
     def finished(self) -> set[Key]:
-        """What needs not be done again."""
+        """The keys that need not be measured again."""
         parquet = require("pyarrow.parquet", extra="bench")
         done: set[Key] = set()
         for shard in self.shards():
@@ -118,10 +75,10 @@ class Store:
         return done
 
     def forget_failures(self) -> int:
-        """Drop what failed as a whole, so that it is tried again.
+        """Remove the rows of failed groups, so that these are measured again.
 
         Returns:
-            Number of rows dropped.
+            Number of rows removed.
         """
         arrow, parquet = require("pyarrow.compute", extra="bench"), require("pyarrow.parquet", extra="bench")
         dropped = 0
@@ -136,7 +93,7 @@ class Store:
         return dropped
 
     def merge_when_many(self) -> None:
-        """Merge the small shards once there are :data:`MERGE_AT` of them written since the last look."""
+        """Count a written shard; after every :data:`MERGE_AT` of them, merge the small ones."""
         self._written += 1
         if self._written >= MERGE_AT:
             self._written = 0
@@ -155,13 +112,13 @@ class Store:
             shard.unlink()
         return path
 
-    def rows(self) -> Iterator[Row]:
+    def rows(self) -> Iterator[ResultRow]:
         """All rows, shard by shard."""
         parquet = require("pyarrow.parquet", extra="bench")
         for shard in self.shards():
             for found in parquet.read_table(shard).to_pylist():
                 found["curve"] = None if found["curve"] is None else tuple(found["curve"])
-                yield Row(**found)
+                yield ResultRow(**found)
 
     def _write(self, path: Path, table: Any, *, holds: Iterable[str]) -> Path:
         parquet = require("pyarrow.parquet", extra="bench")
@@ -169,13 +126,13 @@ class Store:
         return write_whole(path, lambda beside: parquet.write_table(table, beside, compression="zstd"))
 
     def _check(self, shard: Path) -> None:
-        """Set a damaged shard aside; remove what a merged one holds already."""
+        """Set a damaged shard aside; remove shards that a merged one replaces."""
         parquet = require("pyarrow.parquet", extra="bench")
         try:
             table = parquet.read_table(shard)
             if table.schema.names != schema().names:
                 raise ValueError("its columns are not those of a run")
-        # pyarrow meets damage with ArrowInvalid, OSError, or whatever its decompressor says.
+        # pyarrow raises ArrowInvalid, OSError or an error of its decompressor for a damaged file.
         except Exception:
             self.damaged.append(shard)
             aside = self.folder / "damaged"
@@ -185,11 +142,6 @@ class Store:
         held = json.loads((table.schema.metadata or {}).get(b"holds", b"[]"))
         for name in held:
             (self.folder / name).unlink(missing_ok=True)
-
-
-def key(row: Row) -> Key:
-    """What a row belongs to."""
-    return row.model, row.method, row.image, row.group
 
 
 def schema() -> Any:
@@ -204,7 +156,7 @@ def schema() -> Any:
     return arrow.schema(list(kinds.items()))
 
 
-def _table(rows: Sequence[Row]) -> Any:
+def _table(rows: Sequence[ResultRow]) -> Any:
     return require("pyarrow", extra="bench").Table.from_pylist([asdict(row) for row in rows], schema=schema())
 
 

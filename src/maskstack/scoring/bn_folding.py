@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.module import _has_any_global_hook
+from torch.nn.modules import module as torch_module
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
@@ -22,6 +22,8 @@ from torch.utils.weak import WeakTensorKeyDictionary
 Pair = tuple[nn.Conv2d, nn.BatchNorm2d]
 
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+# Looked up by name, as releases of PyTorch differ in which of these tables they have.
+_GLOBAL_HOOKS = tuple(f"_global{name}" for name in _HOOKS)
 _TABLES = tuple(name for name, value in vars(nn.Module()).items() if isinstance(value, dict | set))
 _LOOKS = frozenset({"dim", "size", "ndimension", "numel", "stride", "is_contiguous", "is_floating_point", "__len__"})
 """Methods that ask a tensor for its form and not for its values."""
@@ -43,8 +45,7 @@ class Watch(TorchFunctionMode):
         super().__init__()
         self.model = model
         modules = list(model.modules())
-        hooked: bool = _has_any_global_hook()  # type: ignore[no-untyped-call]
-        plain = not hooked and all(map(_is_plain, modules))
+        plain = not any(getattr(torch_module, table, None) for table in _GLOBAL_HOOKS) and all(map(_is_plain, modules))
         self.convolutions = {
             id(m.weight): m for m in modules if plain and isinstance(m, nn.Conv2d) and _has_own_weight(m)
         }

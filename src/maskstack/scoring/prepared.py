@@ -31,6 +31,7 @@ class PreparedModel:
 
     Attributes:
         extra_images: Images run to compare the view with the network, beyond those that were asked for.
+        runs_lost: How often images were run through a view that then was given up, before the network itself ran them.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class PreparedModel:
         self.fold = fold and not compile
         self._view: View | None = None
         self._sample: tuple[Tensor, list[Tensor]] | None = None
-        self.extra_images = 0
+        self.extra_images = self.runs_lost = 0
 
     def __call__(self, images: Tensor) -> Any:
         """The network's output as it is."""
@@ -58,11 +59,13 @@ class PreparedModel:
             output = self._try(self._view, images, *self._sample)
             if self._view is not None:
                 return output
+            self.runs_lost += 1
         if self._view is not None:
             try:
                 return self._run(self._view, images)
             except OtherPathError:
                 self._view = None
+                self.runs_lost += 1
         return self._run(self.model, images)
 
     @property

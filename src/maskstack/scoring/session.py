@@ -119,7 +119,11 @@ class ScoredModel(nn.Module):
         self.forward_passes = torch.ones(len(images), dtype=torch.int64, device=images.device)
         self.backward_passes = torch.zeros_like(self.forward_passes)
         self._row: int | None = None
-        self.eval()
+        self.training = False
+
+    def train(self, mode: bool = True) -> ScoredModel:  # noqa: ARG002
+        """Nothing: the network stays in evaluation mode, and exported programs refuse to be asked for one."""
+        return self
 
     def forward(self, images: Tensor, rows: Tensor | None = None) -> Tensor:
         """Score images.
@@ -142,6 +146,9 @@ class ScoredModel(nn.Module):
         """The network's output for images, which are counted."""
         output = self.prepared(images)
         self._count(self.forward_passes, rows)
+        for _ in range(self.prepared.runs_lost):  # through a folded view that was given up
+            self._count(self.forward_passes, rows)
+        self.prepared.runs_lost = 0
         if self.prepared.extra_images:  # the folded view was compared with the network on the batch's first image
             self.forward_passes[0] += self.prepared.extra_images
             self.prepared.extra_images = 0

@@ -79,7 +79,7 @@ class Trust:
             "randomization": "agreement with a randomised network {:z.2f}",
         }
         parts = [text.format(numbers[name]) for name, text in said.items() if numbers[name] is not None]
-        return ", ".join(parts) or "nothing could be measured"
+        return "; ".join(parts) or "nothing could be measured"
 
     def doubts(self, row: int) -> list[str]:
         """The reasons for low trust in one image's map, a sentence each; an empty list does not prove the map right."""

@@ -1,4 +1,4 @@
-"""What the tabs have in common: how events answer, and how they fail."""
+"""What the tabs share: how events update the page, and how they report errors."""
 
 from __future__ import annotations
 
@@ -14,38 +14,38 @@ from maskstack.web import panels
 LOG = logging.getLogger("maskstack.web")
 
 Updates = dict[Any, Any]
-"""New values by the part of the page."""
+"""New values of components of the page."""
 
 WORK = "network"
-"""Events that use a network wait for each other: its state is shared while it is explained."""
+"""Name of the queue of events that use a network: they run one at a time, because they share its state."""
 
-_BROKEN = "Something went wrong on this page's side; its log says what. Try again, or another photo."
+_BROKEN = "The server failed; its log has the details. Try again, or try another photo."
 
 
 def key_of(request: gr.Request) -> str:
-    """What tells a visitor from all others."""
+    """The key of the user's session."""
     return str(request.session_hash)
 
 
 def guarded(work: Iterator[Updates], status: Any, otherwise: Updates) -> Iterator[Updates]:
-    """Updates of an event; one that fails ends with a sentence.
+    """The updates of an event; an error becomes a sentence.
 
     Args:
-        work: Makes the updates.
-        status: The part of the page that takes the sentence.
-        otherwise: What else the page becomes then.
+        work: Yields the updates.
+        status: The component that shows the sentence.
+        otherwise: Other updates after an error.
     """
     try:
         yield from work
     except MaskstackError as error:
-        yield otherwise | {status: panels.said(_sentence(error), error=True)}
+        yield otherwise | {status: panels.status_line(_sentence(error), error=True)}
     except Exception:
         LOG.exception("an event of the page failed")
-        yield otherwise | {status: panels.said(_BROKEN, error=True)}
+        yield otherwise | {status: panels.status_line(_BROKEN, error=True)}
 
 
 def working_alone(status: Any) -> dict[str, Any]:
-    """Settings of an event that uses a network: one at a time, the queue's place shown at the sentence."""
+    """Options of an event that uses a network: one runs at a time, and the status shows the place in the queue."""
     return {
         "concurrency_id": WORK,
         "concurrency_limit": 1,

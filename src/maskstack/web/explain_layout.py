@@ -1,4 +1,4 @@
-"""The parts of the first tab and where they stand."""
+"""The components of the first tab, and their layout."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ import gradio as gr
 from maskstack.explainers.table import METHODS
 from maskstack.masks.presets import PRESETS
 from maskstack.web import panels
+from maskstack.web.settings import settings_controls
 
 BEGIN = "Choose a photo: upload one, paste one, or pick a sample."
 
-_TOO_DEAR = ("kernelshap", "scorecam", "ablationcam", "rise", "extremal")
-"""Methods of many hundred passes, which would hold up everybody else."""
+_TOO_SLOW = ("kernelshap", "scorecam", "ablationcam", "rise", "extremal")
+"""Methods of many hundred passes, which would make other users wait too long."""
 
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """The parts of the tab, by what they are for."""
+    """The components of the tab, by purpose."""
 
     photo: gr.Image
     picks: Mapping[str, gr.Button]
@@ -28,6 +29,7 @@ class Layout:
     top: gr.Radio
     search: gr.Dropdown
     preset: gr.Radio
+    settings: Sequence[gr.components.Component]
     explain: gr.Button
     stop: gr.Button
     live: gr.HTML
@@ -45,7 +47,7 @@ class Layout:
 
     @property
     def shown(self) -> list[gr.components.Component | gr.Column]:
-        """What a look or a search may change."""
+        """The components that a prediction or a search may change."""
         return [
             self.status, self.top, self.search, self.explain, self.stop, self.live, self.found, self.overlay,
             self.masked, self.words, self.masks, self.curves, self.comparison, self.files,
@@ -56,8 +58,8 @@ def draw_layout(networks: Sequence[str], samples: Sequence[str]) -> Layout:
     """Draw the tab within the page that is being drawn.
 
     Args:
-        networks: Names to choose from.
-        samples: Names of photos to pick.
+        networks: Names of the networks to choose from.
+        samples: Names of the sample photos.
     """
     parts: dict[str, object] = {}
     with gr.Row():
@@ -90,14 +92,16 @@ def _photo_and_network(networks: Sequence[str], samples: Sequence[str]) -> dict[
 def _class_and_search() -> dict[str, object]:
     presets = [(f"{name}, {PRESETS[name].steps} steps", name) for name in ("fast", "default", "fine")]
     parts: dict[str, object] = {
-        "status": gr.HTML(panels.said(BEGIN), elem_id="status"),
-        "top": gr.Radio([], label="The network's first five answers", elem_id="top"),
-        "search": gr.Dropdown([], value=None, label="Or search a class by its name", elem_id="search"),
+        "status": gr.HTML(panels.status_line(BEGIN), elem_id="status"),
+        "top": gr.Radio([], label="The five most probable classes", elem_id="top"),
+        "search": gr.Dropdown([], value=None, label="Or search for a class by name", elem_id="search"),
         "preset": gr.Radio(presets, value="default", label="How thorough the search is", elem_id="preset"),
     }
     with gr.Row():
         parts["explain"] = gr.Button("Explain", variant="primary", interactive=False, min_width=110)
         parts["stop"] = gr.Button("Stop", variant="stop", interactive=False, min_width=110)
+    with gr.Accordion("Search settings (the preset's where empty)", open=False):
+        parts["settings"] = settings_controls()
     return parts
 
 
@@ -114,18 +118,18 @@ def _results() -> dict[str, object]:
             parts["words"] = gr.HTML(elem_id="words")
     gr.Markdown("### The mask of each size")
     parts["masks"] = gr.HTML(elem_id="masks")
-    gr.Markdown("### Does the network's answer follow this map?")
+    gr.Markdown("### Does the prediction depend on the region of this map?")
     parts["curves"] = gr.HTML(elem_id="curves")
     gr.Markdown("### Compare with another method")
     parts["rival"] = gr.Dropdown(_rivals(), value="gradcam", label="Method", elem_id="rival")
     parts["compare"] = gr.Button("Compare")
     parts["comparison"] = gr.HTML(elem_id="comparison")
-    gr.Markdown("### Take it with you")
+    gr.Markdown("### Download")
     parts["files"] = gr.HTML(elem_id="files")
     return parts
 
 
 def _rivals() -> list[tuple[str, str]]:
     return [
-        (method.about, name) for name, method in METHODS.items() if not name.startswith("mdm") and name not in _TOO_DEAR
+        (method.about, name) for name, method in METHODS.items() if not name.startswith("mdm") and name not in _TOO_SLOW
     ]

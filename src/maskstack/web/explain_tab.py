@@ -1,55 +1,57 @@
-"""The first tab: a photo, a network, a class, and what the network looks at."""
+"""The first tab: explain a class that a network predicts for a photo."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import gradio as gr
 
 from maskstack.errors import InputError
 from maskstack.explainers import MDM
-from maskstack.scoring.predict import class_probabilities
 from maskstack.explainers.table import METHODS, make_explainer
+from maskstack.masks.presets import Preset
+from maskstack.scoring.predict import class_probabilities
 from maskstack.web import panels, results
 from maskstack.web.answers import Updates, guarded, key_of, working_alone
 from maskstack.web.explain_layout import BEGIN, draw_layout
 from maskstack.web.judging import curves
 from maskstack.web.live import live
 from maskstack.web.networks import Networks
+from maskstack.web.sessions import PredictedPhoto, Session, Sessions
+from maskstack.web.settings import filled_in
 from maskstack.web.uploads import Upload
-from maskstack.web.visits import Look, Visit, Visits
 
-DEAREST_RIVAL = 700
-"""Passes; dearer methods would hold up everybody else."""
+MOST_PASSES_TO_COMPARE, MOST_PASSES = 700, 2000
+"""Maximum number of passes of another method and of a search; more would make other users wait too long."""
 
 
 class ExplainTab:
-    """Lays the tab out within the page that is being drawn, and answers its events.
+    """Draws the tab within the page that is being built, and handles its events.
 
     Args:
-        networks: That may be chosen.
-        visits: What is remembered of each visitor.
-        samples: Photos to pick, by name.
-        root: The server's own folder, in which uploads lie.
-        max_pixels: Of a photo.
-        every: Seconds between two looks at a search.
+        networks: The networks to choose from.
+        sessions: The sessions of the users.
+        samples: Sample photos by name.
+        root: The server's own folder of uploads.
+        max_pixels: Maximum number of pixels of a photo.
+        every: Seconds between two snapshots of a search.
     """
 
     def __init__(
         self,
         networks: Networks,
-        visits: Visits,
+        sessions: Sessions,
         *,
         samples: Mapping[str, Path],
         root: Path,
         max_pixels: int,
         every: float = 0.5,
     ) -> None:
-        self.networks, self.visits, self.samples, self.root = networks, visits, samples, root
+        self.networks, self.sessions, self.samples, self.root = networks, sessions, samples, root
         self.max_pixels, self.every = max_pixels, every
         self.at = draw_layout(list(networks.offers), list(samples))
         self._connect()
@@ -61,189 +63,206 @@ class ExplainTab:
             button.click(functools.partial(str, self.samples[name]), None, at.photo, **quick)
         changes = [at.photo.change, at.network.change]
         gr.on(changes, self.on_change, [at.photo, at.network], None, preprocess=False, **quick)
-        # What was uploaded is looked at here, not by Gradio, whose words for what is no picture help nobody.
-        gr.on(changes, self.on_look, [at.photo, at.network], [at.photo, *at.shown], preprocess=False, **work)
-        # One of the two names the class: choosing in one empties the other, in the browser.
+        # Uploads are read here and not by Gradio, whose messages about damaged pictures do not help.
+        gr.on(
+            changes, self.on_photo_or_network, [at.photo, at.network], [at.photo, *at.shown], preprocess=False, **work
+        )
+        # One of the two gives the class: choosing in one empties the other, in the browser.
         at.top.input(None, None, at.search, js="() => null")
         at.search.input(None, None, at.top, js="() => null")
-        at.explain.click(self.on_explain, [at.top, at.search, at.preset, at.opacity], at.shown, **work)
+        at.explain.click(self.on_explain, [at.top, at.search, at.preset, at.opacity, *at.settings], at.shown, **work)
         at.stop.click(self.on_stop, None, None, **quick)
         at.opacity.change(self.on_opacity, at.opacity, [at.overlay, at.files], **quick)
         at.compare.click(self.on_compare, [at.rival, at.opacity], [at.status, at.comparison, at.curves], **work)
 
     def on_change(self, payload: Any, network: str, request: gr.Request) -> None:
-        """A photo or a network was chosen: end what goes on, and remember the file at once, to be removed."""
+        """A photo or a network was chosen: stop the search and remember the file, to remove it later."""
         key = key_of(request)
-        visit = self.visits.of(key)
-        visit.stop.set()
-        visit.shown = (None, network)
-        with contextlib.suppress(InputError):  # on_look says what is wrong with it
+        session = self.sessions.of(key)
+        session.stop.set()
+        session.shown = (None, network)
+        with contextlib.suppress(InputError):  # on_photo_or_network reports it
             upload = Upload.of(payload, self.root)
             if upload is not None:
-                visit.shown = (upload.path, network)
+                session.shown = (upload.path, network)
                 if upload.path not in [sample.resolve() for sample in self.samples.values()]:
-                    self.visits.keep_upload(key, upload.path)
+                    self.sessions.keep_upload(key, upload.path)
 
-    def on_look(self, payload: Any, network: str, request: gr.Request) -> Iterator[Updates]:
-        """A photo or a network was chosen: say what the network takes the photo for."""
-        if self.visits.has_left(key_of(request)):
+    def on_photo_or_network(self, payload: Any, network: str, request: gr.Request) -> Iterator[Updates]:
+        """A photo or a network was chosen: show what the network predicts."""
+        if self.sessions.has_left(key_of(request)):
             return
-        visit = self.visits.of(key_of(request))
-        visit.look = None
-        visit.forget_results()
-        if not payload and visit.refused:  # The sentence that says why stays.
-            visit.refused = False
+        session = self.sessions.of(key_of(request))
+        session.predicted = None
+        session.forget_results()
+        if not payload and session.refused:  # The sentence that gives the reason stays.
+            session.refused = False
             yield {self.at.photo: gr.skip()}
             return
-        work = self._look(visit, payload, network)
+        work = self._predict(session, payload, network)
         yield from guarded(work, self.at.status, self._blank())
 
-    def _look(self, visit: Visit, payload: Any, network: str) -> Iterator[Updates]:
+    def _predict(self, session: Session, payload: Any, network: str) -> Iterator[Updates]:
         upload = Upload.of(payload, self.root)
         if upload is None:
-            yield self._blank() | {self.at.status: panels.said(BEGIN)}
+            yield self._blank() | {self.at.status: panels.status_line(BEGIN)}
             return
         try:
             photo = upload.open(max_pixels=self.max_pixels)
         except InputError:
-            visit.refused = True
+            session.refused = True
             yield {self.at.photo: None}
             raise
         net = self.networks.get(network)
         tensor = net.preprocess(photo).to(self.networks.device)
         scores = class_probabilities(net, tensor.unsqueeze(0))[0].cpu()
-        look = visit.look = Look(upload.name, upload.path, network, net, tensor, scores)
+        predicted = session.predicted = PredictedPhoto(upload.name, upload.path, network, net, tensor, scores)
         best = scores.topk(min(5, len(scores)))
         top = [
-            (f"{results.class_name(look, index)} {share:.1%}", str(index))
+            (f"{predicted.net.class_name(index)} {share:.1%}", str(index))
             for share, index in zip(best.values.tolist(), best.indices.tolist(), strict=True)
         ]
-        every = [(results.class_name(look, index), str(index)) for index in range(len(scores))]
-        sentence = f"{network} says {top[0][0]}. Choose what to look for, then press Explain."
+        every = [(predicted.net.class_name(index), str(index)) for index in range(len(scores))]
+        sentence = f"{network} predicts {top[0][0]}. Choose a class, then press Explain."
         yield self._blank() | {
-            self.at.status: panels.said(sentence),
+            self.at.status: panels.status_line(sentence),
             self.at.top: gr.Radio(top, value=top[0][1]),
             self.at.search: gr.Dropdown(every, value=None),
             self.at.explain: gr.Button(interactive=True),
         }
 
     def on_explain(
-        self, top: str | None, search: str | None, preset: str, opacity: float, request: gr.Request
+        self, request: gr.Request, top: str | None, search: str | None, preset: str, opacity: float, *settings: Any
     ) -> Iterator[Updates]:
-        """The search: what it has so far, twice a second, and then everything."""
-        visit = self.visits.of(key_of(request))
+        """Run the search: yield its state twice a second, and then the results."""
+        session = self.sessions.of(key_of(request))
         ready = self._ready() | {self.at.live: ""}
-        yield from guarded(self._explain(visit, search or top, preset, opacity), self.at.status, ready)
+        yield from guarded(self._explain(session, search or top, preset, opacity, settings), self.at.status, ready)
 
-    def _explain(self, visit: Visit, wanted: str | None, preset: str, opacity: float) -> Iterator[Updates]:
-        look = visit.look
-        if look is None or wanted is None:
+    def _explain(
+        self, session: Session, wanted: str | None, preset: str, opacity: float, values: Sequence[Any]
+    ) -> Iterator[Updates]:
+        predicted = session.predicted
+        if predicted is None or wanted is None:
             raise InputError("there is no photo or no class yet; choose both first")
-        if visit.shown not in (None, (look.path, look.model)):
-            raise InputError("the photo or the network was changed meanwhile; press Explain for the new one")
+        if session.shown not in (None, (predicted.path, predicted.model)):
+            raise InputError("the photo or the network has changed; press Explain again")
         target = int(wanted)
-        visit.forget_results()
-        visit.stop.clear()
-        mdm = MDM(look.net, preset=preset)
+        session.forget_results()
+        session.stop.clear()
+        settings = filled_in(values)
+        mdm = MDM(predicted.net, preset=cast(Preset, preset), **cast(Any, settings))
         passes = mdm.cost(1)
-        begin = f"Looking for {results.class_name(look, target)}: at most {passes['forward']} passes."
+        if sum(passes.values()) > MOST_PASSES:
+            raise InputError(
+                f"this search may take {sum(passes.values()):,} passes, and the page allows {MOST_PASSES:,}; "
+                "use fewer steps, or maskstack explain"
+            )
+        begin = f"Searching for the region of {predicted.net.class_name(target)}: at most {passes['forward']} passes."
         yield {
-            self.at.status: panels.said(begin),
+            self.at.status: panels.status_line(begin),
             self.at.found: gr.Column(visible=False),
             self.at.explain: gr.Button(interactive=False),
             self.at.stop: gr.Button(interactive=True),
             self.at.live: "",
         }
-        images = look.tensor.unsqueeze(0)
-        search = live(lambda tell: mdm(images, target, progress=tell), visit.stop, every=self.every)
-        whole = float(look.scores[target])
+        images = predicted.tensor.unsqueeze(0)
+        search = live(lambda tell: mdm(images, target, progress=tell), session.stop, every=self.every)
+        whole = float(predicted.scores[target])
         try:
             while True:
                 snapshot = next(search)
-                bar, shown = results.working(look, target, snapshot, whole, "probability")
+                bar, shown = results.working(predicted, target, snapshot, whole, "probability")
                 yield {self.at.status: bar, self.at.live: shown}
         except StopIteration as end:
             found = end.value
         finally:
             search.close()
-        stopped = visit.stop.is_set()
-        measuring = "Measuring how faithful the map is."
-        yield {self.at.status: panels.said(measuring), self.at.stop: gr.Button(interactive=False)}
-        visit.found, visit.preset = found, preset
-        visit.curves = {"MDM": curves(look.net, look.tensor, found.saliency[0, 0], target)}
-        yield self._results(visit, look, opacity, stopped=stopped)
+        stopped = session.stop.is_set()
+        measuring = "Measuring the insertion and deletion curves of the map."
+        yield {self.at.status: panels.status_line(measuring), self.at.stop: gr.Button(interactive=False)}
+        session.found, session.preset, session.settings = found, preset, settings
+        session.curves = {"MDM": curves(predicted.net, predicted.tensor, found.saliency[0, 0], target)}
+        yield self._results(session, predicted, opacity, stopped=stopped)
 
-    def _results(self, visit: Visit, look: Look, opacity: float, *, stopped: bool) -> Updates:
-        found = visit.found
+    def _results(self, session: Session, predicted: PredictedPhoto, opacity: float, *, stopped: bool) -> Updates:
+        found = session.found
         assert found is not None
         before, kept = float(found.score_before[0]), float(found.score_under_stack[0])
-        name = results.class_name(look, found.target[0] if found.target else 0)
+        name = predicted.net.class_name(found.target[0] if found.target else 0)
         done = "Stopped" if stopped else "Done"
         sentence = (
-            f"{done}: {float(found.area[0]):.0%} of the photo keep {name} at {kept:.0%} (whole photo {before:.0%})."
+            f"{done}: showing {float(found.area[0]):.0%} of the photo keeps {name} at {kept:.0%} "
+            f"(whole photo: {before:.0%})."
         )
-        visit.stopped = stopped
+        session.stopped = stopped
         return self._ready() | {
-            self.at.status: panels.said(sentence),
+            self.at.status: panels.status_line(sentence),
             self.at.live: "",
             self.at.found: gr.Column(visible=True),
-            self.at.overlay: results.overlay_panel(look, found, opacity),
-            self.at.masked: results.masked_panel(look, found),
-            self.at.words: results.words_panel(look, found, stopped=stopped),
+            self.at.overlay: results.overlay_panel(predicted, found, opacity),
+            self.at.masked: results.masked_panel(predicted, found),
+            self.at.words: results.words_panel(predicted, found, stopped=stopped),
             self.at.masks: results.masks_panel(found),
-            self.at.curves: results.curves_panel(visit.curves),
+            self.at.curves: results.curves_panel(session.curves),
             self.at.comparison: "",
-            self.at.files: self._files(visit, look, opacity),
+            self.at.files: self._files(session, predicted, opacity),
         }
 
-    def _files(self, visit: Visit, look: Look, opacity: float) -> str:
-        assert visit.found is not None
-        spec = self.networks.offers[look.model]
+    def _files(self, session: Session, predicted: PredictedPhoto, opacity: float) -> str:
+        assert session.found is not None
+        spec = self.networks.offers[predicted.model]
         return results.files_panel(
-            look, visit.found, preset=visit.preset, spec=spec, opacity=opacity, stopped=visit.stopped
+            predicted,
+            session.found,
+            preset=session.preset,
+            settings=session.settings,
+            spec=spec,
+            opacity=opacity,
+            stopped=session.stopped,
         )
 
     def on_stop(self, request: gr.Request) -> None:
-        """End the search that is going on; what it found stays."""
-        self.visits.of(key_of(request)).stop.set()
+        """Stop the search; what it has found is kept."""
+        self.sessions.of(key_of(request)).stop.set()
 
     def on_opacity(self, opacity: float, request: gr.Request) -> Updates:
-        """Draw the overlay anew."""
-        visit = self.visits.of(key_of(request))
-        look, found = visit.look, visit.found
-        if look is None or found is None:
+        """Draw the overlay again."""
+        session = self.sessions.of(key_of(request))
+        predicted, found = session.predicted, session.found
+        if predicted is None or found is None:
             return {self.at.overlay: gr.skip()}
         return {
-            self.at.overlay: results.overlay_panel(look, found, opacity),
-            self.at.files: self._files(visit, look, opacity),
+            self.at.overlay: results.overlay_panel(predicted, found, opacity),
+            self.at.files: self._files(session, predicted, opacity),
         }
 
     def on_compare(self, method: str, opacity: float, request: gr.Request) -> Iterator[Updates]:
-        """Explain the same class by another method, and judge both alike."""
-        visit = self.visits.of(key_of(request))
-        yield from guarded(self._compare(visit, method, opacity), self.at.status, {})
+        """Explain the same class by another method, and measure both in the same way."""
+        session = self.sessions.of(key_of(request))
+        yield from guarded(self._compare(session, method, opacity), self.at.status, {})
 
-    def _compare(self, visit: Visit, method: str, opacity: float) -> Iterator[Updates]:
-        look, found = visit.look, visit.found
-        if look is None or found is None or not found.target:
+    def _compare(self, session: Session, method: str, opacity: float) -> Iterator[Updates]:
+        predicted, found = session.predicted, session.found
+        if predicted is None or found is None or not found.target:
             raise InputError("there is no map to compare with yet; press Explain first")
         if method not in METHODS:
-            raise InputError("this method is not offered here; choose one of the list")
+            raise InputError("this method is not offered here; choose one from the list")
         target = found.target[0]
-        explainer = make_explainer(method, look.net)
-        if sum(explainer.cost(1).values()) > DEAREST_RIVAL:
-            raise InputError(f"{method} takes too many passes for a page; use maskstack bench for it")
+        explainer = make_explainer(method, predicted.net)
+        if sum(explainer.cost(1).values()) > MOST_PASSES_TO_COMPARE:
+            raise InputError(f"{method} takes too many passes for the page; use maskstack bench for it")
         name = METHODS[method].about.partition(" (")[0]
-        yield {self.at.status: panels.said(f"Explaining the same by {name}.")}
-        rival = explainer(look.tensor.unsqueeze(0), target)
-        visit.curves = {
-            "MDM": visit.curves["MDM"],
-            name: curves(look.net, look.tensor, rival.saliency[0, 0], target),
+        yield {self.at.status: panels.status_line(f"Explaining the same class by {name}.")}
+        rival = explainer(predicted.tensor.unsqueeze(0), target)
+        session.curves = {
+            "MDM": session.curves["MDM"],
+            name: curves(predicted.net, predicted.tensor, rival.saliency[0, 0], target),
         }
         yield {
-            self.at.status: panels.said(f"Compared with {name}."),
-            self.at.comparison: results.comparison_panel(look, found, rival, name, opacity),
-            self.at.curves: results.curves_panel(visit.curves),
+            self.at.status: panels.status_line(f"Compared with {name}."),
+            self.at.comparison: results.comparison_panel(predicted, found, rival, name, opacity),
+            self.at.curves: results.curves_panel(session.curves),
         }
 
     def _ready(self) -> Updates:

@@ -1,29 +1,29 @@
-"""What the page measures: how faithful a map is to its photo."""
+"""The curves that the page measures: how faithful a map is to the network."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from maskstack.scoring.predict import class_probabilities
 from maskstack.metrics import area_under, blur, pixel_curve
 from maskstack.models import LoadedModel
+from maskstack.scoring.predict import class_probabilities
 
 STEPS = 20
-"""Equal shares of the pixels on the curves."""
+"""Number of steps of the curves; each changes the same share of the pixels."""
 
 BLUR = 10 / 224
-"""Deviation of the blur that hides, as a share of the image's shorter side."""
+"""Standard deviation of the blur that hides pixels, as a share of the image's shorter side."""
 
 
 def curves(net: LoadedModel, image: Tensor, saliency: Tensor, target: int) -> tuple[list[float], list[float]]:
-    """Insertion and deletion curve of a map, both between the photo and its wide blur.
+    """Insertion and deletion curve of a map, both between the photo and its blurred version.
 
     Args:
         net: The network.
         image: C x H x W, as the network takes it.
         saliency: H x W.
-        target: Class whose probability is followed.
+        target: Class whose probability is measured.
     """
     hidden = blur(image, sigma=BLUR * min(image.shape[1:]))
 
@@ -37,5 +37,5 @@ def curves(net: LoadedModel, image: Tensor, saliency: Tensor, target: int) -> tu
 
 
 def area(curve: list[float]) -> float:
-    """Area under a curve at equal steps."""
+    """Area under a curve of equal steps."""
     return float(area_under(torch.tensor(curve)))

@@ -1,4 +1,4 @@
-"""A search that is watched while it works, and can be stopped."""
+"""A search that runs in a thread, shows its state and can be stopped."""
 
 from __future__ import annotations
 
@@ -14,72 +14,76 @@ from maskstack.explanation import Explanation
 from maskstack.masks.result import OnProgress, Progress
 
 SEARCH = "maskstack search"
-"""Name of the threads in which searches run."""
+"""Name of the threads that run searches."""
 
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
-    """Where a search stands.
+    """The state of a search after a step.
 
     Attributes:
         step: Steps done.
-        steps: Steps at most.
-        seconds: Since the first step ended.
+        steps: Maximum number of steps.
+        seconds: Seconds since the end of the first step.
         stack: The stacked masks of the first image, H x W in [0, 1].
-        kept: Score of what the masks show, as it was last asked for, after each step; NaN before.
-        left: Score of what they hide, likewise.
+        shown_scores: After each step, the last score of what the masks show; NaN before there is one.
+        hidden_scores: After each step, the last score of what they hide; NaN before there is one.
     """
 
     step: int
     steps: int
     seconds: float
     stack: Tensor
-    kept: tuple[float, ...]
-    left: tuple[float, ...]
+    shown_scores: tuple[float, ...]
+    hidden_scores: tuple[float, ...]
 
     @property
     def seconds_left(self) -> float:
-        """Seconds to go at most, as the steps until now went."""
+        """Maximum seconds until the end, at the speed so far."""
         return self.seconds / max(self.step - 1, 1) * (self.steps - self.step)
 
 
-class _Watch:
-    """Takes a search's progress and makes a snapshot of it now and then."""
+class _SnapshotMaker:
+    """Receives a search's progress and makes snapshots of it at intervals."""
 
     def __init__(self, stop: threading.Event, out: queue.Queue[Snapshot | None], every: float) -> None:
         self.stop, self.out, self.every = stop, out, every
-        self.kept: list[float] = []
-        self.left: list[float] = []
+        self.shown_scores: list[float] = []
+        self.hidden_scores: list[float] = []
         self.first = self.last = 0.0
 
     def __call__(self, progress: Progress) -> bool:
         now = time.perf_counter()
         self.first = self.first or now
-        self.kept.append(float(progress.kept[0]))
-        self.left.append(float(progress.left[0]))
+        self.shown_scores.append(float(progress.shown_score[0]))
+        self.hidden_scores.append(float(progress.hidden_score[0]))
         if now - self.last >= self.every:
             self.last = now
             stack = progress.preview()[0].detach().cpu()
             seconds = now - self.first
-            self.out.put(Snapshot(progress.step, progress.steps, seconds, stack, tuple(self.kept), tuple(self.left)))
+            self.out.put(
+                Snapshot(
+                    progress.step, progress.steps, seconds, stack, tuple(self.shown_scores), tuple(self.hidden_scores)
+                )
+            )
         return not self.stop.is_set()
 
 
 def live(
     work: Callable[[OnProgress], Explanation], stop: threading.Event, *, every: float = 0.5
 ) -> Generator[Snapshot, None, Explanation]:
-    """Run a search in a thread of its own and tell how it goes.
+    """Run a search in a thread of its own and yield its state.
 
     Args:
-        work: Runs the search with the progress function it is given.
-        stop: Set it from anywhere to end the search; what was found until then is the result.
-        every: Seconds between two snapshots at least.
+        work: Runs the search with the progress function that it receives.
+        stop: Set it from any thread to stop the search; the result is what was found by then.
+        every: Minimum seconds between two snapshots.
 
     Yields:
-        Snapshots, the newest there is: who is slow misses those between.
+        The newest snapshot each time; a slow client skips snapshots.
 
     Returns:
-        What the search found. Whatever it raises is raised here. A generator that is closed ends the search.
+        What the search found. Its errors are raised here. Closing the generator stops the search.
     """
     seen: queue.Queue[Snapshot | None] = queue.Queue()
     results: list[Explanation] = []
@@ -87,8 +91,8 @@ def live(
 
     def run() -> None:
         try:
-            results.append(work(_Watch(stop, seen, every)))
-        # Handed to whoever watches, whatever it is.
+            results.append(work(_SnapshotMaker(stop, seen, every)))
+        # Every error is raised again in the thread that reads the snapshots.
         except BaseException as error:
             failures.append(error)
         finally:
@@ -109,7 +113,7 @@ def live(
 
 
 def _newest(seen: queue.Queue[Snapshot | None]) -> Snapshot | None:
-    """Waits for something to be seen, and passes over what was seen before it; None at the end."""
+    """Wait for a snapshot, and return the newest one; None at the end."""
     newest = seen.get()
     while newest is not None:
         try:
@@ -117,7 +121,7 @@ def _newest(seen: queue.Queue[Snapshot | None]) -> Snapshot | None:
         except queue.Empty:
             return newest
         if following is None:
-            seen.put(None)  # the end comes after what was seen last
+            seen.put(None)  # the end comes after the last snapshot
             return newest
         newest = following
     return None

@@ -1,4 +1,4 @@
-"""Which networks the page offers, and those that are loaded."""
+"""The networks that the page offers, and those that are loaded."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from maskstack.models import LoadedModel, installed_models, load_model, named_sp
 from maskstack.models.spec import parse_spec
 
 LISTING = "models.toml"
-"""File of a folder that names its networks: a line ``name = "spec"`` each, with paths seen from the folder."""
+"""File that lists a folder's networks: a line ``name = "spec"`` for each, with paths relative to the folder."""
 
 _KINDS = {".onnx": "onnx", ".pt2": "exported"}
 
 
 def offered(specs: Sequence[str] = (), folder: Path | None = None) -> dict[str, str]:
-    """The networks to choose from, by the names the page shows: those asked for, those of the folder, the bundled one.
+    """The networks to choose from, by the names that the page shows: those given, the folder's and the bundled one.
 
     Args:
-        specs: Model specs, each ``SPEC`` or ``NAME=SPEC``; they stand over the folder's of the same name.
-        folder: Holds networks: ``models.toml``, and ``.onnx`` and ``.pt2`` files, which are taken for networks with
-            ImageNet's normalisation, with the class names of a ``.txt`` of the same name beside them.
+        specs: Model specs, each ``SPEC`` or ``NAME=SPEC``; they replace those of the folder with the same name.
+        folder: Folder of networks: ``models.toml``, and ``.onnx`` and ``.pt2`` files, which are loaded with ImageNet's
+            normalisation and with the class names of a ``.txt`` file of the same name.
 
     Raises:
         InputError: The folder does not exist, its list cannot be read, a file in it cannot be named in a spec, or there
@@ -45,7 +45,7 @@ def offered(specs: Sequence[str] = (), folder: Path | None = None) -> dict[str, 
 
 def _of_folder(folder: Path) -> dict[str, str]:
     if not folder.is_dir():
-        raise InputError(f"{folder} is no folder; give one that holds networks")
+        raise InputError(f"{folder} is not a folder; give a folder of networks")
     found = _listed(folder / LISTING)
     named = {parse_spec(spec).name for spec in found.values()}
     for path in sorted(folder.iterdir()):
@@ -53,14 +53,14 @@ def _of_folder(folder: Path) -> dict[str, str]:
         if kind is None or str(path) in named:
             continue
         if "," in str(path):
-            raise InputError(f"{path} has a comma in its path, which no model spec can hold; rename it")
+            raise InputError(f"{path} has a comma in its path, which a model spec cannot contain; rename it")
         names = path.with_suffix(".txt")
         found.setdefault(path.name, f"{kind}:{path},norm=imagenet" + (f",classes={names}" if names.is_file() else ""))
     return found
 
 
 def _listed(listing: Path) -> dict[str, str]:
-    """The specs of a folder's list, with their paths seen from there."""
+    """The specs of a folder's list, with paths relative to the folder resolved."""
     if not listing.is_file():
         return {}
     try:
@@ -69,7 +69,7 @@ def _listed(listing: Path) -> dict[str, str]:
         raise InputError(f'{listing} cannot be read ({error}); write lines name = "spec"') from error
     for name, spec in listed.items():
         if not isinstance(spec, str):
-            raise InputError(f'{listing}: {name} is no text; write {name} = "spec"')
+            raise InputError(f'{listing}: {name} is not text; write {name} = "spec"')
     return {name: _from_here(spec, listing.parent) for name, spec in listed.items()}
 
 
@@ -88,12 +88,12 @@ def _path(value: str, folder: Path) -> str:
 
 
 class Networks:
-    """Loads the networks that are offered, and keeps the last few.
+    """Loads the networks that are offered, and keeps the most recent ones in memory.
 
     Args:
-        offers: Specs by the names the page shows.
-        device: Where they work.
-        keep: How many stay in memory.
+        offers: Specs by the names that the page shows.
+        device: Device of the networks.
+        keep: Number of networks kept in memory.
     """
 
     def __init__(self, offers: Mapping[str, str], *, device: torch.device, keep: int = 2) -> None:
@@ -109,7 +109,7 @@ class Networks:
             MaskstackError: It cannot be loaded.
         """
         if name not in self.offers:
-            raise InputError("this network is not offered here; choose one of the list")
+            raise InputError("this network is not offered here; choose one from the list")
         with self._lock:
             if name not in self._loaded:
                 net = load_model(self.offers[name])

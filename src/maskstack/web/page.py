@@ -1,4 +1,4 @@
-"""The page: its tabs, its look, and what it forgets."""
+"""The page: its tabs, its style, and the end of a session."""
 
 from __future__ import annotations
 
@@ -10,52 +10,53 @@ import gradio as gr
 from maskstack.web.explain_tab import ExplainTab
 from maskstack.web.networks import Networks
 from maskstack.web.prototypes_tab import PrototypesTab
-from maskstack.web.visits import Visits
+from maskstack.web.sessions import Sessions
 
 STYLE = Path(__file__).with_name("page.css")
 
 _HEAD = """\
 # maskstack
-Which region of a photo made a network answer as it did? Masks are learned that hide as much as they can while the
-answer stays. Photos stay on this machine and are removed when you leave.
+Which region of a photo made a network predict a class? maskstack learns masks that hide as much of the photo as
+possible while the prediction stays the same. Photos stay on the machine that serves this page, and
+are deleted when you close it.
 """
 
 
 def build_page(
     networks: Networks,
-    visits: Visits,
+    sessions: Sessions,
     *,
     root: Path,
     samples: Mapping[str, Path],
     prototypes: Mapping[str, Path],
     max_pixels: int,
 ) -> gr.Blocks:
-    """The page, not yet served.
+    """Build the page, without serving it.
 
     Args:
-        networks: That may be chosen.
-        visits: What is remembered of each visitor.
-        root: The server's own folder, in which uploads lie.
-        samples: Photos to pick, by name.
+        networks: The networks to choose from.
+        sessions: The sessions of the users.
+        root: The server's own folder of uploads.
+        samples: Sample photos by name.
         prototypes: Checkpoints of prototype networks, by name.
-        max_pixels: Of a photo.
+        max_pixels: Maximum number of pixels of a photo.
     """
-    # The backstop for browsers that never say goodbye: every hour, what is two hours old.
+    # For browsers that do not report the end of a session: every hour, files older than two hours are deleted.
     page = gr.Blocks(title="maskstack", analytics_enabled=False, delete_cache=(3600, 7200))
     with page:
         gr.Markdown(_HEAD)
         with gr.Tab("Explain a photo"):
-            ExplainTab(networks, visits, samples=samples, root=root, max_pixels=max_pixels)
+            ExplainTab(networks, sessions, samples=samples, root=root, max_pixels=max_pixels)
         with gr.Tab("This looks like that"):
-            PrototypesTab(prototypes, visits, root=root, max_pixels=max_pixels)
+            PrototypesTab(prototypes, sessions, root=root, max_pixels=max_pixels)
 
         def leave(request: gr.Request) -> None:
-            visits.end(str(request.session_hash))
+            sessions.end(str(request.session_hash))
 
         page.unload(leave)
     return page
 
 
 def theme() -> gr.themes.Base:
-    """Fonts of the visitor's own machine: the page asks no other server for anything."""
+    """A theme with the fonts of the user's machine, so that the page loads nothing from another server."""
     return gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])

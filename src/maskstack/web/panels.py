@@ -1,6 +1,6 @@
-"""Pieces of the page as HTML: pictures with words for who cannot see them, sentences, tables, downloads.
+"""Parts of the page as HTML: pictures with texts for screen readers, sentences, tables, downloads.
 
-Pictures and files lie in the page itself, not on the server, so that nobody else can ask for them.
+Pictures and files are embedded in the page and not stored on the server, so no one else can request them.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ class Picture:
     """A picture of the page.
 
     Attributes:
-        png: The file.
+        png: Content of the PNG file.
         alt: What it shows, for screen readers.
-        caption: The words under it.
+        caption: The text below it.
     """
 
     png: bytes
@@ -55,8 +55,8 @@ def pictures(shown: Sequence[Picture], *, small: bool = False, wide: bool = Fals
     return f'<div class="ms-pictures{kind}">{figures}</div>'
 
 
-def said(sentence: str, *, error: bool = False) -> str:
-    """A sentence that screen readers speak when it changes."""
+def status_line(sentence: str, *, error: bool = False) -> str:
+    """A sentence that screen readers read aloud when it changes."""
     role = "alert" if error else "status"
     kind = "ms-error" if error else "ms-said"
     return (
@@ -65,10 +65,10 @@ def said(sentence: str, *, error: bool = False) -> str:
 
 
 def progress(done: int, steps: int, sentence: str) -> str:
-    """A bar and what it stands for."""
+    """A progress bar with its sentence."""
     return (
         f'<div class="ms-progress"><progress max="{steps}" value="{done}" aria-label="steps of the search">'
-        f"</progress>{said(sentence)}</div>"
+        f"</progress>{status_line(sentence)}</div>"
     )
 
 
@@ -97,7 +97,7 @@ def downloads(files: Sequence[tuple[str, str, bytes, str]]) -> str:
     """Links that save files.
 
     Args:
-        files: Words of the link, name of the file, its content, and its media type.
+        files: For each file the text of the link, the file's name, its content and its media type.
     """
     links = "".join(
         f'<a class="ms-download" download="{html.escape(name, quote=True)}" href="{_data(content, kind)}">'
@@ -108,8 +108,8 @@ def downloads(files: Sequence[tuple[str, str, bytes, str]]) -> str:
 
 
 def code(lines: str) -> str:
-    """Lines of a program."""
-    return f'<pre class="ms-code" tabindex="0" aria-label="Python lines">{html.escape(lines)}</pre>'
+    """Lines of Python code."""
+    return f'<pre class="ms-code" tabindex="0" aria-label="Python code">{html.escape(lines)}</pre>'
 
 
 def _data(content: bytes, kind: str) -> str:

@@ -1,4 +1,4 @@
-"""The second tab: a network that answers by prototypes, and what a photo looks like to it."""
+"""The second tab: a prototype network, and the prototypes that contributed to its prediction for a photo."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from typing import Any
 
 import gradio as gr
 
-from maskstack.draw.prototypes import Likeness, looks_like_page
 from maskstack.errors import InputError
 from maskstack.web import panels
 from maskstack.web.answers import Updates, guarded, key_of, working_alone
 from maskstack.web.panels import Picture
+from maskstack.web.sessions import Sessions
 from maskstack.web.uploads import Upload
-from maskstack.web.visits import Visits
 
 METHODS = ("mdm", "mdm:preset=fast", "native", "smoothgrad")
 _NONE = (
@@ -26,17 +25,17 @@ _NONE = (
 
 
 class PrototypesTab:
-    """Lays the tab out within the page that is being drawn, and answers its events.
+    """Draws the tab within the page that is being built, and handles its events.
 
     Args:
         checkpoints: Folders of trained networks, by name.
-        visits: What is remembered of each visitor.
-        root: The server's own folder, in which uploads lie.
-        max_pixels: Of a photo.
+        sessions: The sessions of the users.
+        root: The server's own folder of uploads.
+        max_pixels: Maximum number of pixels of a photo.
     """
 
-    def __init__(self, checkpoints: Mapping[str, Path], visits: Visits, *, root: Path, max_pixels: int) -> None:
-        self.checkpoints, self.visits, self.root, self.max_pixels = dict(checkpoints), visits, root, max_pixels
+    def __init__(self, checkpoints: Mapping[str, Path], sessions: Sessions, *, root: Path, max_pixels: int) -> None:
+        self.checkpoints, self.sessions, self.root, self.max_pixels = dict(checkpoints), sessions, root, max_pixels
         self._load = functools.lru_cache(maxsize=2)(self._open)
         if self.checkpoints:
             self._draw()
@@ -53,12 +52,12 @@ class PrototypesTab:
                 )  # fmt: skip
             with gr.Column(min_width=280):
                 self.network = gr.Dropdown(names, value=names[0], label="Prototype network")
-                self.method = gr.Dropdown(METHODS, value=METHODS[0], label="How regions are searched for")
-                self.count = gr.Slider(1, 5, value=3, step=1, label="Prototypes")
-                self.explain = gr.Button("What does it look like?", variant="primary")
-                self.status = gr.HTML(panels.said("Choose a photo, then press the button."))
+                self.method = gr.Dropdown(METHODS, value=METHODS[0], label="Method that finds the regions")
+                self.count = gr.Slider(1, 5, value=3, step=1, label="Number of prototypes")
+                self.explain = gr.Button("Explain by prototypes", variant="primary")
+                self.status = gr.HTML(panels.status_line("Choose a photo, then press the button."))
         self.page = gr.HTML(elem_id="prototypes-page")
-        # Remembered at once, so that it is removed with its visitor also where the button is never pressed.
+        # Remembered at once, so that it is removed with its session even if the button is never pressed.
         self.photo.change(
             self.on_photo,
             self.photo,
@@ -78,14 +77,14 @@ class PrototypesTab:
 
     def on_photo(self, payload: Any, request: gr.Request) -> None:
         """A photo was chosen."""
-        with contextlib.suppress(InputError):  # said when the button is pressed
+        with contextlib.suppress(InputError):  # reported when the button is pressed
             upload = Upload.of(payload, self.root)
             if upload is not None:
-                self.visits.keep_upload(key_of(request), upload.path, tab="prototypes")
+                self.sessions.keep_upload(key_of(request), upload.path, tab="prototypes")
 
     def on_explain(self, payload: Any, network: str, method: str, count: float) -> Iterator[Updates]:
-        """Say at once what will be done, then do it."""
-        yield {self.status: panels.said("Looking at the prototypes; this takes some seconds."), self.page: ""}
+        """Explain the photo; a sentence is shown at once, because this takes some seconds."""
+        yield {self.status: panels.status_line("Explaining by prototypes; this takes some seconds."), self.page: ""}
         work = self._explain(payload, network, method, int(count))
         yield from guarded(work, self.status, {})
 
@@ -101,20 +100,13 @@ class PrototypesTab:
         prototypes = self._load(network)
         tensor = prototypes.model.preprocess(photo)
         found = answer(prototypes, tensor, top=count, method=method)
-        lines = [
-            Likeness(
-                said.prototype, said.activation, said.weight, said.here.cpu().numpy(), said.picture,
-                None if said.there is None else said.there.cpu().numpy(), said.source,
-            )
-            for said in found.said
-        ]  # fmt: skip
         title = f"{upload.name}: {found.name}, {found.probability:.0%}"
-        figure = looks_like_page(prototypes.model.picture(tensor), lines, title=title, method=method)
-        each = (f"prototype {said.prototype} adds {said.contribution:.2f}, from {said.source}" for said in found.said)
-        alt = f"regions of {len(lines)} prototypes, in this photo and in the training images they come from"
+        figure = found.figure(prototypes.model.picture(tensor), title=title, method=method)
+        each = (f"prototype {one.prototype} adds {one.contribution:.2f}, from {one.source}" for one in found.evidence)
+        alt = f"regions of {len(found.evidence)} prototypes, in this photo and in the training images they come from"
         drawn = Picture(panels.png_of_figure(figure), alt, "; ".join(each))
         yield {
-            self.status: panels.said(f"It says {found.name}, {found.probability:.0%}."),
+            self.status: panels.status_line(f"The network predicts {found.name}, {found.probability:.0%}."),
             self.page: panels.pictures([drawn], wide=True),
         }
 

@@ -1,6 +1,9 @@
-"""The Python lines that make the same map again."""
+"""The Python code that makes the same map again."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 _LINES = """\
 from maskstack import MDM, load_model
@@ -14,20 +17,32 @@ explanation.save("explanation.safetensors")
 """
 
 
-def recipe(*, spec: str, photo: str, preset: str, target: int, name: str, stopped_after: int | None = None) -> str:
-    """Lines that make the map again.
+def recipe(
+    *,
+    spec: str,
+    photo: str,
+    preset: str,
+    target: int,
+    name: str,
+    settings: Mapping[str, Any] | None = None,
+    stopped_after: int | None = None,
+) -> str:
+    """Python code that makes the same map again.
 
     Args:
-        spec: Of the network.
+        spec: Spec of the network.
         photo: File name of the photo.
-        preset: Of the search.
+        preset: Preset of the search.
         target: Class index.
-        name: Of the class.
+        name: Name of the class.
+        settings: Changes to the preset.
         stopped_after: Steps after which the search was stopped; None if it ended by itself.
 
-    >>> print(recipe(spec="bundled", photo="cat.jpg", preset="fast", target=282, name="tiger cat").splitlines()[5])
-    explanation = MDM(net, preset='fast')(images, 282)  # tiger cat
+    >>> code = recipe(spec="bundled", photo="a.jpg", preset="fast", target=282, name="tiger cat", settings={"seed": 1})
+    >>> print(code.splitlines()[5])
+    explanation = MDM(net, preset='fast', seed=1)(images, 282)  # tiger cat
     """
-    settings = f"preset={preset!r}" + (f", steps={stopped_after}" if stopped_after else "")
+    options = {"preset": preset, **(settings or {})} | ({"steps": stopped_after} if stopped_after else {})
+    written = ", ".join(f"{key}={value!r}" for key, value in options.items())
     one_line = " ".join(name.split())
-    return _LINES.format(spec=spec, photo=photo, settings=settings, target=target, name=one_line)
+    return _LINES.format(spec=spec, photo=photo, settings=written, target=target, name=one_line)

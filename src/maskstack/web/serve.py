@@ -1,4 +1,4 @@
-"""Serving the page until Ctrl-C."""
+"""Serve the page until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -15,31 +15,30 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from maskstack.errors import InputError, MissingExtraError
-from maskstack.errors import require
+from maskstack.errors import InputError, MissingExtraError, require
 from maskstack.prototypes.checkpoint import load
 from maskstack.web.live import SEARCH
 from maskstack.web.networks import Networks, offered
-from maskstack.web.visits import Visits
+from maskstack.web.sessions import Sessions
 
 CHECKPOINT = "prototypes.json"
-"""File by which a prototype network's folder is known."""
+"""File that marks the folder of a prototype network."""
 
 
 @dataclass(frozen=True)
 class AppSettings:
-    """What the page offers and to whom.
+    """What the page offers, and where it is served.
 
     Attributes:
         models: Model specs to offer, each ``SPEC`` or ``NAME=SPEC``.
-        folder: Holds further networks and prototype networks to offer.
+        folder: Folder of further networks and prototype networks to offer.
         prototypes: Checkpoints of prototype networks to offer.
-        host: Address to listen on; the loopback address lets nobody else in.
-        port: Port to listen on; None takes the first that is free from 7860 on.
-        max_megabytes: Of an upload.
-        max_megapixels: Of a photo.
-        queue: How many pieces of work may wait.
-        device: Where networks work.
+        host: Address to listen on; only this machine can reach the loopback address.
+        port: Port to listen on; None takes the first free port from 7860.
+        max_megabytes: Maximum size of an upload.
+        max_megapixels: Maximum size of a photo.
+        queue: Maximum number of waiting requests.
+        device: Device of the networks.
     """
 
     models: tuple[str, ...] = ()
@@ -54,33 +53,33 @@ class AppSettings:
 
 
 def serve(settings: AppSettings, say: Callable[[str], None]) -> None:
-    """Serve the page until Ctrl-C or SIGTERM; uploads and whatever else it wrote are removed then.
+    """Serve the page until Ctrl-C or SIGTERM, then remove the uploads and all other files that it wrote.
 
     Args:
         settings: What is offered.
-        say: Told the page's address once it is there.
+        say: Called with the page's address when it can be opened.
 
     Raises:
         MissingExtraError: Gradio is not installed.
         InputError: A network, folder, checkpoint, address or port cannot be used.
     """
     networks = Networks(offered(settings.models, settings.folder), device=settings.device)
-    # The first network is loaded now, so that a wrong spec is not found by the first visitor.
+    # The first network is loaded now, so that a wrong spec is reported before a user opens the page.
     networks.get(next(iter(networks.offers)))
     prototypes = checkpoints(settings.prototypes, settings.folder)
     for place in prototypes.values():
         load(place)
     port = _free_port(settings.host, settings.port)
     with tempfile.TemporaryDirectory(prefix="maskstack-app-") as folder:
-        # Read by Gradio when it is imported and when parts are made: uploads go there, and nothing is told to anybody.
+        # Gradio reads these when it is imported and when components are made: the folder of uploads, and no analytics.
         os.environ |= {"GRADIO_TEMP_DIR": folder, "GRADIO_ANALYTICS_ENABLED": "False"}
         require("gradio", extra="web")
         from maskstack.web.page import STYLE, build_page, theme
 
-        visits = Visits()
+        sessions = Sessions()
         page = build_page(
             networks,
-            visits,
+            sessions,
             root=Path(folder),
             samples=_samples(Path(folder) / "samples"),
             prototypes=prototypes,
@@ -99,7 +98,7 @@ def serve(settings: AppSettings, say: Callable[[str], None]) -> None:
             css_paths=STYLE,
             theme=theme(),
         )
-        # A page that is ended by the system removes the uploads too.
+        # The uploads are also removed when the system ends the process.
         before = signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             say(f"http://{f'[{settings.host}]' if ':' in settings.host else settings.host}:{port}")
@@ -108,8 +107,8 @@ def serve(settings: AppSettings, say: Callable[[str], None]) -> None:
             pass
         finally:
             signal.signal(signal.SIGTERM, before)
-            visits.end_all()
-            _join_searches()  # torch does not survive an end in its middle
+            sessions.end_all()
+            _join_searches()  # torch crashes if the process ends during a search
             page.close(verbose=False)
 
 
@@ -120,16 +119,16 @@ def _join_searches(seconds: float = 10.0) -> None:
 
 
 def checkpoints(given: Sequence[Path], folder: Path | None) -> dict[str, Path]:
-    """The prototype networks to offer, by name: those given and those of the folder.
+    """The prototype networks to offer, by name: those given and those in the folder.
 
     Raises:
-        InputError: One that was given is none.
+        InputError: A folder that was given holds no checkpoint.
     """
     places = []
     for path in given:
         place = path if (path / CHECKPOINT).is_file() else path / "checkpoint"
         if not (place / CHECKPOINT).is_file():
-            raise InputError(f"{path} is no checkpoint of 'maskstack prototypes train'; give the folder it wrote")
+            raise InputError(f"{path} is not a checkpoint of 'maskstack prototypes train'; give the folder it wrote")
         places.append(place)
     for path in sorted(folder.iterdir()) if folder is not None else ():
         places += [place for place in (path, path / "checkpoint") if (place / CHECKPOINT).is_file()]
@@ -142,7 +141,7 @@ def checkpoints(given: Sequence[Path], folder: Path | None) -> dict[str, Path]:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether nobody but this machine can reach an address.
+    """Whether only this machine can reach an address.
 
     >>> is_loopback("127.0.0.1"), is_loopback("localhost"), is_loopback("0.0.0.0")
     (True, True, False)
@@ -160,7 +159,7 @@ def _free_port(host: str, wanted: int | None) -> int:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 probe.bind((host, port))
                 return int(probe.getsockname()[1])
-        # Python refuses a host that is no name at all with errors of its own.
+        # Python raises other errors for a host that is not a valid name.
         except (OSError, TypeError, UnicodeError) as error:
             reason = getattr(error, "strerror", None) or error
     if wanted is None:
@@ -169,7 +168,7 @@ def _free_port(host: str, wanted: int | None) -> int:
 
 
 def _samples(folder: Path) -> dict[str, Path]:
-    """Photos to begin with, where scikit-image is there to give them."""
+    """Sample photos, if scikit-image is installed."""
     try:
         data = require("skimage.data", extra="demo")
     except MissingExtraError:

@@ -1,4 +1,4 @@
-"""Photos as they come from a browser."""
+"""Photos that a browser uploaded."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from maskstack.models import open_photo
 
 @dataclass(frozen=True)
 class Upload:
-    """A file that a browser sent.
+    """A file that a browser uploaded.
 
     Attributes:
-        name: As its owner knows it.
-        path: On this machine.
+        name: File name on the user's machine.
+        path: Path on this machine.
     """
 
     name: str
@@ -27,13 +27,13 @@ class Upload:
 
     @classmethod
     def of(cls, payload: Mapping[str, Any] | None, root: Path) -> Upload | None:
-        """What the page sent of a photo, not yet looked into; None if there is none.
+        """The upload that a payload names, not opened yet; None if there is none.
 
-        Whoever asks without the page can send any path. Gradio checks it only in payloads that are marked as files, so
-        it is checked here, before anything is opened, remembered or removed.
+        A request that does not come from the page can name any path. Gradio checks paths only in payloads that are
+        marked as files, so the path is checked here, before the file is opened, remembered or removed.
 
         Args:
-            payload: What came.
+            payload: What the request holds.
             root: The server's own folder of uploads.
 
         Raises:
@@ -50,10 +50,10 @@ class Upload:
         """The photo.
 
         Args:
-            max_pixels: Largest width x height.
+            max_pixels: Maximum width x height.
 
         Raises:
-            InputError: It is no picture, damaged, or too large; the sentence names the file as its owner knows it.
+            InputError: It is not a picture, damaged, or too large; the message has the user's name of the file.
         """
         try:
             return open_photo(self.path, max_pixels=max_pixels)

@@ -1,18 +1,39 @@
-"""``maskstack prototypes``: networks whose answers are made of prototypes, and what these stand for."""
+"""``maskstack prototypes``: train networks that predict by prototypes, and show what the prototypes stand for."""
 
 import typer
 
-from maskstack.cli.prototypes.bench import bench
-from maskstack.cli.prototypes.explain import explain, gallery
-from maskstack.cli.prototypes.train import train
+from maskstack.cli.lazy import Verb, lazy_group
+
+VERBS = {
+    "train": Verb(
+        "maskstack.cli.prototypes.train:train",
+        "Train ProtoPNet or XProtoNet; the checkpoint is written to OUT/checkpoint.",
+    ),
+    "explain": Verb(
+        "maskstack.cli.prototypes.explain:explain",
+        "Draw the prototypes that contributed most to each image's class: this looks like that.",
+    ),
+    "gallery": Verb(
+        "maskstack.cli.prototypes.explain:gallery",
+        "Draw all prototypes of a class, each in the training image it comes from.",
+    ),
+    "bench": Verb(
+        "maskstack.cli.prototypes.bench:bench", "Measure methods of prototype search on images, and print the table."
+    ),
+}
+"""The commands; each is imported when it runs."""
 
 app = typer.Typer(
-    help="Networks whose answers are made of prototypes: train them, see what the prototypes stand for.",
+    cls=lazy_group(VERBS),
+    help="Train prototype networks and show what their prototypes stand for.",
     no_args_is_help=True,
+    add_completion=False,
 )
-app.command()(train)
-app.command()(explain)
-app.command()(gallery)
-app.command()(bench)
+
+
+@app.callback()
+def _prototypes() -> None:
+    pass
+
 
 __all__ = ["app"]

@@ -1,4 +1,4 @@
-"""``maskstack prototypes bench``: which method finds what prototypes stand for?"""
+"""``maskstack prototypes bench``: measure methods that find the regions of prototypes."""
 
 from __future__ import annotations
 
@@ -6,39 +6,46 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from maskstack.cli.console import RunReporter, names_in
 from maskstack.files import write_whole
-from maskstack.runs.statistics import SIGNIFICANT
-from maskstack.prototypes.bench import METHODS, Request
+from maskstack.prototypes.bench import METHODS, PrototypeBenchRequest
 from maskstack.prototypes.bench import bench as run_bench
 from maskstack.prototypes.checkpoint import load
 from maskstack.prototypes.standings import METRICS, Standing, as_csv, standings
+from maskstack.runs.statistics import SIGNIFICANT
 
 WIDE = 240
-"""Columns of the table where no terminal says how many there are."""
+"""Columns of the table where stdout is not a terminal."""
 
 
 def bench(
-    checkpoint: Annotated[Path, typer.Argument(help="What 'prototypes train' wrote.")],
+    checkpoint: Annotated[Path, typer.Argument(help="Folder that 'prototypes train' wrote.")],
     data: Annotated[Path, typer.Option(help="Folder of annotated images of the network's classes.")],
-    out: Annotated[Path, typer.Option(help="Folder of the run; an earlier one goes on where it was.")],
-    split: Annotated[str, typer.Option(help="Of the data; 'all' for the whole of it.")] = "test",
-    methods: Annotated[str, typer.Option(help="Methods with options, and native.")] = ",".join(METHODS),
-    per_class: Annotated[int, typer.Option(help="Prototypes of each class, the most weighty first.")] = 2,
-    images: Annotated[int, typer.Option(help="Images of each class at most.")] = 5,
-    half: Annotated[str, typer.Option(help="tuning, reporting or all of the images.")] = "all",
-    stability: Annotated[bool, typer.Option("--stability", help="Search again under noise; twice the cost.")] = False,
-    seed: Annotated[int, typer.Option(help="Of the choice of images and of the noise.")] = 0,
+    out: Annotated[
+        Path, typer.Option(help="Folder of the run; if it holds an interrupted run, that run is continued.")
+    ],
+    split: Annotated[str, typer.Option(help="Split of the data; 'all' for all images.")] = "test",
+    methods: Annotated[
+        str, typer.Option(help="Names of methods, with options, separated by commas; native is the network's own.")
+    ] = ",".join(METHODS),
+    per_class: Annotated[
+        int, typer.Option(help="Number of prototypes of each class, those with the largest weights first.")
+    ] = 2,
+    images: Annotated[int, typer.Option(help="Maximum number of images of each class.")] = 5,
+    half: Annotated[str, typer.Option(help="Which half of the images: all, tuning or reporting.")] = "all",
+    stability: Annotated[
+        bool, typer.Option("--stability", help="Search again on images with noise; doubles the cost.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Seed of the choice of images and of the noise.")] = 0,
 ) -> None:
     """Measure methods of prototype search on images, and print the table."""
-    request = Request(
+    request = PrototypeBenchRequest(
         checkpoint=str(checkpoint),
         data=str(data),
         split=None if split == "all" else split,
-        methods=tuple(name.strip() for name in methods.split(",") if name.strip()),
+        methods=names_in(methods),
         per_class=per_class,
         images=images,
         half=half,
@@ -46,17 +53,17 @@ def bench(
         seed=seed,
     )
     prototypes = load(checkpoint)
-    talk = _Talk()
-    with talk.progress:
-        rows = run_bench(request, prototypes, out, talk)
+    reporter = RunReporter(width=WIDE)
+    with reporter:
+        rows = run_bench(request, prototypes, out, reporter)
     table = standings(rows)
     path = write_whole(out / "standings.csv", lambda file: file.write_text(as_csv(table), encoding="utf-8"))
-    talk.out.print(_printed(table))
-    talk.out.print(
-        "means with 95% intervals; * differs from mdm (paired Wilcoxon, Holm over the whole table); arrows say what is "
-        f"good; ~ is the median, as shares of an activation near 0 have no bounds\nwrote {path}",
-        soft_wrap=True,
+    reporter.out.print(_printed(table))
+    reporter.say(
+        "Means with 95% intervals. * differs from mdm (paired Wilcoxon test, Holm correction over the whole table). "
+        "Arrows show which direction is better. ~ is the median, because shares of an activation near 0 are unbounded."
     )
+    reporter.say(f"wrote {path}")
 
 
 def _printed(table: list[Standing]) -> Table:
@@ -83,26 +90,3 @@ def _cell(one: Standing | None) -> str:
     failed = f" ({one.failed} failed)" if one.failed else ""
     median = f" ~{one.median:.3f}" if one.metric.endswith(("_anew", "_fixed")) else ""
     return f"{one.mean:.3f} [{one.low:.3f}, {one.high:.3f}]{star}{median}{failed}".replace("[", "\\[")
-
-
-class _Talk:
-    """Says how a run goes: the plan on stdout, progress on stderr."""
-
-    def __init__(self) -> None:
-        self.out = Console(highlight=False)
-        if not self.out.is_terminal:
-            self.out = Console(highlight=False, width=WIDE)
-        self.errors = Console(stderr=True, highlight=False)
-        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
-        quiet = not self.errors.is_terminal
-        self.progress = Progress(*columns, TimeRemainingColumn(), console=self.errors, disable=quiet)
-        self._task: TaskID | None = None
-
-    def planned(self, pairs: int, done: int, passes: int) -> None:
-        already = f", {done} already there" if done else ""
-        self.out.print(f"{pairs} maps to make and measure{already}: at most {passes:,} passes; stop whenever you like")
-        self._task = self.progress.add_task("searching", total=pairs, completed=done)
-
-    def finished(self, pairs: int) -> None:
-        if self._task is not None:
-            self.progress.advance(self._task, pairs)

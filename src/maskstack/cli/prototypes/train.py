@@ -1,4 +1,4 @@
-"""``maskstack prototypes train``: a network whose answers are made of prototypes, from a folder of images."""
+"""``maskstack prototypes train``: train a network that predicts by prototypes, from a folder of images."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from maskstack.errors import InputError
-from maskstack.errors import require
+from maskstack.cli.console import ConsoleReporter, plural
+from maskstack.errors import InputError, require
 from maskstack.prototypes.config import read_config
 
 
 def train(
-    config: Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="What to train, see docs/prototypes.md.")],
+    config: Annotated[
+        Path, typer.Argument(metavar="CONFIG.toml", help="Configuration of the training, see docs/prototypes.md.")
+    ],
     data: Annotated[
-        Path | None, typer.Option(help="Folder of annotated images, instead of the configuration's.")
+        Path | None, typer.Option(help="Folder of annotated images, instead of the one in the configuration.")
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder of the run; a stopped one goes on where it was.")] = Path(
-        "prototypes"
-    ),
+    out: Annotated[
+        Path, typer.Option(help="Folder of the run; if it holds an interrupted training, that is continued.")
+    ] = Path("prototypes"),
 ) -> None:
     """Train ProtoPNet or XProtoNet; the checkpoint is written to OUT/checkpoint."""
     settings = read_config(config)
@@ -34,39 +34,23 @@ def train(
     require("lightning", extra="prototypes")
     from maskstack.prototypes.run import train as run_training
 
-    talk = _Talk()
-    with talk.progress:
-        trained = run_training(settings, out, talk, progress=talk.errors.is_terminal)
+    reporter = _TrainingReporter(transient=True)
+    with reporter:
+        trained = run_training(settings, out, reporter, progress=reporter.errors.is_terminal)
     report = trained.report
     what = "mean AUROC" if trained.multi_label else "accuracy"
-    talk.say(f"test: {what} {report['test']['mean']:.3f} on {report['test']['images']} images")
+    reporter.say(f"test: {what} {report['test']['mean']:.3f} on {report['test']['images']} images")
     for name, value in zip(trained.class_names, report["test"].get("each", ()), strict=False):
-        talk.say(f"  {name}: AUROC {value:.3f}")
+        reporter.say(f"  {name}: AUROC {value:.3f}")
     pruned = f", {len(report['pruned'])} pruned" if report["pruned"] else ""
-    alike = f"{len(report['duplicates'])} of them duplicates" if report["duplicates"] else "none of them a duplicate"
-    talk.say(f"{len(trained.sources)} prototypes{pruned}, {alike}; {report['seconds']:.0f} s since the last start")
-    talk.say(f"wrote {trained.folder}; next: maskstack prototypes explain {trained.folder} IMAGE")
+    alike = plural(len(report["duplicates"]), "duplicate") if report["duplicates"] else "no duplicates"
+    reporter.say(f"{len(trained.sources)} prototypes{pruned}, {alike}; {report['seconds']:.0f} s in this run")
+    reporter.say(f"wrote {trained.folder}; next: maskstack prototypes explain {trained.folder} IMAGE")
 
 
-class _Talk:
-    """Says how a training goes: sentences on stdout, progress on stderr."""
-
-    def __init__(self) -> None:
-        self.out = Console(highlight=False)
-        self.errors = Console(stderr=True, highlight=False)
-        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
-        quiet = not self.errors.is_terminal
-        self.progress = Progress(*columns, TimeRemainingColumn(), console=self.errors, disable=quiet, transient=True)
-        self._task: TaskID | None = None
-
-    def say(self, sentence: str) -> None:
-        self.out.print(sentence, soft_wrap=True, markup=False)
+class _TrainingReporter(ConsoleReporter):
+    """Prints how a training goes."""
 
     def caching(self, what: str, images: int) -> None:
-        if self._task is not None:
-            self.progress.remove_task(self._task)
-        self._task = self.progress.add_task(f"features of the {what} images", total=images)
-
-    def advance(self, images: int) -> None:
-        if self._task is not None:
-            self.progress.advance(self._task, images)
+        """Called before the features of so many images are computed."""
+        self.start(f"features of the {what} images", images)

@@ -15,7 +15,7 @@ from maskstack.errors import ModelError
 from maskstack.explainers.base import PREDICTIONS, MapExplainer, MapOptions, Maps
 from maskstack.explainers.cam import package
 from maskstack.explainers.cam.layers import NO_LAYERS, FoundLayer, find_layer, layer_name
-from maskstack.models.fixed_batch import FixedBatch
+from maskstack.models.frozen import FixedBatch
 from maskstack.scoring import Model, ScoredModel
 from maskstack.scoring.prepared import PreparedModel
 from maskstack.scoring.untouched import untouched

@@ -1,0 +1,79 @@
+"""Groups of commands whose modules are imported only when a command runs, so that ``--help`` answers at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from typing import Any, NamedTuple
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+
+class Verb(NamedTuple):
+    """A command that is not imported yet.
+
+    Attributes:
+        place: Where it is, as ``module:name``: a function, or a ``typer.Typer`` with commands of its own.
+        help: Its line in the help of the group, which is the first line of its documentation.
+    """
+
+    place: str
+    help: str
+
+    def load(self, name: str) -> Any:
+        """Import the command."""
+        module, _, own_name = self.place.partition(":")
+        found = getattr(import_module(module), own_name)
+        if not isinstance(found, typer.Typer):
+            alone = typer.Typer(add_completion=False)
+            alone.command(name)(found)
+            found = alone
+        command = typer.main.get_command(found)
+        command.name = name
+        return command
+
+
+class Commands(Mapping[str, Any]):
+    """Commands by name, each imported when it is asked for."""
+
+    def __init__(self, verbs: Mapping[str, Verb]) -> None:
+        self.verbs = verbs
+        self._loaded: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._loaded:
+            self._loaded[name] = self.verbs[name].load(name)
+        return self._loaded[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.verbs
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.verbs)
+
+    def __len__(self) -> int:
+        return len(self.verbs)
+
+
+def lazy_group(verbs: Mapping[str, Verb]) -> type[TyperGroup]:
+    """A class of groups with these commands, for ``typer.Typer(cls=...)``."""
+
+    class LazyGroup(TyperGroup):
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**options)
+            self.commands: Any = Commands(verbs)
+
+        def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
+            return list(verbs)
+
+        def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002
+            """What the help shows of a command."""
+            return TyperCommand(cmd_name, help=verbs[cmd_name].help) if cmd_name in verbs else None
+
+        def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+            """The command that is called, imported."""
+            name, command, rest = super().resolve_command(ctx, args)
+            return name, command if name is None else self.commands[name], rest
+
+    return LazyGroup

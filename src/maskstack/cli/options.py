@@ -1,0 +1,62 @@
+"""Options that several commands share; those of the search are made from ``SearchSettings``."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from maskstack.jobs.options import SearchOption, read_settings, search_options
+from maskstack.masks.presets import PRESETS
+
+Photos = Annotated[list[str], typer.Argument(metavar="PHOTO...", help="Image files, in any format that Pillow reads.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps ...")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs, nothing else.")]
+PresetName = Annotated[str, typer.Option(help=f"Search settings to start from: {', '.join(PRESETS)}.")]
+
+SEARCH = "Search settings (the defaults shown are those of the preset 'default')"
+
+_FLAGS = {"joint": "--joint/--separate", "channels_last": "--channels-last/--channels-first"}
+_TYPES: dict[str, Any] = {"flag": bool, "whole": int, "real": float}
+
+
+def with_search_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command an option for each setting of a search; it receives those given as its argument ``settings``."""
+    own = inspect.signature(command, eval_str=True).parameters
+    options = search_options()
+
+    def run(**values: Any) -> None:
+        settings = read_settings({name: values.pop(name) for name in options})
+        command(**values, settings=settings)
+
+    added = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_annotation(option))
+        for name, option in options.items()
+    ]
+    kept = [
+        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for name, parameter in own.items() if name != "settings"
+    ]
+    parameters = [*kept, *added]
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    run.__name__, run.__doc__, run.__module__ = command.__name__, command.__doc__, command.__module__
+    return run
+
+
+def _annotation(option: SearchOption) -> Any:
+    dashed = option.name.replace("_", "-")
+    written, default = f"--{dashed}", option.text(option.default)
+    if option.kind == "flag":
+        written = _FLAGS.get(option.name, f"--{dashed}/--no-{dashed}")
+        default = written.split("/")[0 if option.default else 1]
+    described = typer.Option(written, help=_help(option), show_default=default, rich_help_panel=SEARCH)
+    return Annotated[_TYPES.get(option.kind, str) | None, described]
+
+
+def _help(option: SearchOption) -> str:
+    if option.kind == "sizes":
+        return f"{option.help} Written as 4,7,14 or 4x6,8x12."
+    words = ", ".join(option.choices)
+    return f"{option.help} One or several of {words}." if option.kind == "choices" else option.help

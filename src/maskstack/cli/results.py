@@ -1,0 +1,101 @@
+"""What ``maskstack explain`` and ``gallery`` print: predictions, the cost and a table for each map; or JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from maskstack.cli.console import ConsoleReporter, duration, plural
+from maskstack.explanation import Explanation
+from maskstack.masks.result import Progress
+
+
+class ResultReporter(ConsoleReporter):
+    """Prints for a person (tables on stdout, the bar on stderr) or, with JSON, for a program (one document on stdout).
+
+    Attributes:
+        document: What JSON holds.
+    """
+
+    def __init__(self, *, as_json: bool) -> None:
+        super().__init__(quiet=as_json, transient=True)
+        self.document: dict[str, Any] = {"warnings": [], "predictions": {}, "results": []}
+
+    def warn(self, sentence: str, *, kind: str = "note") -> None:
+        """Print what the reader of the results has to know."""
+        self.document["warnings"].append(sentence)
+        super().warn(sentence, kind=kind)
+
+    def predictions(self, photo: str, best: Sequence[tuple[str, float]]) -> None:
+        """Print the best classes of a photo, each with its probability."""
+        self.document["predictions"][photo] = [{"class": name, "probability": p} for name, p in best]
+        line = ", ".join(f"{name} {p:.1%}" for name, p in best)
+        self.out.print(Text.assemble((photo, "bold"), ": ", line), soft_wrap=True)
+
+    def cost(self, passes: Mapping[str, int], *, todo: int, done: int, seconds: float) -> None:
+        """Print the cost of the work before it starts."""
+        expected = seconds * passes["backward"]
+        self.document["cost"] = {**passes, "expected_seconds": expected, "maps": todo, "already_done": done}
+        skipped = f", {done} already done" if done else ""
+        self.say(
+            f"{plural(todo, 'map')}{skipped}: at most {passes['forward']:,} forward and {passes['backward']:,} "
+            f"backward passes, about {duration(expected)}"
+        )
+
+    @contextmanager
+    def searching(self, maps: int) -> Iterator[None]:
+        """Show a bar while so many maps are made."""
+        with self:
+            self.start("explaining", max(maps, 1))
+            yield
+
+    def step(self, state: Progress) -> None:
+        """Move the bar on within a map."""
+        self.move_to(len(self.document["results"]) + state.step / state.steps)
+
+    def result(self, photo: str, explanation: Explanation, files: Mapping[str, str]) -> None:
+        """Print the numbers of a finished map, how far to trust it, and its first file."""
+        numbers = explanation.summary()[0]
+        self.document["results"].append(
+            {"photo": photo, **numbers, "seconds": explanation.seconds, "files": dict(files)}
+        )
+        table = Table(box=None, pad_edge=False, show_header=True)
+        cells = {
+            "class": numbers["target_name"] or f"class {numbers['target']}",
+            numbers["objective"].replace("class_", ""): f"{float(explanation.score_before[0]):.3g}",
+            "under the mask": f"{float(explanation.score_under_stack[0]):.3g}",
+            "area shown": f"{float(explanation.area[0]):.0%}",
+            "passes": f"{numbers['forward_passes']} + {numbers['backward_passes']}",
+            "seconds": f"{explanation.seconds:.1f}",
+        }
+        for heading in cells:
+            table.add_column(heading)
+        table.add_row(*cells.values())
+        self.out.print()
+        self.out.print(Text(photo, style="bold"))
+        self.out.print(table)
+        if explanation.trust is not None:
+            self.out.print(Text.assemble(("trust: ", "bold"), explanation.trust.words(0)), soft_wrap=True)
+        for reason in _doubts(explanation):
+            self.out.print(Text(reason, style="bold yellow"), soft_wrap=True)
+        self.out.print(Text(f"  {next(iter(files.values()))}", style="dim"), soft_wrap=True)
+
+    def finish(self, sentence: str) -> None:
+        """Print where the results are, or the JSON document."""
+        if self.quiet:
+            typer.echo(json.dumps(self.document, indent=2))
+        else:
+            self.say(f"\n{sentence}")
+
+
+def _doubts(explanation: Explanation) -> list[str]:
+    """The reasons not to trust the map, or only a little."""
+    low = [] if explanation.trust is None else explanation.trust.doubts(0)
+    own = explanation.degenerate[0]
+    return low if own is None or own in low else [f"do not trust this map: {own}", *low]

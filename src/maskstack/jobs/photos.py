@@ -1,0 +1,122 @@
+"""What every job on photos does first: predict, choose the classes to explain, and find what is finished already."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from maskstack.errors import InputError
+from maskstack.explainers import MDM
+from maskstack.explanation import Explanation
+from maskstack.jobs.progress import JobReporter
+from maskstack.models import LoadedModel, find_class
+from maskstack.scoring.predict import class_probabilities
+
+
+@dataclass(frozen=True, eq=False)
+class PhotoTarget:
+    """One class of one photo, to be explained.
+
+    Attributes:
+        photo: Its file, as the user wrote it.
+        image: C x H x W, as the network takes it.
+        index: Index of the class.
+        path: Where the results go, without the files' endings.
+    """
+
+    photo: str
+    image: Tensor
+    index: int
+    path: Path
+
+    def notes(self, spec: str) -> dict[str, str]:
+        """What is kept with the explanation."""
+        return {"model": spec, "photo": Path(self.photo).name}
+
+
+def top_count(target: str) -> int | None:
+    """The number of ``top5`` and the like; None for a class name or index.
+
+    >>> top_count("top5"), top_count("Tiger cat")
+    (5, None)
+    """
+    found = re.fullmatch(r"top(\d+)", target.strip().lower())
+    return int(found.group(1)) if found else None
+
+
+def read_target(target: str, net: LoadedModel) -> tuple[int | None, int]:
+    """The class to explain, or None for each photo's best ones, and the number of classes to explain.
+
+    Raises:
+        InputError: There is no such class.
+    """
+    count = top_count(target)
+    return (find_class(net.class_names, target), 1) if count is None else (None, count)
+
+
+def predict(
+    net: LoadedModel,
+    photo: Image.Image,
+    wanted: tuple[int | None, int],
+    *,
+    device: torch.device,
+    label: str,
+    shown: int,
+    reporter: JobReporter,
+) -> tuple[Tensor, list[int]]:
+    """Predict a photo's class, report the best classes, and choose the classes to explain.
+
+    Args:
+        net: The network.
+        photo: The photo.
+        wanted: What :func:`read_target` returned.
+        device: Where the network is.
+        label: The photo's name in the report.
+        shown: Number of classes to report.
+        reporter: Receives them.
+
+    Returns:
+        The network's input, C x H x W, and the indices of the classes.
+
+    Raises:
+        InputError: The network does not have the class, or not so many classes.
+    """
+    image = net.preprocess(photo).to(device)
+    scores = class_probabilities(net, image.unsqueeze(0))[0]
+    best = scores.topk(min(shown, len(scores)))
+    pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
+    reporter.predictions(label, [(net.class_name(index), probability) for index, probability in pairs])
+    index, count = wanted
+    if index is not None:
+        if index >= len(scores):
+            raise InputError(f"target {index} is out of range; the network has classes 0 to {len(scores) - 1}")
+        return image, [index]
+    if not 1 <= count <= len(scores):
+        raise InputError(f"--target top{count} asks for {count} classes; the network has {len(scores)}")
+    return image, scores.topk(count).indices.tolist()
+
+
+def is_finished(target: PhotoTarget, mdm: MDM, spec: str, path: Path) -> Explanation | None:
+    """The explanation in a file if it is of this network, photo, class, objective and settings; otherwise None."""
+    try:
+        found = Explanation.load(path)
+    except InputError:
+        return None
+    fits = (
+        found.notes == target.notes(spec)
+        and found.target == (target.index,)
+        and found.objective == mdm.user_model.objective(target.index).name
+        and found.settings == mdm.settings_for((target.image.shape[-2], target.image.shape[-1])).as_dict()
+    )
+    return found if fits else None
+
+
+def warn_of_random_weights(name: str, net: LoadedModel, reporter: JobReporter) -> None:
+    """Report that the maps of an untrained network mean nothing."""
+    if net.weights == "random":
+        reporter.warn(f"{name} has random weights: its maps mean nothing; give trained weights as weights=FILE")

@@ -1,0 +1,40 @@
+"""What the work on many photos reports while it goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from maskstack.explanation import Explanation
+from maskstack.masks.result import Progress
+
+
+class JobReporter(Protocol):
+    """Receives the progress of a job on photos: what to print is its own affair."""
+
+    def warn(self, sentence: str) -> None:
+        """Called with what the reader of the results has to know."""
+
+    def predictions(self, photo: str, best: Sequence[tuple[str, float]]) -> None:
+        """Called with the best classes of a photo, each with its probability."""
+
+    def cost(self, passes: Mapping[str, int], *, todo: int, done: int, seconds: float) -> None:
+        """Called before the first search.
+
+        Args:
+            passes: Maximum numbers of ``forward`` and ``backward`` passes.
+            todo: Number of maps to make.
+            done: Number of maps that are finished already.
+            seconds: Time of one forward and backward pass.
+        """
+
+    def searching(self, maps: int) -> AbstractContextManager[None]:
+        """Entered while so many maps are made."""
+        ...
+
+    def step(self, state: Progress) -> None:
+        """Called after each step of a search."""
+
+    def result(self, photo: str, explanation: Explanation, files: Mapping[str, str]) -> None:
+        """Called with each finished map and its files by kind; the first one is the most useful to look at."""

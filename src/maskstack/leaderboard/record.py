@@ -1,0 +1,104 @@
+"""What the runs of the leaderboard are about, and whether their numbers may stand in one table."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from maskstack.errors import InputError
+from maskstack.leaderboard.request import BenchRequest
+from maskstack.runs.folder import RECORD, check_same, find_record, write_record
+
+FORMAT = "maskstack-run-1"
+
+_SAME_IN_A_TABLE = ("data", "which", "target", "split", "curve_steps")
+"""Entries that make the numbers of a network incomparable if they differ."""
+
+_SAME_IN_A_RUN = (*_SAME_IN_A_TABLE, "seed", "half")
+"""Seed and half only choose among the images, but a run keeps to one choice."""
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """A run's folder and the content of its record."""
+
+    folder: Path
+    about: Mapping[str, Any]
+
+    @property
+    def specs(self) -> Mapping[str, str]:
+        """The networks' specs by name."""
+        specs: Mapping[str, str] = self.about["specs"]
+        return specs
+
+
+def settle(run: Path, request: BenchRequest, *, versions: Mapping[str, str]) -> None:
+    """Write the record of a run, or check that the request continues the run that is there.
+
+    Models, methods, metrics and the number of images may grow from one call to the next. What would make the numbers
+    incomparable may not change.
+
+    Raises:
+        InputError: The folder holds a run with another record, or other files and no run.
+    """
+    before, wanted = find_record(run), dataclasses.asdict(request)
+    specs = request.specs
+    if before is not None:
+        _check_format(run, before)
+        check_same(run, before, wanted, _SAME_IN_A_RUN)
+        specs = {**before["specs"], **specs}
+        for name, spec in before["specs"].items():
+            if specs[name] != spec:
+                raise InputError(
+                    f"{run} holds a run in which the model {name} is {spec}, not {specs[name]}; give it another name"
+                )
+    elif run.is_dir() and any(path for path in run.iterdir() if not path.name.startswith(".")):
+        raise InputError(f"{run} holds other files and no run; choose another --out")
+    write_record(run, {"format": FORMAT, **wanted, "specs": specs, "versions": versions})
+
+
+def open_runs(folders: Sequence[Path]) -> tuple[RunRecord, ...]:
+    """Read the records of runs.
+
+    Raises:
+        InputError: A folder holds no run, is named twice, or two runs measured one network in different ways.
+    """
+    if len({folder.resolve() for folder in folders}) < len(folders):
+        raise InputError(f"a run is named twice in {', '.join(map(str, folders))}; name each once")
+    runs = tuple(_read(folder) for folder in folders)
+    for index, run in enumerate(runs):
+        for other in runs[:index]:
+            _check_together(other, run)
+    return runs
+
+
+def _read(folder: Path) -> RunRecord:
+    about = find_record(folder)
+    if about is None:
+        raise InputError(f"{folder} holds no run; give a folder that 'maskstack bench --out' wrote")
+    _check_format(folder, about)
+    return RunRecord(folder, about)
+
+
+def _check_format(run: Path, about: Mapping[str, Any]) -> None:
+    if about.get("format") != FORMAT:
+        raise InputError(f"{run / RECORD} does not have the format that this version reads, {FORMAT}")
+
+
+def _check_together(one: RunRecord, other: RunRecord) -> None:
+    shared = [model for model in one.specs if model in other.specs]
+    for model in shared:
+        if one.specs[model] != other.specs[model]:
+            raise InputError(
+                f"{model} is {one.specs[model]} in {one.folder} and {other.specs[model]} in {other.folder}; "
+                "report them separately"
+            )
+    for name in _SAME_IN_A_TABLE if shared else ():
+        if one.about[name] != other.about[name]:
+            raise InputError(
+                f"{shared[0]} was measured with {name}={one.about[name]!r} in {one.folder} and "
+                f"{other.about[name]!r} in {other.folder}; report them separately"
+            )

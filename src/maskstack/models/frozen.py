@@ -1,0 +1,119 @@
+"""Networks that were saved as a graph with fixed shapes: their input, their preprocessing, and their batch size."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from maskstack.errors import InputError, ModelError
+from maskstack.models.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess, grey_normalisation
+from maskstack.models.spec import Spec, adjusted
+
+
+@dataclass(frozen=True)
+class GraphInput:
+    """The input of a saved graph; sizes that the graph does not fix are None.
+
+    Attributes:
+        source: Name of the file in messages.
+        batch: Number of images.
+        channels: Number of channels, 1 or 3.
+        height: Height in pixels.
+        width: Width in pixels.
+    """
+
+    source: str
+    batch: int | None
+    channels: int | None
+    height: int | None
+    width: int | None
+
+    @classmethod
+    def of(cls, source: str, dims: Sequence[int | None]) -> GraphInput:
+        """Make it from the dimensions of the input.
+
+        Args:
+            source: Name of the file in messages.
+            dims: Size of each dimension; None if the graph does not fix it.
+
+        Raises:
+            ModelError: The dimensions are not those of images, B x C x H x W.
+        """
+        shape = " x ".join("?" if dim is None else str(dim) for dim in dims)
+        if len(dims) != 4:
+            raise ModelError(
+                f"{source} takes {shape or 'a number'}; only networks of images, B x C x H x W, can be explained"
+            )
+        if dims[1] not in (None, 1, 3):
+            last = "; the channels seem to be last, so export it with channels first" if dims[3] in (1, 3) else ""
+            raise ModelError(f"{source} takes {shape}, not images of 1 or 3 channels, B x C x H x W{last}")
+        return cls(source, *dims)
+
+
+def graph_preprocess(taken: GraphInput, spec: Spec) -> Preprocess:
+    """The preprocessing for a graph: its size, changed by the spec's keys; mean and std are ImageNet's by default.
+
+    Raises:
+        InputError: Neither the graph nor the spec gives the size, or they contradict each other.
+    """
+    grey = taken.channels == 1
+    start = Preprocess(
+        channels=1 if grey else 3,
+        mean=grey_normalisation(IMAGENET_MEAN) if grey else IMAGENET_MEAN,
+        std=grey_normalisation(IMAGENET_STD) if grey else IMAGENET_STD,
+    )
+    if taken.height is not None and taken.width is not None:
+        start = Preprocess(size=(taken.height, taken.width), channels=start.channels, mean=start.mean, std=start.std)
+    elif "size" not in spec.options:
+        raise InputError(f"{taken.source} does not fix the size of its images; add it: {spec.text},size=224")
+    wanted = adjusted(start, spec.options)
+    fixed = (taken.height or wanted.size[0], taken.width or wanted.size[1], taken.channels or wanted.channels)
+    if (*wanted.size, wanted.channels) != fixed:
+        raise InputError(
+            f"{taken.source} only takes images of {fixed[0]} x {fixed[1]} with {fixed[2]} channels; "
+            "leave out size and channels"
+        )
+    return wanted
+
+
+class FixedBatch(nn.Module):
+    """Runs a network with a fixed batch size on batches of any size.
+
+    The images are run in slices of the fixed size. The last slice is padded by repeating its last image.
+
+    Args:
+        model: Network for ``batch`` x C x H x W; the first dimension of each output tensor is that of the images.
+        batch: The fixed batch size.
+    """
+
+    def __init__(self, model: nn.Module, batch: int) -> None:
+        super().__init__()
+        self.model, self.batch = model, batch
+
+    def forward(self, images: Tensor) -> Any:
+        """The network's output for B x C x H x W; tuples become lists.
+
+        Raises:
+            ModelError: The output contains something other than tensors in mappings, tuples and lists.
+        """
+        count = len(images)
+        short = -count % self.batch
+        if short:
+            images = torch.cat([images, images[-1:].expand(short, *images.shape[1:])])
+        return _join([self.model(part) for part in torch.split(images, self.batch)], count)
+
+
+def _join(parts: list[Any], count: int) -> Any:
+    """Join the outputs of the slices and remove the padding."""
+    first = parts[0]
+    if isinstance(first, Tensor):
+        return torch.cat(parts)[:count]
+    if isinstance(first, Mapping):
+        return {key: _join([part[key] for part in parts], count) for key in first}
+    if isinstance(first, tuple | list):
+        return [_join(list(each), count) for each in zip(*parts, strict=True)]
+    raise ModelError(f"the network returned a {type(first).__name__}; export it so that it returns tensors")

@@ -1,0 +1,167 @@
+"""The folder of a run: one process at a time, a record of what the run is about, and its stored rows."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from maskstack.errors import InputError, OutputError, reason
+from maskstack.files import write_whole
+from maskstack.runs.rows import ResultRow
+from maskstack.runs.store import Store
+
+try:
+    import fcntl
+except ImportError:  # Windows: there the user has to see to it that only one process works on a run
+    fcntl = None  # type: ignore[assignment]
+
+RECORD = "run.json"
+"""The file of a run's folder that says what the run is about."""
+
+HALVES = ("all", "tuning", "reporting")
+"""Which images of a data set a run measures: all, or one of two halves that share no image."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunPlan:
+    """What a run still has to do.
+
+    Attributes:
+        maps: Number of maps to make and measure.
+        done: Number of maps that are measured already.
+        forward: Maximum number of images to send forward.
+        backward: Maximum number of images to send backward.
+        seconds: Expected time of one worker; None if it is unknown.
+    """
+
+    maps: int
+    done: int
+    forward: int
+    backward: int
+    seconds: float | None = None
+
+
+class RunListener(Protocol):
+    """Receives the progress of a run."""
+
+    def looking(self, network: str, images: int) -> None:
+        """Called while the network predicts images, to find those that it classifies correctly: so many until now."""
+
+    def damaged(self, shards: Sequence[Path]) -> None:
+        """Called with shards that could not be read and were set aside."""
+
+    def planned(self, plan: RunPlan) -> None:
+        """Called before the first map."""
+
+    def finished(self, maps: int, rows: Sequence[ResultRow]) -> None:
+        """Called when so many further maps are measured and their rows are written."""
+
+
+@contextlib.contextmanager
+def locked(run: Path) -> Iterator[None]:
+    """Reserve the run's folder for this process; the system ends the reservation however the process ends.
+
+    Raises:
+        InputError: Another process uses the folder.
+        OutputError: The folder cannot be written to.
+    """
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+        file = (run / ".lock").open("w")
+    except OSError as error:
+        raise OutputError(f"cannot write to {run}: {error.strerror or error}; choose another --out") from error
+    with file:
+        if fcntl is not None:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise InputError(
+                    f"{run} is in use by another process; wait until it has finished, or choose another --out"
+                ) from error
+        yield
+
+
+@contextlib.contextmanager
+def opened(
+    run: Path, settle: Callable[[], object], listener: RunListener, *, retry_failed: bool = False
+) -> Iterator[Store]:
+    """Reserve a run's folder, check what the run is about, and open its rows.
+
+    Args:
+        run: The folder; it is made if it does not exist.
+        settle: Compares the record of the folder with what is wanted, and writes it.
+        listener: Is told of damaged shards.
+        retry_failed: Whether rows of failed measurements are removed, so that these are repeated.
+
+    Raises:
+        MaskstackError: See :func:`locked`, ``settle`` and :meth:`maskstack.runs.store.Store.open`.
+    """
+    with locked(run):
+        settle()
+        store = Store.open(run)
+        if store.damaged:
+            listener.damaged(store.damaged)
+        if retry_failed:
+            store.forget_failures()
+        yield store
+
+
+def settle(run: Path, record: Mapping[str, Any]) -> None:
+    """Write the record of a run, or check that an earlier call wrote the same one.
+
+    Raises:
+        InputError: The folder holds a run with another record, or its record is damaged.
+    """
+    # As JSON returns it: tuples become lists.
+    wanted: dict[str, Any] = json.loads(json.dumps(record))
+    before = find_record(run)
+    if before is None:
+        write_record(run, wanted)
+    else:
+        check_same(run, before, wanted, wanted)
+
+
+def find_record(run: Path) -> dict[str, Any] | None:
+    """The record of a run; None if the folder has none.
+
+    Raises:
+        InputError: The record is damaged.
+    """
+    file = run / RECORD
+    if not file.is_file():
+        return None
+    try:
+        record = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{file} is damaged ({reason(error)}); choose another --out") from error
+    if not isinstance(record, dict):
+        raise InputError(f"{file} is damaged (it holds no JSON object); choose another --out")
+    return record
+
+
+def write_record(run: Path, record: Mapping[str, Any]) -> None:
+    """Write the record of a run.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    text = json.dumps(record, indent=2) + "\n"
+    write_whole(run / RECORD, lambda file: file.write_text(text, encoding="utf-8"))
+
+
+def check_same(run: Path, before: Mapping[str, Any], wanted: Mapping[str, Any], names: Iterable[str]) -> None:
+    """Check that two records agree in these entries.
+
+    Raises:
+        InputError: They differ; the message names the first such entry and, if they are short, both values.
+    """
+    for name in names:
+        one, other = before.get(name), wanted[name]
+        if one != other:
+            short = all(value is None or isinstance(value, str | int | float) for value in (one, other))
+            how = f"{name}={one!r}, not {other!r}" if short else f"another {name}"
+            raise InputError(f"{run} holds a run with {how}; choose another --out")

@@ -1,0 +1,153 @@
+"""The sessions of the page's users: what is remembered of each, separately, and for how long."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from torch import Tensor
+
+from maskstack.explanation import Explanation
+from maskstack.models import LoadedModel
+
+Curves = Mapping[str, tuple[list[float], list[float]]]
+"""Insertion and deletion curve of each method, by its name."""
+
+
+@dataclass(frozen=True, eq=False)
+class PredictedPhoto:
+    """A photo with what a network predicts for it.
+
+    Attributes:
+        name: File name of the photo.
+        path: Its file on this machine.
+        model: Name of the network on the page.
+        net: The network.
+        tensor: C x H x W, as the network takes it.
+        scores: Probability of each class.
+    """
+
+    name: str
+    path: Path
+    model: str
+    net: LoadedModel
+    tensor: Tensor
+    scores: Tensor
+
+    @property
+    def picture(self) -> Image.Image:
+        """The photo as the network sees it."""
+        return self.net.picture(self.tensor.cpu())
+
+
+@dataclass(eq=False)
+class Session:
+    """One user's work.
+
+    Attributes:
+        stop: Set it to stop the search that is running.
+        seen: Time of the user's last action, in seconds of the clock.
+        uploads: The photo's file of each tab; removed with the session.
+        shown: The photo and the network that the user's page shows now, which may be newer than ``predicted``.
+        predicted: The photo and what the network predicts for it.
+        refused: Whether the last photo was removed from the page, with a sentence that gives the reason.
+        found: The last explanation.
+        preset: The preset of its search.
+        settings: The changes to the preset.
+        stopped: Whether its search was stopped.
+        curves: Insertion and deletion curve of each method shown.
+    """
+
+    stop: threading.Event = field(default_factory=threading.Event)
+    seen: float = field(default_factory=time.monotonic)
+    uploads: dict[str, Path] = field(default_factory=dict)
+    shown: tuple[Path | None, str] | None = None
+    predicted: PredictedPhoto | None = None
+    refused: bool = False
+    found: Explanation | None = None
+    preset: str = "default"
+    settings: dict[str, Any] = field(default_factory=dict)
+    stopped: bool = False
+    curves: dict[str, tuple[list[float], list[float]]] = field(default_factory=dict)
+
+    def forget_results(self) -> None:
+        """Forget the explanation and the curves, because the photo, the network or the class has changed."""
+        self.found = None
+        self.curves = {}
+
+
+class Sessions:
+    """The sessions by their keys.
+
+    Args:
+        forget_after: Seconds without an action after which a session ends, if the browser did not report that the page
+            was closed.
+        clock: Returns the time in seconds.
+    """
+
+    def __init__(self, *, forget_after: float = 3600.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self.forget_after, self.clock = forget_after, clock
+        self._sessions: dict[str, Session] = {}
+        self._gone: deque[str] = deque(maxlen=10_000)
+        self._lock = threading.Lock()
+
+    def of(self, key: str) -> Session:
+        """The session with this key; a new one if there is none."""
+        with self._lock:
+            return self._of(key)
+
+    def keep_upload(self, key: str, path: Path, *, tab: str = "explain") -> None:
+        """Remember the file of the user's photo on a tab, and remove the previous one."""
+        with self._lock:
+            session = self._of(key)
+            before = session.uploads.get(tab)
+            session.uploads[tab] = path
+            self._remove(before)
+
+    def _of(self, key: str) -> Session:
+        now = self.clock()
+        for old in [other for other, session in self._sessions.items() if now - session.seen > self.forget_after]:
+            if old != key:
+                self._end(old)
+        session = self._sessions.setdefault(key, Session())
+        session.seen = now
+        return session
+
+    def end(self, key: str) -> None:
+        """Stop the user's work and remove everything kept of it."""
+        with self._lock:
+            self._gone.append(key)
+            self._end(key)
+
+    def has_left(self, key: str) -> bool:
+        """Whether the user has closed the page; an event of theirs may still be waiting."""
+        return key in self._gone
+
+    def end_all(self) -> None:
+        """End all sessions."""
+        with self._lock:
+            for key in list(self._sessions):
+                self._end(key)
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def _end(self, key: str) -> None:
+        session = self._sessions.pop(key, None)
+        if session is not None:
+            session.stop.set()
+            for path in session.uploads.values():
+                self._remove(path)
+
+    def _remove(self, path: Path | None) -> None:
+        # Users who upload the same picture share its file, because the file is named by its content.
+        if path is not None and all(path not in session.uploads.values() for session in self._sessions.values()):
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)

@@ -1,0 +1,50 @@
+"""The search's options on the command line are the settings of ``SearchSettings``, no more and no less."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import Any
+
+import pytest
+import typer.main
+
+from maskstack.cli.main import app, main
+from maskstack.jobs.options import read_settings, search_options
+from maskstack.masks.settings import SearchSettings, setting_help
+
+FIELDS = {field.name: field.default for field in dataclasses.fields(SearchSettings)}
+
+
+def params(verb: str) -> dict[str, Any]:
+    return {each.name: each for each in typer.main.get_command(app).commands[verb].params}  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("verb", ["explain", "gallery"])
+def test_each_setting_is_an_option_with_its_help_and_default(
+    verb: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = params(verb)
+    for name in FIELDS:
+        option = found[name]
+        assert option.opts[0] == f"--{'joint' if name == 'joint' else name.replace('_', '-')}"
+        assert option.default is None, "the preset's value holds where none is given"
+        assert option.help.startswith(setting_help()[name])
+    monkeypatch.setenv("COLUMNS", "200")
+    assert main([verb, "--help"]) == 0
+    out = capsys.readouterr().out
+    for shown in ("(80)", "(3,7,14,28,56,112)", "(zero,blur,noise)", "(--joint)", "(--no-compile)", "(0.045)"):
+        assert f"[default: {shown}]" in re.sub(r"\s+", " ", out)
+
+
+def test_text_and_value_are_inverse() -> None:
+    options = search_options()
+    assert set(options) == set(FIELDS)
+    texts = {name: option.text(option.default) for name, option in options.items()}
+    words = {name: text for name, text in texts.items() if options[name].kind in ("sizes", "choices", "choice")}
+    assert SearchSettings().with_(**read_settings(words)) == SearchSettings()
+    assert read_settings({"sizes": "4x6, 8", "fill": "zero, mean", "steps": None}) == {
+        "sizes": ((4, 6), (8, 8)),
+        "fill": ("zero", "mean"),
+    }
+    assert "given" not in options["fill"].choices
