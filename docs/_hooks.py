@@ -63,6 +63,8 @@ def _row(each: Any) -> str:
     default = _code(str(each.default)) if known else ""
     if isinstance(each.default, bool):
         default = "yes" if each.default else ""
+    if isinstance(each.show_default, str):  # the default is what another option chooses
+        default = f"<code>{escape(each.show_default).replace(',', ',<wbr>')}</code>"
     help_text = (each.help or "").replace("|", "\\|")
     return f"| {shown} | {help_text} | {'required' if each.required else default} |"
 

@@ -1,4 +1,4 @@
-"""maskstack: which region of an image made a network answer as it did.
+"""maskstack: which region of an image explains a network's output.
 
 Names are imported when they are first used, so that ``import maskstack`` is quick.
 

@@ -1,4 +1,4 @@
-"""Letting the C library keep the large blocks that every pass asks for anew."""
+"""Make the C library keep the large memory blocks that every pass allocates again."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
 def keep_large_blocks() -> None:
     """Tell glibc not to give large blocks back to the system between passes; elsewhere do nothing.
 
-    By default each activation of some megabytes is mapped afresh and its pages are zeroed by the kernel, which takes
-    about as long as computing it (see ``benchmarks/passes.py``). This is a choice for a whole process, so only the
-    program makes it, never the library.
+    By default, each activation of some megabytes gets newly mapped memory, and the kernel zeroes its pages. This takes
+    about as long as computing the activation (see ``benchmarks/passes.py``). The setting affects the whole process, so
+    only the program sets it, never the library.
     """
     if not sys.platform.startswith("linux"):
         return

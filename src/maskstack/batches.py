@@ -1,4 +1,4 @@
-"""Working through many items in batches of few sizes, and in smaller ones when memory runs out."""
+"""Process many items in batches of only a few different sizes, and in smaller batches when memory runs out."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ T = TypeVar("T")
 class Batches:
     """Runs a function over indices, never more than ``limit`` at a time.
 
-    After the full chunks, the rest is split into powers of two: a backend prepares its kernels anew for every batch
-    size, and while problems end one by one there would otherwise be as many sizes as problems.
+    After the full chunks, the rest is split into powers of two. A backend prepares its kernels again for every new
+    batch size, and problems end one by one, so without the split there could be as many sizes as problems.
     """
 
     def __init__(self, limit: int) -> None:

@@ -88,7 +88,7 @@ def flag(name: str, value: object) -> None:
 
 
 def several(name: str, value: Any, single: type) -> tuple[Any, ...]:
-    """An option's values as a tuple, also where a single one was given.
+    """An option's values as a tuple, even if a single value was given.
 
     Raises:
         InputError: There is no value.
@@ -107,7 +107,7 @@ def distinct(what: str, names: Collection[str]) -> None:
         names: The names.
 
     Raises:
-        InputError: There is none, or one is named twice.
+        InputError: The list is empty, or a name is given twice.
     """
     if not names:
         raise InputError(f"no {what} is given; name at least one")

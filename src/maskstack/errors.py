@@ -15,7 +15,7 @@ class InputError(MaskstackError, ValueError):
 
 
 class ModelError(MaskstackError, RuntimeError):
-    """A network that cannot be loaded, or whose answer cannot be explained."""
+    """A network that cannot be loaded, or whose output cannot be explained."""
 
 
 class OutputError(MaskstackError, OSError):

@@ -12,9 +12,9 @@ from maskstack.errors import OutputError
 
 
 def write_whole(path: str | Path, write: Callable[[Path], object]) -> Path:
-    """Write a file beside its place, then rename it there.
+    """Write a temporary file in the same folder, then rename it to the path.
 
-    Whatever happens meanwhile, also Ctrl-C and a full disk, the path holds what it held before or the whole new file.
+    Even after Ctrl-C or with a full disk, the path holds either its previous content or the complete new file.
 
     Args:
         path: Path of the file; missing folders are made.
@@ -35,7 +35,7 @@ def write_whole(path: str | Path, write: Callable[[Path], object]) -> Path:
     beside = Path(name)
     try:
         write(beside)
-        # mkstemp makes files for the owner's eyes only; a result is an ordinary file.
+        # mkstemp makes files that only the owner can read; a result gets the usual permissions.
         beside.chmod(0o666 & ~_umask())
         with beside.open("r+b") as written:
             os.fsync(written.fileno())

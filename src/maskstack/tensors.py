@@ -22,7 +22,7 @@ def gaussian_blur(images: Tensor, sigma: float) -> Tensor:
     radius = math.ceil(3 * sigma)
     if radius == 0:
         return images
-    sigma = max(sigma, 1e-3)  # the square of a smaller one may be 0; its kernel is 1 and zeros as well
+    sigma = max(sigma, 1e-3)  # the square of a smaller sigma may be 0; at 1e-3 the kernel is already 1 and zeros
     offsets = torch.arange(-radius, radius + 1, dtype=torch.float32, device=images.device)
     kernel = torch.exp(-(offsets**2) / (2 * sigma**2))
     return filtered(images, kernel / kernel.sum(), padding="replicate")
@@ -69,7 +69,7 @@ def minmax(maps: Tensor) -> Tensor:
     """
     low = maps.amin(dim=(-2, -1), keepdim=True)
     spread = maps.amax(dim=(-2, -1), keepdim=True) - low
-    # A spread of rounding errors is not contrast: scaling it up would draw noise.
+    # A range as small as the rounding errors is not contrast: scaling it up would show noise.
     flat = spread <= 1e-6
     return ((maps - low) / spread.masked_fill(flat, 1)).masked_fill(flat, 0)
 
@@ -139,9 +139,9 @@ def _mean_ranks(values: Tensor) -> Tensor:
 def score_scale(reference: Tensor, hidden: Tensor) -> Tensor:
     """The unit in which a loss of score is counted.
 
-    The larger of the reference's own size and its distance from the score of the wholly hidden image. The first alone
-    would divide by nearly zero for a small reference; with both, at most one unit is lost when the score falls from the
-    image's to that of nothing, whatever its sign.
+    It is the larger of two values: the absolute value of the reference, and its distance from the score of the fully
+    hidden image. With the first alone, a small reference would mean a division by nearly zero. With both, at most one
+    unit is lost when the score falls from the image's score to that of the fill, whatever its sign.
 
     Args:
         reference: Score of each image, B.

@@ -87,7 +87,7 @@ def test_a_damaged_shard_is_reported_and_done_again(annotated, whole_run, tmp_pa
     done = run_bench(annotated, out)
     assert done.returncode == 0
     assert shard.name in done.stderr
-    assert "1 maps to make and measure, 15 already there" in done.stdout
+    assert "1 map to make and measure, 15 already there" in done.stdout
     assert_same(table(out), table(whole_run))
 
 
@@ -119,7 +119,7 @@ def test_a_broken_image_and_a_broken_method_are_rows_with_reasons(annotated, tmp
     assert found["bundled", "random", "cat.jpg", "complexity", "gini"][0] is not None
     (data / "images" / "coffee.jpg").write_bytes((annotated / "images" / "coffee.jpg").read_bytes())
     again = run_bench(data, out, "--retry-failed", methods="random")
-    assert "1 maps to make" in again.stdout
+    assert "1 map to make" in again.stdout
     assert table(out)["bundled", "random", "coffee.jpg", "complexity", "gini"][0] is not None
 
 
@@ -174,7 +174,7 @@ def test_other_folders_are_left_alone(annotated, tmp_path, capsys):
 
 
 def test_two_processes_do_not_share_a_run(annotated, tmp_path, capsys):
-    from maskstack.runs.lock import locked
+    from maskstack.runs.folder import locked
 
     with locked(tmp_path / "run"):
         assert main(["bench", "--data", str(annotated), "--out", str(tmp_path / "run")]) == 2

@@ -16,7 +16,7 @@ class Silent:
     def looking(self, network, images): ...
     def damaged(self, shards): ...
     def planned(self, plan): ...
-    def finished(self, pair): ...
+    def finished(self, maps, rows): ...
 
 
 @pytest.fixture
@@ -43,13 +43,13 @@ def test_a_lost_node_changes_nothing_in_the_table(annotated, whole_run, tmp_path
     lost = []
 
     def engine(tasks, worker):
-        for pair in work_on_ray(tasks, worker, cluster=Cluster(workers=2)):
+        for found in work_on_ray(tasks, worker, cluster=Cluster(workers=2)):
             if not lost:
                 nodes.remove_node(second, allow_graceful=False)
                 lost.append(second)
-            yield pair
+            yield found
 
     outcome = bench(request, tmp_path / "run", engine=engine, listener=Silent())
     assert lost
-    assert (outcome.pairs, outcome.failed) == (16, 0)
+    assert (outcome.maps, outcome.failed) == (16, 0)
     assert_same(table(tmp_path / "run"), table(whole_run))

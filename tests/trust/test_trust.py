@@ -197,8 +197,8 @@ def some(**values: float) -> Trust:
 
 def test_numbers_and_doubts_are_put_into_words() -> None:
     assert some().words(1) == (
-        "the region alone keeps 90% of the score, without it, 10% of the score remains, "
-        "over another fill the map keeps 90%, agreement of sizes 0.50, agreement of seeds 0.90, "
+        "the region alone keeps 90% of the score; without it, 10% of the score remains; "
+        "over another fill the map keeps 90%; agreement of sizes 0.50; agreement of seeds 0.90; "
         "agreement with a randomised network 0.10"
     )
     assert some(seeds=torch.nan, sizes=torch.nan).numbers(1)["sizes"] is None

@@ -324,7 +324,7 @@ def test_settings_change_the_search_and_the_code(visit, tmp_path):
     look(page)
     page.get_by_role("button", name="Search settings").click()
     assert page.locator("[id^=setting-]").count() == len(dataclasses.fields(SearchSettings))
-    page.locator("#setting-steps input").fill("4")
+    page.locator("#setting-steps textarea, #setting-steps input").first.fill("4")
     page.locator("#setting-sizes textarea, #setting-sizes input").first.fill("4,7x5")
     take(page, "settings")
     explain(page)
@@ -333,9 +333,9 @@ def test_settings_change_the_search_and_the_code(visit, tmp_path):
     made = Explanation.load(save(page, "Explanation", tmp_path))
     assert made.settings["steps"] == 4
     assert made.settings["sizes"] == [[4, 4], [7, 5]]
-    page.locator("#setting-steps input").fill("0")
+    page.locator("#setting-steps textarea, #setting-steps input").first.fill("0")
     page.get_by_role("button", name="Explain", exact=True).click()
     page.get_by_text("steps is 0; it must be a whole number from 1").wait_for()
-    page.locator("#setting-steps input").fill("9000")
+    page.locator("#setting-steps textarea, #setting-steps input").first.fill("9000")
     page.get_by_role("button", name="Explain", exact=True).click()
     page.get_by_text("the page allows 2,000").wait_for()

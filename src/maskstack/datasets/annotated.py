@@ -27,7 +27,7 @@ class AnnotatedImage:
     """An image with its class and the positions of its objects.
 
     Coordinates are pixels of the image that :meth:`open` returns, which is rotated upright by its EXIF orientation.
-    Files without an EXIF orientation, which most data sets consist of, are upright already.
+    Most data sets consist of files without an EXIF orientation; these are upright already.
 
     Attributes:
         path: File of the image; None for an image in memory.

@@ -36,7 +36,7 @@ def checked_box(values: Any, where: str, *, form: Literal["xyxy", "xywh"] = "xyx
 
 
 def main_class(objects: Iterable[tuple[str, Box]]) -> str | None:
-    """The class with the largest total area of boxes; None without objects.
+    """The class with the largest total area of boxes; None if there are no objects.
 
     Among classes of equal area it is the first in alphabetical order.
 

@@ -18,15 +18,15 @@ Grid = NDArray[np.float32]
 Curve = NDArray[np.float64]
 
 _RAMPS = 3
-"""Grey ramps along each side. A single one would give positions in 256 steps, too coarse for large inputs."""
+"""Number of grey ramps along each side. A single ramp would have at most 256 steps, too few for large inputs."""
 
 _LOW, _HIGH = 16, 239
-"""Grey values at the ends of a ramp: sharp filters overshoot there, and the values must not be clipped."""
+"""Grey values at the ends of a ramp. Sharp filters overshoot there, so 0 and 255 would be clipped."""
 
 _GREYS = tuple(range(0, 256, 51))
 _MORE_GREYS = tuple(range(0, 256, 5))
 _STRAIGHT = 0.004  # Largest deviation of a tone curve that counts as linear: one step of 8 bits.
-_SIDE = 256  # Side in pixels of the test images for the tone curve; any other would do.
+_SIDE = 256  # Side in pixels of the test images for the tone curve; the exact value does not matter.
 _ALIKE = 1e-6  # Least difference between white and black after the preprocessing.
 _SIZES_KEPT = 32
 _NEIGHBOURS = 3  # Pixels to each side that determine the exact position of a point.

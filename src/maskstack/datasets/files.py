@@ -28,7 +28,7 @@ PICTURES = frozenset(
 )
 """Suffixes of image files in folders, in lower case."""
 
-_LOOKED_AT = 50  # Number of files that decide in which folder all are.
+_LOOKED_AT = 50  # Number of files that are searched for to choose the images' folder.
 
 
 def relative(file: str, where: str) -> str:

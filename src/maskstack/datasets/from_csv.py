@@ -42,8 +42,8 @@ def from_csv(root: Path, *, split: str | None = None) -> AnnotatedImages:
     Further columns are ``class_index``; ``class`` or ``class_name``; boxes as ``boxes_xyxy``, JSON, or as ``x1``,
     ``y1``, ``x2``, ``y2`` with one row for each box; and ``split``. The same folder may contain ``parts.csv`` (file,
     part, x, y: fractions if no number is above 1, else pixels) and ``boxes.csv`` (file, finding or class, x1, y1, x2,
-    y2). An image whose table row has no class gets the class with the largest total area in ``boxes.csv``; of these
-    boxes only those of the image's class are kept.
+    y2). An image whose table row has no class gets the class with the largest total area in ``boxes.csv``. Only boxes
+    of the image's class are kept from that file.
 
     Args:
         root: The CSV file, or the folder of ``annotations.csv`` or ``images.csv``. The images are next to it or in

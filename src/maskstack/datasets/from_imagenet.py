@@ -55,7 +55,7 @@ def _image(row: TableRow, folder: Path, file: str, names: dict[str, tuple[int, s
 
 
 def _file(image_id: str, kind: str) -> str:
-    # Only the training images are in one folder per class, whose name is the beginning of their own.
+    # Only the training images are in one folder per class; each file's name starts with the name of its folder.
     return f"{image_id.split('_')[0]}/{image_id}.JPEG" if kind == "train" else f"{image_id}.JPEG"
 
 

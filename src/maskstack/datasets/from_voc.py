@@ -55,7 +55,7 @@ def _image(root: Path, path: Path, stem: str, objects: list[tuple[str, Box]], na
     main = main_class(objects)
     boxes = tuple(box for name, box in objects if name == main)
     mask = root / "SegmentationClass" / f"{stem}.png"
-    # Other data sets in this format do not tell which value is which class.
+    # Other data sets in this format do not specify which class each value stands for.
     value = _VOC.index(main) + 1 if main in _VOC else None
     regions = (MaskFile(mask, value),) if main and mask.is_file() else ()
     label = names.index(main) if main else None

@@ -20,8 +20,9 @@ def match_classes(images: AnnotatedImages, class_names: Sequence[str]) -> Annota
     """Replace the labels of a data set by class indices of a network.
 
     Indices that the data set gives are kept, unless it has another number of classes. Otherwise classes are matched by
-    name. Case does not matter, spaces, underscores and hyphens are the same, one of several names between commas or in
-    brackets is enough, and a number in front is ignored, as in ``001.Black_footed_Albatross``.
+    name. Case does not matter, and spaces, underscores and hyphens are equivalent. If a class has several names,
+    separated by commas or in brackets, one match is enough. A leading number is ignored, as in
+    ``001.Black_footed_Albatross``.
 
     Args:
         images: Images with the data set's labels.

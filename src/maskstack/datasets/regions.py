@@ -28,7 +28,7 @@ class Polygons:
     """One or more outlines of an object.
 
     Attributes:
-        outlines: Corners of each outline, x and y in turn, in pixels.
+        outlines: Corners of each outline in pixels, as x1, y1, x2, y2 and so on.
     """
 
     outlines: tuple[tuple[float, ...], ...]
@@ -38,14 +38,14 @@ class Polygons:
         drawn = Image.new("L", size)
         pen = ImageDraw.Draw(drawn)
         for outline in self.outlines:
-            # Integers are the centres of pixels in Pillow, and their corners in the annotation.
+            # Integer coordinates are pixel centres in Pillow, but pixel corners in the annotation.
             pen.polygon([value - 0.5 for value in outline], fill=255)
         return drawn
 
 
 @dataclass(frozen=True)
 class RunLengths:
-    """COCO's run lengths: lengths of runs of 0 and 1 in turn, column by column.
+    """COCO's run lengths: lengths of alternating runs of 0 and 1, column by column.
 
     Attributes:
         counts: Lengths, or COCO's compressed text of them.
@@ -79,8 +79,8 @@ class MaskFile:
 
     Attributes:
         path: Path of the file.
-        value: Pixel value, or index of the palette, of the object; None for all but 0 and 255 of a palette, or all but
-            0 of a grey image.
+        value: Pixel value, or palette index, of the object. If None, the object is all indices of a palette image
+            except 0 and 255, or all values of a grey image except 0.
     """
 
     path: Path
@@ -107,7 +107,7 @@ class MaskFile:
 
 
 def unpacked(text: str) -> Sequence[int]:
-    """Run lengths from COCO's compressed text: five bits per character, each number as difference to the last but one.
+    """Run lengths from COCO's compressed text: five bits per character; numbers are differences to that two before.
 
     >>> unpacked("04")
     [0, 4]

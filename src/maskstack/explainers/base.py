@@ -1,4 +1,4 @@
-"""What methods share: the one protocol, and the class of every method that gives only maps."""
+"""The protocol of all explainers, and the base class of methods that give only maps."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from maskstack.objectives import Meaning
 from maskstack.scoring import Goal, Model, ScoredModel, UserModel, scoring
 
 PREDICTIONS = 2
-"""Forward passes that every method of maps spends on an image itself: its prediction and its score."""
+"""Forward passes per image that every map method needs besides its own: the prediction and the score."""
 
 
 class Explainer(Protocol):
-    """Anything that explains a batch of images: B x C x H x W and what to explain, to an explanation."""
+    """A callable that takes images, B x C x H x W, and an objective, and returns an explanation."""
 
     def __call__(self, images: Tensor, objective: Goal = None, /) -> Explanation:
         """Explain the objective (or the class, or the predicted class) on each image."""
@@ -32,7 +32,7 @@ class Explainer(Protocol):
 
 
 class CostedExplainer(Explainer, Protocol):
-    """An explainer that says what it costs before it starts."""
+    """An explainer that reports its cost before it starts."""
 
     def cost(self, images: int) -> dict[str, int]:
         """Maximum numbers of forward and backward passes for so many images."""
@@ -49,12 +49,12 @@ class MapOptions(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Maps:
-    """What a method found for a batch.
+    """The maps of a method for a batch.
 
     Attributes:
         values: B x h x w, any real numbers, high where the evidence is; upsampled where coarser than the image.
-        grids: What the method itself works with, where that is coarser than the image: B x h x w each.
-        notes: What the reader has to know, such as the layer that was used.
+        grids: The method's own maps before upsampling, if they are coarser than the image: B x h x w each.
+        notes: Information for the reader of the result, such as the layer that was used.
     """
 
     values: Tensor
@@ -152,7 +152,7 @@ class MapExplainer(ABC):
 
 
 class OneByOne(MapExplainer):
-    """A method that takes one image at a time, as another library's random draws would depend on the batch."""
+    """A method that explains one image at a time, because another library's random numbers depend on the batch."""
 
     def _maps(self, scored: ScoredModel, images: Tensor) -> Maps:
         found = []
@@ -168,7 +168,7 @@ class OneByOne(MapExplainer):
 
 @contextmanager
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Within, the global random generators of torch and numpy start from the seed; after, they are as they were."""
+    """Inside the context, the global random generators of torch and numpy start from the seed; restored on exit."""
     before = np.random.get_state()
     cuda = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=cuda):
@@ -186,7 +186,7 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
 
 @contextmanager
 def gradient_expected() -> Iterator[None]:
-    """Within, torch's complaint that there is nothing to differentiate becomes a sentence.
+    """Inside the context, torch's errors about missing gradients become a readable error.
 
     Raises:
         ModelError: No gradient reaches the image.

@@ -1,4 +1,4 @@
-"""Maps that know nothing of the network: what every method has to beat."""
+"""Control maps, which do not depend on the network; every method should be better than these."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ ControlKind = Literal["random", "centre", "edges"]
 
 
 class Control(MapExplainer):
-    """A map that does not look at the network.
+    """A map that does not depend on the network.
 
     Args:
-        model: The network; asked only for its prediction and its score.
-        kind: ``random`` (a uniform 7 x 7 grid, upsampled, so that it has regions as maps do), ``centre`` (a Gaussian of
-            a quarter of each side) or ``edges`` (the gradient magnitude of the image, blurred a little).
-        seed: Seed of the random map; drawn for each image by itself, so that a batch gives what its images give alone.
+        model: The network; used only for its prediction and its score.
+        kind: ``random`` (a 7 x 7 grid of uniform random values, upsampled, so that it has regions like other maps),
+            ``centre`` (a Gaussian of a quarter of each side) or ``edges`` (the gradient magnitude of the image,
+            slightly blurred).
+        seed: Seed of the random map. Each image's map is drawn separately and does not depend on the batch.
         **options: See :class:`maskstack.explainers.base.MapExplainer`.
 
     Raises:
@@ -43,7 +44,7 @@ class Control(MapExplainer):
 
 
 def _random(image: Tensor, seed: int) -> Tensor:
-    # Seeded by what the image holds: images of a batch differ, and each gets alone what it gets in company.
+    # Seeded by the image's content: maps in a batch differ, and an image's map does not depend on the batch.
     own = int(image.double().abs().sum().mul(1e3).round().item()) % (2**31)
     generator = torch.Generator().manual_seed(seed * 2**31 + own)
     grid = torch.rand(1, 1, 7, 7, generator=generator)

@@ -21,35 +21,36 @@ TEMPERATURE = 0.05
 """Temperature of the smooth maximum; 0 would be the maximum itself."""
 
 SMALL = 1e-4
-"""Gradients below this move a cell by less than a whole step, so that rounding does not decide the direction."""
+"""Gradients below this move a cell by less than a full step, so that rounding errors do not set the direction."""
 
 FIRST_WEIGHT, LAST_WEIGHT = 3.0, 300.0
 """Weight of the area loss at the first step and at the last; it grows geometrically in between.
 
-In units of the score that the blur takes away. The low one lets the score say which cells stand out, the high one makes
-zeros and ones of them.
+The unit is the fall of the score by the blur. With the low weight, the score selects the important cells; the high
+weight then moves their values to zero or one.
 """
 
 PARTED = 0.6
-"""Share of the steps after which the wanted values are zeros and ones; before, they part from the area's even mask."""
+"""Share of the steps after which the target values are zeros and ones; before, they move there from a constant mask."""
 
 
 class ExtremalPerturbation(MapExplainer):
     """For each area the mask that keeps the score highest, and the sum of these masks (Fong et al. 2019).
 
-    Written from the paper: the mask is a max-convolution of a coarse grid with a smooth kernel, its sorted values are
-    held to so many zeros and then ones, it shows the image where it is open and the blurred image elsewhere, and the
-    score is the logit. Different here, as the search otherwise hardly finds what the network looks at:
+    Implemented from the paper. The mask is a max-convolution of a coarse grid with a smooth kernel. The area loss
+    compares its sorted values with a template of zeros and then ones. The image is shown where the mask is open and
+    the blurred image elsewhere, and the score is the logit. The following differs from the paper, because otherwise
+    the search rarely finds the region that the network uses:
 
-    - A mask of 0.5 shows the mean of image and blur. The paper blurs such a pixel half as strongly, and the even mask
-      that the search starts from then hides everything already: on a photograph of a porcupine 6% of the score was left
-      under it, so that its gradient told nothing. Mixed, the score is whole there. Zeros and ones show the same, but
-      what a mask leaves grey counts for more here.
-    - The values that the sorted mask is held to begin even, all at the area, and part to zeros and ones by and by. Held
-      to zeros and ones from the start, an even mask is opened where the order of equal values falls, so by nothing,
-      and stays open there, as a maximum passes its gradient to the highest alone.
-    - The score counts as a share of what the blur takes away, so that one weight of the area fits all networks and
-      objectives; the weight begins at a hundredth of its end, and the optimiser is Adam instead of momentum.
+    - A mask of 0.5 shows the mean of image and blur. The paper blurs such a pixel half as strongly, so the constant
+      mask at the start already hides everything: on a photograph of a porcupine, it kept 6% of the score, and its
+      gradient had no useful direction. With the mean, it keeps the full score. Masks of 0 and 1 show the same as in
+      the paper, but values in between hide less.
+    - The template starts constant, with all values equal to the area, and moves gradually to zeros and ones. If it had
+      zeros and ones from the start, a constant mask would open where the sorting puts equal values last, which is
+      arbitrary. It would stay open there, because a maximum passes its gradient only to the highest value.
+    - The score is a share of the fall caused by the blur, so that one area weight is suitable for all networks and
+      objectives. The weight starts at a hundredth of its final value, and the optimiser is Adam instead of momentum.
     - Sorting and max-convolution are done on the coarse grid, which is then upsampled: the kernel is wider than a cell.
 
     Args:
@@ -124,7 +125,7 @@ class ExtremalPerturbation(MapExplainer):
         """Search the masks of some problems, P x H x W; problem ``A b + a`` is area a of image b."""
         rows, area = problems // len(self.areas), problems % len(self.areas)
         own = rows.to(images.device)
-        # Channels last, as the network wants it: the mixture then comes out that way too.
+        # Channels last, the default format of the network's input: the mixture then has this format too.
         sharp, dull = (kind[own].contiguous(memory_format=torch.channels_last) for kind in (images, blurred))
         size = images.shape[2], images.shape[3]
         smooth = SmoothMasks(size, cells=self.cells, sigma=self.sigma, device=images.device)
@@ -148,12 +149,12 @@ class ExtremalPerturbation(MapExplainer):
 
 
 class SmoothMasks:
-    """Masks that cannot be rougher than a kernel: its max-convolution with a coarse grid.
+    """Masks that are at least as smooth as a kernel: the max-convolution of the kernel with a coarse grid.
 
-    ``m(u) = smax_v k(u - v) g(v)``, where ``smax`` weights each value f by ``exp(f / T)``, and the kernel is 1 within a
-    cell's width and falls like a Gaussian from there, to nothing at 3 standard deviations. Beyond the image the grid's
-    border is repeated, so that an even grid makes an even mask; otherwise the corners would stand out, and the area
-    loss, which rewards the highest values, would open them whatever the network answers.
+    ``m(u) = smax_v k(u - v) g(v)``, where ``smax`` weights each value f by ``exp(f / T)``. The kernel is 1 within a
+    cell's width, and falls from there like a Gaussian, which is cut to 0 at 3 standard deviations. The grid's border is
+    repeated outside the image, so that a constant grid gives a constant mask. Otherwise the corners would differ, and
+    the area loss, which rewards the highest values, would open them independently of the network's output.
 
     Args:
         size: The image's height and width.

@@ -1,8 +1,7 @@
-"""Methods that add up gradients on a path to the image or around it: captum's, behind our protocol.
+"""Methods that average gradients on a path to the image or around it; they wrap captum's methods.
 
-Each map is the mean over the channels of the attribution's absolute value (Smilkov et al. 2017, section 3.1, take the
-absolute value as well): the sign of a pixel's attribution depends on whether it is light or dark, not on whether it is
-evidence.
+Each map is the mean over the channels of the attribution's absolute value, as in Smilkov et al. 2017, section 3.1.
+The sign of a pixel's attribution depends on whether the pixel is light or dark, not on whether it is evidence.
 """
 
 from __future__ import annotations
@@ -103,8 +102,8 @@ class SmoothGrad(OneByOne):
 class GradientSHAP(OneByOne):
     """Gradients at random points on the paths from baselines to the image (expected gradients; Lundberg and Lee 2017).
 
-    The baselines are the zero image and the image itself, blurred: with zero alone it would be integrated gradients by
-    another quadrature.
+    The baselines are the zero image and the blurred image. With the zero image alone, the method would only be
+    integrated gradients with another quadrature.
 
     Args:
         model: The network.
@@ -143,7 +142,7 @@ class GradientSHAP(OneByOne):
         baselines = torch.cat([torch.zeros_like(image), blurred])
         shap = self.captum.GradientShap(scored)
         total = torch.zeros_like(image)
-        # captum sends all samples through in one pass, so a bound on the pass has to be a bound on the samples.
+        # captum runs all samples in one pass, so the batch size has to limit the samples of each call.
         for start in range(0, self.samples, self.batch_size):
             several = min(self.batch_size, self.samples - start)
             stdev = float(self.noise * (image.amax() - image.amin()))
@@ -154,5 +153,5 @@ class GradientSHAP(OneByOne):
 
 
 def _size(attribution: Tensor) -> Tensor:
-    """From an attribution 1 x C x H x W to a map H x W, see the head of this file."""
+    """Map, H x W, of an attribution, 1 x C x H x W; see the docstring of this module."""
     return attribution[0].abs().mean(dim=0)

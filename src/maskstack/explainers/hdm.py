@@ -1,4 +1,4 @@
-"""HDM: modules of guided masks, each on what the ones before it left (arXiv 2301.04970), see ``docs/method.md``."""
+"""HDM: modules of guided masks, each without the regions found before (arXiv 2301.04970, see ``docs/method.md``)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from maskstack.trust.measure import PASSES, measure
 
 
 class HDM:
-    """Explains a network's answers by several modules, each on what the ones before it left of the image.
+    """Explains a network's outputs by several modules; each searches the image without the regions found before.
 
     A module first learns coarse *benchmark* grids, then fine *auxiliary* ones inside what the benchmark opened. The
     region it found is removed from the image, and the next module searches again. In some cases this shows a second
@@ -35,10 +35,10 @@ class HDM:
     Args:
         model: Any differentiable callable from images B x C x H x W to an output, usually an ``nn.Module``; or what
             ``load_model`` returned. It comes back exactly as it was.
-        benchmark: Sizes of the coarse grids, in cells. The usual ones are left out where too fine for an image.
+        benchmark: Sizes of the coarse grids, in cells. Default sizes that are too fine for an image are left out.
         auxiliary: Sizes of the fine grids, likewise.
         modules: Modules at most.
-        least: An image is done when what is left of it keeps less than this share of the activation.
+        least: An image is done when the image without the found regions keeps less than this share of the score.
         preset: Name of the settings to start from, see :class:`MDM`.
         objective: What an integer target means: ``probability``, ``log_probability``, ``logit`` or ``margin``.
         class_names: Names of the classes, for the result.
@@ -72,7 +72,7 @@ class HDM:
         checks.share("least", least)
         if "sizes" in settings:
             raise InputError("HDM has no setting sizes; its coarse grids are benchmark, its fine ones auxiliary")
-        # A module shall find one sufficient part; the next modules look for others, so it needs no removal loss.
+        # A module has to find one sufficient part; later modules search for others, so no removal loss is needed.
         settings.setdefault("removal_every", 0)
         self.mdm = MDM(model, preset=preset, objective=objective, class_names=class_names, **settings)
         if "given" in self.mdm.settings.fill:
@@ -104,7 +104,7 @@ class HDM:
         plan = self.plan.fitting((images.shape[2], images.shape[3]))
         with scoring(mdm.user_model, images, objective, **mdm.settings.running()) as scored:
             found = search_modules(scored, scored.images, plan, progress)
-            # The modules' masks are of different things, and so need not agree.
+            # The modules' masks show different regions, so they do not have to agree.
             trust = measure(scored.scores, scored.images, found.stack, found.before)
             return explanation_of("hdm", scored, found, trust, plan.as_dict()).to(images.device)
 
@@ -116,5 +116,5 @@ class HDM:
     def cost(self, images: int) -> dict[str, int]:
         """Maximum numbers of forward and backward passes for so many images."""
         passes = self.plan.passes()
-        around = 1 + PASSES  # the prediction, and what trust takes
+        around = 1 + PASSES  # the prediction, and the passes that measure trust
         return {"forward": images * (passes["forward"] + around), "backward": images * passes["backward"]}

@@ -29,7 +29,7 @@ from maskstack.trust.verdict import Trust, search_doubts, with_doubts
 
 
 class MDM:
-    """Explains a network's answers by learned masks of several sizes.
+    """Explains a network's outputs by learned masks of several sizes.
 
     Args:
         model: Any differentiable callable from images B x C x H x W to an output, usually an ``nn.Module``; or what
@@ -107,13 +107,13 @@ class MDM:
         Each further seed, and the randomised network, costs as much as the explanation itself.
 
         Args:
-            images: Those explained.
-            explanation: What this MDM made of them.
-            objective: What was explained; None stands for the explanation's classes.
+            images: The images that were explained.
+            explanation: This MDM's explanation of them.
+            objective: The objective that was explained; None means the explanation's classes.
             seeds: Seeds to compare, the explanation's own included; 1 leaves ``trust.seeds`` as it is.
             randomize: Whether to fill in ``trust.randomization``: compare with the network with random parameters in
                 all layers (Adebayo et al. 2018). It stays NaN where that network's output is not finite.
-            fill_image: As it was given to the search.
+            fill_image: The fill image that was given to the search, if any.
 
         Returns:
             The explanation with its trust filled in, and the passes and seconds added to its own.
@@ -193,7 +193,7 @@ class MDM:
         return self.user_model.model
 
     multiplies_by_inputs = False
-    """Captum's question whether attributions are gradients times inputs."""
+    """Captum's flag: whether attributions are gradients times inputs."""
 
     @property
     def forward_func(self) -> Any:
@@ -201,7 +201,7 @@ class MDM:
         return self.model
 
     def has_convergence_delta(self) -> bool:
-        """Captum's question whether attributions add up to the output; masks do not."""
+        """Captum's flag: whether attributions add up to the output; masks do not."""
         return False
 
     def cost(self, images: int) -> dict[str, int]:
@@ -210,7 +210,7 @@ class MDM:
         return {"forward": images * (1 + forward + PASSES), "backward": images * backward}
 
     def settings_for(self, image_size: tuple[int, int]) -> SearchSettings:
-        """The settings with a preset's sizes reduced to those that fit the image; sizes that were asked for stay."""
+        """The settings, with a preset's sizes reduced to those that fit the image; requested sizes are kept."""
         sizes = self.settings.sizes
         if self.own_sizes:
             check_sizes(sizes, image_size)

@@ -1,6 +1,6 @@
-"""Methods that hide parts of the image and look at the score; captum's, behind our protocol.
+"""Methods that hide parts of the image and measure the score; they wrap captum's methods.
 
-What is hidden becomes zero, the mean of the normalisation. A map keeps its sign: below zero is evidence against.
+Hidden pixels become zero, the mean of the normalisation. Maps keep their sign: negative values are evidence against.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Occlusion(OneByOne):
     def _map(self, scored: ScoredModel, image: Tensor) -> Tensor:
         channels, height, width = image.shape[1:]
         window = (channels, min(self.window, height), min(self.window, width))
-        # Where the window covers a side there is one place along it, whatever the stride.
+        # If the window covers a whole side, it has only one position along it, for any stride.
         stride = (channels, min(self.stride, window[1]), min(self.stride, window[2]))
         found: Tensor = self.captum.Occlusion(scored).attribute(
             image,
@@ -69,7 +69,7 @@ class Occlusion(OneByOne):
 
 
 class _OnSuperpixels(OneByOne):
-    """A linear model of the score over superpixels shown and hidden; its weights are the map."""
+    """A linear model of the score with one input per superpixel, shown or hidden; its weights are the map."""
 
     def __init__(
         self,
@@ -111,8 +111,8 @@ class LIME(_OnSuperpixels):
     """LIME (Ribeiro et al. 2016, eq. 1) on superpixels: a ridge regression, weighted towards the whole image.
 
     Samples show each superpixel with probability 1/2. Their weight is the paper's exponential kernel of the cosine
-    distance between what is shown and everything. captum's own defaults are not usable on pictures: its kernel takes
-    the Euclidean distance of all pixels, which makes every weight zero, and its lasso then every coefficient.
+    distance between the shown superpixels and all of them. captum's own defaults do not work on photos: its kernel uses
+    the Euclidean distance over all pixels, which makes every weight zero. Its lasso then makes all coefficients zero.
 
     Args:
         model: The network; it need not be differentiable.
@@ -155,7 +155,7 @@ class LIME(_OnSuperpixels):
 
     def _closeness(self, _image: Tensor, _masked: Tensor, shown: Tensor, **_options: Any) -> Tensor:
         """Weight of a sample, 1, from the superpixels it shows, 1 x M of zeros and ones."""
-        distance = 1 - shown.float().mean(dim=1).sqrt()  # of the cosine with a vector of ones
+        distance = 1 - shown.float().mean(dim=1).sqrt()  # cosine distance to a vector of ones
         return (-(distance**2) / self.kernel_width**2).exp().sqrt()
 
 
@@ -164,7 +164,7 @@ class KernelSHAP(_OnSuperpixels):
 
     Args:
         model: The network; it need not be differentiable.
-        samples: Masked images; as many as superpixels at least, or the regression is not determined.
+        samples: Masked images; at least as many as superpixels, otherwise the regression is underdetermined.
         segments: Superpixels wanted.
         seed: Seed of the samples.
         **options: See :class:`maskstack.explainers.base.MapExplainer`.

@@ -19,8 +19,8 @@ from maskstack.scoring import Model, ScoredModel
 class RISE(MapExplainer):
     """Random masks over the image, zero where they hide (Petsiuk et al. 2018, equation 6).
 
-    Masks are drawn on the CPU and shared by the images of a batch, so that each image gets the same alone and in
-    company, on any device.
+    Masks are drawn on the CPU and shared by the images of a batch, so that an image gets the same masks alone and in a
+    batch, on any device.
 
     Args:
         model: The network; it need not be differentiable.
@@ -57,7 +57,7 @@ class RISE(MapExplainer):
         random = RandomMasks.draw(self.masks, (height, width), cells=self.grid, p=self.p, seed=self.seed)
         random = random.to(images.device)
         total = torch.zeros_like(images[:, 0])
-        # Channels last, as the network wants it: the products then come out that way too.
+        # Channels last, the default format of the network's input: the products then have this format too.
         images = images.contiguous(memory_format=torch.channels_last)
         for start in range(0, self.masks, self.batch_size):
             masks = random.slice(start, start + self.batch_size)  # N H W
@@ -71,7 +71,7 @@ class RISE(MapExplainer):
 
 @dataclass(frozen=True)
 class RandomMasks:
-    """Random grids upsampled and shifted, made into masks only as they are needed.
+    """Random grids, which are upsampled and shifted; masks are computed only when they are needed.
 
     The upsampled grid overhangs the image by a cell, and a window of the image's size is cut out of it at random
     (section 3.3 of the paper). Upsampling is linear and separable, so that the window's rows and columns are rows of
@@ -104,7 +104,7 @@ class RandomMasks:
             )
         generator = torch.Generator().manual_seed(seed)
         grids = (torch.rand(count, cells, cells, generator=generator, dtype=torch.float32) < p).float()
-        # Rounded up, where the paper rounds down: or the windows of sides that the cells do not divide would not fit.
+        # Rounded up, unlike in the paper: otherwise windows would not fit if the cells do not divide the side.
         cell = [math.ceil(side / cells) for side in size]
         down, right = (torch.randint(0, pixels + 1, (count,), generator=generator) for pixels in cell)
         whole = (cells + 1) * cell[0], (cells + 1) * cell[1]
@@ -125,7 +125,7 @@ class RandomMasks:
 
 
 def _windows(weights: Tensor, length: int, count: int) -> Tensor:
-    """All windows of ``length`` rows, from the first row on: count x length x cells."""
+    """The first ``count`` windows of ``length`` rows, each one row further down: count x length x cells."""
     return torch.stack([weights[first : first + length] for first in range(count)])
 
 

@@ -1,4 +1,4 @@
-"""Every method by its name: a new one is a file of its own and a line here."""
+"""The table of methods by name. To add a method, write a file for it and add a line here."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from maskstack.scoring import Model
 
 @dataclass(frozen=True)
 class Method:
-    """A line of the table.
+    """An entry of the table.
 
     Attributes:
         build: Makes the explainer from a network, ``fixed`` and the caller's options.
-        about: What it is, with its paper.
-        fixed: Options that make this method of the class.
+        about: Description of the method, with its paper.
+        fixed: Options that turn the class into this method.
     """
 
     build: Callable[..., CostedExplainer]
@@ -63,10 +63,10 @@ METHODS: Mapping[str, Method] = {
     "centre": Method(Control, "control: a Gaussian in the centre", {"kind": "centre"}),
     "edges": Method(Control, "control: the image's edges", {"kind": "edges"}),
 }
-"""All methods, by the names the command line has for them."""
+"""All methods, by their names on the command line."""
 
 CONTROLS = ("random", "centre", "edges")
-"""The methods that know nothing of the network."""
+"""The control methods, which do not depend on the network."""
 
 
 def parse_method(spec: str) -> tuple[str, dict[str, Any]]:
@@ -97,7 +97,7 @@ def make_explainer(spec: str, model: Model, **options: Any) -> CostedExplainer:
     Args:
         spec: As ``mdm``, ``mdm:steps=100`` or ``rise:masks=1000:seed=2``.
         model: The network, or what ``load_model`` returned.
-        **options: Options for any method; those of the spec stand over them.
+        **options: Options for any method; those of the spec take precedence.
 
     Raises:
         InputError: There is no such method or option.

@@ -1,4 +1,4 @@
-"""The result of an explanation: the map, what it was made of, what it cost and how far to believe it."""
+"""The result of an explanation: the map, its masks and scores, its cost, and how far it can be trusted."""
 
 from maskstack.explanation.explanation import Explanation
 

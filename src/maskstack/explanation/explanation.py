@@ -1,4 +1,4 @@
-"""The result of an explanation: the map, what it was made of, and what it cost."""
+"""The result of an explanation: the map, its masks and scores, and its cost."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Explanation:
         versions: Versions of this package, torch and Python, and the kind of device.
         passes_run: How the passes were run, such as ``fp32, channels last``.
         degenerate: For each image None, or the reason why its map should not be trusted.
-        notes: What else is worth keeping with the result, such as the network's spec and the photo's name.
+        notes: Other data to keep with the result, such as the network's spec and the photo's name.
         trust: How far the maps can be trusted, where it was measured.
     """
 
@@ -134,7 +134,7 @@ class Explanation:
     def select(self, row: int) -> Explanation:
         """The explanation of one image of the batch, as a batch of one.
 
-        The seconds stay those of the whole batch: images that were worked on together have no time of their own.
+        The seconds stay those of the whole batch, because the time of a single image was not measured.
 
         Raises:
             InputError: There is no such image.
@@ -151,7 +151,7 @@ class Explanation:
         return dataclasses.replace(self, **changes)
 
     def plot(self, image: Any, *, row: int = 0, title: str | None = None) -> Figure:
-        """Draw one image's photo, the overlay, the masked photo and, where there are masks, these and their stack.
+        """Draw one image's photo, the overlay, the masked photo and, if there are masks, the masks and their stack.
 
         Args:
             image: What the network saw, as a PIL image or an H x W x 3 array in [0, 255] (or in [0, 1] if floating).
@@ -177,7 +177,7 @@ class Explanation:
         )
 
     def _repr_html_(self) -> str:
-        """What a notebook shows of it: the maps and what was measured, at most 400 kB however many images there are."""
+        """HTML for a notebook: the maps and the measured values, at most 400 kB for any number of images."""
         from maskstack.draw.html import MOST, MapPanel, as_html  # matplotlib is loaded only to draw
 
         shown = [
@@ -202,9 +202,9 @@ class Explanation:
         return words if reason is None or reason in words else [*words, f"do not trust this map: {reason}"]
 
     def save(self, path: str | Path) -> Path:
-        """Save as safetensors, with everything but the tensors as JSON in its header and, to be read, beside it.
+        """Save the tensors as safetensors, and all else as JSON, in its header and in a readable file beside it.
 
-        Each of the two files appears whole or not at all; :meth:`load` needs only the first.
+        Each of the two files is written completely or not at all; :meth:`load` needs only the first.
 
         Args:
             path: Path of the safetensors file; the suffix is added if it has none.

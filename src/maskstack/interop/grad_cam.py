@@ -21,8 +21,8 @@ class MDMCAM:
 
     Args:
         model: The network.
-        target_layers: Accepted and ignored: MDM looks at no layer.
-        reshape_transform: Accepted and ignored likewise.
+        target_layers: Accepted and ignored, because MDM does not use layers.
+        reshape_transform: Accepted and ignored.
         **settings: Settings of :class:`MDM`.
     """
 
@@ -57,7 +57,7 @@ class MDMCAM:
         return self
 
     def __exit__(self, *_exception: object) -> None:
-        """Nothing to put back: no hook was set."""
+        """Do nothing, because there are no hooks to remove."""
 
 
 def _per_image(targets: Sequence[Callable[[Tensor], Tensor]], images: int) -> Objective:

@@ -15,13 +15,13 @@ _OPTIONS = frozenset(("preset", "objective", *SearchOptions.__annotations__))
 
 
 def explain_func(model: Any, inputs: Any, targets: Any, **options: Any) -> NDArray[np.float32]:
-    """Explain a batch the way Quantus asks for it: ``metric(..., explain_func=maskstack.explain_func)``.
+    """Explanation function for Quantus: ``metric(..., explain_func=maskstack.explain_func)``.
 
     Args:
         model: The network.
         inputs: B x C x H x W, array or tensor.
         targets: Class index of each image.
-        **options: Settings of MDM; ``device`` moves the inputs; anything else that Quantus passes along is ignored.
+        **options: Settings of MDM; ``device`` moves the inputs; all other options that Quantus passes are ignored.
 
     Returns:
         Maps, B x 1 x H x W in [0, 1].

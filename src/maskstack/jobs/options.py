@@ -52,10 +52,12 @@ class SearchOption:
         """The value of the setting from what was filled in: text with commas becomes a tuple, yes and no a flag.
 
         Raises:
-            InputError: Grid sizes are not whole numbers.
+            InputError: Grid sizes are not whole numbers, or a number is not one.
         """
         if self.kind == "flag" and isinstance(value, str):
             return value == "yes"
+        if self.kind in ("whole", "real") and isinstance(value, str):
+            return _number(self.name, value, int if self.kind == "whole" else float)
         if self.kind == "sizes" and isinstance(value, str):
             return tuple(_size(part) for part in value.split(","))
         if self.kind == "choices":
@@ -98,6 +100,13 @@ def _kind(hint: Any) -> tuple[Kind, tuple[str, ...]]:
     if get_origin(inner) is Literal:
         return "choices", tuple(word for word in get_args(inner) if word not in NOT_OFFERED)
     return "sizes", ()
+
+
+def _number(name: str, text: str, kind: type[int] | type[float]) -> int | float:
+    try:
+        return kind(text.strip())
+    except ValueError:
+        raise InputError(f"{name} is {text!r}; write a {'whole ' if kind is int else ''}number") from None
 
 
 def _size(text: str) -> tuple[int, int]:

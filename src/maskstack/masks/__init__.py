@@ -1,4 +1,4 @@
-"""The core of MDM: grids, fills, losses and the search over them. It knows no network by name."""
+"""The core of MDM: grids, fills, losses and the search over them. It has no code for particular networks."""
 
 from maskstack.masks.presets import PRESETS, Preset, preset
 from maskstack.masks.settings import SearchOptions, SearchSettings

@@ -1,4 +1,4 @@
-"""What shows where a mask is closed."""
+"""Fills: the images that are shown where a mask is closed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FILLS: tuple[str, ...] = get_args(Fill)
 
 
 class Fills:
-    """The fills of a batch, one for each turn; those that stay the same are made once.
+    """The fills of a batch, one for each turn. Fills that do not change are computed once.
 
     Args:
         names: Names of :data:`FILLS`, which take turns.
@@ -44,13 +44,13 @@ class Fills:
         self.noise = _Noise(images)
 
     def __call__(self, turn: int) -> Tensor:
-        """The fill of a turn; noise is drawn anew each time."""
+        """The fill of a turn; noise is drawn again each time."""
         name = self.names[turn % len(self.names)]
         return self.fixed[name] if name in self.fixed else self.noise(self.generator)
 
 
 class _Noise:
-    """Noise of each image's own mean and spread per channel, from one field for all images."""
+    """Noise with each image's mean and standard deviation per channel, from one random field for all images."""
 
     def __init__(self, images: Tensor) -> None:
         self.images = images
@@ -69,8 +69,8 @@ def make_fill(
 ) -> Tensor:
     """Make the fill of that name for a batch of images.
 
-    Noise has each image's own mean and spread per channel; its field is drawn once and shared by the batch, so that an
-    image gets the same noise alone and in company.
+    Noise has each image's own mean and standard deviation per channel. Its random field is drawn once and shared by the
+    batch, so that an image gets the same noise alone and in a batch.
 
     Args:
         name: One of :data:`FILLS`.

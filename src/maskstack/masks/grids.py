@@ -61,7 +61,7 @@ def fitting_sizes(sizes: Sequence[GridSize], image_size: tuple[int, int]) -> tup
 
 @dataclass(frozen=True)
 class Upsampler:
-    """The weights that carry grids of several sizes to an image of one size.
+    """The weights that upsample grids of several sizes to the size of an image.
 
     Attributes:
         sizes: The grid sizes, in the order of the weights.
@@ -106,8 +106,8 @@ class Upsampler:
     def mean(self, grids: Tensor) -> Tensor:
         """Mean of the upsampled grids of all sizes, without making each of them.
 
-        A sum of products is one product of what is laid side by side: the rows of each size are weighted by itself, the
-        columns of all sizes at once.
+        A sum of matrix products equals one product of the concatenated matrices. The row weights are applied for each
+        size by itself, the column weights of all sizes at once.
 
         Args:
             grids: P x S x h x w, one grid of each size in their order, padded to :attr:`cells`.
@@ -133,6 +133,6 @@ def _padded_weights(cells: Sequence[int], pixels: int, device: torch.device) -> 
 
 
 def _axis_weights(cells: int, pixels: int) -> Tensor:
-    """Weights of one axis, read off torch's own interpolation of unit vectors: pixels x cells."""
+    """Weights of one axis, pixels x cells, found by interpolating unit vectors with torch."""
     unit = torch.eye(cells, dtype=torch.float32).unsqueeze(1)  # cells 1 cells
     return functional.interpolate(unit, size=pixels, mode="linear", align_corners=False).squeeze(1).T

@@ -54,11 +54,11 @@ def consistency(scores: Tensor, reference: Tensor, scale: Tensor, kind: str = "o
 
 
 def removal(scores: Tensor, hidden: Tensor, scale: Tensor) -> Tensor:
-    """Relative score of what a mask hides, shown alone, one value per problem; 0 if it is no more than nothing has.
+    """Relative score of the hidden part shown alone, one value per problem; 0 if not above the fills' least score.
 
     Args:
         scores: Scores of the images with the mask's open part filled, P.
-        hidden: Score of each fill alone, P x F; the least of them is the score of nothing.
+        hidden: Score of each fill alone, P x F; the loss is measured from the least of them.
         scale: See :func:`maskstack.tensors.score_scale`, P.
 
     >>> import torch
@@ -76,9 +76,9 @@ def mask_value(masks: Tensor) -> Tensor:
 def total_variation(masks: Tensor) -> Tensor:
     """Mean absolute difference of neighbouring pixels, times the mean side: P x H x W to P.
 
-    The factor makes it a length, the contour of the mask in units of the image's side, so that one weight serves every
-    resolution. Differences below a thousandth count by their square: at a flat mask the gradient of the absolute value
-    would be the sign of rounding errors, and the result would depend on the other images of the batch.
+    The factor makes it a length, the contour of the mask in units of the image's side, so that one weight is valid for
+    every resolution. Differences below a thousandth count by their square. Otherwise, for a flat mask, the gradient of
+    the absolute value would be the sign of rounding errors, and the result would depend on the rest of the batch.
     """
     height, width = masks.shape[-2:]
     down = _absolute(masks.diff(dim=-2)).sum(dim=(-2, -1)) / width

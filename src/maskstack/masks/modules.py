@@ -1,4 +1,4 @@
-"""The modules of HDM: coarse masks, fine masks inside them, and the next module on what is left."""
+"""The modules of HDM: each learns coarse masks, then fine masks inside them, on the image without earlier regions."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ SURROUNDINGS = 0.15
 """Standard deviation of the blur that replaces a region already found, as a share of the image's shorter side."""
 
 OPENED = 2.0
-"""A benchmark's map is multiplied by this, so that from half of its height on the fine masks see the image as it is."""
+"""A benchmark's map, scaled to [0, 1], is multiplied by this, so that fine masks are not limited from 0.5 upwards."""
 
 CLOSED = 0.05
 """Least starting value of the fine masks: at 0 itself a sigmoid has no gradient."""
 
 GONE = (0.25, 0.5)
-"""A pixel of the map stays below the first value and is removed above the second, in part in between.
+"""Where the map is below the first value, the pixel stays; above the second it is removed; between them, partly.
 
-Lower values may be a second region seen faintly, which has to stay for the next module.
+Low values may be a faint second region, which has to stay for the next module.
 """
 
 
@@ -78,10 +78,10 @@ class Plan:
         return cls(coarse, settings.with_(sizes=auxiliary, steps=half), modules, least, settings.steps)
 
     def fitting(self, image_size: tuple[int, int]) -> Plan:
-        """The plan for images of this height and width: without the usual sizes that are too fine for them.
+        """The plan for images of this height and width, without the default sizes that are too fine for them.
 
         Raises:
-            InputError: A size that was asked for, or the coarsest of the usual ones, is larger than the image.
+            InputError: A requested size, or the coarsest default size, is larger than the image.
         """
         benchmark, auxiliary = (
             settings.with_(sizes=fitting_sizes(usual, image_size)) if settings.sizes == usual else settings
@@ -99,14 +99,14 @@ class Plan:
     def passes(self) -> dict[str, int]:
         """Maximum numbers of forward and backward passes for one image."""
         searches = [settings.passes() for settings in (self.benchmark, self.auxiliary)]
-        # Besides: under each module's map, on what each but the last leaves, and under all maps together.
+        # Also scored: each module's map, the image left by each module but the last, and all maps together.
         forward = sum(forward for forward, _ in searches) + 2
         backward = sum(backward for _, backward in searches)
         return {"forward": self.modules * forward, "backward": self.modules * backward}
 
 
 def search_modules(score: Score, images: Tensor, plan: Plan, progress: OnProgress | None = None) -> SearchResult:
-    """Search a batch of B images in modules, each on what the ones before it left.
+    """Search a batch of B images in modules; each searches the images without the regions of the modules before it.
 
     Args:
         score: The score to keep, of masked images and the indices of their originals.
@@ -145,7 +145,7 @@ def search_modules(score: Score, images: Tensor, plan: Plan, progress: OnProgres
         failed[working] |= coarse.failed | fine.failed
         share = _share(under[working, number], reference.select(working))
         found = (share >= plan.least) & ~failed[working] & (fine.stack.amax(dim=(1, 2)) > 0)
-        # The first is kept whatever it is worth, as there has to be a map; later ones have to add to it.
+        # The first is always kept, because there has to be a map; later ones have to improve it.
         first = torch.ones_like(share)
         weights[working, number] = first if number == 0 else torch.where(found, share.clamp(max=1), 0)
         working = working[found]
@@ -176,11 +176,11 @@ def search_modules(score: Score, images: Tensor, plan: Plan, progress: OnProgres
 def _search_module(
     score: Score, left: Tensor, working: Tensor, plan: Plan, report: _JoinedProgress | None
 ) -> tuple[SearchResult, SearchResult]:
-    """A module's coarse search on what is left of some images, and its fine search inside what that opened.
+    """A module's coarse search on the remaining images, and its fine search inside the mask that it opened.
 
     Args:
         score: Scores masked images, given the indices of their originals.
-        left: What is left of the images, P x C x H x W.
+        left: The images with earlier regions removed, P x C x H x W.
         working: Their indices, P.
         plan: How to search.
         report: Where progress goes.
@@ -222,23 +222,23 @@ def _steps(found: SearchResult, settings: SearchSettings) -> Tensor:
 
 
 def _without(images: Tensor, maps: Tensor, weights: Tensor) -> Tensor:
-    """What the modules left of some images, P x C x H x W, by their maps, P x M x H x W, and weights, P x M."""
+    """Images, P x C x H x W, with the modules' regions removed, by maps, P x M x H x W, and weights, P x M."""
     taken = minmax(maps) * (weights > 0)[..., None, None]
     gone = ((taken.amax(dim=1) - GONE[0]) / (GONE[1] - GONE[0])).clamp(0, 1)
     return blend(1 - gone, images, surroundings(images, gone))
 
 
 def _share(scores: Tensor, reference: Reference) -> Tensor:
-    """Share of the way from the score of nothing to the image's; 0 if nothing scores as high as the image."""
+    """Score as a share: 0 is the best score of a fill alone, 1 the image's; 0 if a fill scores as high as the image."""
     nothing = reference.hidden.amax(dim=1)
     way = reference.before - nothing
     return torch.where(way > TINY, (scores - nothing) / way.clamp_min(TINY), 0)
 
 
 def surroundings(images: Tensor, gone: Tensor) -> Tensor:
-    """The images blurred, where each pixel counts only as far as it is not removed.
+    """Blur images; a removed pixel has no weight in the blur, and a partly removed pixel has a reduced weight.
 
-    So a hole is filled with what surrounds it, without a trace of what was in it.
+    A removed region is thus filled from its surroundings, without using its own pixels.
 
     Args:
         images: B x C x H x W.

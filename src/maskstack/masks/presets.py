@@ -28,8 +28,8 @@ PRESETS: Mapping[str, SearchSettings] = {
         patience=20,
     ),
 }
-"""``default`` is the measured one; ``fast`` takes fewer and larger steps, ``fine`` more and smaller ones;
-``paper`` is the plain reading of the method: each size alone, one fill."""
+"""``default`` was chosen by measurements; ``fast`` takes fewer and larger steps, ``fine`` more and smaller ones;
+``paper`` follows the paper literally: each size alone, one fill."""
 
 
 def preset(name: str) -> SearchSettings:

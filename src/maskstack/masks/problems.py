@@ -1,4 +1,4 @@
-"""The problems of a batch: their grids, the masks these make, and which problems are still open."""
+"""The problems of a batch: their grids, the masks made from the grids, and which problems are still open."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Problems:
         size: Index of each grid's size, P x G.
         free: The free values behind the grids, P x G x h x w, padded to the largest size.
         settings: How to search.
-        upsampler: Carries the grids to the image.
+        upsampler: Upsamples the grids to the image's size.
         mask_cap: Masks are multiplied by it, B x H x W in [0, 1]; None for 1.
         best_free: The free values that count, of the same shape: those of the last step in which a problem was open and
             finite. Adam's momentum goes on moving ``free`` after a problem is closed.
@@ -95,7 +95,7 @@ class Problems:
         self.open = torch.ones(count, dtype=torch.bool, device=device)
         self.failed = torch.zeros(count, dtype=torch.bool, device=device)
         self.steps = torch.zeros(count, dtype=torch.long, device=device)
-        # Fills take turns, and so do showing and removing, so a step's loss is only comparable over a whole turn.
+        # Fills alternate, and so do consistency and removal steps, so losses are only comparable over a whole turn.
         turn = len(self.settings.fill) * max(1, self.settings.removal_every)
         self._recent = torch.full((turn, count), torch.inf, device=device, dtype=torch.float32)
         self._best = torch.full((count,), torch.inf, device=device, dtype=torch.float32)
@@ -146,7 +146,7 @@ class Problems:
     def member_stacks(self) -> Tensor:
         """The stacked masks of each member of each image, B x K x H x W."""
         values = self._per_size(self._upsampled(self.best_free))
-        if self._in_log_odds:  # from the log-odds themselves: the masks' have been rounded to 0 and 1
+        if self._in_log_odds:  # from the log-odds themselves, because masks may have been rounded to 0 and 1
             stacks = self.upsampler.mean(values).sigmoid()
         else:
             sizes = torch.arange(values.shape[1], device=values.device).expand(len(values), -1)
@@ -165,12 +165,12 @@ class Problems:
 
     @property
     def loss(self) -> float:
-        """Mean loss of all problems over their last turn, or over what they have done of the first."""
+        """Mean loss of all problems over their last turn, or over the steps so far if the first is not complete."""
         done = torch.isfinite(self._recent)
         return float(self._recent[done].mean()) if done.any() else float("nan")
 
     def record(self, working: Tensor, losses: Tensor, step: int) -> None:
-        """Take in an optimiser's step, and close the problems that failed or stopped improving.
+        """Record a step of the optimiser, and close the problems that failed or stopped improving.
 
         Args:
             working: Indices of the problems that were worked on.
@@ -203,7 +203,7 @@ class Problems:
         return free.sigmoid() if self.settings.parametrisation == "sigmoid" else free.clamp(0, 1)
 
     def _upsampled(self, free: Tensor) -> Tensor:
-        """What is upsampled of free values: their log-odds as they are, or the grids' values."""
+        """The values to upsample: the free values themselves as log-odds, or the grids' values."""
         return free if self._in_log_odds else self._values(free)
 
     def _per_size(self, values: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""What a search asks for, reports and finds."""
+"""Types of a search: its score function, its progress reports and its result."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class Progress:
         steps: Steps at most.
         open: Problems still worked on.
         problems: Problems in all.
-        loss: Mean loss over the last turn of fills and kinds of step, as single steps are not alike.
+        loss: Mean loss over the last turn of fills and kinds of step, because single steps are not comparable.
         shown_score: The last score of what each problem's mask shows, P; NaN before there is one.
-        hidden_score: The last score of what it hides, P; NaN before there is one, or where there is none.
+        hidden_score: The last score of what it hides, P; NaN if no step has scored it.
         preview: Makes the stack as it is now, B x H x W in [0, 1].
     """
 

@@ -1,4 +1,4 @@
-"""The search: masks, masked images, score, loss, step; again until every problem is done."""
+"""The search: compute masks, masked images, scores and losses, take a step, and repeat until every problem is done."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def search(
 
 
 def turn_of(step: int, removal_every: int) -> tuple[bool, int]:
-    """Whether a step scores what the mask hides, and how many of its kind came before it: each kind has all fills.
+    """Whether a step is a removal step, and how many steps of its kind came before it; each kind uses all fills.
 
     >>> [turn_of(step, 3) for step in range(6)]
     [(False, 0), (False, 1), (True, 0), (False, 2), (False, 3), (True, 1)]
@@ -128,7 +128,7 @@ def turn_of(step: int, removal_every: int) -> tuple[bool, int]:
 def mask_losses(
     scores: Tensor, masks: Tensor, reference: Reference, settings: SearchSettings, removing: Tensor
 ) -> Tensor:
-    """The loss of each problem, P: of the score it loses or leaves in what it hides, of its area, of its roughness."""
+    """The loss of each problem, P: consistency or removal, plus the terms for area and smoothness."""
     kept = consistency(scores, reference.before, reference.scale, settings.consistency)
     left = settings.removal * removal(scores, reference.hidden, reference.scale)
     losses = torch.where(removing, left, kept)
@@ -142,7 +142,7 @@ def one_score_each(score: Score, images: Tensor, rows: Tensor) -> Tensor:
     """The scores of masked images, checked: one number per image.
 
     Raises:
-        ModelError: They are not.
+        ModelError: The objective gives another shape.
     """
     scores = score(images, rows)
     if scores.shape != rows.shape:
@@ -154,7 +154,7 @@ def one_score_each(score: Score, images: Tensor, rows: Tensor) -> Tensor:
 
 @torch.no_grad()
 def image_scores(score: Score, images: Tensor, batches: Batches, which: Tensor | None = None) -> Tensor:
-    """Scores without gradient, P, of one image for each of P original images: all of them, or those of the indices."""
+    """Scores without gradient, P, of P images; ``which`` has the index of each one's original, else 0 to P - 1."""
     every = torch.arange(len(images), device=images.device)
     rows = every if which is None else which
     return torch.cat(batches.run(every, lambda chunk: one_score_each(score, images[chunk], rows[chunk])))
@@ -162,8 +162,8 @@ def image_scores(score: Score, images: Tensor, batches: Batches, which: Tensor |
 
 def _gradients(losses: Tensor, scores: Tensor, free: Tensor, masked: Tensor) -> tuple[Tensor, Tensor]:
     """Gradient of the free values, and for which problems it and the score are finite."""
-    # The masked images are asked for too: the mask's own cost always has a gradient, so with the grids alone a network
-    # that lets none through would go unnoticed.
+    # The gradient of the masked images is computed too. The area term always gives the grids a gradient, so with the
+    # grids alone a network that passes no gradient would go unnoticed.
     image_gradient, gradient = torch.autograd.grad(losses.sum(), [masked, free], allow_unused=True)
     if not scores.requires_grad or image_gradient is None:
         raise ModelError(
@@ -227,7 +227,7 @@ def _shifted(shifts: Tensor, masks: Tensor, images: Tensor, fill: Tensor) -> tup
 
 
 def _take(tensor: Tensor, rows: Tensor) -> Tensor:
-    """Rows of a tensor, without a copy where they are all of it."""
+    """Rows of a tensor, without a copy if all rows are selected."""
     if len(rows) == len(tensor) and torch.equal(rows, torch.arange(len(rows), device=rows.device)):
         return tensor
     return tensor[rows]

@@ -17,9 +17,9 @@ def stack_masks(masks: Tensor, rule: str = "log_odds") -> Tensor:
 
     Args:
         masks: B x S x H x W in [0, 1].
-        rule: ``log_odds``, the mean in log-odds (the logarithmic opinion pool): a size that is sure outvotes those that
-            are not, so that the stack is open or closed, not grey; ``mean``; ``normalised``, the mean of the masks each
-            scaled to [0, 1]; ``geometric``, the S-th root of the product, open only where every size is.
+        rule: ``log_odds``, the mean of the log-odds (the logarithmic opinion pool): a mask with values near 0 or 1
+            outweighs the others, so the stack is mostly open or closed; ``mean``; ``normalised``, the mean of the masks
+            after each is scaled to [0, 1]; ``geometric``, the S-th root of the product, open only where every mask is.
 
     Returns:
         B x H x W in [0, 1].

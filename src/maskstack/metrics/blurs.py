@@ -38,8 +38,8 @@ def narrow_blur(image: Tensor) -> Tensor:
     The paper has 11 taps and sigma 5. The authors' code computes them by filtering an 11 x 11 unit impulse, which folds
     the tails of the Gaussian back into the window: the weights differ by 7% between centre and edge, so it is nearly a
     box filter, while the weights of an 11-tap Gaussian differ by 65%. The image is padded with zeros (the mean colour
-    of a normalised image). Both are kept here, so that results are comparable with published ones. More of the image
-    remains visible than with :func:`blur` and sigma 10.
+    of a normalised image). Kernel and padding are the same here, so that results are comparable with published ones.
+    More of the image remains visible than with :func:`blur` and sigma 10.
 
     Args:
         image: C x H x W, normalised.

@@ -31,7 +31,7 @@ def energy_in_box(saliency: Tensor, inside: Tensor) -> Tensor:
 
 
 def pointing_game(saliency: Tensor, inside: Tensor) -> Tensor:
-    """Whether the map's highest pixel, the first of equals, is inside the boxes (no tolerance): 0 or 1.
+    """Whether the map's highest pixel, the first of several equal ones, is inside the boxes (no tolerance): 0 or 1.
 
     Args:
         saliency: Map, H x W.
@@ -120,7 +120,7 @@ def max_box_acc(ious: Tensor, *, delta: float = 0.5) -> Tensor:
         delta: Least overlap of a correct box.
 
     Returns:
-        1 if the box is correct, else 0, N; NaN for a single image, as there is no other to choose the threshold.
+        1 if the box is correct, else 0, N; NaN for a single image, as no other image can set the threshold.
 
     Raises:
         InputError: ``ious`` is not N x T.

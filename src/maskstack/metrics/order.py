@@ -38,7 +38,7 @@ def check_map(saliency: Tensor, *, image: Tensor | None = None, positive: bool =
     Args:
         saliency: Map, H x W.
         image: Image or mask of the same height and width, ... x H x W.
-        positive: Whether negative values are not allowed.
+        positive: Whether negative values raise an error.
 
     Raises:
         InputError: The map is not H x W, differs in size from the image, or contains NaN, or negative values that are

@@ -19,7 +19,7 @@ from maskstack.tensors import ranks
 DIRECT, DIAGONAL = 1 / 6, 1 / 12
 """Weights of the direct and the diagonal neighbours."""
 
-_LEAF = 8  # Side of the squares that are not divided further; smaller ones cost Python calls and save no fill-in.
+_LEAF = 8  # Side of the squares that are not divided further; smaller ones are slower and do not reduce fill-in.
 
 FRACTIONS = (0.1, 0.3, 0.5, 0.7, 0.9)
 ORDERS = ("morf", "lerf")

@@ -40,7 +40,7 @@ def randomization(
     steps: int | None = None,
     seed: int = 0,
 ) -> list[Depth]:
-    """Compare the map with those of the network randomised from the output down, one layer more at a time.
+    """Compare the map with the maps of the network while its layers are randomised one by one from the output down.
 
     The original network is the reference; it is not part of the result.
 

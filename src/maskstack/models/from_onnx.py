@@ -18,8 +18,8 @@ def load_onnx(spec: Spec) -> LoadedModel:
     """Load an ONNX graph with one image input, B x C x H x W, through onnx2torch.
 
     Args:
-        spec: Spec with the keys ``norm`` (ImageNet's by default, as the file does not tell it), ``mean`` and ``std``,
-            and ``size`` and ``channels`` if the graph does not fix them.
+        spec: Spec with the keys ``norm`` (ImageNet's by default, as the file does not contain it), ``mean`` and
+            ``std``, and ``size`` and ``channels`` if the graph does not fix them.
 
     Raises:
         InputError: The file is missing, or a key contradicts the graph.
@@ -65,7 +65,7 @@ def _input(onnx: Any, path: Path, model: Any) -> GraphInput:
 
 
 def _convert(onnx2torch: Any, path: Path, graph: Any) -> Any:
-    # Slice of onnx2torch indexes by a list, and torch warns of it at each run. The user cannot change that.
+    # onnx2torch's Slice indexes by a list, which makes torch warn at each run. The user cannot change that.
     warnings.filterwarnings("ignore", message="Using a non-tuple sequence", module=r"onnx2torch\.")
     try:
         return onnx2torch.convert(graph)

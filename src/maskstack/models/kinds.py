@@ -26,7 +26,7 @@ class ModelKind:
     Attributes:
         what: Description of the networks.
         example: A spec of this kind.
-        load: Loads the network of a spec, without its keys ``weights`` and ``classes``.
+        load: Loads the network of a spec; it does not apply the keys ``weights`` and ``classes``.
         packages: Names on PyPI of the packages it needs, each with the name for import.
         extra: The extra of maskstack that installs these packages.
         keys: Keys that a spec may have.
@@ -121,7 +121,7 @@ KINDS: Mapping[str, ModelKind] = {
 
 
 def named_spec(text: str) -> tuple[str, str]:
-    """Name and spec of ``NAME=SPEC``; a spec without a name is its own name.
+    """Name and spec from ``NAME=SPEC``; without a name, the spec itself is the name.
 
     >>> named_spec("small net=timm:resnet18,pretrained"), named_spec("bundled,size=256")
     (('small net', 'timm:resnet18,pretrained'), ('bundled,size=256', 'bundled,size=256'))

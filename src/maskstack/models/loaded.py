@@ -20,11 +20,11 @@ class LoadedModel:
 
     Attributes:
         model: The network, in eval mode.
-        preprocess: Converts a PIL image of any mode to the network's input for it, C x H x W, float32.
+        preprocess: Converts a PIL image of any mode to the network's input, C x H x W, float32.
         class_names: Names in the order of the class indices; empty if unknown.
         input_size: Height and width of the network's input.
         mean: Mean that the preprocessing subtracts from the 0..1 values of each channel.
-        std: Standard deviation by which it divides them then.
+        std: Standard deviation by which the preprocessing then divides them.
         spec: The spec that was given to load the network.
         weights: Source of its weights: ``bundled``, ``pretrained``, ``random``, or the name of a file, folder or
             function.

@@ -20,7 +20,7 @@ class Node(nn.Module):
     layers after it are not run.
 
     Args:
-        model: The network, or the result of ``load_model``; it is used itself, not a copy.
+        model: The network, or the result of ``load_model``; it is not copied.
         layer: Name of the layer in ``model.named_modules()``.
         read: Function from the layer's output for B images to B numbers, or to B x N numbers, from which an integer
             target selects one; :func:`peaks` if not given.

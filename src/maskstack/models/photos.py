@@ -84,9 +84,10 @@ def _check_size(path: Path, size: tuple[int, int], max_pixels: int) -> None:
 def to_rgb(image: Image.Image) -> Image.Image:
     """Rotate an image upright by its EXIF orientation and convert it to 8-bit RGB.
 
-    Transparent images are put on a white background, for which most of them are made. 16-bit values are divided by
-    their full range, so that 65535 becomes 255, and never clipped. 32-bit integers are treated as 16-bit values if they
-    fit, and floats as 0..1 or 0..255 if they fit; other values are scaled from the lowest to the highest.
+    Transparent images are put on a white background, because most are made for one. 16-bit values are divided by
+    their full range, so that 65535 becomes 255, and never clipped. 32-bit integers are treated as 16-bit values if all
+    are in that range, and floats as 0..1 or 0..255 if all are in one of these ranges. Otherwise, the lowest value
+    becomes black and the highest white.
 
     Raises:
         InputError: The image has NaN or infinite values, or a mode that Pillow cannot convert.

@@ -26,7 +26,7 @@ class Preprocess:
         share: The part of the resized image that the centre crop keeps: 0.875 resizes to 256 for a crop of 224.
         squash: Whether to resize to the size without keeping the aspect ratio.
         mean: Mean that is subtracted from the 0..1 values, one number per channel.
-        std: Standard deviation by which they are divided then, one number per channel.
+        std: Standard deviation by which the result is divided, one number per channel.
         resampling: Filter for resizing; Pillow's filters are antialiased.
         channels: 3 for RGB, 1 for grey.
 

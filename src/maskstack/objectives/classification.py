@@ -44,11 +44,11 @@ def log_probability(target: Target = None, *, activation: str = "softmax") -> Ob
 
 
 def contrast(target: int | Sequence[int] | Tensor, other: int | Sequence[int] | Tensor) -> Objective:
-    """Logit of one class minus that of another: evidence for the one and not for the other.
+    """Logit of one class minus that of another: evidence for the first class but not for the second.
 
     Args:
         target: A class index for all images, or one per image.
-        other: The class to subtract, likewise.
+        other: The class whose logit is subtracted, in the same form.
 
     Raises:
         InputError: A target is not made of class indices.
@@ -69,7 +69,7 @@ def margin(target: Target = None) -> Objective:
         target: A class index for all images, one per image, or None for the predicted class.
 
     Raises:
-        ModelError: When the output is read: the network has fewer than two classes.
+        ModelError: The network has fewer than two classes; raised when the output is read.
     """
 
     def read(scores: Tensor, rows: Rows) -> Tensor:

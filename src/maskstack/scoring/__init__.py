@@ -1,4 +1,4 @@
-"""Running a user's network: checked, untouched, counted."""
+"""Run a user's network: inputs are checked, the network is restored afterwards, and passes are counted."""
 
 from maskstack.scoring.predict import class_probabilities
 from maskstack.scoring.session import ScoredModel, check_images, scoring

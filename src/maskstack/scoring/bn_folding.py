@@ -1,8 +1,8 @@
-"""A private view of a network: the same answers by fewer operations, with batch norms folded into convolutions.
+"""A private view of a network: the same outputs with fewer operations, with batch norms folded into convolutions.
 
-Convolution and batch-norm pairs are found by watching one forward pass, which is needed anyway. The view is the
-network's own code, run on shallow copies of its modules: control flow is not frozen, as tracing would freeze it, and
-nothing that the network sets on itself reaches the user's object. Only folded convolutions have weights of their own.
+Convolution and batch-norm pairs are found by observing one forward pass, which is needed anyway. The view runs the
+network's own code on shallow copies of its modules. Unlike with tracing, control flow is not frozen. Attributes that
+the network sets on itself do not reach the user's object. Only folded convolutions have weights of their own.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from torch.utils.weak import WeakTensorKeyDictionary
 Pair = tuple[nn.Conv2d, nn.BatchNorm2d]
 
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-# Looked up by name, as releases of PyTorch differ in which of these tables they have.
+# Looked up by name, because not every release of PyTorch has all of these tables.
 _GLOBAL_HOOKS = tuple(f"_global{name}" for name in _HOOKS)
 _TABLES = tuple(name for name, value in vars(nn.Module()).items() if isinstance(value, dict | set))
 _LOOKS = frozenset({"dim", "size", "ndimension", "numel", "stride", "is_contiguous", "is_floating_point", "__len__"})
-"""Methods that ask a tensor for its form and not for its values."""
+"""Methods that read a tensor's shape or type, and not its values."""
 
 
 class OtherPathError(Exception):
@@ -37,8 +37,8 @@ class Watch(TorchFunctionMode):
     """Records, within its context, which convolution's output goes to which batch norm and nowhere else.
 
     Args:
-        model: The network, in evaluation mode. Nothing is recorded where a module has hooks, which may read or change
-            what passes there, or where it was compiled, scripted or given another ``forward``.
+        model: The network, in evaluation mode. Nothing is recorded for a module that has hooks, because they may read
+            or change its tensors, or for one that was compiled, scripted or given another ``forward``.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -86,7 +86,7 @@ class Watch(TorchFunctionMode):
         return bool(self.convolutions and self.norms)
 
     def pairs(self) -> list[Pair]:
-        """The convolutions that were called once and whose output only one batch norm used, itself called once."""
+        """Pairs in which both modules were called once and only this batch norm used the convolution's output."""
         found = []
         for convolution in self.convolutions.values():
             match self.users.get(convolution, []):
@@ -134,7 +134,7 @@ class View:
 
 
 def agree(answers: Any, expected: Any, *, tolerance: float) -> bool:
-    """Whether two outputs hold the same tensors, up to a share of each tensor's largest value.
+    """Whether two outputs hold the same tensors; the tolerance is a share of each tensor's largest value.
 
     Outputs without a tensor never agree.
 
@@ -146,12 +146,12 @@ def agree(answers: Any, expected: Any, *, tolerance: float) -> bool:
 
 
 def first_row(output: Any, count: int) -> list[Tensor]:
-    """The tensors of an output for a batch of ``count`` images, those that run over the images cut to the first."""
+    """The tensors of an output for ``count`` images; those with one row per image are cut to the first row."""
     return [tensor[:1] if tensor.ndim and len(tensor) == count else tensor for tensor in _tensors(output)]
 
 
 class _Link:
-    """Checks that only the output of a folded convolution enters the place of its batch norm."""
+    """Checks that the replacement of a batch norm receives only the output of its folded convolution."""
 
     def __init__(self) -> None:
         self.waiting: Tensor | None = None
@@ -189,7 +189,7 @@ def _is_plain(module: nn.Module) -> bool:
 
 
 def _has_own_weight(convolution: nn.Conv2d) -> bool:
-    # Parametrised weights are not parameters of their module; half precision would round the product once more.
+    # A parametrised weight is not a parameter of its module. In half precision, the product would be rounded again.
     weight = convolution._parameters.get("weight")
     return weight is not None and weight.dtype in (torch.float32, torch.float64)
 
@@ -210,7 +210,7 @@ def _the_one(known: Mapping[int, Any], given: Iterable[Tensor]) -> Any:
 
 
 def _shallow(module: nn.Module) -> nn.Module:
-    """Another object of the same class and attributes, with tables of its own."""
+    """Another object with the same class and attributes, but with its own parameter, buffer and module tables."""
     # Not copy.copy, which for some classes (graph modules) does more than copy.
     twin: nn.Module = object.__new__(type(module))
     twin.__dict__.update(vars(module))

@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 def seen_by_captum(method: Callable[P, T]) -> Callable[P, T]:
-    """Give a method the ``__wrapped__`` attribute of Captum's own methods, which its tools call."""
+    """Give a method the ``__wrapped__`` attribute that Captum's own methods have and Captum's tools call."""
 
     @functools.wraps(method)
     def same(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -33,10 +33,10 @@ def with_arguments(model: Callable[..., Any], arguments: Any) -> Callable[[Tenso
 
 
 def only_input(inputs: tuple[T, ...]) -> T:
-    """Captum's tuple of inputs, of which a network that takes images has one.
+    """The single input in Captum's tuple of inputs: the images.
 
     Raises:
-        InputError: There are more, or none.
+        InputError: The tuple has no input, or more than one.
     """
     if len(inputs) != 1:
         raise InputError(f"{len(inputs)} inputs were given; maskstack explains networks of one input, the images")
@@ -44,10 +44,10 @@ def only_input(inputs: tuple[T, ...]) -> T:
 
 
 def read_target(target: Any) -> Any:
-    """A target in Captum's convention as one of ours: lists of one-tuples are flattened.
+    """Convert a target from Captum's convention to that of this package: lists of one-tuples are flattened.
 
     Raises:
-        InputError: The target picks from an output of more than one dimension.
+        InputError: The target has more than one index per image, so it selects from a map.
     """
     if isinstance(target, tuple):
         if len(target) == 1:

@@ -17,7 +17,7 @@ def class_probabilities(model: Model, images: Tensor) -> Tensor:
     """Probability of each class, B x K; of a network with a single output, B x 1.
 
     Args:
-        model: The network, or what ``load_model`` returned; it comes back as it was.
+        model: The network, or what ``load_model`` returned; its state is restored afterwards.
         images: B x C x H x W, as the network takes them.
 
     Raises:

@@ -16,22 +16,22 @@ from maskstack.scoring.bn_folding import OtherPathError, View, Watch, agree, fir
 class PreparedModel:
     """Calls a network on float32 images, in the wanted precision and memory format.
 
-    Folding needs two passes that every explanation makes anyway: the prediction (:meth:`first`) runs the network as it
-    is and is watched, and the first call after it is the first of the folded view. If the view's output for an image
-    agrees with the network's within rounding, all later calls use the view; otherwise they use the network as it is.
+    Folding uses two passes that every explanation makes anyway. The prediction (:meth:`first`) runs the unchanged
+    network and is observed. The next call is the first that runs the folded view. If the view's output for an image
+    agrees with the network's within rounding, all later calls use the view; otherwise they use the unchanged network.
 
     Args:
         model: Any callable from images B x C x H x W to an output.
         dtype: The type the network takes its images in.
         precision: ``fp32``, or ``bf16`` for autocast.
         channels_last: Whether to hand over channels-last images.
-        fold: Whether to run a view of the network with its batch norms folded, where there are any and its answer
-            agrees. Not done together with ``compile``, which fuses them itself.
+        fold: Whether to run a view of the network with its batch norms folded, if it has any and the view's output
+            agrees. Ignored with ``compile``, which fuses them itself.
         compile: Whether to run the network through ``torch.compile``.
 
     Attributes:
-        extra_images: Images run to compare the view with the network, beyond those that were asked for.
-        runs_lost: How often images were run through a view that then was given up, before the network itself ran them.
+        extra_images: Number of additional images that were run to compare the view with the network.
+        runs_lost: Number of runs through a view that was then rejected, so that the network itself had to run again.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class PreparedModel:
         return ", ".join(parts + (["compiled"] if self.compiled else []))
 
     def first(self, images: Tensor) -> Any:
-        """The output for the first images, with the network's own error turned into a sentence.
+        """The output for the first images; an error of the network becomes a readable message.
 
         Raises:
             ModelError: The network does not take images of this shape, or cannot be run as it is.
@@ -115,7 +115,7 @@ class PreparedModel:
             return model(images)
 
     def _watched(self, images: Tensor) -> Any:
-        """The network's own output; the first pass is watched, and the view is made from what was seen."""
+        """The network's own output; the first pass is observed, and the view is made from the recorded pairs."""
         if not self.fold or self._view is not None or not isinstance(self.model, nn.Module):
             return self._run(self.model, images)
         watch = Watch(self.model)
@@ -144,7 +144,7 @@ class PreparedModel:
             self.extra_images += not known
         except (torch.OutOfMemoryError, MemoryError):
             raise
-        # Code that inspects its own modules may fail on copies of them in any way; the network itself works or says so.
+        # Code that inspects its own modules may raise any error on copies; then the network itself is used instead.
         except Exception:
             self._view = None
             return None
@@ -154,7 +154,7 @@ class PreparedModel:
         return output
 
     def _rounding(self, images: Tensor) -> float:
-        """By how much two orders of the same operations may differ, as a share of the largest value."""
+        """Allowed difference between two orders of the same operations, as a share of the largest value."""
         if self.precision == "bf16" or self.dtype in (torch.bfloat16, torch.float16):
             return 5e-2
         # Convolutions round to ten bits by default on CUDA (TF32).

@@ -1,4 +1,4 @@
-"""The one way to run a network: checked, untouched, with the objective at its end, its passes and seconds counted."""
+"""The one way to run a network: check it, add the objective, count passes and seconds, and restore it afterwards."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def scoring(
     fold: bool = False,
     compile: bool = False,  # noqa: A002
 ) -> Iterator[ScoredModel]:
-    """Run a network on a batch of images and what is made from them.
+    """Run a network on a batch of images and on images derived from them.
 
-    Within, the network is in evaluation mode and its parameters are frozen; afterwards it is as it was, whatever
-    happens. Entering predicts once, which tells what the network cannot take, fills in targets and checks them.
+    Inside the context, the network is in evaluation mode and its parameters are frozen; on exit it is restored, also
+    after an error. On entry, one prediction checks that the network accepts the images, and sets and checks targets.
 
     Args:
         model: The network, what ``load_model`` returned, or a :class:`UserModel`.
@@ -83,10 +83,10 @@ def scoring(
 
 
 class ScoredModel(nn.Module):
-    """From images, and which of the batch's images each was made from, to one score each; made by :func:`scoring`.
+    """Maps images, and the index of the original of each, to one score per image; made by :func:`scoring`.
 
-    Other libraries' methods work on it as on any network with a single output, for whatever objective. The user's
-    network is a submodule, so its layers are found and hooked where they are.
+    Other libraries' methods can use it like any network with a single output, with any objective. The user's network
+    is a submodule, so these methods can find and hook its layers.
 
     Args:
         prepared: The user's network.
@@ -122,7 +122,7 @@ class ScoredModel(nn.Module):
         self.training = False
 
     def train(self, mode: bool = True) -> ScoredModel:  # noqa: ARG002
-        """Nothing: the network stays in evaluation mode, and exported programs refuse to be asked for one."""
+        """Do nothing: the network stays in evaluation mode, and exported programs raise an error on this call."""
         return self
 
     def forward(self, images: Tensor, rows: Tensor | None = None) -> Tensor:
@@ -130,8 +130,8 @@ class ScoredModel(nn.Module):
 
         Args:
             images: N x C x H x W.
-            rows: Index of the image each was made from, N. Left out, they are the batch itself, or made from the one
-                image that :meth:`only` names.
+            rows: Index of the image that each was made from, N. If None, the images are the batch itself, or all are
+                made from the image set by :meth:`only`.
 
         Returns:
             Scores, N.
@@ -156,7 +156,7 @@ class ScoredModel(nn.Module):
 
     @contextmanager
     def only(self, row: int) -> Iterator[None]:
-        """Within, all images without ``rows`` are made from this one."""
+        """Inside the context, images given without ``rows`` count as made from this one."""
         self._row = row
         try:
             yield
@@ -171,7 +171,7 @@ class ScoredModel(nn.Module):
         return torch.cat(Batches(self.batch_size).run(every, lambda chunk: self(images[chunk], rows[chunk])))
 
     def record(self) -> dict[str, Any]:
-        """What an explanation says of how it was made: objective, targets, passes, seconds and versions."""
+        """The record of how an explanation was made: objective, targets, passes, seconds and versions."""
         targets = self.objective.targets
         return {
             "objective": self.objective.name,
@@ -195,12 +195,12 @@ class ScoredModel(nn.Module):
         return torch.full((count,), self._row, device=self.images.device)
 
     def _count(self, passes: Tensor, rows: Tensor) -> None:
-        # Added up on the device: to look at the rows would halt a GPU at every step.
+        # Added up on the device: reading the rows on the CPU would synchronise the GPU at every step.
         passes.index_add_(0, rows, torch.ones_like(rows))
 
 
 class _CountBackward(torch.autograd.Function):
-    """The scores as they are; calls a function when a gradient comes back through them."""
+    """Returns the scores unchanged; calls a function when a gradient passes back through them."""
 
     @staticmethod
     def forward(context: Any, scores: Tensor, tell: Callable[[], None]) -> Tensor:
@@ -241,7 +241,7 @@ def check_images(images: Any) -> None:
 
 
 def _bind(prepared: PreparedModel, images: Tensor, objective: Objective, *, batch_size: int) -> Objective:
-    """Predict, and fit the objective to the batch by what the network answers."""
+    """Predict once, and bind the objective to the batch by the network's output."""
     every = torch.arange(len(images), device=images.device)
     with torch.no_grad():
         outputs = Batches(batch_size).run(every, lambda chunk: prepared.first(images[chunk]))

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-# Which submodules a module has, and its hooks of every kind, by the names this version of torch has for them.
+# A module's table of submodules and its tables of hooks, by their attribute names in this version of torch.
 _TABLES = tuple(
     name
     for name, value in vars(nn.Module()).items()
@@ -22,11 +22,11 @@ _EMPTY: dict[Any, Any] = {}
 def untouched(model: Any) -> Iterator[None]:
     """Run a network in evaluation mode with frozen parameters, and restore everything afterwards, also after an error.
 
-    Restored are the training flag of each submodule, ``requires_grad`` of each parameter, buffers that the forward pass
-    changes, and the state of torch's random generators. Other libraries' methods exchange layers, leave hooks behind
-    and clear gradients, so each module's submodules and hooks and each parameter's ``.grad`` are restored too.
-    Parameters are frozen because only masks are differentiated: activations need not be kept for gradients of weights,
-    and ``.grad`` stays empty until it is restored.
+    This restores the training flag of each submodule, ``requires_grad`` of each parameter, buffers that the forward
+    pass changes, and the state of torch's random generators. Other libraries' methods replace layers, leave hooks and
+    clear gradients, so each module's submodules and hooks and each parameter's ``.grad`` are restored too. Parameters
+    are frozen because only masks need gradients: no activations are stored for weight gradients, and ``.grad`` stays
+    empty until it is restored.
     """
     modules = list(model.modules()) if isinstance(model, nn.Module) else []
     parameters = list(model.parameters()) if isinstance(model, nn.Module) else []
@@ -67,7 +67,7 @@ def untouched(model: Any) -> Iterator[None]:
 def _tables(module: nn.Module) -> list[tuple[str, dict[Any, Any], dict[Any, Any]]]:
     """Name and content of each of a module's tables, and a copy of it unless it is empty."""
     own = vars(module)
-    # A scripted module's submodules are in no dictionary; nothing can exchange them either.
+    # A scripted module's submodules are not in a dictionary, and they cannot be replaced either.
     return [
         (name, table, dict(table) if table else _EMPTY) for name in _TABLES if isinstance(table := own.get(name), dict)
     ]

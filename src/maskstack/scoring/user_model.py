@@ -33,7 +33,7 @@ Goal = Objective | Callable[[Any], Tensor] | Target
 
 @dataclass(frozen=True)
 class UserModel:
-    """A network and how its answers are meant.
+    """A network, the meaning of its class indices, and its class names.
 
     Attributes:
         model: From images to an output.
@@ -47,10 +47,10 @@ class UserModel:
 
     @classmethod
     def of(cls, model: Model, *, meaning: Meaning, class_names: Sequence[str] = ()) -> UserModel:
-        """Take the network out of what ``load_model`` returned, and check it.
+        """Make one from a network, or from what ``load_model`` returned, and check it.
 
         Raises:
-            InputError: It is not callable, or there is no such meaning.
+            InputError: The network is not callable, or the meaning is unknown.
         """
         if isinstance(model, HasModel) and not isinstance(model, torch.nn.Module):
             class_names = class_names or model.class_names

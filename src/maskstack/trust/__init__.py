@@ -1,4 +1,4 @@
-"""How far to believe a map, whichever method made it."""
+"""How far a map can be trusted, for any method."""
 
 from maskstack.trust.measure import measure
 from maskstack.trust.verdict import Trust

@@ -1,4 +1,4 @@
-"""Measures of trust in a map: its region alone, the image without it, another fill, the sizes among each other."""
+"""Measures of trust in a map: its region alone, the image without it, another fill, agreement between sizes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ REGION = 0.3
 """Share of the pixels that are the region of a map."""
 
 CELLS = 4
-"""The fill keeps the mean colours of so many cells in each direction."""
+"""Number of cells in each direction whose mean colours the fill keeps."""
 
 LEAST_GAP = 0.05
 """Least gap between the score of the image and that of the fill, as a share; below it the shares are NaN."""
@@ -36,8 +36,8 @@ def measure(
     """Measure any method's maps in :data:`PASSES` forward passes an image.
 
     Args:
-        scores: From images, and the index of the image each was made from, to scores without gradient; as
-            ``scored.scores`` within :func:`maskstack.scoring.scoring`.
+        scores: Function from images, and the index of the original of each, to scores without gradient, such as
+            ``scored.scores`` inside :func:`maskstack.scoring.scoring`.
         images: B x C x H x W, float32.
         maps: B x H x W in [0, 1].
         before: Score of each image, B.
@@ -85,7 +85,7 @@ def likeness(maps: Tensor, others: Tensor) -> Tensor:
 
 
 def cell_colours(images: Tensor) -> Tensor:
-    """A fill that no search uses: each image's own colours in a few cells, smoothed, so that no shape is left.
+    """A fill that no search uses: each image's mean colours in a few cells, smoothed, so that shapes are not visible.
 
     Args:
         images: B x C x H x W.

@@ -21,18 +21,18 @@ LEAST_KEPT, MOST_LEFT, LEAST_FILL, LEAST_SIZES, LEAST_SEEDS, MOST_RANDOM = 0.2, 
 
 @dataclass(frozen=True, eq=False)
 class Trust:
-    """What was measured of the maps of B images. NaN means that a value was not measured, or has no meaning.
+    """Measurements of the maps of B images. NaN means that a value was not measured, or is not defined.
 
-    Scores are shares: 1 is the score of the whole image, 0 that of the fill alone. So an objective that is negative or
-    unbounded has shares as well, and these may lie outside [0, 1]. The fill is the image's own colours in 4 x 4 cells,
-    smoothed, which no search uses. If the fill alone scores as high as the image, shares have no meaning.
+    Scores are shares: 1 is the score of the whole image, 0 that of the fill alone. Shares are therefore also defined
+    for negative or unbounded objectives, and may lie outside [0, 1]. The fill is the image's mean colours in 4 x 4
+    cells, smoothed; no search uses it. If the fill alone scores as high as the image, shares are not defined.
 
     Attributes:
-        kept: Share that the region alone keeps: the most salient 30% of the pixels, cut out hard, on the fill; B.
+        kept: Share that the region alone keeps: the most salient 30% of the pixels, with a hard edge, on the fill; B.
         removed: Share that remains with this region replaced by the fill; B.
-        fill: Share under the soft map, over the fill; B.
+        fill: Share with the image masked by the soft map over the fill; B.
         sizes: Mean rank correlation of the masks of each pair of sizes; B.
-        seeds: Rank correlation with the map of each further seed, on request; B x K, K = 0 where not asked for.
+        seeds: Rank correlation with the map of each further seed, on request; B x K, K = 0 if not requested.
         randomization: Rank correlation with the map of the same network with random parameters, on request; B. A map
             that stays the same does not show what the network has learned.
     """
@@ -106,14 +106,14 @@ class Trust:
 
 
 def with_doubts(reasons: tuple[str | None, ...], found: Trust) -> tuple[str | None, ...]:
-    """Each image's reason not to trust its map; where there is none, the first one for low trust."""
+    """Each image's reason not to trust its map; if it is None, the first reason for low trust in ``found``."""
     return tuple(reason or next(iter(found.doubts(row)), None) for row, reason in enumerate(reasons))
 
 
 def search_doubts(
     before: Tensor, hidden: Tensor, under_stack: Tensor, stack: Tensor, failed: Tensor
 ) -> list[str | None]:
-    """For each image of a search, None or the reason why its map says nothing.
+    """For each image of a search, None or the reason why its map should not be trusted.
 
     Args:
         before: Score of each image, B.

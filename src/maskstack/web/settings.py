@@ -35,9 +35,8 @@ def _control(option: SearchOption) -> gr.components.Component:
         "info": f"{option.help} Default: {default}.",
         "elem_id": f"setting-{option.name}",
     }
-    if option.kind in ("whole", "real"):
-        return gr.Number(value=None, precision=0 if option.kind == "whole" else None, **shared)
-    if option.kind == "sizes":
+    # Text for numbers too: a number control turns an empty field into 0.
+    if option.kind in ("whole", "real", "sizes"):
         return gr.Textbox(value="", placeholder=default, **shared)
     choices = ["yes", "no"] if option.kind == "flag" else list(option.choices)
     # An empty choice among them takes a value back.

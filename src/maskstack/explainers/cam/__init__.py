@@ -1,4 +1,4 @@
-"""The class activation maps, through the package grad-cam: Grad-CAM and its kin."""
+"""Class activation maps, through the package grad-cam: Grad-CAM and related methods."""
 
 from maskstack.explainers.cam.cam import CAM
 

@@ -1,4 +1,4 @@
-"""The class activation maps, through the package grad-cam: Grad-CAM and its kin."""
+"""Class activation maps, through the package grad-cam: Grad-CAM and related methods."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ class Kind:
         name: Name of its class in the package.
         backward: Backward passes for each image.
         forward: Forward passes for each image, besides one for each channel.
-        channels: Whether it runs the image once for each channel of the layer; these go image by image.
+        channels: Whether it runs the image once for each channel of the layer. Such a method explains one image at a
+            time.
     """
 
     name: str
@@ -54,20 +55,20 @@ KINDS: Mapping[str, Kind] = {
 
 
 class CAM(MapExplainer):
-    """Explains a network's answers by the activations of one of its layers, weighted.
+    """Explains a network's outputs by the weighted activations of one of its layers.
 
-    The map is as fine as that layer; :attr:`maskstack.Explanation.grids` holds it as it is, and the notes name layer
-    and grid. In two places this is not what the package gives, as that could not be compared: Eigen-CAM's map has the
-    sign that goes with the strength of the activations, not the one its SVD happens to have; and Ablation-CAM sets
-    channels to zero, as its paper does, also where activations can be negative.
+    The map has the resolution of that layer. :attr:`maskstack.Explanation.grids` holds it before upsampling, and the
+    notes name the layer and its grid. Two methods differ from the package, whose results are not comparable there. The
+    sign of Eigen-CAM's map follows the strength of the activations, because the sign of an SVD is arbitrary.
+    Ablation-CAM sets channels to zero, as in its paper, even if activations can be negative.
 
     Score-CAM keeps an image for each channel of the layer in memory, about 1 GB for 1280 channels at 224 x 224.
 
     Args:
         model: An ``nn.Module``, or what ``load_model`` returned. It comes back exactly as it was.
         kind: A name of :data:`KINDS`.
-        layer: The layer to read, as a submodule or its dotted name. None takes the last one that keeps the image's
-            places, see :func:`maskstack.explainers.cam.layers.find_layer`.
+        layer: The layer to read, as a submodule or its dotted name. None selects the last one that keeps the spatial
+            positions, see :func:`maskstack.explainers.cam.layers.find_layer`.
         **options: See :class:`maskstack.explainers.base.MapExplainer`; the papers of the family explain the logit.
 
     Raises:
@@ -86,7 +87,7 @@ class CAM(MapExplainer):
     ) -> None:
         checks.one_of("kind", kind, KINDS)
         super().__init__(kind, model, {}, meaning="logit", **options)
-        # A compiled network no longer runs its layers, and so none of their hooks.
+        # A compiled network does not call its layers, so their hooks do not run.
         network = getattr(self.user_model.model, "_orig_mod", self.user_model.model)
         if not isinstance(network, nn.Module):
             raise ModelError(NO_LAYERS)
@@ -103,17 +104,17 @@ class CAM(MapExplainer):
         """Forward and backward passes that a batch takes.
 
         Args:
-            images: How many.
-            size: Their height and width, by default what ``load_model`` says, or 224 x 224. The methods with a pass for
-                each channel look at the network with it once, to count them.
+            images: Number of images.
+            size: Their height and width, by default the input size from ``load_model``, or 224 x 224. Methods with a
+                pass for each channel run the network once at this size, to count the channels.
 
         Raises:
-            InputError: The layer's output does not lie on a grid.
+            InputError: The layer's output is not a spatial grid.
             ModelError: The network does not take images of this size.
         """
         kind = KINDS[self.kind]
         channels = self._channels_at(size or self._size) if kind.channels else 0
-        # Prediction, score and the method for each; and one image, to look at the layers.
+        # Prediction, score and the method's passes for each image, and one pass of one image to find the layer.
         return {"forward": images * (PREDICTIONS + kind.forward + channels) + 1, "backward": images * kind.backward}
 
     def _maps(self, scored: ScoredModel, images: Tensor) -> Maps:
@@ -152,7 +153,7 @@ class CAM(MapExplainer):
 
 
 def _colours(network: nn.Module) -> int:
-    """Channels of the images a network takes, as its first convolution says."""
+    """Number of channels of the network's input, read from its first convolution."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             return module.in_channels

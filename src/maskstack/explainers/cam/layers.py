@@ -1,4 +1,4 @@
-"""Which layer a class activation map is read from, and how its output becomes a grid."""
+"""Choosing the layer from which a class activation map is read, and converting its output to a grid."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class FoundLayer:
         channels: Number of channels of its output.
         grid: Height and width of its output, in cells.
         layout: ``channels first`` (B x C x h x w), ``channels last`` (B x h x w x C) or ``tokens`` (B x T x C).
-        prefix: Tokens at the front that belong to no place.
-        call: Which of its calls in a run of the network is meant, from 0.
+        prefix: Number of tokens at the front that do not have a position in the image.
+        call: Index of the selected call of the layer in a run of the network, from 0.
         calls: How often it is called in a run.
     """
 
@@ -58,11 +58,11 @@ class FoundLayer:
 
     @property
     def channel_axis(self) -> int:
-        """Which dimension of the output the channels are."""
+        """Index of the output's channel dimension."""
         return 1 if self.layout == "channels first" else -1
 
     def notes(self) -> Mapping[str, str]:
-        """What a reader of the map has to know about the layer."""
+        """Information about the layer for the reader of the map."""
         which = f", call {self.call + 1} of {self.calls}" if self.calls > 1 else ""
         notes = {"layer": self.name + which, "grid": f"{self.grid[0]} x {self.grid[1]}"}
         if self.layout == "tokens":
@@ -72,7 +72,7 @@ class FoundLayer:
 
 @dataclass(frozen=True)
 class _Run:
-    """A call of a layer: what it gave, which of its calls it was, and the grid of the last convolution before it."""
+    """A call of a layer: its output, the index of the call, and the grid of the last convolution before it."""
 
     name: str
     module: nn.Module
@@ -108,22 +108,22 @@ def find_layer(
     image: Tensor,
     call: Callable[[Tensor], Any] | None = None,
 ) -> FoundLayer:
-    """Find the layer to read a map from, by running one image and looking at what each layer gives.
+    """Find the layer to read a map from, by running one image and checking the output of each layer.
 
-    Unless a layer is given, it is the last one that keeps the image's places: before the pooling, and before the class
-    maps of a network without a linear head. In a transformer that reads its answer off a class token, the other tokens
-    get no gradient at the end of the last block, so there it is the first norm of that block. Of a layer that is called
-    more than once in a run, such as one activation for all blocks, the last call is meant.
+    If no layer is given, the last one that keeps the spatial positions is used: before the pooling, and before the
+    class maps of a network without a linear head. In a transformer that classifies by a class token, the other tokens
+    get no gradient at the end of the last block, so the first norm of that block is used. If a layer is called more
+    than once in a run, such as one activation module for all blocks, its last call is used.
 
     Args:
         model: The network; its hooks are as before when this returns or raises.
         layer: A submodule or its dotted name, or None.
         image: 1 x C x H x W.
-        call: How to run the network on the image, where that is not by calling it.
+        call: Function that runs the network on the image; by default, the network is called.
 
     Raises:
-        InputError: There is no such layer, it is not called, or its output does not lie on a grid.
-        ModelError: No layer of the network fits.
+        InputError: There is no such layer, it is not called, or its output is not a spatial grid.
+        ModelError: The network has no suitable layer.
     """
     if not isinstance(model, nn.Module):
         raise ModelError(NO_LAYERS)
@@ -172,7 +172,7 @@ def _classes(output: Any) -> int | None:
     try:
         scores = find_tensor(output)
     except ModelError:
-        # A detector's or another output, for which there is an objective of its own.
+        # The output of a detector, for example; it needs its own objective.
         return None
     return scores.shape[1] if scores.ndim == 2 else None
 
@@ -181,7 +181,7 @@ def _infer(runs: list[_Run], size: Size, classes: int | None, model: nn.Module) 
     able = [run for run in runs if not isinstance(run.module, _PASSING)]
     found = [layer for run in able if (layer := _read(run, size, strict=True))]
     found = found or [layer for run in able if (layer := _read(run, size, strict=False))]
-    # Class maps are a convolution's at the end; where a linear layer gives the classes, so many channels are by chance.
+    # Class maps come from a last convolution. With a linear layer for the classes, an equal number is a coincidence.
     if not any(isinstance(run.module, nn.Linear) and run.output[-1:] == (classes,) for run in runs):
         found = [layer for layer in found if layer.channels != classes] or found
     if not found:
@@ -203,7 +203,7 @@ def _first_norm_of_last_block(found: list[FoundLayer], model: nn.Module) -> Foun
         while "." in block:
             parent = block.rpartition(".")[0]
             kinds = [type(module) for module in modules[parent].children()]
-            # Blocks are a list of several of one kind; the norm after them is in no such list.
+            # Blocks are in a list of several modules of one class; the norm after the blocks is not in such a list.
             if block != last.name and len(kinds) > 1 and len(set(kinds)) == 1:
                 return next(layer for layer in norms if layer.name.startswith(block + "."))
             block = parent
@@ -224,7 +224,7 @@ def _named(name: str, runs: list[_Run], size: Size, instead: str) -> FoundLayer:
 
 
 def _read(run: _Run, size: Size, *, strict: bool) -> FoundLayer | None:
-    """The layer on its grid, or None; strictly, the grid has to have the image's aspect."""
+    """The layer with its grid, or None; if strict, the grid must have the image's aspect ratio."""
     if isinstance(run.output, str) or len(run.output) not in (3, 4):
         return None
     which = {"call": run.call, "calls": run.calls}

@@ -1,4 +1,4 @@
-"""The package grad-cam, run on a scored model: its assumptions are met, and its hooks removed afterwards."""
+"""Running the package grad-cam on a scored model: meeting its assumptions, and removing its hooks afterwards."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ def cam_grids(
     gradients: bool,
     batch_size: int,
 ) -> Tensor:
-    """Maps as the method itself has them, before they are scaled and upsampled.
+    """The method's own maps, before they are scaled and upsampled.
 
     Args:
         method: Name of the method's class in the package.
-        scored: From images to scores.
+        scored: Model from images to scores.
         images: N x C x H x W.
         rows: Index of each image in the batch, N.
         layer: The layer to read.
-        gradients: Whether the method asks for gradients.
-        batch_size: Altered images in one pass, for the methods that run one for each channel.
+        gradients: Whether the method needs gradients.
+        batch_size: Maximum number of changed images in one pass, for methods that run one image for each channel.
 
     Returns:
         N x h x w, not negative.
@@ -55,7 +55,7 @@ def cam_grids(
     """
     network = _Tapped(scored, rows, layer, images.device, differentiated=gradients)
     with ExitStack() as cleared:
-        # A network with one fixed batch size pads its batch: only as many as there are images count.
+        # A network with a fixed batch size pads its batch; the padding rows are removed.
         cam = _quiet_class(method)(network, [network.tap], lambda output: layer.on_grid(output)[: len(images)])
         # Not as a context manager, which prints and swallows every IndexError of the network.
         cleared.callback(cam.activations_and_grads.release)
@@ -68,31 +68,31 @@ def cam_grids(
 
 
 class _Tap(nn.Module):
-    """The place where the package reads the layer's output, or replaces it."""
+    """Module in which the package reads or replaces the layer's output."""
 
     def __init__(self, *, differentiated: bool) -> None:
         super().__init__()
         self.differentiated = differentiated
 
     def forward(self, output: Tensor) -> Tensor:
-        # The graph begins here: a frozen network gets gradients too, and none is computed for the layers before.
+        # The graph begins here: gradients also work for a frozen network, and earlier layers need none.
         return output.detach().requires_grad_() if self.differentiated else output
 
 
 class _Tapped(nn.Module):
-    """A scored model that knows which images it is given, and sends a layer's output through a tap.
+    """A scored model that stores the rows of its images, and passes a layer's output through a :class:`_Tap`.
 
-    The package hooks and exchanges layers; here it does so with the tap, and all that the network gets is one hook.
+    The package hooks and replaces layers. Here it does so only with the tap, and the network gets a single hook.
     """
 
     def __init__(
         self, scored: ScoredModel, rows: Tensor, layer: FoundLayer, device: torch.device, *, differentiated: bool
     ) -> None:
         super().__init__()
-        # First, as the package looks for it in this order, and fails at submodules that are None.
+        # Registered first, because the package searches in this order and fails at submodules that are None.
         self.tap = _Tap(differentiated=differentiated)
         self.scored, self.rows, self.layer, self.differentiated = scored, rows, layer, differentiated
-        # The package reads the device off the first parameter, which a network need not have.
+        # The package reads the device from the first parameter, but a network may not have parameters.
         self.place = nn.Parameter(torch.empty(0, device=device), requires_grad=False)
         self.recorded: Any = None
         self.calls = 0
@@ -104,28 +104,28 @@ class _Tapped(nn.Module):
         return scores
 
     def through_tap(self, _module: nn.Module, _inputs: Any, output: Tensor) -> Tensor | None:
-        """The hook: change nothing about the output, but let the package see it."""
+        """The hook: pass the output through the tap, so that the package can read it."""
         self.calls += 1
         if (self.calls - 1) % self.layer.calls != self.layer.call:
             return None
-        # Score-CAM runs the network for every channel, of which only the first activations are read again.
+        # Score-CAM runs the network for every channel, but later uses only the activations of the first run.
         del self.recorded.activations[1:]
-        # On the CPU the package keeps the very tensor, which an in-place ReLU after the layer would overwrite.
+        # On the CPU the package keeps the tensor itself, which an in-place ReLU after the layer would overwrite.
         tapped: Tensor = self.tap(output)
         return tapped.clone()
 
 
 def no_gradient(layer: str) -> str:
-    """The sentence for a method that needs a gradient."""
+    """The error message for a method that needs a gradient."""
     return f"no gradient reaches the layer {layer} from the answer; choose another, or a method without gradients"
 
 
 class _Ablated(nn.Module):
-    """Stands in for a layer: gives what it gave for one image, with another channel set to zero in each of a batch.
+    """Replaces a layer: returns its output for one image, with another channel set to zero in each row of the batch.
 
-    Instead of the package's own, which subtracts 1e7 in place of the paper's zero wherever activations can be negative,
-    and once more for each further image of the batch. Of the network's batch, which may be run in slices, each call
-    takes the next.
+    It replaces the package's class, which does not set channels to zero, as the paper does, if activations can be
+    negative: it subtracts 1e7, and again for each further image of the batch. The network's batch may be run in slices;
+    each call returns the next slice.
     """
 
     def __init__(self, channel_axis: int) -> None:
@@ -134,7 +134,7 @@ class _Ablated(nn.Module):
         self.indices: Sequence[int] = ()
 
     def activations_to_be_ablated(self, activations: Any, _share: float) -> Any:
-        """All channels, and remember them; the caller takes those off that are done."""
+        """Return and store all channels; the caller removes those that are done."""
         self.indices = np.arange(len(activations))  # type: ignore[assignment]
         return self.indices
 
@@ -159,7 +159,7 @@ def _itself(score: Tensor) -> Tensor:
 
 @cache
 def _quiet_class(method: str) -> Any:
-    """The package's class for a method, which keeps its grids and prints no progress bars."""
+    """The package's class for a method, changed to keep its grids and not to print progress bars."""
     base: Any = getattr(package(), method)
 
     def get_cam_image(self: Any, *arguments: Any) -> Any:
@@ -178,7 +178,7 @@ def _quiet_class(method: str) -> Any:
         (base,),
         {
             "get_cam_image": get_cam_image,
-            # The same code with another tqdm: the package's modules and the console stay as they are.
+            # The same code with another tqdm, so that the package's modules are unchanged and nothing is printed.
             "get_cam_weights": FunctionType(
                 weights.__code__,
                 {**weights.__globals__, "tqdm": _NoBar},
@@ -191,14 +191,14 @@ def _quiet_class(method: str) -> Any:
 
 
 def _sign(grids: Any, activations: Any) -> Any:
-    """1 or -1 for each map: an eigenvector has no sign of its own, and half a map is cut off by it."""
+    """1 or -1 for each map: the sign of an eigenvector is arbitrary, but decides which part of the map is cut off."""
     strength = activations.mean(axis=1)
     strength = strength - strength.mean(axis=(1, 2), keepdims=True)
     return np.where((grids * strength).sum(axis=(1, 2), keepdims=True) < 0, -1, 1).astype(grids.dtype)
 
 
 class _NoBar:
-    """In place of the module tqdm."""
+    """Replacement of the module tqdm."""
 
     @staticmethod
     def tqdm(each: Iterable[int]) -> Iterable[int]:

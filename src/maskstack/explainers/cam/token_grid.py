@@ -1,17 +1,17 @@
-"""Where on the image the cells of a feature map and the tokens of a transformer lie."""
+"""Positions in the image of the cells of a feature map and of the tokens of a transformer."""
 
 from __future__ import annotations
 
 Size = tuple[int, int]
 """Height and width."""
 
-# The usual ones first: none, the class token, a distillation token too, or four registers too.
+# Most common first: none, the class token, also a distillation token, or also four registers.
 _PREFIXES = (0, 1, 2, 5, 3, 4, *range(6, 10))
 _USUAL_PREFIXES = _PREFIXES[:4]
 
 
 def fits(grid: Size, image: Size) -> bool:
-    """Whether one stride makes such a grid from such an image, give or take a cell of padding or rounding.
+    """Whether a single stride gives this grid for this image, up to one cell of padding or rounding.
 
     >>> fits((7, 10), (224, 320)), fits((7, 768), (224, 224))
     (True, False)
@@ -24,16 +24,16 @@ def fits(grid: Size, image: Size) -> bool:
 
 
 def token_grid(tokens: int, *, image: Size, patches: Size | None = None) -> tuple[int, Size] | None:
-    """Read a sequence of tokens as the cells of a grid, row by row, after some that belong to no place.
+    """Read a sequence of tokens as the cells of a grid, row by row, after tokens that do not have a position.
 
     Args:
-        tokens: How many there are.
+        tokens: Number of tokens.
         image: Height and width of the image.
-        patches: Height and width of what the network's patch embedding gave, where it is known.
+        patches: Height and width of the output of the network's patch embedding, if known.
 
     Returns:
-        Number of tokens at the front that belong to no place (class and distillation tokens, registers), and height and
-        width of the grid; or None if the tokens fit no grid.
+        Number of tokens at the front without a position (class and distillation tokens, registers), and height and
+        width of the grid; or None if the tokens do not fit a grid.
 
     >>> token_grid(197, image=(224, 224)), token_grid(198, image=(224, 224)), token_grid(201, image=(224, 224))
     ((1, (14, 14)), (2, (14, 14)), (5, (14, 14)))

@@ -1,4 +1,4 @@
-"""What every method beside MDM promises: of its result, of a batch, of the user's network, of its cost."""
+"""What every method that gives only maps promises: its result, a batch, the user's network, its cost."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ QUICK = {
 GRADIENT = ("ig", "smoothgrad", "gradientshap", "extremal")
 CONTROLS = ("random", "centre", "edges")
 every = pytest.mark.parametrize("method", QUICK)
-rivals = pytest.mark.parametrize("method", [method for method in QUICK if method not in CONTROLS])
+networked = pytest.mark.parametrize("method", [method for method in QUICK if method not in CONTROLS])
 
 
 def photos(count: int) -> Tensor:
@@ -73,7 +73,7 @@ def test_maps_are_finite_from_0_to_1_and_of_the_images_size(method: str) -> None
 
 
 @every
-def test_the_same_settings_give_the_same_map_and_leave_no_trace(method: str) -> None:
+def test_the_same_settings_give_the_same_map_and_leave_the_network_unchanged(method: str) -> None:
     net, images = network(), photos(2)
     net[0].weight.grad = torch.ones_like(net[0].weight)
     net[3].bias.requires_grad_(False)
@@ -112,8 +112,8 @@ def test_works_frozen_in_inference_and_with_doubles(method: str) -> None:
     assert torch.isfinite(double).all()
 
 
-@rivals
-def test_the_passes_are_those_the_network_saw_and_cost_foretold(method: str) -> None:
+@networked
+def test_the_passes_are_those_the_network_saw_and_those_that_cost_said(method: str) -> None:
     net, images = network(), photos(3)
     sent = {"forward": 0, "backward": 0, "largest": 0}
 
@@ -143,7 +143,7 @@ def test_the_size_of_passes_does_not_change_the_map(method: str) -> None:
     assert torch.allclose(maps[0], maps[1], atol=0.7 if method == "smoothgrad" else 1e-4)
 
 
-@rivals
+@networked
 def test_the_seed_matters_where_there_is_chance(method: str) -> None:
     net, images = network(), photos(1)
     if "seed" not in make(method, net).settings:
@@ -152,8 +152,8 @@ def test_the_seed_matters_where_there_is_chance(method: str) -> None:
     assert not torch.allclose(first, second, atol=1e-3)
 
 
-@rivals
-def test_any_objective_will_do(method: str) -> None:
+@networked
+def test_any_objective_can_be_explained(method: str) -> None:
     net, images = network(), photos(2)
     a = make(method, net)(images, class_probability([1, 3])).saliency
     b = make(method, net)(images, lambda output: output.softmax(dim=1)[:, 3]).saliency
@@ -177,7 +177,7 @@ def test_black_boxes_need_no_gradient(method: str) -> None:
     assert torch.allclose(found.saliency, make(method, net)(photos(1), 1).saliency, atol=1e-4)
 
 
-@rivals
+@networked
 def test_one_colour_gives_a_map_and_grey_images_work(method: str) -> None:
     flat = make(method, network())(torch.zeros(1, 3, 32, 40), 1)
     assert torch.isfinite(flat.saliency).all()
