@@ -12,7 +12,6 @@ from maskstack.masks.grids import Upsampler
 from maskstack.masks.settings import SearchSettings
 from maskstack.masks.stack import stack_masks
 
-
 COARSE = 14
 """Cells along the longer side up to which a grid has the full learning rate."""
 
@@ -111,7 +110,7 @@ class Problems:
 
     @property
     def rates(self) -> Tensor:
-        """Learning rate of each grid, P x G x 1 x 1, float64 on the CPU: the finer than :data:`COARSE` cells, the slower."""
+        """Learning rate of each grid, P x G x 1 x 1, float64 on the CPU: finer grids than :data:`COARSE` learn slower."""
         finest = torch.tensor([max(size) for size in self.upsampler.sizes], dtype=torch.float64)
         slower = (COARSE / finest).clamp(max=1) ** self.settings.slow_fine
         return (self.settings.learning_rate * slower)[self.size.cpu()][..., None, None]
