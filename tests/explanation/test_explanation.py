@@ -13,7 +13,8 @@ from maskstack import MDM, Explanation, InputError, OutputError
 
 NAMES = ("cat", "dog", "bird")
 TENSORS = (
-    "saliency", "stack", "masks", "score_before", "score_hidden", "score_under_masks", "score_under_stack",
+    "saliency", "stack", "spread", "agreement", "masks", "score_before", "score_hidden", "score_under_masks",
+    "score_under_stack",
     "steps", "forward_passes", "backward_passes",
 )  # fmt: skip
 
@@ -79,6 +80,7 @@ def test_a_file_of_the_format_before_this_one_loads(explanation, tmp_path) -> No
     fields = json.loads(header["explanation"])
     fields["versions"]["passes"] = fields.pop("passes_run")
     tensors["score_hidden"] = tensors["score_hidden"].T.contiguous()  # each fill's scores, F x B
+    del tensors["spread"], tensors["agreement"]
     old = {**header, "format": "maskstack-explanation-1", "explanation": json.dumps(fields)}
     safetensors.torch.save_file(tensors, path, old)
     loaded = Explanation.load(path)

@@ -121,6 +121,8 @@ class MapExplainer(ABC):
         return Explanation(
             saliency=saliency,
             stack=saliency,
+            spread=torch.zeros_like(saliency),
+            agreement=saliency.new_full((several,), torch.nan),
             masks=saliency.new_empty(several, 0, *saliency.shape[2:]),
             grids=tuple(grid.detach().float() for grid in found.grids),
             method=self.method,

@@ -23,7 +23,7 @@ from maskstack.objectives import Meaning
 from maskstack.scoring import Goal, Model, ScoredModel, UserModel, check_images, scoring
 from maskstack.scoring.captum import only_input, read_target, seen_by_captum, with_arguments
 from maskstack.scoring.untouched import untouched
-from maskstack.tensors import minmax
+from maskstack.tensors import mean_agreement, minmax
 from maskstack.trust.measure import PASSES, likeness, measure
 from maskstack.trust.verdict import Trust, search_doubts, with_doubts
 
@@ -233,6 +233,8 @@ def explanation_of(
     return Explanation(
         saliency=minmax(found.stack).unsqueeze(1),
         stack=found.stack.unsqueeze(1),
+        spread=found.members.std(dim=1, correction=0, keepdim=True),
+        agreement=torch.stack([mean_agreement(each) for each in found.members]).to(found.stack),
         masks=found.masks,
         grids=found.grids,
         method=method,

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _TENSORS = (
-    "saliency", "stack", "masks", "score_before", "score_hidden", "score_under_masks", "score_under_stack", "steps",
-    "forward_passes", "backward_passes",
+    "saliency", "stack", "spread", "agreement", "masks", "score_before", "score_hidden", "score_under_masks",
+    "score_under_stack", "steps", "forward_passes", "backward_passes",
 )  # fmt: skip
 _TUPLES = ("target", "target_name", "degenerate")
 
@@ -32,6 +32,9 @@ class Explanation:
     Attributes:
         saliency: The map, B x 1 x H x W, float32 in [0, 1].
         stack: The stacked masks before scaling, B x 1 x H x W in [0, 1].
+        spread: Standard deviation of the members' masks at each pixel, B x 1 x H x W; 0 for one member. Large values
+            mean that the search is not sure about that place.
+        agreement: Mean rank correlation of each two members' masks, B; NaN where there is one member.
         masks: The upsampled mask of each size, B x S x H x W in [0, 1].
         grids: The learned grids, one B x h x w tensor a size.
         method: Name of the method that made the map.
@@ -56,6 +59,8 @@ class Explanation:
 
     saliency: Tensor
     stack: Tensor
+    spread: Tensor
+    agreement: Tensor
     masks: Tensor
     grids: tuple[Tensor, ...]
     method: str
@@ -114,6 +119,7 @@ class Explanation:
                 "score_hidden": _json_numbers(self.score_hidden[row]),
                 "score_under_masks": _json_numbers(self.score_under_masks[row]),
                 "score_under_stack": _json_numbers(self.score_under_stack[row]),
+                "agreement": _json_numbers(self.agreement[row]),
                 "area": _json_numbers(self.area[row]),
                 "area_per_size": _json_numbers(self.area_per_size[row]),
                 "steps": self.steps[row].tolist(),

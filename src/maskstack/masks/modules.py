@@ -163,6 +163,7 @@ def search_modules(score: Score, images: Tensor, plan: Plan, progress: OnProgres
         grids=tuple(grids),
         masks=maps,
         stack=stack,
+        members=stack.unsqueeze(1),  # modules look for different regions, so they are not members
         before=reference.before,
         hidden=reference.hidden,
         under_masks=under,

@@ -12,13 +12,17 @@ from maskstack.masks.grids import Upsampler
 from maskstack.masks.settings import SearchSettings
 from maskstack.masks.stack import stack_masks
 
+COARSE = 14
+"""Cells along the longer side up to which a grid has the full learning rate."""
+
 
 @dataclass
 class Problems:
-    """P independent problems over B images, each with G grids: one per size (joint), or a single one.
+    """P independent problems over B images and K members, each with G grids: one per size (joint), or a single one.
 
     Attributes:
         image: Index of each problem's image, P.
+        member: Index of each problem's member, P.
         size: Index of each grid's size, P x G.
         free: The free values behind the grids, P x G x h x w, padded to the largest size.
         settings: How to search.
@@ -32,6 +36,7 @@ class Problems:
     """
 
     image: Tensor
+    member: Tensor
     size: Tensor
     free: Tensor
     settings: SearchSettings
@@ -55,7 +60,7 @@ class Problems:
         start: Tensor | None = None,
         mask_cap: Tensor | None = None,
     ) -> Problems:
-        """All problems of a batch, images first, then sizes.
+        """All problems of a batch: by image, then by member, then by size.
 
         Args:
             images: Number of images.
@@ -66,20 +71,22 @@ class Problems:
         """
         device = upsampler.rows.device
         sizes = torch.arange(len(upsampler.sizes), device=device)
-        image = torch.arange(images, device=device)
+        image = torch.arange(images, device=device).repeat_interleave(settings.members)
+        member = torch.arange(settings.members, device=device).repeat(images)
         if settings.joint:
-            size = sizes.expand(images, -1)
+            size = sizes.expand(len(image), -1)
         else:
-            image = image.repeat_interleave(len(sizes))
-            size = sizes.repeat(images).unsqueeze(1)
+            size = sizes.repeat(len(image)).unsqueeze(1)
+            image, member = image.repeat_interleave(len(sizes)), member.repeat_interleave(len(sizes))
         first = torch.full((images, len(sizes), *upsampler.cells), settings.start, device=device, dtype=torch.float32)
         if start is not None:
             for index, (h, w) in enumerate(upsampler.sizes):
                 first[:, index, :h, :w] = functional.adaptive_avg_pool2d(start, (h, w))
         if settings.parametrisation == "sigmoid":
             first = first.logit()
+        first = first.repeat_interleave(settings.members, dim=0)
         free = first.reshape(*size.shape, *upsampler.cells).clone()
-        return cls(image, size, free, settings, upsampler, mask_cap)
+        return cls(image, member, size, free, settings, upsampler, mask_cap)
 
     def __post_init__(self) -> None:
         count, device = len(self.image), self.free.device
@@ -92,6 +99,21 @@ class Problems:
         self._recent = torch.full((turn, count), torch.inf, device=device, dtype=torch.float32)
         self._best = torch.full((count,), torch.inf, device=device, dtype=torch.float32)
         self._stale = torch.zeros(count, dtype=torch.long, device=device)
+
+    @property
+    def cells(self) -> Tensor:
+        """Which values of the padded grids are cells of theirs, P x G x h x w of zeros and ones."""
+        within = torch.zeros(len(self.upsampler.sizes), *self.upsampler.cells, device=self.free.device)
+        for index, (h, w) in enumerate(self.upsampler.sizes):
+            within[index, :h, :w] = 1
+        return within[self.size]
+
+    @property
+    def rates(self) -> Tensor:
+        """Learning rate of each grid, P x G x 1 x 1, float64 on the CPU: above :data:`COARSE` cells it falls."""
+        finest = torch.tensor([max(size) for size in self.upsampler.sizes], dtype=torch.float64)
+        slower = (COARSE / finest).clamp(max=1) ** self.settings.slow_fine
+        return (self.settings.learning_rate * slower)[self.size.cpu()][..., None, None]
 
     def __len__(self) -> int:
         return len(self.image)
@@ -112,23 +134,32 @@ class Problems:
         return masks if self.mask_cap is None else masks * self.mask_cap[self.image[chunk]]
 
     def all_masks(self) -> Tensor:
-        """The mask of each size of each image, B x S x H x W."""
+        """The mask of each size of each image, the mean of its members', B x S x H x W."""
         values = self._per_size(self._upsampled(self.best_free))
         sizes = torch.arange(values.shape[1], device=values.device).expand(len(values), -1)
         masks = self.upsampler(values, sizes)
         masks = masks.sigmoid() if self._in_log_odds else masks.clamp(0, 1)  # rounding may leave the range
+        masks = self._by_member(masks).mean(dim=1)
         return masks if self.mask_cap is None else masks * self.mask_cap.unsqueeze(1)
 
-    def stack(self) -> Tensor:
-        """The stacked masks of each image, B x H x W."""
+    def member_stacks(self) -> Tensor:
+        """The stacked masks of each member of each image, B x K x H x W."""
+        values = self._per_size(self._upsampled(self.best_free))
         if self._in_log_odds:  # from the log-odds themselves, because masks may have been rounded to 0 and 1
-            stack = self.upsampler.mean(self._per_size(self.best_free)).sigmoid()
-            return stack if self.mask_cap is None else stack * self.mask_cap
-        return stack_masks(self.all_masks(), self.settings.stack)
+            stacks = self.upsampler.mean(values).sigmoid()
+        else:
+            sizes = torch.arange(values.shape[1], device=values.device).expand(len(values), -1)
+            stacks = stack_masks(self.upsampler(values, sizes).clamp(0, 1), self.settings.stack)
+        stacks = self._by_member(stacks)
+        return stacks if self.mask_cap is None else stacks * self.mask_cap.unsqueeze(1)
+
+    def stack(self) -> Tensor:
+        """The stacked masks of each image, the mean of its members', B x H x W."""
+        return self.member_stacks().mean(dim=1)
 
     def grids(self) -> tuple[Tensor, ...]:
-        """The grids' values, one B x h x w tensor a size."""
-        values = self._per_size(self._values(self.best_free))
+        """The grids' values, the mean of the members', one B x h x w tensor a size."""
+        values = self._by_member(self._per_size(self._values(self.best_free))).mean(dim=1)
         return tuple(self.upsampler.crop(values[:, size], size).clone() for size in range(values.shape[1]))
 
     @property
@@ -175,5 +206,9 @@ class Problems:
         return free if self._in_log_odds else self._values(free)
 
     def _per_size(self, values: Tensor) -> Tensor:
-        """Values of all grids by image and size, B x S x h x w, padded."""
+        """Values of all grids by image, member and size, (B K) x S x h x w, padded."""
         return values.reshape(-1, len(self.upsampler.sizes), *self.upsampler.cells)
+
+    def _by_member(self, values: Tensor) -> Tensor:
+        """What runs over images and members, (B K) x ..., as B x K x ...."""
+        return values.reshape(-1, self.settings.members, *values.shape[1:])

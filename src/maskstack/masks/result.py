@@ -47,7 +47,8 @@ class SearchResult:
     Attributes:
         grids: The learned grids, one B x h x w tensor a size, values in [0, 1].
         masks: The grids upsampled, B x S x H x W.
-        stack: The masks stacked, B x H x W in [0, 1], not scaled.
+        stack: The masks stacked, the mean over the members, B x H x W in [0, 1], not scaled.
+        members: The masks stacked of each member, B x K x H x W.
         before: Score of each image, B.
         hidden: Score of each image's fills alone, B x F.
         under_masks: Score under each mask, B x S.
@@ -59,6 +60,7 @@ class SearchResult:
     grids: tuple[Tensor, ...]
     masks: Tensor
     stack: Tensor
+    members: Tensor
     before: Tensor
     hidden: Tensor
     under_masks: Tensor

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from maskstack.batches import Batches
 from maskstack.errors import InputError, ModelError
+from maskstack.masks.adam import DampedAdam
 from maskstack.masks.fills import Fills
 from maskstack.masks.grids import Upsampler
 from maskstack.masks.losses import Reference, consistency, mask_value, removal, total_variation
 from maskstack.masks.problems import Problems
 from maskstack.masks.result import OnProgress, Progress, Score, SearchResult
 from maskstack.masks.settings import SearchSettings
+from maskstack.masks.shifts import even_shifts, shift_images, shifted_indices
 from maskstack.tensors import blend
 
 
@@ -57,29 +61,38 @@ def search(
     reference = Reference.of(before, torch.stack(hidden, dim=1))
     shown_score = torch.full((len(problems),), torch.nan, dtype=torch.float32, device=images.device)
     hidden_score = shown_score.clone()
-    optimiser = torch.optim.Adam([problems.free], lr=settings.learning_rate)
+    optimiser = DampedAdam(problems.free, problems.cells, problems.rates, damping=settings.damping)
+    shifts = even_shifts(settings.members * settings.steps, round(settings.shift * min(size))).to(images.device)
     for step in range(settings.steps):
         working = problems.open.nonzero().flatten()
-        removing, turn = turn_of(step, settings.removal_every)
-        fill = fills(turn)
+        # Each member is a step further in its turns than the one before, so that a step has all kinds of them.
+        turns = [turn_of(step + member, settings.removal_every) for member in range(settings.members)]
+        is_removing = torch.tensor([removing for removing, _ in turns], device=images.device)
+        step_fills = [fills(turn + member) for member, (_, turn) in enumerate(turns)]
         gradient = torch.zeros_like(problems.free)
 
         def learn(chunk: Tensor) -> Tensor:
             with torch.enable_grad():
                 free = problems.free.detach()[chunk].requires_grad_(True)
-                masks, rows = problems.masks(free, chunk), problems.image[chunk]
-                shown = 1 - masks if removing else masks  # noqa: B023 (called within this step only)
-                masked = blend(shown, _take(images, rows), _take(fill, rows))  # noqa: B023
+                rows, member = problems.image[chunk], problems.member[chunk]
+                removing = is_removing[member]  # noqa: B023 (called within this step only)
+                masks = problems.masks(free, chunk)
+                shown = torch.where(removing[:, None, None], 1 - masks, masks)
+                image, fill = _take(images, rows), _take_fill(step_fills, rows, member)  # noqa: B023
+                if settings.shift:
+                    shown, image, fill = _shifted(shifts[member * settings.steps + step], shown, image, fill)  # noqa: B023
+                masked = blend(shown, image, fill)
                 scores = one_score_each(score, masked, rows)
-                losses = mask_losses(scores, masks, reference.select(rows), settings, removing)  # noqa: B023
+                losses = mask_losses(scores, masks, reference.select(rows), settings, removing)
                 slopes, reached = _gradients(losses, scores, free, masked)
-            (hidden_score if removing else shown_score)[chunk] = scores.detach().float()  # noqa: B023
+            last = scores.detach().float()
+            shown_score[chunk] = torch.where(removing, shown_score[chunk], last)
+            hidden_score[chunk] = torch.where(removing, last, hidden_score[chunk])
             gradient[chunk] = slopes  # noqa: B023
             return losses.detach().masked_fill(~reached, torch.nan)
 
         losses = torch.cat(batches.run(working, learn))
-        problems.free.grad = gradient
-        optimiser.step()
+        optimiser.step(gradient)
         problems.record(working, losses, step)
         if progress is not None:
             state = Progress(
@@ -113,13 +126,12 @@ def turn_of(step: int, removal_every: int) -> tuple[bool, int]:
 
 
 def mask_losses(
-    scores: Tensor, masks: Tensor, reference: Reference, settings: SearchSettings, removing: bool
+    scores: Tensor, masks: Tensor, reference: Reference, settings: SearchSettings, removing: Tensor
 ) -> Tensor:
     """The loss of each problem, P: consistency or removal, plus the terms for area and smoothness."""
-    if removing:
-        losses = settings.removal * removal(scores, reference.hidden, reference.scale)
-    else:
-        losses = consistency(scores, reference.before, reference.scale, settings.consistency)
+    kept = consistency(scores, reference.before, reference.scale, settings.consistency)
+    left = settings.removal * removal(scores, reference.hidden, reference.scale)
+    losses = torch.where(removing, left, kept)
     losses = losses + settings.mask_weight * mask_value(masks)
     if settings.smoothness:
         losses = losses + settings.smoothness * total_variation(masks)
@@ -167,11 +179,13 @@ def _result(
 ) -> SearchResult:
     masks, stack = problems.all_masks(), problems.stack()
     under = [image_scores(score, blend(mask, images, fill), batches) for mask in masks.unbind(dim=1)]
-    steps = problems.steps.reshape(len(images), -1)
+    members = problems.member_stacks()
+    steps = problems.steps.reshape(len(images), problems.settings.members, -1).sum(dim=1)
     return SearchResult(
         grids=problems.grids(),
         masks=masks,
         stack=stack,
+        members=members,
         before=reference.before,
         hidden=reference.hidden,
         under_masks=torch.stack(under, dim=1),
@@ -194,6 +208,22 @@ def _check_finite(before: Tensor) -> None:
             f"the network's answer for image {wrong[0]} is {before[wrong[0]].item()}; check the image's "
             "normalisation and the network's weights"
         )
+
+
+def _take_fill(fills: Sequence[Tensor], rows: Tensor, member: Tensor) -> Tensor:
+    """The fill of each problem, P x C x H x W, from those of each member, B x C x H x W each."""
+    found = _take(fills[0], rows)
+    for number, fill in enumerate(fills[1:], start=1):
+        found = torch.where((member == number)[:, None, None, None], fill[rows], found)
+    return found
+
+
+def _shifted(shifts: Tensor, masks: Tensor, images: Tensor, fill: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Masks, images and fills, each problem's shifted alike; the edges are reflected."""
+    height, width = masks.shape[1:]
+    down, right = shifted_indices(shifts[:, 0], height), shifted_indices(shifts[:, 1], width)
+    moved = shift_images(masks.unsqueeze(1), down, right).squeeze(1)
+    return moved, shift_images(images, down, right), shift_images(fill, down, right)
 
 
 def _take(tensor: Tensor, rows: Tensor) -> Tensor:

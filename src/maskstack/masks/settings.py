@@ -36,8 +36,12 @@ class SearchOptions(TypedDict, total=False):
 
     sizes: Sequence[int | GridSize] | int
     joint: bool
+    members: int
     steps: int
+    shift: float
     learning_rate: float
+    slow_fine: float
+    damping: float
     mask_weight: float
     removal: float
     removal_every: int
@@ -65,8 +69,12 @@ class SearchSettings:
     Attributes:
         sizes: Grid sizes in cells, each a whole number (square) or a pair (height, width).
         joint: Learn the stack of all sizes as one mask, with one pass a step; otherwise each size is learned alone.
-        steps: Maximum number of steps.
+        members: Number of independent searches of each image, side by side, whose masks are averaged.
+        steps: Maximum number of steps of each member.
+        shift: Image and mask are shifted together in each step, by at most this share of the shorter side.
         learning_rate: Adam's learning rate.
+        slow_fine: Exponent by which grids finer than 14 cells learn more slowly; 0 gives all the same learning rate.
+        damping: Weight of the grid's mean second moment beside each cell's own in Adam; 0 is Adam itself.
         mask_weight: Weight of the mask's mean value in the loss, relative to losing the whole score.
         removal: Weight of the score that the hidden part has by itself, relative to losing the whole score.
         removal_every: Apply the removal loss, in place of consistency, at every n-th step; 0 disables it.
@@ -90,8 +98,12 @@ class SearchSettings:
 
     sizes: tuple[GridSize, ...] = ((3, 3), (7, 7), (14, 14), (28, 28), (56, 56), (112, 112))
     joint: bool = True
+    members: int = 1
     steps: int = 80
+    shift: float = 0.0
     learning_rate: float = 0.6
+    slow_fine: float = 0.0
+    damping: float = 0.0
     mask_weight: float = 2.0
     removal: float = 3.0
     removal_every: int = 2
@@ -124,6 +136,10 @@ class SearchSettings:
         for field in ("joint", "channels_last", "fold", "compile"):
             checks.flag(field, getattr(self, field))
         checks.whole("steps", self.steps, least=1, most=100_000)
+        checks.whole("members", self.members, least=1, most=1000)
+        checks.real("shift", self.shift, 0, 0.5)
+        checks.real("slow_fine", self.slow_fine, 0, 10)
+        checks.real("damping", self.damping, 0, 1000)
         checks.whole("patience", self.patience, least=0, most=100_000)
         checks.whole("removal_every", self.removal_every, least=0, most=1000)
         if self.removal_every == 1:
@@ -167,7 +183,7 @@ class SearchSettings:
 
     def passes(self) -> tuple[int, int]:
         """Maximum numbers of forward and backward passes of a search for one image."""
-        steps = self.steps * (1 if self.joint else len(self.sizes))
+        steps = self.members * self.steps * (1 if self.joint else len(self.sizes))
         # The image, each fill alone, under each size's mask and under the stack.
         return steps + 2 + len(self.fill) + len(self.sizes), steps
 
