@@ -5,7 +5,8 @@
 Plain passes use fp32 and contiguous memory, without folding. Two plain maps are included for comparison: one of the
 photographs changed by a millionth, which is the size of rounding errors, and one with another seed of the noise.
 Prints the mean and the lowest Spearman correlation over the photographs, and how far the gradient with respect to the
-photographs is from the gradient in double precision (mean distance, as a share of the gradient's length). FOLDER holds ``annotations.csv`` and ``images/``.
+photographs is from the gradient in double precision (mean distance, as a share of the gradient's length). FOLDER holds
+``annotations.csv`` and ``images/``.
 """
 
 from __future__ import annotations

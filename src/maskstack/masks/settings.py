@@ -202,7 +202,7 @@ def setting_help() -> dict[str, str]:
     """What each setting does, by its name: the text of the class's documentation.
 
     >>> setting_help()["steps"]
-    'Maximum number of steps.'
+    'Maximum number of steps of each member.'
     """
     text = inspect.getdoc(SearchSettings) or ""
     entries = re.findall(r"^    (\w+): (.+(?:\n        .+)*)", text, flags=re.MULTILINE)

@@ -20,7 +20,7 @@ def even_shifts(count: int, reach: int) -> Tensor:
         Shift down and to the right, count x 2, int64, from -reach to reach.
 
     >>> even_shifts(3, 16).tolist()
-    [[0, 0], [-14, 8], [4, 0]]
+    [[0, 0], [-14, -8], [4, -16]]
     """
     number = torch.arange(count, dtype=torch.float64).unsqueeze(1)
     steps = torch.tensor([1 / PLASTIC**2, 1 / PLASTIC], dtype=torch.float64)
