@@ -1,4 +1,4 @@
-"""Overhead of MDM: a whole call compared with bare forward and backward passes of the same network, in one run.
+"""Overhead of MDM: a whole call compared with bare forward and backward passes of one prepared network, in one run.
 
     python -m benchmarks.overhead [--images 8] [--batch-size 8] [--steps 60] [--repeats 3] [--clock wall]
 

@@ -57,7 +57,7 @@ class Commands(Mapping[str, Any]):
 
 
 def lazy_group(verbs: Mapping[str, Verb]) -> type[TyperGroup]:
-    """A subclass of the group with these commands, for ``typer.Typer(cls=...)``."""
+    """A subclass of ``TyperGroup`` with these commands, for ``typer.Typer(cls=...)``."""
 
     class LazyGroup(TyperGroup):
         def __init__(self, **options: Any) -> None:
@@ -68,7 +68,7 @@ def lazy_group(verbs: Mapping[str, Verb]) -> type[TyperGroup]:
             return list(verbs)
 
         def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002
-            """A command's line in the help."""
+            """A placeholder for a command, which holds only its line for the help."""
             return TyperCommand(cmd_name, help=verbs[cmd_name].help) if cmd_name in verbs else None
 
         def resolve_command(self, ctx: Any, args: list[str]) -> Any:

@@ -106,7 +106,7 @@ def _command(arguments: list[str]) -> str:
 
 
 def _again(arguments: list[str]) -> str:
-    """A sentence that says how to continue interrupted work."""
+    """The option or the command that continues interrupted work."""
     return "--resume" if arguments[:1] in (["explain"], ["gallery"]) else "the same command"
 
 

@@ -45,7 +45,7 @@ def report(
 
 
 def _table(comparison: Comparison) -> Table:
-    """Print the part of the report that fits a terminal; the page has the rest."""
+    """The part of the report that fits a terminal, as a table; the page has the rest."""
     images = len(comparison.network.images)
     table = Table(
         title=Text(f"{comparison.network.model}, {images} images, rank: mean over metrics", style="bold"),

@@ -95,7 +95,7 @@ class ResultReporter(ConsoleReporter):
 
 
 def _doubts(explanation: Explanation) -> list[str]:
-    """The reasons why the trust in the map is low."""
+    """The reasons not to trust the map, or to trust it only a little."""
     low = [] if explanation.trust is None else explanation.trust.doubts(0)
     own = explanation.degenerate[0]
     return low if own is None or own in low else [f"do not trust this map: {own}", *low]
