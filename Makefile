@@ -25,7 +25,7 @@ demo: $(VENV)/demo.stamp
 test: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest
 
-# All but the tests that take seconds each: under two minutes on two cores.
+# All tests but those marked slow.
 quick: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest -m "not slow"
 

@@ -114,7 +114,7 @@ class Result:
 
 
 Results = dict[tuple[str, str, str], Result]
-"""By network, method and photograph."""
+"""Results by network, method and photograph."""
 
 
 def read(path: Path) -> Results:

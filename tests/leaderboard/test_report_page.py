@@ -64,6 +64,7 @@ def test_a_folder_without_a_run_is_a_sentence(tmp_path, capsys):
     assert "holds no run" in " ".join(capsys.readouterr().err.split())
 
 
+@pytest.mark.slow
 def test_a_run_measured_for_real_is_reported(whole_run, tmp_path, capsys):
     assert main(["report", str(whole_run), "--reference", "gradcam", "--out", str(tmp_path)]) == 0
     assert "gradcam on" in capsys.readouterr().out

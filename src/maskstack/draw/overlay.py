@@ -62,7 +62,7 @@ def overlay(image: Any, saliency: NDArray[np.float32], *, opacity: float = 0.85,
 
 
 def thumbnail_uri(picture: Image.Image, side: int) -> str:
-    """A picture as a data URI, WebP, whose longer side has at most so many pixels."""
+    """A picture as a WebP data URI whose longer side has at most the given number of pixels."""
     small = picture.copy()
     small.thumbnail((side, side))
     file = io.BytesIO()

@@ -35,7 +35,7 @@ class CostedExplainer(Explainer, Protocol):
     """An explainer that reports its cost before it starts."""
 
     def cost(self, images: int) -> dict[str, int]:
-        """Maximum numbers of forward and backward passes for so many images."""
+        """Maximum numbers of forward and backward passes for a number of images."""
         ...
 
 
@@ -138,7 +138,7 @@ class MapExplainer(ABC):
         ).to(images.device)
 
     def cost(self, images: int, *, size: tuple[int, int] | None = None) -> dict[str, int]:
-        """Maximum numbers of forward and backward passes for so many images of this height and width."""
+        """Maximum numbers of forward and backward passes for a number of images of this height and width."""
         forward, backward = self._passes(size or (224, 224))
         return {"forward": images * (forward + PREDICTIONS), "backward": images * backward}
 

@@ -114,7 +114,7 @@ class HDM:
         return self.mdm.model
 
     def cost(self, images: int) -> dict[str, int]:
-        """Maximum numbers of forward and backward passes for so many images."""
+        """Maximum numbers of forward and backward passes for a number of images."""
         passes = self.plan.passes()
         around = 1 + PASSES  # the prediction, and the passes that measure trust
         return {"forward": images * (passes["forward"] + around), "backward": images * passes["backward"]}

@@ -205,7 +205,7 @@ class MDM:
         return False
 
     def cost(self, images: int) -> dict[str, int]:
-        """Maximum numbers of forward and backward passes for so many images."""
+        """Maximum numbers of forward and backward passes for a number of images."""
         forward, backward = self.settings.passes()
         return {"forward": images * (1 + forward + PASSES), "backward": images * backward}
 

@@ -25,7 +25,7 @@ def derive(curves: Mapping[str, Values]) -> dict[str, Values]:
             names, NaN where there is no value; either may be missing or without thresholds.
 
     Returns:
-        For each metric methods x images, NaN where there is no value. A method's threshold for an image is the one
+        For each metric methods x images, NaN where a value is missing. A method's threshold for an image is the one
         with the best mean on the other half of its images.
     """
     found: dict[str, Values] = {}

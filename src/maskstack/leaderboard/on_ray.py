@@ -82,7 +82,7 @@ def _flow(ray_data: Any, tasks: Sequence[ImageTask], request: BenchRequest, clus
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Within, Ray logs only errors; the caller reports the progress."""
+    """Inside the context, Ray logs only errors; the caller reports the progress."""
     loggers = [logging.getLogger(name) for name in ("ray", "ray.data", "ray._private")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

@@ -17,7 +17,7 @@ from maskstack.runs.folder import RunPlan
 from maskstack.runs.rows import Key
 
 OnImage = Callable[[str, int], None]
-"""Called after each prediction: the network's name, and the number of images predicted until now."""
+"""Called after each prediction: the network's name, and the number of images predicted so far."""
 
 
 def make_plan(

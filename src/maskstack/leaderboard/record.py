@@ -1,4 +1,4 @@
-"""What the runs of the leaderboard are about, and whether their numbers may stand in one table."""
+"""What the runs of the leaderboard measure, and whether their numbers can be compared in one table."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SAME_IN_A_TABLE = ("data", "which", "target", "split", "curve_steps")
 """Entries that make the numbers of a network incomparable if they differ."""
 
 _SAME_IN_A_RUN = (*_SAME_IN_A_TABLE, "seed", "half")
-"""Seed and half only choose among the images, but a run keeps to one choice."""
+"""Seed and half only select images, but a run uses one selection."""
 
 
 @dataclass(frozen=True)

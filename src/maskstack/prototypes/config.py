@@ -75,7 +75,7 @@ class DataConfig:
         train: Split for training.
         validation: Split on which epochs are compared; empty to take a part of ``train``.
         validation_share: Share of ``train`` that is taken for validation.
-        test: Split for the final numbers; it is used for no choice.
+        test: Split for the final numbers; it is not used to choose anything.
         group: Column whose values no two splits may share, such as the patient.
     """
 

@@ -52,13 +52,13 @@ class PrototypeOnImage:
 
     @torch.no_grad()
     def scores(self, images: Tensor) -> Tensor:
-        """The prototype's activation on N images, read anew in each and at the place of the unmasked image: N x 2."""
+        """The prototype's activation on N images, recomputed and at the unmasked image's position: N x 2."""
         readings = [self.network.readings(chunk, self.place) for chunk in torch.split(images, BATCH)]
         return torch.cat([torch.stack(both, dim=2)[:, self.prototype] for both in readings])
 
 
 def activation_measures(tested: PrototypeOnImage, saliency: Tensor) -> list[Measured]:
-    """Insertion, deletion and minimal sufficient area, with the activation read anew and at the fixed place.
+    """Insertion, deletion and minimal sufficient area, with the activation recomputed and read at the fixed position.
 
     The values equal those of the functions in :mod:`maskstack.prototypes.metrics`, but they need only two series of
     masked images, because the areas that are tried for sufficiency include the steps of the insertion.

@@ -56,11 +56,11 @@ class PrototypeNetwork(Protocol):
         ...
 
     def nearness(self, images: Tensor) -> Tensor:
-        """A number that orders images as the activation does, on an even scale: B x P."""
+        """A number that orders images as the activation does, on a smooth scale: B x P."""
         ...
 
     def readings(self, images: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
-        """Activations read anew and at fixed places, by one pass: two B x P."""
+        """Activations recomputed over the image and read at fixed positions, in one pass: two B x P."""
         ...
 
     def places(self, images: Tensor) -> Tensor:

@@ -57,8 +57,8 @@ def best_part(found: Sequence[Hits], *, least: int = 2) -> tuple[str, float] | N
         least: Minimum number of images in which a part must be visible to count.
 
     Returns:
-        Its name and the share of the images with it, in [0, 1], where it is hit; of equal shares the part seen in the
-        most images, then the first by name. None if no part counts.
+        Its name and the share of the images with it, in [0, 1], where it is hit. If shares are equal, the part seen
+        in the most images, then the first by name. None if no part counts.
 
     Raises:
         InputError: ``least`` is below 1.

@@ -82,7 +82,7 @@ class ProtoPNet(nn.Module):
     def nearness(self, images: Tensor) -> Tensor:
         """Minus the squared distance of the nearest patch to each prototype, B x P.
 
-        It orders images as the activation does, but on an even scale: the logarithm has a sharp peak at distance 0, so
+        It orders images as the activation does, but on a smooth scale: the logarithm has a sharp peak at distance 0, so
         the activation depends almost only on very small distances.
         """
         distances = self.read(self.backbone.stem(images)).distances
@@ -90,7 +90,7 @@ class ProtoPNet(nn.Module):
         return -distances
 
     def readings(self, images: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
-        """Activations read anew and at fixed places, by one pass: two B x P. See :meth:`activations`."""
+        """Activations recomputed, and at fixed positions, in one pass: two B x P. See :meth:`activations`."""
         maps = self.maps(images)
         return maps.amax(dim=(2, 3)), (maps * place).sum(dim=(2, 3))
 

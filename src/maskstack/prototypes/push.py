@@ -40,7 +40,7 @@ def push(network: ProtoPNet | XProtoNet, features: Features, names: Sequence[str
     """Replace each prototype, in place, by the nearest vector in the training images of its class.
 
     The vector is a patch for ProtoPNet (Chen et al. 2019, eq. 4), and the pooled vector of an image for XProtoNet
-    (Kim et al. 2021, section 3.3). Of equally near vectors the first counts.
+    (Kim et al. 2021, section 3.3). If several vectors are equally near, the first is used.
 
     Args:
         network: Its prototypes are replaced.

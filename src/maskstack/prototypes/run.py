@@ -40,11 +40,11 @@ class TrainingListener(Protocol):
         ...
 
     def caching(self, what: str, images: int) -> None:
-        """Called before the features of so many images are computed."""
+        """Called before features are computed, with the number of images."""
         ...
 
     def advance(self, images: int) -> None:
-        """Called when so many further images are done."""
+        """Called when more images are done, with their number."""
         ...
 
 

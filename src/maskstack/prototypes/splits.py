@@ -99,7 +99,7 @@ def summary(splits: Splits) -> str:
 
 
 def check_enough(examples: Sequence[Example], names: Sequence[str], split: str, *, least: int) -> None:
-    """Check that each class has at least so many images in a split.
+    """Check that each class has enough images in a split.
 
     Raises:
         InputError: One has fewer.

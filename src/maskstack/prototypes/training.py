@@ -103,7 +103,7 @@ def _unchanged(batch: Any) -> Any:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Within, Lightning prints no messages; afterwards torch's determinism and Ctrl-C work as before."""
+    """Inside the context, Lightning prints no messages; afterwards torch's determinism and Ctrl-C work as before."""
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric", "lightning")]
     levels = [logger.level for logger in loggers]
     deterministic = torch.are_deterministic_algorithms_enabled()

@@ -93,7 +93,7 @@ class XProtoNet(nn.Module):
         return self.activations(images)
 
     def readings(self, images: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
-        """Activations read anew and at fixed places, by one pass: two B x P. See :meth:`activations`."""
+        """Activations recomputed, and at fixed positions, in one pass: two B x P. See :meth:`activations`."""
         features = self.backbone(images)
         maps = (self._occurrence(features), place.expand(len(images), -1, -1, -1))
         anew, fixed = (self._similarity(self._pooled(features, each)) for each in maps)

@@ -16,7 +16,7 @@ from maskstack.runs.store import Store
 
 try:
     import fcntl
-except ImportError:  # Windows: there the user has to see to it that only one process works on a run
+except ImportError:  # Windows: there the user must ensure that only one process works on a run
     fcntl = None  # type: ignore[assignment]
 
 RECORD = "run.json"
@@ -49,7 +49,7 @@ class RunListener(Protocol):
     """Receives the progress of a run."""
 
     def looking(self, network: str, images: int) -> None:
-        """Called while the network predicts images, to find those that it classifies correctly: so many until now."""
+        """Called while the network predicts images, to find the correct ones, with the number so far."""
 
     def damaged(self, shards: Sequence[Path]) -> None:
         """Called with shards that could not be read and were set aside."""
@@ -58,7 +58,7 @@ class RunListener(Protocol):
         """Called before the first map."""
 
     def finished(self, maps: int, rows: Sequence[ResultRow]) -> None:
-        """Called when so many further maps are measured and their rows are written."""
+        """Called when more maps are measured and their rows are written, with their number."""
 
 
 @contextlib.contextmanager
@@ -94,7 +94,7 @@ def opened(
     Args:
         run: The folder; it is made if it does not exist.
         settle: Compares the record of the folder with what is wanted, and writes it.
-        listener: Is told of damaged shards.
+        listener: Receives the damaged shards.
         retry_failed: Whether rows of failed measurements are removed, so that these are repeated.
 
     Raises:

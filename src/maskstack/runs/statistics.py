@@ -55,7 +55,7 @@ class Bootstrap:
         return ends
 
     def _drawn(self, size: int) -> NDArray[np.uint8]:
-        """How often each of the images is in each of the draws: draws x size."""
+        """How often each image occurs in each draw: draws x images."""
         if self._size != size:
             random = np.random.default_rng(self.seed)
             self._size, self._times = size, np.empty((self.draws, size), np.uint8)

@@ -39,7 +39,7 @@ def _control(option: SearchOption) -> gr.components.Component:
     if option.kind in ("whole", "real", "sizes"):
         return gr.Textbox(value="", placeholder=default, **shared)
     choices = ["yes", "no"] if option.kind == "flag" else list(option.choices)
-    # An empty choice among them takes a value back.
+    # The empty choice clears the control.
     several = option.kind == "choices"
     return gr.Dropdown(
         choices if several else ["", *choices], value=[] if several else "", multiselect=several, **shared
