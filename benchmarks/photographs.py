@@ -1,18 +1,15 @@
-"""Annotated ImageNet photographs for the benchmarks: file, class and boxes from one CSV."""
+"""Annotated photographs for the benchmarks: those of one half that the network classifies correctly."""
 
 from __future__ import annotations
 
-import csv
-import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from PIL import Image
 from torch import Tensor
 
-from maskstack.models import LoadedModel, open_photo
+from maskstack.datasets import AnnotationTransform, load_images
+from maskstack.models import LoadedModel
 
 
 @dataclass(frozen=True)
@@ -23,12 +20,14 @@ class Photograph:
         file: Name of its file.
         image: C x H x W, as the network takes it.
         inside: Union of the class's boxes after resize and crop, H x W booleans.
+        boxes: The boxes themselves, x1, y1, x2, y2, N x 4.
         target: Its class.
     """
 
     file: str
     image: Tensor
     inside: Tensor
+    boxes: Tensor
     target: int
 
 
@@ -36,41 +35,24 @@ def photographs(folder: Path, net: LoadedModel, *, half: str, count: int) -> lis
     """The first correctly classified photographs of one half of the sorted list.
 
     Args:
-        folder: Holds ``annotations.csv`` and ``images/``.
+        folder: Annotated photographs, in any format of :func:`maskstack.datasets.load_images`.
         net: The network and its preprocessing.
         half: ``tuning`` (even positions) or ``reporting`` (odd ones).
         count: Number of photographs.
     """
-    with (folder / "annotations.csv").open(newline="") as file:
-        rows = sorted(csv.DictReader(file), key=lambda row: row["file"])
+    transform = AnnotationTransform(net.preprocess)
     found = []
-    for photo in _right(rows[{"tuning": 0, "reporting": 1}[half] :: 2], folder, net):
-        found.append(photo)
-        if len(found) == count:
-            break
-    return found
-
-
-def _right(rows: list[dict[str, str]], folder: Path, net: LoadedModel) -> Iterator[Photograph]:
-    for row in rows:
-        picture = open_photo(folder / "images" / row["file"])
+    for annotated in load_images(folder, class_names=net.class_names).half(half):  # type: ignore[arg-type]
+        picture = annotated.open()
         image = net.preprocess(picture)
-        target = int(row["class_index"])
         with torch.no_grad():
-            if int(net.model(image.unsqueeze(0)).argmax()) != target:
-                continue
-        inside = _inside(json.loads(row["boxes_xyxy"]), picture, net)
+            right = int(net.model(image.unsqueeze(0)).argmax()) == annotated.label
+        if not right or annotated.label is None:
+            continue
+        truth = transform(annotated, picture)
         # A box that fills the picture, or that was cropped away, gives no information.
-        if 0.03 < inside.float().mean() < 0.6:
-            yield Photograph(row["file"], image, inside, target)
-
-
-def _inside(boxes: list[list[float]], picture: Image.Image, net: LoadedModel) -> Tensor:
-    """Draw the boxes as a picture and preprocess it like the photograph, so that the geometry is not coded twice."""
-    drawn = Image.new("L", picture.size)
-    for x1, y1, x2, y2 in boxes:
-        drawn.paste(255, (round(x1), round(y1), round(x2), round(y2)))
-    image = net.preprocess(drawn.convert("RGB"))
-    white = net.preprocess(Image.new("RGB", picture.size, "white"))
-    black = net.preprocess(Image.new("RGB", picture.size))
-    return image[0] > (white[0] + black[0]) / 2
+        if len(truth.boxes) and 0.03 < truth.share < 0.6:
+            found.append(Photograph(annotated.name, image, truth.inside, truth.boxes, annotated.label))
+            if len(found) == count:
+                break
+    return found

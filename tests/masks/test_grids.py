@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from maskstack.errors import InputError
 from maskstack.masks.grids import Upsampler, as_grid_size, check_sizes
+from maskstack.tensors import gaussian_blur
 
 CPU = torch.device("cpu")
 
@@ -113,3 +114,12 @@ def test_the_mean_over_sizes_is_the_mean_of_the_single_ones(sizes: list[tuple[in
     grids = torch.rand(3, len(sizes), *upsampler.cells, generator=torch.Generator().manual_seed(seed))
     single = upsampler(grids, torch.arange(len(sizes)).expand(3, -1))
     torch.testing.assert_close(upsampler.mean(grids), single.mean(dim=1), rtol=1e-5, atol=1e-6)
+
+
+def test_the_blur_of_the_grids_is_a_blur_of_the_masks() -> None:
+    sizes = ((2, 2), (5, 3), (8, 8))
+    grids = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    which = torch.arange(3).expand(2, -1)
+    sharp, soft = (Upsampler.build(sizes, (32, 24), CPU, blur=blur) for blur in (0.0, 1.5))
+    torch.testing.assert_close(soft(grids, which), gaussian_blur(sharp(grids, which), 1.5))
+    torch.testing.assert_close(soft.mean(grids), gaussian_blur(sharp.mean(grids)[:, None], 1.5)[:, 0])

@@ -121,6 +121,7 @@ class MapExplainer(ABC):
         return Explanation(
             saliency=saliency,
             stack=saliency,
+            opening=saliency.new_zeros(several),
             spread=torch.zeros_like(saliency),
             agreement=saliency.new_full((several,), torch.nan),
             masks=saliency.new_empty(several, 0, *saliency.shape[2:]),

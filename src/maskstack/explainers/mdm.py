@@ -233,6 +233,7 @@ def explanation_of(
     return Explanation(
         saliency=minmax(found.stack).unsqueeze(1),
         stack=found.stack.unsqueeze(1),
+        opening=found.opening,
         spread=found.members.std(dim=1, correction=0, keepdim=True),
         agreement=torch.stack([mean_agreement(each) for each in found.members]).to(found.stack),
         masks=found.masks,

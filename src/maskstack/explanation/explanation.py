@@ -13,16 +13,21 @@ from torch import Tensor
 
 from maskstack.errors import InputError
 from maskstack.explanation import storage
+from maskstack.tensors import gaussian_blur, minmax
 from maskstack.trust.verdict import Trust
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _TENSORS = (
-    "saliency", "stack", "spread", "agreement", "masks", "score_before", "score_hidden", "score_under_masks",
+    "saliency", "stack", "opening", "spread", "agreement", "masks", "score_before", "score_hidden", "score_under_masks",
     "score_under_stack", "steps", "forward_passes", "backward_passes",
 )  # fmt: skip
 _TUPLES = ("target", "target_name", "degenerate")
+
+
+EXTENT_BLUR = 0.05
+"""Standard deviation of the blur that makes the extent from the map, as a share of the image's shorter side."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +37,8 @@ class Explanation:
     Attributes:
         saliency: The map, B x 1 x H x W, float32 in [0, 1].
         stack: The stacked masks before scaling, B x 1 x H x W in [0, 1].
+        opening: What was added to the log-odds of each stack after the search so that it keeps the score, B; 0 where
+            the search's own stack kept it.
         spread: Standard deviation of the members' masks at each pixel, B x 1 x H x W; 0 for one member. Large values
             mean that the search is not sure about that place.
         agreement: Mean rank correlation of each two members' masks, B; NaN where there is one member.
@@ -59,6 +66,7 @@ class Explanation:
 
     saliency: Tensor
     stack: Tensor
+    opening: Tensor
     spread: Tensor
     agreement: Tensor
     masks: Tensor
@@ -91,6 +99,15 @@ class Explanation:
         changes["grids"] = tuple(grid.to(device) for grid in self.grids)
         changes["trust"] = None if self.trust is None else self.trust.to(device)
         return dataclasses.replace(self, **changes)
+
+    @property
+    def extent(self) -> Tensor:
+        """Where the object is rather than where the evidence is, B x 1 x H x W in [0, 1]: the map, blurred.
+
+        The evidence for a class is often a part of the object, a face or a wheel. Spread over its surroundings, the map
+        finds the object's box better and keeps the score worse; ``docs/choices.md`` has the figures.
+        """
+        return minmax(gaussian_blur(self.saliency, EXTENT_BLUR * min(self.saliency.shape[-2:])))
 
     @property
     def area(self) -> Tensor:

@@ -72,6 +72,7 @@ def load(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
                 raise LookupError(name)
         if header["format"] == OLD_FORMAT:
             tensors["score_hidden"] = tensors["score_hidden"].T.contiguous()
+            tensors["opening"] = torch.zeros_like(tensors["score_before"])
             tensors["spread"] = torch.zeros_like(tensors["stack"])
             tensors["agreement"] = torch.full_like(tensors["score_before"], torch.nan)
             fields["passes_run"] = fields["versions"].pop("passes", "")

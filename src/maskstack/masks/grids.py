@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from maskstack.errors import InputError
+from maskstack.tensors import gaussian_blur
 
 GridSize = tuple[int, int]
 """Height and width of a grid, in cells."""
@@ -74,16 +75,25 @@ class Upsampler:
     columns: Tensor
 
     @classmethod
-    def build(cls, sizes: Sequence[GridSize], image_size: tuple[int, int], device: torch.device) -> Upsampler:
-        """Make the weights of bilinear upsampling, ``align_corners=False``.
+    def build(
+        cls, sizes: Sequence[GridSize], image_size: tuple[int, int], device: torch.device, *, blur: float = 0.0
+    ) -> Upsampler:
+        """Make the weights of bilinear upsampling, ``align_corners=False``, followed by a Gaussian blur.
+
+        Args:
+            sizes: The grid sizes.
+            image_size: Height and width of the image.
+            device: Where the weights are kept.
+            blur: Standard deviation of the blur in pixels; 0 for none. The blur is linear too, so it is part of the
+                weights and costs nothing.
 
         Raises:
             InputError: A grid has more cells than the image has pixels along a side.
         """
         check_sizes(sizes, image_size)
         height, width = image_size
-        rows = _padded_weights([h for h, _ in sizes], height, device)
-        columns = _padded_weights([w for _, w in sizes], width, device)
+        rows = _padded_weights([h for h, _ in sizes], height, blur).to(device)
+        columns = _padded_weights([w for _, w in sizes], width, blur).to(device)
         return cls(tuple(sizes), rows, columns)
 
     @property
@@ -125,14 +135,15 @@ class Upsampler:
         return grids[..., :h, :w]
 
 
-def _padded_weights(cells: Sequence[int], pixels: int, device: torch.device) -> Tensor:
-    weights = torch.zeros(len(cells), pixels, max(cells), device=device, dtype=torch.float32)
+def _padded_weights(cells: Sequence[int], pixels: int, blur: float) -> Tensor:
+    weights = torch.zeros(len(cells), pixels, max(cells), dtype=torch.float32)
     for index, count in enumerate(cells):
-        weights[index, :, :count] = _axis_weights(count, pixels).to(device)
+        weights[index, :, :count] = _axis_weights(count, pixels, blur)
     return weights
 
 
-def _axis_weights(cells: int, pixels: int) -> Tensor:
-    """Weights of one axis, pixels x cells, found by interpolating unit vectors with torch."""
+def _axis_weights(cells: int, pixels: int, blur: float) -> Tensor:
+    """Weights of one axis, pixels x cells, found by interpolating and blurring unit vectors with torch."""
     unit = torch.eye(cells, dtype=torch.float32).unsqueeze(1)  # cells 1 cells
-    return functional.interpolate(unit, size=pixels, mode="linear", align_corners=False).squeeze(1).T
+    axis = functional.interpolate(unit, size=pixels, mode="linear", align_corners=False)
+    return gaussian_blur(axis.unsqueeze(-1), blur)[:, 0, :, 0].T

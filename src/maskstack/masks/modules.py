@@ -14,7 +14,7 @@ from maskstack.masks.fills import Fills
 from maskstack.masks.grids import GridSize, check_sizes, fitting_sizes
 from maskstack.masks.losses import Reference
 from maskstack.masks.result import OnProgress, Progress, Score, SearchResult
-from maskstack.masks.search import image_scores, search
+from maskstack.masks.search import image_scores, open_stack, search
 from maskstack.masks.settings import SearchSettings
 from maskstack.tensors import TINY, blend, gaussian_blur, minmax
 
@@ -49,14 +49,14 @@ class Plan:
         auxiliary: Settings of its fine search.
         modules: Maximum number of modules.
         least: Share of the score below which the search stops.
-        steps: Steps of a module, for both searches together.
+        whole: Settings of a module, whose steps are those of both searches together.
     """
 
     benchmark: SearchSettings
     auxiliary: SearchSettings
     modules: int
     least: float
-    steps: int
+    whole: SearchSettings
 
     @classmethod
     def of(
@@ -74,8 +74,9 @@ class Plan:
             InputError: A size cannot be used.
         """
         half = (settings.steps + 1) // 2
-        coarse = settings.with_(sizes=benchmark, steps=half)
-        return cls(coarse, settings.with_(sizes=auxiliary, steps=half), modules, least, settings.steps)
+        # Only what the modules found together is opened.
+        each = settings.with_(steps=half, keep=0.0)
+        return cls(each.with_(sizes=benchmark), each.with_(sizes=auxiliary), modules, least, settings)
 
     def fitting(self, image_size: tuple[int, int]) -> Plan:
         """The plan for images of this height and width, without the default sizes that are too fine for them.
@@ -92,9 +93,9 @@ class Plan:
 
     def as_dict(self) -> dict[str, Any]:
         """The options with which ``HDM`` makes this plan again, as JSON can hold them."""
-        values = self.benchmark.as_dict()
-        sizes = {"benchmark": values.pop("sizes"), "auxiliary": self.auxiliary.as_dict()["sizes"]}
-        return {**sizes, "modules": self.modules, "least": self.least, **values, "steps": self.steps}
+        sizes = {name: getattr(self, name).as_dict()["sizes"] for name in ("benchmark", "auxiliary")}
+        values = {name: value for name, value in self.whole.as_dict().items() if name != "sizes"}
+        return {**sizes, "modules": self.modules, "least": self.least, **values}
 
     def passes(self) -> dict[str, int]:
         """Maximum numbers of forward and backward passes for one image."""
@@ -102,7 +103,7 @@ class Plan:
         # Also scored: each module's map, the image left by each module but the last, and all maps together.
         forward = sum(forward for forward, _ in searches) + 2
         backward = sum(backward for _, backward in searches)
-        return {"forward": self.modules * forward, "backward": self.modules * backward}
+        return {"forward": self.modules * forward + self.whole.opening_passes, "backward": self.modules * backward}
 
 
 def search_modules(score: Score, images: Tensor, plan: Plan, progress: OnProgress | None = None) -> SearchResult:
@@ -157,12 +158,14 @@ def search_modules(score: Score, images: Tensor, plan: Plan, progress: OnProgres
         working, left = working[carries], left[carries]
         if not len(working):
             break
-    stack = (maps * weights[..., None, None]).amax(dim=1)
     assert reference is not None  # there is at least one module
+    found_together = (maps * weights[..., None, None]).amax(dim=1)
+    stack, opening = open_stack(score, images, found_together, reference, fill, plan.whole)
     return SearchResult(
         grids=tuple(grids),
         masks=maps,
         stack=stack,
+        opening=opening,
         members=stack.unsqueeze(1),  # modules look for different regions, so they are not members
         before=reference.before,
         hidden=reference.hidden,

@@ -13,11 +13,12 @@ from maskstack.masks.adam import DampedAdam
 from maskstack.masks.fills import Fills
 from maskstack.masks.grids import Upsampler
 from maskstack.masks.losses import Reference, consistency, mask_value, removal, total_variation
+from maskstack.masks.opening import opened
 from maskstack.masks.problems import Problems
 from maskstack.masks.result import OnProgress, Progress, Score, SearchResult
 from maskstack.masks.settings import SearchSettings
 from maskstack.masks.shifts import even_shifts, shift_images, shifted_indices
-from maskstack.tensors import blend
+from maskstack.tensors import blend, minmax
 
 
 def search(
@@ -52,7 +53,7 @@ def search(
         _check_masks("mask_cap", mask_cap, images, inside=(mask_cap >= 0) & (mask_cap <= 1), values="from 0 to 1")
     size = images.shape[-2], images.shape[-1]
     batches = Batches(settings.batch_size)
-    upsampler = Upsampler.build(settings.sizes, size, images.device)
+    upsampler = Upsampler.build(settings.sizes, size, images.device, blur=settings.grid_blur * min(size))
     problems = Problems.lay_out(len(images), upsampler, settings, start=start, mask_cap=mask_cap)
     fills = Fills(settings.fill, images, blur=settings.blur, seed=settings.seed, given=fill_image)
     before = image_scores(score, images, batches)
@@ -160,6 +161,25 @@ def image_scores(score: Score, images: Tensor, batches: Batches, which: Tensor |
     return torch.cat(batches.run(every, lambda chunk: one_score_each(score, images[chunk], rows[chunk])))
 
 
+def open_stack(
+    score: Score, images: Tensor, stack: Tensor, reference: Reference, fill: Tensor, settings: SearchSettings
+) -> tuple[Tensor, Tensor]:
+    """Open the stacks, B x H x W, until their maps keep the settings' share of the score over a fill.
+
+    Returns:
+        The stacks, and what was added to the log-odds of each, B.
+    """
+
+    def loss(stacks: Tensor, rows: Tensor) -> Tensor:
+        shown = blend(minmax(stacks), images[rows], fill[rows])
+        scores = image_scores(score, shown, Batches(settings.batch_size), rows)
+        return consistency(scores, reference.before[rows], reference.scale[rows])
+
+    if not settings.keep:
+        return stack, torch.zeros_like(reference.before)
+    return opened(stack, loss, allowed=1 - settings.keep)
+
+
 def _gradients(losses: Tensor, scores: Tensor, free: Tensor, masked: Tensor) -> tuple[Tensor, Tensor]:
     """Gradient of the free values, and for which problems it and the score are finite."""
     # The gradient of the masked images is computed too. The area term always gives the grids a gradient, so with the
@@ -177,7 +197,8 @@ def _gradients(losses: Tensor, scores: Tensor, free: Tensor, masked: Tensor) -> 
 def _result(
     score: Score, images: Tensor, problems: Problems, reference: Reference, fill: Tensor, batches: Batches
 ) -> SearchResult:
-    masks, stack = problems.all_masks(), problems.stack()
+    masks = problems.all_masks()
+    stack, opening = open_stack(score, images, problems.stack(), reference, fill, problems.settings)
     under = [image_scores(score, blend(mask, images, fill), batches) for mask in masks.unbind(dim=1)]
     members = problems.member_stacks()
     steps = problems.steps.reshape(len(images), problems.settings.members, -1).sum(dim=1)
@@ -185,6 +206,7 @@ def _result(
         grids=problems.grids(),
         masks=masks,
         stack=stack,
+        opening=opening,
         members=members,
         before=reference.before,
         hidden=reference.hidden,

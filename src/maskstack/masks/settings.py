@@ -15,6 +15,7 @@ from maskstack.errors import InputError
 from maskstack.masks.fills import FILLS, Fill
 from maskstack.masks.grids import GridSize, as_grid_size
 from maskstack.masks.losses import CONSISTENCIES, Consistency
+from maskstack.masks.opening import OPENINGS
 from maskstack.masks.stack import STACKS, Stack
 
 Parametrisation = Literal["sigmoid", "clip"]
@@ -46,12 +47,14 @@ class SearchOptions(TypedDict, total=False):
     removal: float
     removal_every: int
     smoothness: float
+    grid_blur: float
     fill: Sequence[Fill] | Fill
     blur: float
     consistency: Consistency
     parametrisation: Parametrisation
     start: float
     stack: Stack
+    keep: float
     tolerance: float
     patience: int
     seed: int
@@ -79,6 +82,8 @@ class SearchSettings:
         removal: Weight of the score that the hidden part has by itself, relative to losing the whole score.
         removal_every: Apply the removal loss, in place of consistency, at every n-th step; 0 disables it.
         smoothness: Weight of the length of the mask's contour, in units of the image's side (total variation).
+        grid_blur: Standard deviation, as a share of the image's shorter side, of a Gaussian blur that is part of the
+            upsampling of the grids; it hides the corners of their cells.
         fill: What shows where a mask is closed; several names take turns, one step each.
         blur: Standard deviation of the blur fill, as a share of the image's shorter side.
         consistency: one_sided (only a fall of the score is penalised), squared or absolute.
@@ -86,6 +91,8 @@ class SearchSettings:
         start: Value of every cell before the first step, inside (0, 1).
         stack: How sizes become one map: log_odds (mean of the masks' log-odds), mean, normalised (mean of masks scaled
             to [0, 1]) or geometric. A joint search learns the log_odds stack itself; for the others it learns the mean.
+        keep: After the search the map is opened, without changing the order of its pixels, until it keeps this share of
+            the score; 0 leaves the map as the search found it.
         tolerance: The least fall of the loss that counts as an improvement.
         patience: A problem stops after this many steps without improvement; 0 never stops early.
         seed: Seed of the random numbers of the search (the noise fill).
@@ -108,12 +115,14 @@ class SearchSettings:
     removal: float = 3.0
     removal_every: int = 2
     smoothness: float = 0.05
+    grid_blur: float = 0.0
     fill: tuple[Fill, ...] = ("zero", "blur", "noise")
     blur: float = 0.045
     consistency: Consistency = "one_sided"
     parametrisation: Parametrisation = "sigmoid"
     start: float = 0.65
     stack: Stack = "log_odds"
+    keep: float = 0.0
     tolerance: float = 1e-3
     patience: int = 10
     seed: int = 0
@@ -150,6 +159,8 @@ class SearchSettings:
         for field in ("mask_weight", "removal", "smoothness"):
             checks.real(field, getattr(self, field), 0, 1000)
         checks.real("blur", self.blur, 0, 1)
+        checks.real("grid_blur", self.grid_blur, 0, 0.5)
+        checks.real("keep", self.keep, 0, 1)
         checks.share("start", self.start)
         checks.real("tolerance", self.tolerance, 0, 1)
         if self.stack == "log_odds" and self.parametrisation == "clip":
@@ -184,8 +195,13 @@ class SearchSettings:
     def passes(self) -> tuple[int, int]:
         """Maximum numbers of forward and backward passes of a search for one image."""
         steps = self.members * self.steps * (1 if self.joint else len(self.sizes))
-        # The image, each fill alone, under each size's mask and under the stack.
-        return steps + 2 + len(self.fill) + len(self.sizes), steps
+        # The image, each fill alone, under each size's mask, under the stack and under the map as it is opened.
+        return steps + 2 + len(self.fill) + len(self.sizes) + self.opening_passes, steps
+
+    @property
+    def opening_passes(self) -> int:
+        """Maximum number of forward passes with which a map is opened."""
+        return len(OPENINGS) if self.keep else 0
 
     def as_dict(self) -> dict[str, Any]:
         """The settings as JSON can hold them: tuples become lists."""

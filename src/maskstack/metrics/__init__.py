@@ -21,6 +21,7 @@ from maskstack.metrics.localization import (
     pointing_game,
 )
 from maskstack.metrics.order import keep_top
+from maskstack.metrics.readability import pieces, roughness
 from maskstack.metrics.road import noisy_linear_imputation, road, road_images
 from maskstack.metrics.robustness import max_sensitivity
 from maskstack.metrics.sanity import Depth, randomization, rank_correlation, structural_similarity
@@ -49,6 +50,7 @@ __all__ = [
     "mean_agreement",
     "narrow_blur",
     "noisy_linear_imputation",
+    "pieces",
     "pixel_curve",
     "pointing_game",
     "randomization",
@@ -56,5 +58,6 @@ __all__ = [
     "rank_correlation",
     "road",
     "road_images",
+    "roughness",
     "structural_similarity",
 ]
