@@ -28,8 +28,8 @@ LIVELY: Mapping[str, Any] = {
 }  # fmt: skip
 
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
-    "old": {},
-    "old opened": {"keep": 1.0},
+    "old": {"preset": "single"},
+    "old opened": {"preset": "single", "keep": 1.0},
     "A": COMMITTEE,
     "A blur 2px": {**COMMITTEE, "grid_blur": 2 / 224, "slow_fine": 0.3},
     "M": {**SHARPER, "grid_blur": 2 / 224},

@@ -63,7 +63,7 @@ class HDM:
         auxiliary: Sequence[int | GridSize] | int = AUXILIARY,
         modules: int = 3,
         least: float = 0.05,
-        preset: Preset = "default",
+        preset: Preset = "single",
         objective: Meaning = "probability",
         class_names: Sequence[str] = (),
         **settings: Unpack[SearchOptions],

@@ -34,7 +34,7 @@ class MDM:
     Args:
         model: Any differentiable callable from images B x C x H x W to an output, usually an ``nn.Module``; or what
             ``load_model`` returned. It comes back exactly as it was.
-        preset: Name of the settings to start from: ``default``, ``fast``, ``fine`` or ``paper``.
+        preset: Name of the settings to start from: ``default``, ``fast``, ``fine``, ``single`` or ``paper``.
         objective: What an integer target means: ``probability``, ``log_probability``, ``logit`` or ``margin``.
         class_names: Names of the classes, for the result.
         **settings: Changes to the preset, see :class:`maskstack.SearchSettings`.

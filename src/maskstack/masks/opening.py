@@ -7,6 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from maskstack.tensors import minmax
+
 OPENINGS = 0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.5
 """What is added to the log-odds of a map, tried from the least to the most."""
 
@@ -14,26 +16,26 @@ OPENINGS = 0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.5
 def opened(stack: Tensor, loss: Callable[[Tensor, Tensor], Tensor], *, allowed: float) -> tuple[Tensor, Tensor]:
     """Add to each map's log-odds the least of :data:`OPENINGS` at which the network loses no more than allowed.
 
-    The order of the pixels stays the same. A search weighs the area against the score, and over one fill of several at
+    The map is the stack scaled to [0, 1]. The order of its pixels stays the same. A search weighs the area against the score, and over one fill of several at
     a time; so its map may lose some of the score over a certain fill, or in the worst case all of it.
 
     Args:
         stack: B x H x W in [0, 1].
-        loss: The loss of score under maps of images, and those images' indices: (P x H x W, P) to P.
+        loss: The loss of score under maps and the indices of their images: (P x H x W, P) to P.
         allowed: The loss that is allowed.
 
     Returns:
-        The opened maps, B x H x W, and what was added to the log-odds of each, B. Where the loss is never as small as
-        that, it is the opening of the smallest loss.
+        The opened maps, B x H x W, the stack itself where nothing was added; and what was added, B. Where the loss is
+        never as small as allowed, it is the opening of the smallest loss.
     """
-    log_odds = stack.logit(eps=1e-6)
+    log_odds = minmax(stack).logit(eps=1e-6)
     least = torch.full_like(stack[:, 0, 0], torch.inf)
     opening = torch.zeros_like(least)
     for more in OPENINGS:
         rows = (least > allowed).nonzero().flatten()
         if len(rows) == 0:
             break
-        found = loss((log_odds[rows] + more).sigmoid(), rows)
+        found = loss(minmax((log_odds[rows] + more).sigmoid()), rows)
         better = found < least[rows]
         least[rows] = torch.where(better, found, least[rows])
         opening[rows] = torch.where(better, more, opening[rows])

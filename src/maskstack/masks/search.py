@@ -18,7 +18,7 @@ from maskstack.masks.problems import Problems
 from maskstack.masks.result import OnProgress, Progress, Score, SearchResult
 from maskstack.masks.settings import SearchSettings
 from maskstack.masks.shifts import even_shifts, shift_images, shifted_indices
-from maskstack.tensors import blend, minmax
+from maskstack.tensors import blend
 
 
 def search(
@@ -170,8 +170,8 @@ def open_stack(
         The stacks, and what was added to the log-odds of each, B.
     """
 
-    def loss(stacks: Tensor, rows: Tensor) -> Tensor:
-        shown = blend(minmax(stacks), images[rows], fill[rows])
+    def loss(maps: Tensor, rows: Tensor) -> Tensor:
+        shown = blend(maps, images[rows], fill[rows])
         scores = image_scores(score, shown, Batches(settings.batch_size), rows)
         return consistency(scores, reference.before[rows], reference.scale[rows])
 
