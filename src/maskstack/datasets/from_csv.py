@@ -95,12 +95,12 @@ def _boxes(row: TableRow) -> list[Box]:
     if text := row.text("boxes_xyxy"):
         try:
             values = json.loads(text)
-        except (ValueError, RecursionError) as error:
+            if not isinstance(values, list):
+                raise TypeError
+        except (TypeError, ValueError, RecursionError) as error:
             raise InputError(
                 f"{row.where}: boxes_xyxy is not a JSON list of boxes; write [[x1, y1, x2, y2]]"
             ) from error
-        if not isinstance(values, list):
-            raise InputError(f"{row.where}: boxes_xyxy is not a JSON list of boxes; write [[x1, y1, x2, y2]]")
         return [checked_box(box, row.where) for box in values]
     if any(row.text(corner) for corner in _CORNERS):
         return [checked_box([row.number(corner) for corner in _CORNERS], row.where)]

@@ -42,14 +42,10 @@ def match_classes(images: AnnotatedImages, class_names: Sequence[str]) -> Annota
         raise InputError("there are no class names to match; give the names of the network's classes")
     if _keeps_labels(images, names):
         return replace(images, class_names=names, unmatched=())
-    wanted = {name for image in images if (name := _name(image, images.class_names)) is not None}
+    named = [(image, _name(image, images.class_names)) for image in images]
+    wanted = {name for _, name in named if name is not None}
     found = _imagenet_index(wanted, len(names)) if _are_wnids(wanted) else _found(wanted, names)
-    matched = tuple(
-        replace(
-            image, label=found.get(_name(image, images.class_names) or ""), class_name=_name(image, images.class_names)
-        )
-        for image in images
-    )
+    matched = tuple(replace(image, label=found.get(name or ""), class_name=name) for image, name in named)
     unmatched = tuple(sorted(wanted - found.keys()))
     return replace(images, images=matched, class_names=names, indices_given=False, unmatched=unmatched)
 
