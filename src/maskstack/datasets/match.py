@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from maskstack.datasets.annotated import AnnotatedImage, AnnotatedImages
 from maskstack.errors import InputError, require
+from maskstack.models.classes import plain_name
 
 _IMAGENET_CLASSES = 1000
 
@@ -80,14 +81,10 @@ def _found(wanted: set[str], names: tuple[str, ...]) -> dict[str, int]:
 def _names(name: str) -> Iterator[str]:
     """The whole name and each of its synonyms, all in normalised form."""
     name = re.sub(r"^\d+\.", "", name)
-    yield _plain(name)
+    yield plain_name(name)
     for each in re.split(r"[,;()]", name):
-        if plain := _plain(each):
+        if plain := plain_name(each):
             yield plain
-
-
-def _plain(name: str) -> str:
-    return " ".join(name.casefold().replace("_", " ").replace("-", " ").split())
 
 
 def _are_wnids(names: Collection[str]) -> bool:

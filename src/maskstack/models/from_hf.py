@@ -83,18 +83,16 @@ def _quietly(transformers: Any, function: Callable[[], Any]) -> Any:
 
 def _preprocess(name: str, settings: Mapping[str, Any]) -> Preprocess:
     size, share, squash = _geometry(name, settings)
-    mean = (
-        tuple(settings["image_mean"]) if settings.get("do_normalize", True) and settings.get("image_mean") else (0.0,)
-    )
-    std = tuple(settings["image_std"]) if settings.get("do_normalize", True) and settings.get("image_std") else (1.0,)
+    normalised = settings if settings.get("do_normalize", True) else {}
+    mean, std = (tuple(normalised.get(key) or ()) for key in ("image_mean", "image_std"))
     # Preprocess normalises values of 0..1; the processor normalises 0..255 times its own factor.
     unit = 255 * settings.get("rescale_factor", 1 / 255) if settings.get("do_rescale", True) else 255.0
     return Preprocess(
         size=size,
         share=share,
         squash=squash,
-        mean=tuple(value / unit for value in (mean * 3 if len(mean) == 1 else mean)),
-        std=tuple(value / unit for value in (std * 3 if len(std) == 1 else std)),
+        mean=tuple(value / unit for value in (mean * 3 if len(mean) == 1 else mean or (0.0,) * 3)),
+        std=tuple(value / unit for value in (std * 3 if len(std) == 1 else std or (1.0,) * 3)),
         resampling=Image.Resampling(int(settings.get("resample") or Image.Resampling.BILINEAR)),
     )
 
