@@ -40,7 +40,7 @@ class Layout:
     words: gr.HTML
     masks: gr.HTML
     curves: gr.HTML
-    rival: gr.Dropdown
+    other_method: gr.Dropdown
     compare: gr.Button
     comparison: gr.HTML
     files: gr.HTML
@@ -121,7 +121,7 @@ def _results() -> dict[str, object]:
     gr.Markdown("### Does the prediction depend on the region of this map?")
     parts["curves"] = gr.HTML(elem_id="curves")
     gr.Markdown("### Compare with another method")
-    parts["rival"] = gr.Dropdown(_rivals(), value="gradcam", label="Method", elem_id="rival")
+    parts["other_method"] = gr.Dropdown(_other_methods(), value="gradcam", label="Method", elem_id="other_method")
     parts["compare"] = gr.Button("Compare")
     parts["comparison"] = gr.HTML(elem_id="comparison")
     gr.Markdown("### Download")
@@ -129,7 +129,7 @@ def _results() -> dict[str, object]:
     return parts
 
 
-def _rivals() -> list[tuple[str, str]]:
+def _other_methods() -> list[tuple[str, str]]:
     return [
         (method.about, name) for name, method in METHODS.items() if not name.startswith("mdm") and name not in _TOO_SLOW
     ]
