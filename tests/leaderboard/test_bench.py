@@ -144,7 +144,7 @@ def test_only_images_that_the_network_gets_right(annotated, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--methods", "mmd"], "did you mean mdm?"),
         (["--methods", "rise:mask=3"], "no option 'mask'"),
@@ -160,10 +160,10 @@ def test_only_images_that_the_network_gets_right(annotated, tmp_path):
         (["--model", "timm:nothing_like_it"], "nothing_like_it"),
     ],
 )
-def test_bad_requests_end_with_a_sentence_before_any_work(annotated, tmp_path, capsys, arguments, said):
+def test_bad_requests_end_with_a_sentence_before_any_work(annotated, tmp_path, capsys, arguments, message):
     out = tmp_path / "run"
     assert main(["bench", "--data", str(annotated), "--out", str(out), *arguments]) == 2
-    assert said in " ".join(capsys.readouterr().err.split())
+    assert message in " ".join(capsys.readouterr().err.split())
     assert not list(out.glob("rows/*.parquet"))
 
 
@@ -183,5 +183,5 @@ def test_two_processes_do_not_share_a_run(annotated, tmp_path, capsys):
 
 def test_methods_are_listed(capsys):
     assert main(["methods"]) == 0
-    said = capsys.readouterr().out
-    assert all(name.split(":")[0] in said for name in METHODS.split(","))
+    message = capsys.readouterr().out
+    assert all(name.split(":")[0] in message for name in METHODS.split(","))

@@ -1,4 +1,4 @@
-"""Configurations: what is wrong with one is said in a sentence that names table and key."""
+"""Configurations: the message about a wrong one names the table and the key."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Splits: who is in which, and every way in which they are wrong is said before anything is computed."""
+"""Splits: which image is in which split, and that wrong splits are reported before anything is computed."""
 
 import csv
 import os

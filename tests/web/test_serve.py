@@ -131,8 +131,8 @@ def refused(arguments: list[str], capsys) -> str:
 
 
 def test_a_port_in_use_is_said(model, taken, capsys) -> None:
-    said = refused(["--model", model, "--port", str(taken)], capsys)
-    assert said.startswith(f"maskstack: 127.0.0.1:{taken} cannot be listened on (Address already in use);")
+    message = refused(["--model", model, "--port", str(taken)], capsys)
+    assert message.startswith(f"maskstack: 127.0.0.1:{taken} cannot be listened on (Address already in use);")
 
 
 CASES = {
@@ -159,8 +159,10 @@ def test_what_cannot_be_offered_is_said(name, tmp_path, monkeypatch, capsys) -> 
 def test_no_checkpoint_is_said(place, model, tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
     Path("file").touch()
-    said = refused(["--model", model, "--prototypes", place], capsys)
-    assert said == (f"maskstack: {place} is not a checkpoint of 'maskstack prototypes train'; give the folder it wrote")
+    message = refused(["--model", model, "--prototypes", place], capsys)
+    assert message == (
+        f"maskstack: {place} is not a checkpoint of 'maskstack prototypes train'; give the folder it wrote"
+    )
 
 
 def test_a_wrong_choice_ends_the_program_with_code_2_before_gradio_is_imported(model, taken) -> None:

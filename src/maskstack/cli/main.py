@@ -77,9 +77,9 @@ def main(arguments: list[str]) -> int:
     except Exception as error:
         # Wrong usage: Typer's own exceptions; only these two methods of them are public.
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):
-            said = error.format_message().rstrip(".")
-            see = f"{' See' if said.endswith('?') else '; see'} '{_command(arguments)} --help'"
-            return _fail(said + see) if said else 2
+            message = error.format_message().rstrip(".")
+            see = f"{' See' if message.endswith('?') else '; see'} '{_command(arguments)} --help'"
+            return _fail(message + see) if message else 2
         raise
     if code == INTERRUPTED:  # Typer turns Ctrl-C into this code by itself
         return _fail(

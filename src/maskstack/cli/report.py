@@ -77,12 +77,12 @@ def _cell(cell: MethodOnMetric | None) -> Text:
 
 def _sentence(comparison: Comparison, verdict: Verdict) -> Text:
     lost = ", ".join(f"{loss.column.label.lower()} ({', '.join(loss.best)})" for loss in verdict.behind)
-    said = (
+    sentence = (
         f"{comparison.reference} on {verdict.counted} metrics of quality: first on "
         f"{len(verdict.ahead) + len(verdict.first)} ({len(verdict.ahead)} beyond chance), tied with the best on "
         f"{len(verdict.tied)}, behind on {len(verdict.behind)}"
     )
-    text = Text(f"{said}: {lost}" if lost else said)
+    text = Text(f"{sentence}: {lost}" if lost else sentence)
     if any(not cell.whole for cells in comparison.cells.values() for cell in cells.values()):
         text.append("\n* on fewer images than others; the page says how many", style="dim")
     failed = sum(failure.images for failure in comparison.network.failures)

@@ -125,8 +125,8 @@ class MDM:
         goal = self.user_model.objective(explanation.target if objective is None else objective)
         if len(images) != len(explanation) or goal.name != explanation.objective:
             raise InputError(
-                f"the explanation is of {len(explanation)} images and of {explanation.objective}, not of {len(images)} "
-                f"and {goal.name}; give what was explained"
+                f"the explanation has {len(explanation)} images and the objective {explanation.objective}, but "
+                f"{len(images)} images and {goal.name} were given; give the explained images and objective"
             )
         checks.whole("seeds", seeds, least=1)
         if explanation.trust is None:

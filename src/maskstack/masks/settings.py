@@ -143,7 +143,9 @@ class SearchSettings:
         checks.whole("patience", self.patience, least=0, most=100_000)
         checks.whole("removal_every", self.removal_every, least=0, most=1000)
         if self.removal_every == 1:
-            raise InputError("removal_every is 1, which leaves no step to keep the score; use 0 to disable it, or 2 up")
+            raise InputError(
+                "removal_every must not be 1, or no step would keep the score; set 2 or more, or 0 to disable it"
+            )
         checks.whole("seed", self.seed, least=0, most=2**63 - 1)
         checks.whole("batch_size", self.batch_size, least=1, most=65_536)
         checks.real("learning_rate", self.learning_rate, 0, 10, open_low=True)

@@ -13,6 +13,11 @@ from maskstack.errors import InputError, ModelError
 from maskstack.objectives.objective import Objective, Rows, Target, class_scores
 
 
+def class_name(names: Sequence[str], index: int) -> str:
+    """Name of a class, or ``class`` and its index if the name is unknown."""
+    return names[index] if 0 <= index < len(names) else f"class {index}"
+
+
 def class_logit(target: Target = None) -> Objective:
     """The logit of the class.
 

@@ -37,13 +37,13 @@ def read_splits(config: DataConfig, *, seed: int) -> Splits:
         lists["train"], lists["validation"] = carve(
             lists["train"], share=config.validation_share, seed=seed, by_class=not multi_label
         )
-    said = {key: getattr(config, key) or f"validation (a part of {config.train})" for key in KEYS}
-    check_apart({said[key]: lists[key] for key in KEYS})
+    split_names = {key: getattr(config, key) or f"validation (a part of {config.train})" for key in KEYS}
+    check_apart({split_names[key]: lists[key] for key in KEYS})
     for key in KEYS:
         # AUROC is not defined for a label that no image or every image of a split has.
-        check_enough(lists[key], names, said[key], least=1)
+        check_enough(lists[key], names, split_names[key], least=1)
         if multi_label:
-            check_without(lists[key], names, said[key])
+            check_without(lists[key], names, split_names[key])
     return Splits(lists["train"], lists["validation"], lists["test"], names, multi_label)
 
 

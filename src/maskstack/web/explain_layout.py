@@ -77,14 +77,14 @@ class Layout:
         gr.Markdown("### Does the prediction depend on the region of this map?")
         self.curves = gr.HTML(elem_id="curves")
         gr.Markdown("### Compare with another method")
-        self.rival = gr.Dropdown(_rivals(), value="gradcam", label="Method", elem_id="rival")
+        self.other_method = gr.Dropdown(_other_methods(), value="gradcam", label="Method", elem_id="other_method")
         self.compare = gr.Button("Compare")
         self.comparison = gr.HTML(elem_id="comparison")
         gr.Markdown("### Download")
         self.files = gr.HTML(elem_id="files")
 
 
-def _rivals() -> list[tuple[str, str]]:
+def _other_methods() -> list[tuple[str, str]]:
     return [
         (method.about, name) for name, method in METHODS.items() if not name.startswith("mdm") and name not in _TOO_SLOW
     ]

@@ -72,7 +72,7 @@ class ExplainTab:
         at.explain.click(self.on_explain, [at.top, at.search, at.preset, at.opacity, *at.settings], at.shown, **work)
         at.stop.click(self.on_stop, None, None, **QUICK)
         at.opacity.change(self.on_opacity, at.opacity, [at.overlay, at.files], **QUICK)
-        at.compare.click(self.on_compare, [at.rival, at.opacity], [at.status, at.comparison, at.curves], **work)
+        at.compare.click(self.on_compare, [at.other_method, at.opacity], [at.status, at.comparison, at.curves], **work)
 
     def on_change(self, payload: Any, network: str, request: gr.Request) -> None:
         """A photo or a network was chosen: stop the search and remember the file, to remove it later."""
@@ -240,14 +240,14 @@ class ExplainTab:
             raise InputError(f"{method} takes too many passes for the page; use maskstack bench for it")
         name = METHODS[method].about.partition(" (")[0]
         yield {self.at.status: panels.status_line(f"Explaining the same class by {name}.")}
-        rival = explainer(predicted.tensor.unsqueeze(0), target)
+        other = explainer(predicted.tensor.unsqueeze(0), target)
         session.curves = {
             "MDM": session.curves["MDM"],
-            name: curves(predicted.net, predicted.tensor, rival.saliency[0, 0], target),
+            name: curves(predicted.net, predicted.tensor, other.saliency[0, 0], target),
         }
         yield {
             self.at.status: panels.status_line(f"Compared with {name}."),
-            self.at.comparison: results.comparison_panel(predicted, found, rival, name, opacity),
+            self.at.comparison: results.comparison_panel(predicted, found, other, name, opacity),
             self.at.curves: results.curves_panel(session.curves),
         }
 

@@ -58,7 +58,7 @@ def pictures(shown: Sequence[Picture], *, small: bool = False, wide: bool = Fals
 def status_line(sentence: str, *, error: bool = False) -> str:
     """A sentence that screen readers read aloud when it changes."""
     role = "alert" if error else "status"
-    kind = "ms-error" if error else "ms-said"
+    kind = "ms-error" if error else "ms-status"
     return (
         f'<p class="{kind}" role="{role}" aria-live="{"assertive" if error else "polite"}">{html.escape(sentence)}</p>'
     )

@@ -17,10 +17,7 @@ from maskstack.objectives.outputs import find_tensor
 
 Layout = Literal["channels first", "channels last", "tokens"]
 
-NO_LAYERS = (
-    "this network has no layers that can be hooked and keep the image's places; use a method that needs none, such as "
-    "MDM or RISE"
-)
+NO_LAYERS = "no layer of the network has a spatial output; use a method that needs no layer, such as MDM or RISE"
 
 # They return their input, or lose the positions.
 _PASSING = (nn.Identity, nn.modules.dropout._DropoutNd, nn.modules.pooling._AdaptiveAvgPoolNd)
