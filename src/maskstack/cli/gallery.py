@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from maskstack.cli.options import AsJson, Device, Photos, PresetName, with_search_options
+from maskstack.cli.options import AsJson, Device, Photos, PresetName, Resume, with_search_options
 from maskstack.cli.results import ResultReporter
 from maskstack.jobs.gallery import GalleryRequest, make_gallery
 
@@ -25,9 +25,7 @@ def gallery(
     ] = "top1",
     out: Annotated[Path, typer.Option(help="Folder for gallery.png and the explanations.")] = Path("out/gallery"),
     preset: PresetName = "default",
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Skip photos whose finished results are of the same network and settings.")
-    ] = False,
+    resume: Resume = False,
     device: Device = "auto",
     title: Annotated[str, typer.Option(help="Line over the gallery.")] = "",
     as_json: AsJson = False,

@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from maskstack.cli.console import names_in
+from maskstack.cli.options import AsJson
 from maskstack.leaderboard.comparison import Comparison, MethodOnMetric, is_control
 from maskstack.leaderboard.page import count, number
 from maskstack.leaderboard.report import WrittenReport, make_report
@@ -29,11 +31,10 @@ def report(
     only_common: Annotated[
         bool, typer.Option("--only-common", help="Use only images on which all methods have a value.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs, nothing else.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Compare the methods of one or more runs: tables, summary.csv and report.html."""
-    names = tuple(name.strip() for name in methods.split(",") if name.strip())
-    written = make_report(runs, out, reference=reference, methods=names, only_common=only_common)
+    written = make_report(runs, out, reference=reference, methods=names_in(methods), only_common=only_common)
     if as_json:
         typer.echo(json.dumps(_document(written), indent=2))
         return

@@ -65,7 +65,6 @@ class ResultReporter(ConsoleReporter):
         self.document["results"].append(
             {"photo": photo, **numbers, "seconds": explanation.seconds, "files": dict(files)}
         )
-        table = Table(box=None, pad_edge=False, show_header=True)
         cells = {
             "class": numbers["target_name"] or f"class {numbers['target']}",
             numbers["objective"].replace("class_", ""): f"{float(explanation.score_before[0]):.3g}",
@@ -74,8 +73,7 @@ class ResultReporter(ConsoleReporter):
             "passes": f"{numbers['forward_passes']} + {numbers['backward_passes']}",
             "seconds": f"{explanation.seconds:.1f}",
         }
-        for heading in cells:
-            table.add_column(heading)
+        table = Table(*cells, box=None, pad_edge=False)
         table.add_row(*cells.values())
         self.out.print()
         self.out.print(Text(photo, style="bold"))
