@@ -28,7 +28,6 @@ class Explainer(Protocol):
 
     def __call__(self, images: Tensor, objective: Goal = None, /) -> Explanation:
         """Explain the objective (or the class, or the predicted class) on each image."""
-        ...
 
 
 class CostedExplainer(Explainer, Protocol):
@@ -36,7 +35,6 @@ class CostedExplainer(Explainer, Protocol):
 
     def cost(self, images: int) -> dict[str, int]:
         """Maximum numbers of forward and backward passes for a number of images."""
-        ...
 
 
 class MapOptions(TypedDict, total=False):
