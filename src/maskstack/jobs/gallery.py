@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from maskstack.draw.gallery import GalleryCell, gallery_figure
+from maskstack.draw.overlay import thumbnail
 from maskstack.errors import InputError
 from maskstack.explainers import MDM
 from maskstack.explanation import Explanation
@@ -103,7 +104,7 @@ def make_gallery(request: GalleryRequest, reporter: JobReporter) -> Path:
                 path = replace(found, notes=target.notes(row.spec)).save(with_ending(target.path, EXPLANATION))
                 reporter.result(f"{Path(target.photo).name}, {row.name}", found, {"explanation": str(path)})
     cells = [(row.name, [_cell(row.net, target) for target in row.targets]) for row in rows]
-    shown = [(Path(file).name, _small(photo)) for file, photo in zip(request.photos, photos, strict=True)]
+    shown = [(Path(file).name, thumbnail(photo, 400)) for file, photo in zip(request.photos, photos, strict=True)]
     figure = gallery_figure(shown, cells, title=request.title)
     dpi = min(DPI, LONGEST / max(figure.get_size_inches()))
     return write_whole(request.out / "gallery.png", lambda file: figure.savefig(file, dpi=dpi))
@@ -171,10 +172,3 @@ def _cell(net: LoadedModel, target: PhotoTarget) -> GalleryCell:
     if found.degenerate[0] or (found.trust is not None and found.trust.doubts(0)):
         words.append("low trust")
     return GalleryCell(net.picture(target.image.cpu()), found.saliency[0, 0].numpy(), words)
-
-
-def _small(photo: Image.Image) -> Image.Image:
-    """The whole photo, small enough for a figure."""
-    small = photo.copy()
-    small.thumbnail((400, 400))
-    return small

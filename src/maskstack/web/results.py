@@ -6,13 +6,10 @@ import tempfile
 from pathlib import Path
 
 import matplotlib
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 
 from maskstack.draw import as_rgb, overlay
 from maskstack.draw.curves import faithfulness_curves, search_curve
-from maskstack.draw.overlay import COLOURS
+from maskstack.draw.overlay import COLOURS, as_picture
 from maskstack.explanation import Explanation
 from maskstack.jobs.naming import EXPLANATION, FIGURE, OVERLAY
 from maskstack.web import panels
@@ -54,7 +51,7 @@ def masked_panel(predicted: PredictedPhoto, found: Explanation) -> str:
     """The photo with all but the region of its map hidden, and the score that remains."""
     name = _name(predicted, found)
     photo, stack = as_rgb(predicted.picture), found.stack[0, 0].cpu().numpy()
-    masked = Image.fromarray((photo * stack[..., None] * 255).round().astype(np.uint8))
+    masked = as_picture(photo * stack[..., None])
     before, kept = float(found.score_before[0]), float(found.score_under_stack[0])
     words = f"masked photo: score {kept:.0%} (whole photo: {before:.0%}), {float(found.area[0]):.0%} of the photo shown"
     return panels.pictures(
@@ -68,7 +65,8 @@ def masks_panel(found: Explanation) -> str:
     for grid, mask, kept in zip(found.grids, found.masks[0], found.score_under_masks[0], strict=True):
         height, width = grid.shape[-2:]
         words = f"{height} x {width}: score {float(kept):.0%}, {float(mask.mean()):.0%} of the photo shown"
-        shown.append(Picture(panels.png_of(_coloured(mask.cpu().numpy())), f"mask of {height} by {width} cells", words))
+        coloured = as_picture(matplotlib.colormaps[COLOURS](mask.cpu().numpy())[..., :3])
+        shown.append(Picture(panels.png_of(coloured), f"mask of {height} by {width} cells", words))
     return panels.pictures(shown, small=True)
 
 
@@ -144,8 +142,3 @@ def _name(predicted: PredictedPhoto, found: Explanation) -> str:
 def _over_photo(predicted: PredictedPhoto, found: Explanation, opacity: float) -> bytes:
     """A map over the photo, as PNG."""
     return panels.png_of(overlay(predicted.picture, found.saliency[0, 0].cpu().numpy(), opacity=opacity))
-
-
-def _coloured(values: NDArray[np.float32]) -> Image.Image:
-    """A map alone, from 0 to 1."""
-    return Image.fromarray((matplotlib.colormaps[COLOURS](values)[..., :3] * 255).round().astype(np.uint8))
