@@ -83,8 +83,7 @@ def main(arguments: list[str]) -> int:
         raise
     if code == INTERRUPTED:  # Typer turns Ctrl-C into this code by itself
         return _fail(
-            f"stopped; finished results are kept, and {_again(arguments)} continues from there",
-            code=INTERRUPTED,
+            f"stopped; finished results are kept, and {_again(arguments)} continues from there", code=INTERRUPTED
         )
     return code if isinstance(code, int) else 0
 

@@ -12,9 +12,7 @@ from rich.table import Column, Table
 from maskstack.models import installed_models
 
 
-def models(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
-) -> None:
+def models(as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False) -> None:
     """List the kinds of networks that can be loaded, and what each needs."""
     found = installed_models()
     if as_json:

@@ -64,12 +64,7 @@ class LoadedModel:
 
 
 def loaded(
-    model: nn.Module,
-    preprocess: Preprocess,
-    *,
-    spec: str,
-    weights: str,
-    class_names: tuple[str, ...] = (),
+    model: nn.Module, preprocess: Preprocess, *, spec: str, weights: str, class_names: tuple[str, ...] = ()
 ) -> LoadedModel:
     """Make a :class:`LoadedModel` with the size, mean and std of its preprocessing."""
     return LoadedModel(model, preprocess, class_names, preprocess.size, preprocess.mean, preprocess.std, spec, weights)

@@ -101,11 +101,7 @@ NAMED: Mapping[str, Callable[..., Objective]] = {
 def _of_class(name: str, target: Target, read: Callable[[Tensor, Rows], Tensor]) -> Objective:
     rows = {} if target is None else {"target": _indices("target", target)}
     return Objective(
-        name,
-        lambda output, rows: read(class_scores(output), rows),
-        rows,
-        wanted=("target",),
-        predicts=target is None,
+        name, lambda output, rows: read(class_scores(output), rows), rows, wanted=("target",), predicts=target is None
     )
 
 

@@ -26,14 +26,7 @@ PixelBox = tuple[int, int, int, int]
 
 
 def activation_curve(
-    score: Score,
-    image: Tensor,
-    saliency: Tensor,
-    fill: Tensor,
-    *,
-    insert: bool,
-    steps: int = 20,
-    batch_size: int = 32,
+    score: Score, image: Tensor, saliency: Tensor, fill: Tensor, *, insert: bool, steps: int = 20, batch_size: int = 32
 ) -> Tensor:
     """Share of the prototype's activation s while pixels are replaced, the most salient first: s(masked) / s(x).
 

@@ -45,11 +45,7 @@ class Activations(nn.Module):
 
 
 def locate(
-    network: PrototypeNetwork,
-    image: Tensor,
-    prototype: int | Sequence[int],
-    method: str = "mdm",
-    **options: Any,
+    network: PrototypeNetwork, image: Tensor, prototype: int | Sequence[int], method: str = "mdm", **options: Any
 ) -> Explanation:
     """The region of an image on which a prototype's activation depends.
 

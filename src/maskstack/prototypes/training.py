@@ -52,11 +52,7 @@ def run_stage(
     )
     validating: Any = DataLoader(plain(validation), settings.batch_size, collate_fn=_unchanged)
     module = StageModule(
-        network,
-        stage,
-        weights=settings.weights,
-        multi_label=bool(config.data.labels),
-        steps=stage.epochs * len(loader),
+        network, stage, weights=settings.weights, multi_label=bool(config.data.labels), steps=stage.epochs * len(loader)
     )
     keeper, latest = _keepers(folder)
     last = folder / "last.ckpt"
