@@ -11,7 +11,7 @@ from maskstack.datasets.annotated import AnnotatedImage, AnnotatedImages
 from maskstack.errors import InputError, require
 from maskstack.models.classes import plain_name
 
-_IMAGENET_CLASSES = 1000
+IMAGENET_CLASSES = 1000
 
 _SAME_ORDER = 0.9
 """Least share of equal names for two lists to be the same classes; different lists of ImageNet differ in some names."""
@@ -45,7 +45,7 @@ def match_classes(images: AnnotatedImages, class_names: Sequence[str]) -> Annota
         return replace(images, class_names=names, unmatched=())
     named = [(image, _name(image, images.class_names)) for image in images]
     wanted = {name for _, name in named if name is not None}
-    found = _imagenet_index(wanted, len(names)) if _are_wnids(wanted) else _found(wanted, names)
+    found = _imagenet_index(wanted, len(names)) if are_wnids(wanted) else _found(wanted, names)
     matched = tuple(replace(image, label=found.get(name or ""), class_name=name) for image, name in named)
     unmatched = tuple(sorted(wanted - found.keys()))
     return replace(images, images=matched, class_names=names, indices_given=False, unmatched=unmatched)
@@ -87,7 +87,7 @@ def _names(name: str) -> Iterator[str]:
             yield plain
 
 
-def _are_wnids(names: Collection[str]) -> bool:
+def are_wnids(names: Collection[str]) -> bool:
     """Whether all names are WordNet ids, as in the names of ImageNet's folders; False if there are none."""
     return bool(names) and all(re.fullmatch(r"n\d{8}", name) for name in names)
 
@@ -98,7 +98,7 @@ def _imagenet_index(wnids: Collection[str], classes: int) -> dict[str, int]:
     Raises:
         MissingExtraError: The package timm, which knows the order, is not installed.
     """
-    if classes != _IMAGENET_CLASSES:
+    if classes != IMAGENET_CLASSES:
         return {}
     order = require("timm.data", extra="models").ImageNetInfo("imagenet-1k").label_names()
     return {wnid: index for index, wnid in enumerate(order) if wnid in wnids}
