@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
 
 import torch
 from PIL import Image
@@ -18,9 +17,16 @@ from maskstack.explanation import Explanation
 from maskstack.files import write_whole
 from maskstack.jobs.machine import check_writable, pass_seconds, pick_device
 from maskstack.jobs.naming import EXPLANATION, file_part, free_name, with_ending
-from maskstack.jobs.photos import PhotoTarget, is_finished, predict, read_target, top_count, warn_of_random_weights
+from maskstack.jobs.photos import (
+    PhotosRequest,
+    PhotoTarget,
+    is_finished,
+    predict,
+    read_target,
+    top_count,
+    warn_of_random_weights,
+)
 from maskstack.jobs.progress import JobReporter
-from maskstack.masks.presets import Preset
 from maskstack.models import LoadedModel, load_model, named_spec, open_photo
 
 DPI = 110
@@ -30,29 +36,15 @@ LONGEST = 30_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class GalleryRequest:
+class GalleryRequest(PhotosRequest):
     """What to explain, and how.
 
     Attributes:
-        photos: Image files.
         models: Specs of the networks, each ``SPEC`` or ``NAME=SPEC``.
-        target: Class name or index, or ``top1`` for what each network predicts.
-        out: Folder for the results.
-        preset: Name of the settings to start from.
-        settings: Changes to the preset.
-        resume: Whether finished results that fit the request are kept.
-        device: Name of a device, or ``auto``.
         title: Line over the gallery.
     """
 
-    photos: tuple[str, ...]
     models: tuple[str, ...] = ("bundled",)
-    target: str = "top1"
-    out: Path
-    preset: str = "default"
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    resume: bool = False
-    device: str = "auto"
     title: str = ""
 
 
@@ -145,7 +137,7 @@ def _row(
             raise InputError(f"{name}: {error}") from error
         path = request.out / f"{stem}.{number}-{file_part(Path(file).stem)}"
         targets.append(PhotoTarget(file, image, index, path))
-    mdm = MDM(net, preset=cast(Preset, request.preset), **cast(Any, request.settings))
+    mdm = request.explainer(net)
     todo = [
         target
         for target in targets

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from PIL import Image
@@ -14,8 +16,42 @@ from maskstack.errors import InputError
 from maskstack.explainers import MDM
 from maskstack.explanation import Explanation
 from maskstack.jobs.progress import JobReporter
+from maskstack.masks.presets import Preset
 from maskstack.models import LoadedModel, find_class
+from maskstack.objectives import Meaning
 from maskstack.scoring.predict import class_probabilities
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhotosRequest:
+    """What every job on photos is asked for.
+
+    Attributes:
+        photos: Image files.
+        target: Class name or index, or ``top1`` for the predicted class.
+        out: Folder for the results.
+        preset: Name of the settings to start from.
+        settings: Changes to the preset.
+        resume: Whether finished results that fit the request are kept.
+        device: Name of a device, or ``auto``.
+    """
+
+    photos: tuple[str, ...]
+    target: str = "top1"
+    out: Path
+    preset: str = "default"
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    resume: bool = False
+    device: str = "auto"
+
+    def explainer(self, net: LoadedModel, objective: str = "probability") -> MDM:
+        """MDM for a network, with the settings asked for.
+
+        Raises:
+            MaskstackError: A setting cannot be used.
+        """
+        settings = cast(Any, self.settings)
+        return MDM(net, preset=cast(Preset, self.preset), objective=cast(Meaning, objective), **settings)
 
 
 @dataclass(frozen=True, eq=False)

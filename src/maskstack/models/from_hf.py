@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +32,11 @@ def load_hf(spec: Spec) -> LoadedModel:
         )
     transformers = require("transformers", extra="models")
     options = {"local_files_only": folder, "trust_remote_code": False}
-    model, missing = _quietly(transformers, lambda: _fetch_model(transformers, spec.name, options))
-    if missing:
-        raise ModelError(
-            f"{spec.name} has no weights for {', '.join(sorted(missing)[:3])}; give a checkpoint with a class head"
-        )
+    safe = {**options, "use_safetensors": True, "output_loading_info": True}
+    with _quiet(transformers.utils.logging):
+        model, info = _fetch(transformers.AutoModelForImageClassification, spec.name, safe)
+    if missing := sorted(info["missing_keys"])[:3]:
+        raise ModelError(f"{spec.name} has no weights for {', '.join(missing)}; give a checkpoint with a class head")
     processor = _fetch(transformers.AutoImageProcessor, spec.name, options)
     preprocess = adjusted(_preprocess(spec.name, processor.to_dict()), spec.options)
     return loaded(
@@ -45,15 +46,6 @@ def load_hf(spec: Spec) -> LoadedModel:
         weights=Path(spec.name).name if folder else "pretrained",
         class_names=_names(model.config.id2label),
     )
-
-
-def _fetch_model(transformers: Any, name: str, options: dict[str, Any]) -> tuple[Any, set[str]]:
-    model, info = _fetch(
-        transformers.AutoModelForImageClassification,
-        name,
-        {**options, "use_safetensors": True, "output_loading_info": True},
-    )
-    return model, set(info["missing_keys"])
 
 
 def _fetch(auto: Any, name: str, options: dict[str, Any]) -> Any:
@@ -67,14 +59,14 @@ def _fetch(auto: Any, name: str, options: dict[str, Any]) -> Any:
         ) from error
 
 
-def _quietly(transformers: Any, function: Callable[[], Any]) -> Any:
-    """Call a function without the progress bars and load reports of transformers."""
-    logging = transformers.utils.logging
+@contextlib.contextmanager
+def _quiet(logging: Any) -> Iterator[None]:
+    """Inside the context, transformers shows no progress bars and no load reports."""
     bars, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
     logging.set_verbosity_error()
     try:
-        return function()
+        yield
     finally:
         logging.set_verbosity(level)
         if bars:
