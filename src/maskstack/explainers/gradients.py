@@ -33,8 +33,7 @@ class IntegratedGradients(OneByOne):
 
     def __init__(self, model: Model, *, steps: int = 50, **options: Unpack[MapOptions]) -> None:
         checks.whole("steps", steps, least=1)
-        settings = {"steps": steps}
-        super().__init__("ig", model, settings, forward=steps, backward=steps, meaning="logit", **options)
+        super().__init__("ig", model, {"steps": steps}, forward=steps, backward=steps, meaning="logit", **options)
         self.steps = steps
         self.captum = require("captum.attr", extra="rivals")
 

@@ -160,8 +160,7 @@ class KernelSHAP(_OnSuperpixels):
     def __init__(
         self, model: Model, *, samples: int = 500, segments: int = 60, seed: int = 0, **options: Unpack[MapOptions]
     ) -> None:
-        settings = {"samples": samples, "segments": segments, "seed": seed}
-        super().__init__("kernelshap", model, settings, **options)
+        super().__init__("kernelshap", model, {"samples": samples, "segments": segments, "seed": seed}, **options)
 
     def _fitter(self, scored: ScoredModel) -> Any:
         return self.captum.KernelShap(scored)

@@ -14,12 +14,13 @@ from maskstack.errors import InputError
 from maskstack.explainers import MDM
 from maskstack.explanation import Explanation
 from maskstack.files import write_whole
-from maskstack.jobs.machine import check_writable, pass_seconds, pick_device
+from maskstack.jobs.machine import check_writable, pick_device
 from maskstack.jobs.naming import EXPLANATION, FIGURE, OVERLAY, file_part, free_name, masks_ending, with_ending
 from maskstack.jobs.photos import PhotosRequest, PhotoTarget, is_finished, predict, read_target, warn_of_random_weights
 from maskstack.jobs.progress import JobReporter
 from maskstack.masks.result import Progress
 from maskstack.models import LoadedModel, load_model, open_photo
+from maskstack.models.speed import pass_seconds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +96,7 @@ def explain_photos(request: ExplainRequest, reporter: JobReporter) -> None:
         mdm.cost(len(todo) * request.searches),
         todo=len(todo),
         done=len(targets) - len(todo),
-        seconds=pass_seconds(net, [target.image for target in todo]),
+        seconds=sum(pass_seconds(net.model, todo[0].image.unsqueeze(0))) if todo else 0.0,
     )
     with reporter.searching(len(todo)):
         for target in todo:

@@ -15,7 +15,7 @@ from maskstack.errors import InputError
 from maskstack.explainers import MDM
 from maskstack.explanation import Explanation
 from maskstack.files import write_whole
-from maskstack.jobs.machine import check_writable, pass_seconds, pick_device
+from maskstack.jobs.machine import check_writable, pick_device
 from maskstack.jobs.naming import EXPLANATION, file_part, free_name, with_ending
 from maskstack.jobs.photos import (
     PhotosRequest,
@@ -28,6 +28,7 @@ from maskstack.jobs.photos import (
 )
 from maskstack.jobs.progress import JobReporter
 from maskstack.models import LoadedModel, load_model, named_spec, open_photo
+from maskstack.models.speed import pass_seconds
 
 DPI = 110
 
@@ -150,8 +151,9 @@ def _report_cost(reporter: JobReporter, rows: Sequence[GalleryRow]) -> None:
     costs = [row.mdm.cost(len(row.todo)) for row in rows]
     passes = {kind: sum(cost[kind] for cost in costs) for kind in ("forward", "backward")}
     seconds = sum(
-        pass_seconds(row.net, [target.image for target in row.todo]) * cost["backward"]
+        sum(pass_seconds(row.net.model, row.todo[0].image.unsqueeze(0))) * cost["backward"]
         for row, cost in zip(rows, costs, strict=True)
+        if row.todo
     )
     todo, maps = sum(len(row.todo) for row in rows), sum(len(row.targets) for row in rows)
     reporter.cost(passes, todo=todo, done=maps - todo, seconds=seconds / max(passes["backward"], 1))

@@ -129,8 +129,7 @@ def answer(
     weights = network.weights.detach()[own, label]
     order = (weights * activations[own]).argsort(descending=True, stable=True)[:top]
     chosen = own[order].tolist()
-    search = finder(network, method)
-    found = search(image.expand(len(chosen), -1, -1, -1), chosen)
+    found = finder(network, method)(image.expand(len(chosen), -1, -1, -1), chosen)
     pictures, regions = sources(prototypes, chosen, method=method, data=data)
     evidence = tuple(
         PrototypeEvidence(

@@ -15,7 +15,6 @@ import torch
 import torchmetrics
 from torch import Tensor
 
-from maskstack.errors import InputError
 from maskstack.files import write_whole
 from maskstack.models import open_photo
 from maskstack.models.weights import read_weights
@@ -24,7 +23,6 @@ from maskstack.prototypes.checkpoint import Prototypes, save
 from maskstack.prototypes.config import Config, StageConfig
 from maskstack.prototypes.data import read_splits
 from maskstack.prototypes.features import Features, cached_features
-from maskstack.prototypes.protopnet import ProtoPNet
 from maskstack.prototypes.push import Source, duplicates, plain_cuts, prunable, push
 from maskstack.prototypes.splits import Example, Splits, summary
 from maskstack.prototypes.training import run_stage
@@ -138,8 +136,6 @@ def _stages(
         found["scores"][label] = score(network, validation, multi_label=splits.multi_label)
         listener.say(f"{label}: {measure(splits)} {found['scores'][label]['mean']:.3f} on validation")
         _keep(network, kept, found)
-    if found["sources"] is None:
-        raise InputError("the training has no push stage, so its prototypes cannot be shown; add one")
     test = cached("test", splits.test, views=0)
     found["test"] = score(network, test, multi_label=splits.multi_label)
     found["duplicates"] = {str(later): earlier for later, earlier in duplicates(network).items()}
@@ -178,8 +174,6 @@ def score(network: Any, features: Features, *, multi_label: bool) -> dict[str, A
 
 
 def _prune(network: Any, train: Features, found: dict[str, Any]) -> None:
-    if not isinstance(network, ProtoPNet) or found["sources"] is None:
-        raise InputError("the stage prune needs a ProtoPNet after a push; put it after push, or leave it out")
     keep = prunable(network, train).tolist()
     found["pruned"] = [source for number, source in enumerate(found["sources"]) if number not in keep]
     found["sources"] = [found["sources"][number] for number in keep]

@@ -98,8 +98,7 @@ class ExplainTab:
             session.refused = False
             yield {self.at.photo: gr.skip()}
             return
-        work = self._predict(session, payload, network)
-        yield from guarded(work, self.at.status, self._blank())
+        yield from guarded(self._predict(session, payload, network), self.at.status, self._blank())
 
     def _predict(self, session: Session, payload: Any, network: str) -> Iterator[Updates]:
         upload = Upload.of(payload, self.root)

@@ -74,8 +74,7 @@ class PrototypesTab:
     def on_explain(self, payload: Any, network: str, method: str, count: float) -> Iterator[Updates]:
         """Explain the photo; a sentence is shown at once, because this takes some seconds."""
         yield {self.status: panels.status_line("Explaining by prototypes; this takes some seconds."), self.page: ""}
-        work = self._explain(payload, network, method, int(count))
-        yield from guarded(work, self.status, {})
+        yield from guarded(self._explain(payload, network, method, int(count)), self.status, {})
 
     def _explain(self, payload: Any, network: str, method: str, count: int) -> Iterator[Updates]:
         from maskstack.prototypes.explaining import answer
