@@ -13,7 +13,7 @@ from maskstack.cli.results import ResultReporter
 from maskstack.jobs.explain import ExplainRequest, explain_photos
 from maskstack.objectives import NAMED
 
-_TRUST = "How far to trust the map (each costs as much as the map itself)"
+_TRUST = "Further measures of trust (each further search costs as much as the map itself)"
 
 
 @with_search_options
@@ -26,12 +26,12 @@ def explain(
     ] = "top1",
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("out"),
     resume: Annotated[
-        bool, typer.Option("--resume", help="Skip photos whose finished results are of the same network and settings.")
+        bool, typer.Option("--resume", help="Skip photos that have results of the same network and settings.")
     ] = False,
     as_json: AsJson = False,
     device: Device = "auto",
     objective: Annotated[
-        str, typer.Option(help=f"The score of the class that the region keeps: {', '.join(NAMED)}.")
+        str, typer.Option(help=f"Which score of the class is explained: {', '.join(NAMED)}.")
     ] = "probability",
     preset: PresetName = "default",
     trust_seeds: Annotated[

@@ -108,7 +108,7 @@ def looks_like_page(image: Any, lines: Sequence[Likeness], *, title: str, method
             row[3].imshow(overlay(source, _fitting(line.source_region, source)))
         else:
             row[2].text(
-                0.5, 0.5, "picture not at hand", ha="center", va="center", fontsize=8, transform=row[2].transAxes
+                0.5, 0.5, "picture not available", ha="center", va="center", fontsize=8, transform=row[2].transAxes
             )
         words = (
             f"prototype {line.prototype}\n{_short(line.source_name, 34)}\n\nsimilarity {line.similarity:.2f}\n"
@@ -148,7 +148,7 @@ def prototype_gallery(lines: Sequence[Shown], *, title: str, method: str, column
         if line.source is not None and line.region is not None:
             _region(axis, as_rgb(line.source), line.region)
         else:
-            axis.text(0.5, 0.5, "picture not at hand", ha="center", va="center", fontsize=8, transform=axis.transAxes)
+            axis.text(0.5, 0.5, "picture not available", ha="center", va="center", fontsize=8, transform=axis.transAxes)
         note = f"\n{line.note}" if line.note else ""
         axis.set_title(
             f"{line.prototype}: weight {line.weight:.2f}\n{_short(line.source_name, 28)}{note}",

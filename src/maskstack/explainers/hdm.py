@@ -89,7 +89,7 @@ class HDM:
         """Explain a batch.
 
         Args:
-            images: B x C x H x W, floating point, as the network takes them.
+            images: B x C x H x W, floating point, preprocessed for the network.
             objective: An objective, a function from the network's output to one number per image, a class index, one
                 class index per image, or None for each image's predicted class.
             progress: Called after each step of each search, with the images still worked on in its preview; may end

@@ -35,9 +35,9 @@ class ExplainRequest:
         model: Spec of the network.
         target: Class name or index, or ``top5`` with any number.
         out: Folder for the results.
-        resume: Whether finished results that fit the request are kept.
+        resume: Whether to skip photos with finished results that fit the request.
         device: Name of a device, or ``auto``.
-        objective: What a class index means.
+        objective: Which score of the class is explained.
         preset: Name of the settings to start from.
         settings: Changes to the preset.
         trust_seeds: Number of seeds whose maps are compared; 1 compares none.
@@ -90,7 +90,7 @@ def explain_photos(request: ExplainRequest, reporter: JobReporter) -> None:
         MaskstackError: The request cannot be carried out.
     """
     if request.animate is not None and request.animate not in FORMATS:
-        raise InputError(f"--animate {request.animate} is not a format for animations; write gif or webp")
+        raise InputError(f"--animate {request.animate} is not an animation format; give gif or webp")
     photos = [open_photo(photo) for photo in request.photos]
     net = load_model(request.model)
     device = pick_device(request.device)

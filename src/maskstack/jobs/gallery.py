@@ -39,9 +39,9 @@ class GalleryRequest:
         out: Folder for the results.
         preset: Name of the settings to start from.
         settings: Changes to the preset.
-        resume: Whether finished results that fit the request are kept.
+        resume: Whether to skip photos with finished results that fit the request.
         device: Name of a device, or ``auto``.
-        title: Line over the gallery.
+        title: Title of the gallery.
     """
 
     photos: tuple[str, ...]
@@ -90,7 +90,7 @@ def make_gallery(request: GalleryRequest, reporter: JobReporter) -> Path:
     specs = _named(request.models)
     if top_count(request.target) not in (None, 1):
         raise InputError(
-            f"--target {request.target} asks for several classes, and a gallery shows one; write top1 or a class"
+            f"--target {request.target} asks for several classes, but a gallery shows one; give top1 or a class"
         )
     check_writable(request.out)
     taken: set[str] = set()

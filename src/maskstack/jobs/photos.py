@@ -24,7 +24,7 @@ class PhotoTarget:
 
     Attributes:
         photo: Its file, as the user wrote it.
-        image: C x H x W, as the network takes it.
+        image: C x H x W, preprocessed for the network.
         index: Index of the class.
         path: Path of the results, without the files' endings.
     """

@@ -136,7 +136,7 @@ class Worker:
 
 
 def _failures(task: ImageTask, method: str, groups: Sequence[str], why: str) -> tuple[ResultRow, ...]:
-    """A row for each group that could not be measured."""
+    """A row for each group that was not measured."""
     return tuple(ResultRow(task.model, method, task.image, group, FAILED, None, failure=why) for group in groups)
 
 

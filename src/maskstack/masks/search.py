@@ -34,7 +34,7 @@ def search(
 
     Args:
         score: The score to keep. Its gradient has to reach the images.
-        images: B x C x H x W, float32, as the network takes them.
+        images: B x C x H x W, float32, preprocessed for the network.
         settings: How to search.
         fill_image: The fill of the name ``given``; broadcasts to the images.
         start: Masks to begin with, B x H x W in (0, 1), averaged over each grid's cells; None for ``settings.start``.

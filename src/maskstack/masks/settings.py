@@ -64,7 +64,7 @@ class SearchOptions(TypedDict, total=False):
 
 @dataclass(frozen=True, kw_only=True)
 class SearchSettings:
-    """How masks are searched for. The defaults are measured: see the tables of ``docs/choices.md``.
+    """How masks are searched for. The defaults were chosen by measurement, see ``docs/choices.md``.
 
     Attributes:
         sizes: Grid sizes in cells, each a whole number (square) or a pair (height, width).
@@ -79,15 +79,15 @@ class SearchSettings:
         removal: Weight of the score that the hidden part has by itself, relative to losing the whole score.
         removal_every: Apply the removal loss, in place of consistency, at every n-th step; 0 disables it.
         smoothness: Weight of the length of the mask's contour, in units of the image's side (total variation).
-        fill: What shows where a mask is closed; several names take turns, one step each.
+        fill: What replaces the image where a mask is closed; several fills are used in turn, one for each step.
         blur: Standard deviation of the blur fill, as a share of the image's shorter side.
         consistency: one_sided (only a fall of the score is penalised), squared or absolute.
         parametrisation: How values are held in [0, 1]: sigmoid of a free value, or clip after each step.
         start: Value of every cell before the first step, inside (0, 1).
         stack: How sizes become one map: log_odds (mean of the masks' log-odds), mean, normalised (mean of masks scaled
             to [0, 1]) or geometric. A joint search learns the log_odds stack itself; for the others it learns the mean.
-        tolerance: The least fall of the loss that counts as an improvement.
-        patience: A problem stops after this many steps without improvement; 0 never stops early.
+        tolerance: Least decrease of the loss that counts as an improvement.
+        patience: Number of steps without improvement after which a search stops; 0 never stops early.
         seed: Seed of the random numbers of the search (the noise fill).
         batch_size: Maximum number of masked images in one forward pass.
         precision: fp32, or bf16 autocast around the network only.

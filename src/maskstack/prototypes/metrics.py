@@ -180,8 +180,8 @@ def peak_box(saliency: Tensor, *, side: int = 72) -> PixelBox:
 def mass_box(saliency: Tensor, *, side: int = 72) -> PixelBox:
     """Square box with the largest sum of the map, the first of equal ones in reading order.
 
-    The highest pixel of a fine map is nearly random; this box shows where the map as a whole points. The papers do not
-    use it.
+    The highest pixel of a fine map is nearly random; this box shows where most of the map lies. The papers do not use
+    it.
 
     Args:
         saliency: H x W, not negative.

@@ -43,10 +43,10 @@ def scoring(
 
     Args:
         model: The network, what ``load_model`` returned, or a :class:`UserModel`.
-        images: B x C x H x W, floating point, as the network takes them.
+        images: B x C x H x W, floating point, preprocessed for the network.
         goal: What to score: an objective, a function from the output to one number per image, a class index, one class
             index per image, or None for each image's predicted class.
-        meaning: What a class index means: a name of :data:`maskstack.objectives.NAMED`.
+        meaning: Which score of a class is explained: a name of :data:`maskstack.objectives.NAMED`.
         class_names: Names of the classes, for the record.
         batch_size: Maximum number of images in one pass.
         precision: ``fp32``, or ``bf16`` for autocast around the network.

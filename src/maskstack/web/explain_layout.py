@@ -100,7 +100,7 @@ def _class_and_search() -> dict[str, object]:
     with gr.Row():
         parts["explain"] = gr.Button("Explain", variant="primary", interactive=False, min_width=110)
         parts["stop"] = gr.Button("Stop", variant="stop", interactive=False, min_width=110)
-    with gr.Accordion("Search settings (the preset's where empty)", open=False):
+    with gr.Accordion("Search settings (an empty field uses the preset's value)", open=False):
         parts["settings"] = settings_controls()
     return parts
 
