@@ -70,7 +70,8 @@ class Tracer:
         span = np.abs(span[self._channel])
         if not span.max() > _ALIKE:
             raise InputError(
-                "the preprocessing gives the same result for white and black, so its geometry cannot be measured"
+                "the preprocessing gives the same result for white and black, so its geometry cannot be measured; "
+                "use one that only crops, resizes and normalises"
             )
         seen = span > span.max() / 2  # Padding is the same for all grey values.
         self._greys, self._tones = self._shades(_GREYS, seen)
@@ -101,7 +102,8 @@ class Tracer:
         tones = (values - values[0]) / (values[-1] - values[0])
         if not (np.diff(tones) > 0).all():
             raise InputError(
-                "the preprocessing does not keep the order of grey values, so its geometry cannot be measured"
+                "the preprocessing does not keep the order of grey values, so its geometry cannot be measured; "
+                "use one that only crops, resizes and normalises"
             )
         return np.array(greys) / greys[-1], tones
 
@@ -130,7 +132,8 @@ class Tracer:
         span = white - black
         if not np.abs(span).max() > _ALIKE:
             raise InputError(
-                "the preprocessing gives the same result for white and black, so its geometry cannot be measured"
+                "the preprocessing gives the same result for white and black, so its geometry cannot be measured; "
+                "use one that only crops, resizes and normalises"
             )
         span[np.abs(span) < np.abs(span).max() / 2] = 0
         return black, span

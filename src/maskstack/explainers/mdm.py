@@ -253,7 +253,7 @@ def explanation_of(
 def _randomised(model: Any, explained: Callable[[int], Explanation], seed: int) -> Explanation | None:
     """The explanation by the network with random parameters, or None where its output is not finite."""
     if not isinstance(model, nn.Module):
-        raise InputError(f"only an nn.Module has parameters to randomise, not a {type(model).__name__}")
+        raise InputError(f"the model is a {type(model).__name__}; randomize needs an nn.Module, so leave it out")
     try:
         with cascade(model, seed=seed) as layers:
             list(layers)

@@ -238,7 +238,7 @@ class Explanation:
             trust = Trust(**parts["trust"]) if parts["trust"] else None
             return cls(**{**tensors, **fields, "grids": grids, "trust": trust})
         except (LookupError, TypeError, ValueError) as error:
-            raise InputError(f"{path} lacks parts of an explanation: {error}") from error
+            raise InputError(f"{path} lacks parts of an explanation: {error}; get a complete copy") from error
 
 
 def _json_numbers(values: Tensor) -> Any:

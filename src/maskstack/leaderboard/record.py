@@ -85,7 +85,9 @@ def _read(folder: Path) -> RunRecord:
 
 def _check_format(run: Path, about: Mapping[str, Any]) -> None:
     if about.get("format") != FORMAT:
-        raise InputError(f"{run / RECORD} does not have the format that this version reads, {FORMAT}")
+        raise InputError(
+            f"{run / RECORD} does not have the format {FORMAT}; use the version that wrote it, or another folder"
+        )
 
 
 def _check_together(one: RunRecord, other: RunRecord) -> None:

@@ -103,7 +103,8 @@ def _given_fill(images: Tensor, given: Tensor | None) -> Tensor:
         fill = given.to(images).expand_as(images)
     except RuntimeError as error:
         raise InputError(
-            f"fill_image has shape {tuple(given.shape)}, which does not broadcast to the images' {tuple(images.shape)}"
+            f"fill_image has shape {tuple(given.shape)}, which does not broadcast to {tuple(images.shape)}; "
+            "give the images' shape"
         ) from error
     if not torch.isfinite(fill).all():
         raise InputError("fill_image holds NaN or infinite values; replace them first")

@@ -243,7 +243,7 @@ def _check(image: Tensor, saliency: Tensor, fill: Tensor) -> None:
 def _positive(whole: Tensor) -> Tensor:
     if not 0 < whole.item() < math.inf:
         raise InputError(
-            f"the prototype's activation on the image is {whole.item():g}, which must be above 0 to take shares of it; "
-            "choose an image and a prototype whose activation is above 0"
+            f"the prototype's activation on the image is {whole.item():g}, but shares of it need a positive value; "
+            "choose another image or prototype"
         )
     return whole

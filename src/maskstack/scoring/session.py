@@ -237,7 +237,7 @@ def check_images(images: Any) -> None:
             "network was trained"
         )
     if not torch.isfinite(images).all():
-        raise InputError("images hold NaN or infinite values; clean them first")
+        raise InputError("images hold NaN or infinite values; replace these first")
 
 
 def _bind(prepared: PreparedModel, images: Tensor, objective: Objective, *, batch_size: int) -> Objective:
@@ -249,5 +249,5 @@ def _bind(prepared: PreparedModel, images: Tensor, objective: Objective, *, batc
         return objective.bind(outputs[0], len(images))
     scores = torch.cat([objectives.class_scores(find_tensor(output)).float() for output in outputs])
     if len(scores) != len(images):
-        raise ModelError(f"the network gave {len(scores)} answers for {len(images)} images; it must give one each")
+        raise ModelError(f"the network gave {len(scores)} outputs for {len(images)} images; it must give one for each")
     return objective.bind(scores, len(images))
