@@ -47,12 +47,14 @@ def bench(
     ] = "all",
     which: Annotated[
         str,
-        typer.Option(help="all images, or right: those that the network classifies correctly.", rich_help_panel=_WHAT),
+        typer.Option(
+            help="all images, or right: only those that the network classifies correctly.", rich_help_panel=_WHAT
+        ),
     ] = "all",
     target: Annotated[str, typer.Option(help="Class to explain: label or predicted.", rich_help_panel=_WHAT)] = "label",
     split: Annotated[str | None, typer.Option(help="Split of the data.", rich_help_panel=_WHAT)] = None,
     curve_steps: Annotated[
-        int, typer.Option(help="Number of points of the insertion and deletion curves.", rich_help_panel=_WHAT)
+        int, typer.Option(help="Number of steps of the insertion and deletion curves.", rich_help_panel=_WHAT)
     ] = 20,
     maps: Annotated[bool, typer.Option("--maps", help="Save the maps, for the pictures of the report.")] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Measure failed maps again.")] = False,
