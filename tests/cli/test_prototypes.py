@@ -165,8 +165,8 @@ def test_pictures_that_were_not_kept_come_from_the_data(place, tmp_path, capsys,
         code, _, err = run(capsys, *arguments)
         assert code == 0, err
     half = len(page_texts) // 2
-    assert all("picture not at hand" in texts for texts in page_texts[:half])
-    assert not any("picture not at hand" in texts for texts in page_texts[half:])
+    assert all("picture not available" in texts for texts in page_texts[:half])
+    assert not any("picture not available" in texts for texts in page_texts[half:])
 
 
 def test_a_gallery_of_each_class_or_of_one(place, tmp_path, capsys) -> None:
@@ -192,7 +192,7 @@ def test_a_bench_prints_its_table_and_goes_on(place, tmp_path, capsys) -> None:
     assert len(lines) == 1 + 2 * 6
     code, out, err = run(capsys, *arguments, "--images", 1, "--methods", "native,random,centre")
     assert code == 0, err
-    assert "3 maps to make and measure, 6 already there" in out
+    assert "3 maps to make and measure, 6 already done" in out
 
 
 TRAIN, EXPLAIN = ["train", "net.toml"], ["explain", "run", "photo.png"]

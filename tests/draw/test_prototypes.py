@@ -118,11 +118,11 @@ def test_numbers_say_what_was_multiplied_and_added() -> None:
     assert "this prototype adds 6.00" in all_text(page([line()]))
 
 
-def test_a_picture_that_is_not_at_hand_is_reported() -> None:
+def test_a_picture_that_is_not_available_is_reported() -> None:
     figure = page([line(3), line(8, source=None)])
-    assert all_text(figure).count("picture not at hand") == 1
+    assert all_text(figure).count("picture not available") == 1
     assert len([axis for axis in figure.axes if axis.images]) == 6
-    assert all_text(gallery([shown(source=None)])).count("picture not at hand") == 1
+    assert all_text(gallery([shown(source=None)])).count("picture not available") == 1
 
 
 def test_a_gallery_has_a_picture_for_each_prototype() -> None:

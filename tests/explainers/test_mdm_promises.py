@@ -230,7 +230,7 @@ def test_bad_networks_get_one_clear_sentence() -> None:
         MDM(lambda x: net(x.detach()).requires_grad_(), **QUICK)(images, 1)
     with pytest.raises(ModelError, match="no gradient reaches the image"):
         MDM(lambda x: torch.from_numpy(net(x).detach().numpy()), **QUICK)(images, 1)
-    with pytest.raises(ModelError, match="answer for image 0 is nan"):
+    with pytest.raises(ModelError, match="score for image 0 is nan"):
         MDM(lambda x: net(x) * torch.nan, **QUICK)(images, 1)
     with pytest.raises(ModelError, match="returned a str"):
         MDM(lambda _x: "a cat", **QUICK)(images, 1)

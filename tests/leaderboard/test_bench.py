@@ -50,7 +50,7 @@ def test_running_again_does_nothing_and_says_so(annotated, whole_run, tmp_path):
     shutil.copytree(whole_run, copy)
     again = run_bench(annotated, copy)
     assert again.returncode == 0
-    assert "0 maps to make and measure, 16 already there" in again.stdout
+    assert "0 maps to make and measure, 16 already done" in again.stdout
     assert_same(table(copy), table(whole_run))
 
 
@@ -75,7 +75,7 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_table(annotated, whole_run,
         assert len(kept) > before
     done = run_bench(annotated, out)
     assert done.returncode == 0, done.stderr
-    assert f"{len(kept)} already there" in done.stdout
+    assert f"{len(kept)} already done" in done.stdout
     assert_same(table(out), table(whole_run))
 
 
@@ -87,7 +87,7 @@ def test_a_damaged_shard_is_reported_and_done_again(annotated, whole_run, tmp_pa
     done = run_bench(annotated, out)
     assert done.returncode == 0
     assert shard.name in done.stderr
-    assert "1 map to make and measure, 15 already there" in done.stdout
+    assert "1 map to make and measure, 15 already done" in done.stdout
     assert_same(table(out), table(whole_run))
 
 

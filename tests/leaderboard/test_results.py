@@ -148,7 +148,7 @@ def test_runs_of_different_networks_may_differ(tmp_path):
 
 def test_what_cannot_be_read_is_a_sentence(tmp_path):
     run = make_run(tmp_path / "run", [])
-    with pytest.raises(InputError, match="no rows yet"):
+    with pytest.raises(InputError, match="no results yet"):
         read_results([run])
     with pytest.raises(InputError, match="named twice"):
         read_results([run, run])

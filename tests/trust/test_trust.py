@@ -166,7 +166,7 @@ def test_checks_refuse_what_was_not_explained() -> None:
         mdm.check(images[:1], found, objectives.contrast(1, 2), seeds=2)
     with pytest.raises(InputError, match="seeds is 0"):
         mdm.check(images, found, objectives.contrast(1, 2), seeds=0)
-    with pytest.raises(InputError, match=r"only an nn\.Module has parameters to randomise"):
+    with pytest.raises(InputError, match=r"randomize needs an nn\.Module"):
         MDM(lambda x: net(x), **QUICK).check(images, found, objectives.contrast(1, 2), randomize=True)
     with pytest.raises(InputError, match="has no trust measured"):
         mdm.check(images, dataclasses.replace(found, trust=None), objectives.contrast(1, 2), seeds=2)

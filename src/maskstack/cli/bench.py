@@ -37,10 +37,12 @@ def bench(
     images: Annotated[int | None, _what(help="Number of images; all by default.")] = None,
     seed: Annotated[int, _what(help="Seed of the choice of images.")] = 0,
     half: Annotated[str, _what(help="Which half of the images: all, tuning or reporting.")] = "all",
-    which: Annotated[str, _what(help="all images, or right: those that the network classifies correctly.")] = "all",
+    which: Annotated[
+        str, _what(help="all images, or right: only those that the network classifies correctly.")
+    ] = "all",
     target: Annotated[str, _what(help="Class to explain: label or predicted.")] = "label",
     split: Annotated[str | None, _what(help="Split of the data.")] = None,
-    curve_steps: Annotated[int, _what(help="Number of points of the insertion and deletion curves.")] = 20,
+    curve_steps: Annotated[int, _what(help="Number of steps of the insertion and deletion curves.")] = 20,
     maps: Annotated[bool, typer.Option("--maps", help="Save the maps, for the pictures of the report.")] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Measure failed maps again.")] = False,
     engine: Annotated[str, _where(help="Where maps are made: local or ray.")] = "local",

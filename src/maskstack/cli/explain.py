@@ -14,7 +14,9 @@ from maskstack.cli.results import ResultReporter
 from maskstack.jobs.explain import ExplainRequest, explain_photos
 from maskstack.objectives import NAMED
 
-_trust = partial(typer.Option, rich_help_panel="How far to trust the map (each costs as much as the map itself)")
+_trust = partial(
+    typer.Option, rich_help_panel="Further measures of trust (each further search costs as much as the map itself)"
+)
 
 
 @with_search_options
@@ -30,7 +32,7 @@ def explain(
     as_json: AsJson = False,
     device: Device = "auto",
     objective: Annotated[
-        str, typer.Option(help=f"The score of the class that the region keeps: {', '.join(NAMED)}.")
+        str, typer.Option(help=f"Which score of the class is explained: {', '.join(NAMED)}.")
     ] = "probability",
     preset: PresetName = "default",
     trust_seeds: Annotated[int, _trust(min=1, help="Number of seeds whose maps are compared, the first included.")] = 1,

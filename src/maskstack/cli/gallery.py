@@ -21,13 +21,13 @@ def gallery(
         list[str] | None, typer.Option(help="A network, as SPEC or NAME=SPEC; give it once for each network.")
     ] = None,
     target: Annotated[
-        str, typer.Option(help="Class name or index for all, or top1: the class that each network predicts.")
+        str, typer.Option(help="Class name or index for all networks, or top1: the class that each network predicts.")
     ] = "top1",
     out: Annotated[Path, typer.Option(help="Folder for gallery.png and the explanations.")] = Path("out/gallery"),
     preset: PresetName = "default",
     resume: Resume = False,
     device: Device = "auto",
-    title: Annotated[str, typer.Option(help="Line over the gallery.")] = "",
+    title: Annotated[str, typer.Option(help="Title of the gallery.")] = "",
     as_json: AsJson = False,
 ) -> None:
     """Explain the same photos under several networks and draw the table."""

@@ -14,7 +14,7 @@ from maskstack.masks.presets import PRESETS
 
 Photos = Annotated[list[str], typer.Argument(metavar="PHOTO...", help="Image files, in any format that Pillow reads.")]
 Resume = Annotated[
-    bool, typer.Option("--resume", help="Skip photos whose finished results are of the same network and settings.")
+    bool, typer.Option("--resume", help="Skip photos that have results of the same network and settings.")
 ]
 RunFolder = Annotated[
     Path, typer.Option(help="Folder of the run; if it holds an interrupted run, that run is continued.")

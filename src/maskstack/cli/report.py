@@ -22,7 +22,7 @@ from maskstack.leaderboard.verdict import Verdict, judge
 
 
 def report(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of runs, as 'maskstack bench --out'.")],
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders that 'maskstack bench --out' wrote.")],
     out: Annotated[Path | None, typer.Option(help="Folder of the report; RUN/report by default.")] = None,
     reference: Annotated[str, typer.Option(help="The method that the others are compared with.")] = "mdm",
     methods: Annotated[
@@ -46,10 +46,10 @@ def report(
 
 
 def _table(comparison: Comparison) -> Table:
-    """The part of the report that fits a terminal, as a table; the page has the rest."""
+    """A table of the metrics that fit in a terminal; the page has all metrics."""
     images = len(comparison.network.images)
     table = Table(
-        title=Text(f"{comparison.network.model}, {images} images, rank: mean over metrics", style="bold"),
+        title=Text(f"{comparison.network.model}, {images} images, rank: mean rank over metrics", style="bold"),
         title_justify="left",
         box=None,
         pad_edge=False,
@@ -80,12 +80,12 @@ def _sentence(comparison: Comparison, verdict: Verdict) -> Text:
     lost = ", ".join(f"{loss.column.label.lower()} ({', '.join(loss.best)})" for loss in verdict.behind)
     sentence = (
         f"{comparison.reference} on {verdict.counted} metrics of quality: first on "
-        f"{len(verdict.ahead) + len(verdict.first)} ({len(verdict.ahead)} beyond chance), tied with the best on "
+        f"{len(verdict.ahead) + len(verdict.first)} ({len(verdict.ahead)} significantly), tied with the best on "
         f"{len(verdict.tied)}, behind on {len(verdict.behind)}"
     )
     text = Text(f"{sentence}: {lost}" if lost else sentence)
     if any(not cell.whole for cells in comparison.cells.values() for cell in cells.values()):
-        text.append("\n* on fewer images than others; the page says how many", style="dim")
+        text.append("\n* measured on fewer images than other methods; the page says on how many", style="dim")
     failed = sum(failure.images for failure in comparison.network.failures)
     return text.append(f"\n{failed} measurements failed; the page lists them", style="yellow") if failed else text
 

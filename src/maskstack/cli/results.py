@@ -93,7 +93,7 @@ class ResultReporter(ConsoleReporter):
 
 
 def _doubts(explanation: Explanation) -> list[str]:
-    """The reasons not to trust the map, or to trust it only a little."""
+    """The reasons not to trust the map, or for low trust."""
     low = [] if explanation.trust is None else explanation.trust.doubts(0)
     own = explanation.degenerate[0]
     return low if own is None or own in low else [f"do not trust this map: {own}", *low]

@@ -96,7 +96,8 @@ class Tracer:
         tones = (values - values[0]) / (values[-1] - values[0])
         if not (np.diff(tones) > 0).all():
             raise InputError(
-                "the preprocessing does not keep the order of grey values, so its geometry cannot be measured"
+                "the preprocessing does not keep the order of grey values, so its geometry cannot be measured; "
+                "use one that only crops, resizes and normalises"
             )
         return np.array(greys) / greys[-1], tones
 
@@ -140,7 +141,8 @@ def _contrast(black: Grid, white: Grid) -> Grid:
     span: Grid = white - black
     if not np.abs(span).max() > _ALIKE:
         raise InputError(
-            "the preprocessing gives the same result for white and black, so its geometry cannot be measured"
+            "the preprocessing gives the same result for white and black, so its geometry cannot be measured; "
+            "use one that only crops, resizes and normalises"
         )
     return span
 

@@ -109,7 +109,9 @@ def _region(segmentation: Any, record: Mapping[str, Any], where: str) -> Region 
             counts if isinstance(counts, str) else tuple(map(int, counts)), (int(width), int(height)), where
         )
     except (TypeError, ValueError, KeyError, AttributeError) as error:
-        raise InputError(f"{where}: its segmentation is neither polygons nor run lengths ({reason(error)})") from error
+        raise InputError(
+            f"{where}: its segmentation is neither polygons nor run lengths ({reason(error)}); correct it"
+        ) from error
 
 
 def _chosen(root: Path, split: str | None) -> Path:

@@ -32,7 +32,7 @@ def as_rgb(image: Any) -> NDArray[np.float32]:
     if array.ndim == 2:
         array = array[..., None]
     if array.ndim != 3 or array.shape[2] not in (1, 3) or 0 in array.shape:
-        raise InputError(f"an image is H x W, H x W x 1 or H x W x 3, not an array of shape {np.shape(image)}")
+        raise InputError(f"the image has shape {np.shape(image)}; give H x W, H x W x 1 or H x W x 3")
     scale = 255.0 if np.issubdtype(array.dtype, np.integer) else 1.0
     return np.broadcast_to(np.clip(array / scale, 0, 1), (*array.shape[:2], 3)).astype(np.float32)
 

@@ -156,7 +156,7 @@ def _source(axis: Axes, source: Any, region: Map | None) -> None:
     if source is not None and region is not None:
         _region(axis, as_rgb(source), region)
     else:
-        axis.text(0.5, 0.5, "picture not at hand", ha="center", va="center", fontsize=8, transform=axis.transAxes)
+        axis.text(0.5, 0.5, "picture not available", ha="center", va="center", fontsize=8, transform=axis.transAxes)
 
 
 def _region(axis: Axes, photo: NDArray[np.float32], region: Map) -> None:

@@ -170,8 +170,8 @@ def superpixels(image: Tensor, count: int) -> Tensor:
     """Cut an image into regions of similar colour (SLIC, Achanta et al. 2012).
 
     Args:
-        image: C x H x W, as the network takes it; scaled to [0, 1] by its own range, so that the normalisation does
-            not matter.
+        image: C x H x W, preprocessed for the network; scaled to [0, 1] by its own range, so that the normalisation
+            has no effect.
         count: Regions wanted; there can be fewer or a few more.
 
     Returns:

@@ -17,7 +17,7 @@ from maskstack.objectives import Objective
 
 
 class MDMCAM:
-    """A drop-in for ``GradCAM``: ``with MDMCAM(model=model) as cam: cam(input_tensor=x, targets=targets)``.
+    """A replacement for ``GradCAM``: ``with MDMCAM(model=model) as cam: cam(input_tensor=x, targets=targets)``.
 
     Args:
         model: The network.

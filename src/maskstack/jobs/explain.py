@@ -30,7 +30,7 @@ class ExplainRequest(PhotosRequest):
     Attributes:
         target: Class name or index, or ``top5`` with any number.
         model: Spec of the network.
-        objective: What a class index means.
+        objective: Which score of the class is explained.
         trust_seeds: Number of seeds whose maps are compared; 1 compares none.
         trust_randomized: Whether the map is compared with that of the network with random parameters.
         animate: ``gif`` or ``webp`` to write the masks while they are learned; None for no animation.
@@ -74,7 +74,7 @@ def explain_photos(request: ExplainRequest, reporter: JobReporter) -> None:
         MaskstackError: The request cannot be carried out.
     """
     if request.animate is not None and request.animate not in FORMATS:
-        raise InputError(f"--animate {request.animate} is not a format for animations; write gif or webp")
+        raise InputError(f"--animate {request.animate} is not an animation format; give gif or webp")
     photos = [open_photo(photo) for photo in request.photos]
     net = load_model(request.model)
     device = pick_device(request.device)

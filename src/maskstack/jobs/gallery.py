@@ -42,7 +42,7 @@ class GalleryRequest(PhotosRequest):
 
     Attributes:
         models: Specs of the networks, each ``SPEC`` or ``NAME=SPEC``.
-        title: Line over the gallery.
+        title: Title of the gallery.
     """
 
     models: tuple[str, ...] = ("bundled",)
@@ -84,7 +84,7 @@ def make_gallery(request: GalleryRequest, reporter: JobReporter) -> Path:
     specs = _named(request.models)
     if top_count(request.target) not in (None, 1):
         raise InputError(
-            f"--target {request.target} asks for several classes, and a gallery shows one; write top1 or a class"
+            f"--target {request.target} asks for several classes, but a gallery shows one; give top1 or a class"
         )
     check_writable(request.out)
     taken: set[str] = set()

@@ -32,7 +32,7 @@ class PhotosRequest:
         out: Folder for the results.
         preset: Name of the settings to start from.
         settings: Changes to the preset.
-        resume: Whether finished results that fit the request are kept.
+        resume: Whether to skip photos with finished results that fit the request.
         device: Name of a device, or ``auto``.
     """
 
@@ -60,7 +60,7 @@ class PhotoTarget:
 
     Attributes:
         photo: Its file, as the user wrote it.
-        image: C x H x W, as the network takes it.
+        image: C x H x W, preprocessed for the network.
         index: Index of the class.
         path: Path of the results, without the files' endings.
     """

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 HIGHER, LOWER, NEITHER = "higher", "lower", "neither"
 
 QUALITY, DETAIL, COMPLEXITY = "quality", "detail", "complexity"
-"""Used for ranks; a part or a variant of such a metric, not used for ranks; not a measure of quality."""
+"""Kinds of metrics: used for ranks; a part or variant of such a metric, not ranked; not a measure of quality."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Column:
         better: Which values are better.
         about: What it measures, in a sentence.
         kind: Whether it counts as quality.
-        short: Its name in a narrow table; empty if it is left out there.
+        short: Its name in a narrow table; empty to leave it out.
     """
 
     metric: str

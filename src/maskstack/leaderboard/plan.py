@@ -22,7 +22,7 @@ OnImage = Callable[[str, int], None]
 def make_plan(
     request: BenchRequest, worker: Worker, finished: set[Key], *, looking: OnImage | None = None
 ) -> tuple[RunPlan, tuple[ImageTask, ...]]:
-    """Plan a run. Whatever is wrong with the request is found here, before the first map.
+    """Plan a run. Errors in the request are found here, before the first map.
 
     Args:
         request: What to measure.

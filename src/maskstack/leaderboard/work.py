@@ -132,7 +132,7 @@ class Worker:
 
 
 def _failed(task: ImageTask, method: str, groups: Sequence[str], why: str) -> MeasuredMap:
-    """A row for each group that could not be measured."""
+    """A row for each group that was not measured."""
     of = task.model, method, task.image
     return MeasuredMap(*of, tuple(ResultRow(*of, group, FAILED, None, failure=why) for group in groups))
 

@@ -99,13 +99,13 @@ def _read_labels(root: Path, config: DataConfig) -> tuple[tuple[str, ...], dict[
             raise InputError(f"{table} has no images of the split {split!r}; it has {_few(there)}")
         lost = [example.path for example in lists[key] if not example.path.is_file()]
         if lost:
-            raise InputError(f"{table} names {len(lost)} files that do not exist, first {lost[0]}; put them there")
+            raise InputError(f"{table} names {len(lost)} files that do not exist, first {lost[0]}; add them")
     return config.labels, lists
 
 
 def _table(table: Path, columns: Sequence[str]) -> tuple[TableRow, ...]:
     if not table.is_file():
-        raise InputError(f"{table} does not exist; labels and groups are read from its columns")
+        raise InputError(f"{table} does not exist; add it, because labels and groups are read from it")
     rows = read_table(table, columns=["file"])
     there = list(rows[0].cells)
     for column in columns:

@@ -108,7 +108,7 @@ def answer(
 
     Args:
         prototypes: The network.
-        image: C x H x W, as the network takes it.
+        image: C x H x W, preprocessed for the network.
         label: The class; None for the class with the highest logit.
         top: Number of prototypes.
         method: How regions are searched for, see :func:`maskstack.prototypes.locate`.

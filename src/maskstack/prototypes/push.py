@@ -69,7 +69,7 @@ def push(network: ProtoPNet | XProtoNet, features: Features, names: Sequence[str
         start += len(cut)
     if nearest.isinf().any():
         owner = int(network.owners[int(nearest.isinf().nonzero()[0])])
-        raise InputError(f"class {owner} has no training image that its prototypes could become; add images of it")
+        raise InputError(f"class {owner} has no training image, so its prototypes cannot be replaced; add images of it")
     network.prototypes.data.copy_(found)
     return tuple(
         _source(network, features, names, prototype, *place[prototype].tolist()) for prototype in range(several)

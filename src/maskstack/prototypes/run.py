@@ -198,7 +198,7 @@ def _restore(network: Any, kept: Path) -> dict[str, Any]:
 
 
 def _record(config: Config, splits: Splits) -> dict[str, Any]:
-    """What the run is about: another configuration or other images are another run."""
+    """The configuration and the images, which identify the run."""
     lists = {name: [example.name for example in getattr(splits, name)] for name in ("train", "validation", "test")}
     return {"config": without_path(config).as_dict(), "classes": splits.class_names, **lists}
 

@@ -51,7 +51,7 @@ def locate(
 
     Args:
         network: ProtoPNet or XProtoNet.
-        image: C x H x W, as the network takes it; or B x C x H x W, one image for each prototype.
+        image: C x H x W, preprocessed for the network; or B x C x H x W, one image for each prototype.
         prototype: Its number, or several numbers, which are searched for in one batch.
         method: ``native``, or a method of ``maskstack methods`` with its options, as ``mdm:steps=40``.
         **options: Options for the method; options in its name have priority.

@@ -39,7 +39,7 @@ def only_input(inputs: tuple[T, ...]) -> T:
         InputError: The tuple has no input, or more than one.
     """
     if len(inputs) != 1:
-        raise InputError(f"{len(inputs)} inputs were given; maskstack explains networks of one input, the images")
+        raise InputError(f"{len(inputs)} inputs were given; give one, the images")
     return inputs[0]
 
 

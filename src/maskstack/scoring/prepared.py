@@ -22,9 +22,9 @@ class PreparedModel:
 
     Args:
         model: Any callable from images B x C x H x W to an output.
-        dtype: The type the network takes its images in.
+        dtype: Data type of the network's images.
         precision: ``fp32``, or ``bf16`` for autocast.
-        channels_last: Whether to hand over channels-last images.
+        channels_last: Whether to give the network channels-last images.
         fold: Whether to run a view of the network with its batch norms folded, if it has any and the view's output
             agrees. Ignored with ``compile``, which fuses them itself.
         compile: Whether to run the network through ``torch.compile``.

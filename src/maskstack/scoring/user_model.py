@@ -1,4 +1,4 @@
-"""What a user hands over: a network, what a class index means for it, and the names of its classes."""
+"""A user's network, which score of a class is explained, and the names of its classes."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ Goal = Objective | Callable[[Any], Tensor] | Target
 
 @dataclass(frozen=True)
 class UserModel:
-    """A network, the meaning of its class indices, and its class names.
+    """A network, which score of a class is explained, and its class names.
 
     Attributes:
         model: From images to an output.
-        meaning: What a class index means: a name of :data:`maskstack.objectives.NAMED`.
+        meaning: Which score of a class is explained: a name of :data:`maskstack.objectives.NAMED`.
         class_names: Class names in the order of the class indices; empty if unknown.
     """
 

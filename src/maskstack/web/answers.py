@@ -32,7 +32,7 @@ def key_of(request: gr.Request) -> str:
 
 
 def guarded(work: Iterator[Updates], status: Any, otherwise: Updates) -> Iterator[Updates]:
-    """The updates of an event; an error becomes a sentence.
+    """Yield the updates of an event; show an error as a sentence.
 
     Args:
         work: Yields the updates.

@@ -59,7 +59,7 @@ class Layout:
         with gr.Row():
             self.explain = gr.Button("Explain", variant="primary", interactive=False, min_width=110)
             self.stop = gr.Button("Stop", variant="stop", interactive=False, min_width=110)
-        with gr.Accordion("Search settings (the preset's where empty)", open=False):
+        with gr.Accordion("Search settings (an empty field uses the preset's value)", open=False):
             self.settings = settings_controls()
 
     def _draw_results(self) -> None:

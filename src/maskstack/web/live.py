@@ -28,8 +28,8 @@ class Snapshot:
         steps: Maximum number of steps.
         seconds: Seconds since the end of the first step.
         stack: The stacked masks of the first image, H x W in [0, 1].
-        shown_scores: After each step, the last score of what the masks show; NaN before there is one.
-        hidden_scores: After each step, the last score of what they hide; NaN before there is one.
+        shown_scores: After each step, the latest score of the shown part; NaN before the first one.
+        hidden_scores: After each step, the latest score of the hidden part; NaN before the first one.
     """
 
     step: int

@@ -90,7 +90,7 @@ def layer_name(model: nn.Module, layer: str | int | nn.Module) -> str:
         for name, module in names.items():
             if module is layer:
                 return name
-        raise InputError(f"the layer {type(layer).__name__} is not a submodule of the network; give one of its own")
+        raise InputError(f"the layer {type(layer).__name__} is not a submodule of the network; give one of its layers")
     if str(layer) in names:
         return str(layer)
     close = difflib.get_close_matches(str(layer), names, n=3) or list(names)[-3:]
