@@ -70,22 +70,18 @@ def bench(
         device=str(pick_device(device)),
         batch_size=batch_size,
     )
+    cluster = Cluster(address=address, workers=workers, cpus=cpus, gpus=gpus)
+    engines: dict[str, Engine] = {"local": work_locally, "ray": partial(work_on_ray, cluster=cluster)}
+    if engine not in engines:
+        raise InputError(f"--engine is {engine!r}; it must be local or ray")
     reporter = RunReporter()
     with reporter:
         outcome = run_bench(
             request,
             out,
-            engine=_engine(engine, Cluster(address=address, workers=workers, cpus=cpus, gpus=gpus)),
+            engine=engines[engine],
             listener=reporter,
             retry_failed=retry_failed,
         )
     failed = f", of which {outcome.failed} failed (--retry-failed tries them again)" if outcome.failed else ""
     reporter.say(f"{plural(outcome.maps, 'map')} measured{failed}; next: maskstack report {out}")
-
-
-def _engine(name: str, cluster: Cluster) -> Engine:
-    if name == "local":
-        return work_locally
-    if name == "ray":
-        return lambda tasks, worker: work_on_ray(tasks, worker, cluster=cluster)
-    raise InputError(f"--engine is {name!r}; it must be local or ray")

@@ -90,7 +90,7 @@ def from_hugging_face(
         raise InputError("the data set has no rows; give one with images")
     if not names and any(image.class_name for image in images):
         names = tuple(sorted({image.class_name for image in images if image.class_name}))
-        images = [replace(image, label=_place(image.class_name, names)) for image in images]
+        images = [replace(image, label=names.index(image.class_name) if image.class_name else None) for image in images]
     return AnnotatedImages(tuple(images), names, "huggingface", indices_given=not names)
 
 
@@ -156,7 +156,3 @@ def _numbered(name: str | None, names: tuple[str, ...]) -> tuple[int | None, str
     if name in names:
         return names.index(name), name
     return (int(name), None) if name.isdecimal() else (None, name)
-
-
-def _place(name: str | None, names: tuple[str, ...]) -> int | None:
-    return names.index(name) if name else None
