@@ -16,7 +16,7 @@ from maskstack.explanation import Explanation
 from maskstack.files import write_whole
 from maskstack.jobs.machine import check_writable, pick_device
 from maskstack.jobs.naming import EXPLANATION, FIGURE, OVERLAY, file_part, free_name, masks_ending, with_ending
-from maskstack.jobs.photos import PhotosRequest, PhotoTarget, is_finished, predict, read_target, warn_of_random_weights
+from maskstack.jobs.photos import PhotosRequest, PhotoTarget, is_finished, predict, warn_of_random_weights
 from maskstack.jobs.progress import JobReporter
 from maskstack.masks.result import Progress
 from maskstack.models import LoadedModel, load_model, open_photo
@@ -82,11 +82,10 @@ def explain_photos(request: ExplainRequest, reporter: JobReporter) -> None:
     mdm = request.explainer(net, request.objective)
     check_writable(request.out)
     warn_of_random_weights(request.model, net, reporter)
-    wanted = read_target(request.target, net)
     targets: list[PhotoTarget] = []
     taken: set[str] = set()
     for file, photo in zip(request.photos, photos, strict=True):
-        image, classes = predict(net, photo, wanted, device=device, label=file, shown=5, reporter=reporter)
+        image, classes = predict(net, photo, request.target, device=device, label=file, shown=5, reporter=reporter)
         stem = free_name(Path(file).stem, taken)
         for rank, index in enumerate(classes, start=1):
             suffix = f".{rank}-{file_part(net.class_name(index))}" if len(classes) > 1 else ""

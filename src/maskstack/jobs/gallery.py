@@ -17,15 +17,7 @@ from maskstack.explanation import Explanation
 from maskstack.files import write_whole
 from maskstack.jobs.machine import check_writable, pick_device
 from maskstack.jobs.naming import EXPLANATION, file_part, free_name, with_ending
-from maskstack.jobs.photos import (
-    PhotosRequest,
-    PhotoTarget,
-    is_finished,
-    predict,
-    read_target,
-    top_count,
-    warn_of_random_weights,
-)
+from maskstack.jobs.photos import PhotosRequest, PhotoTarget, is_finished, predict, top_count, warn_of_random_weights
 from maskstack.jobs.progress import JobReporter
 from maskstack.models import LoadedModel, load_model, named_spec, open_photo
 from maskstack.models.speed import pass_seconds
@@ -132,8 +124,9 @@ def _row(
     for number, (file, photo) in enumerate(zip(request.photos, photos, strict=True)):
         label = f"{Path(file).name}, {name}"
         try:
-            wanted = read_target(request.target, net)
-            image, (index,) = predict(net, photo, wanted, device=device, label=label, shown=3, reporter=reporter)
+            image, (index,) = predict(
+                net, photo, request.target, device=device, label=label, shown=3, reporter=reporter
+            )
         except InputError as error:
             raise InputError(f"{name}: {error}") from error
         path = request.out / f"{stem}.{number}-{file_part(Path(file).stem)}"

@@ -98,7 +98,7 @@ def read_target(target: str, net: LoadedModel) -> tuple[int | None, int]:
 def predict(
     net: LoadedModel,
     photo: Image.Image,
-    wanted: tuple[int | None, int],
+    target: str,
     *,
     device: torch.device,
     label: str,
@@ -110,7 +110,7 @@ def predict(
     Args:
         net: The network.
         photo: The photo.
-        wanted: What :func:`read_target` returned.
+        target: Class name or index, or ``top5`` with any number.
         device: Where the network is.
         label: The photo's name in the report.
         shown: Number of classes to report.
@@ -122,12 +122,12 @@ def predict(
     Raises:
         InputError: The network does not have the class, or has fewer classes than requested.
     """
+    index, count = read_target(target, net)
     image = net.preprocess(photo).to(device)
     scores = class_probabilities(net, image.unsqueeze(0))[0]
     best = scores.topk(min(shown, len(scores)))
     pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
     reporter.predictions(label, [(net.class_name(index), probability) for index, probability in pairs])
-    index, count = wanted
     if index is not None:
         if index >= len(scores):
             raise InputError(f"target {index} is out of range; the network has classes 0 to {len(scores) - 1}")

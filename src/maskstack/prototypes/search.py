@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Unpack
 
 import torch
@@ -22,9 +22,6 @@ NATIVE = "native"
 
 SEARCH_METHODS = (NATIVE, *METHODS)
 """All methods; those that do not need the network's layers explain the activation of a prototype."""
-
-SETTINGS: Mapping[str, Mapping[str, Any]] = {}
-"""Options of methods that differ from those for classes; ``docs/prototypes.md`` says why."""
 
 
 class Activations(nn.Module):
@@ -101,8 +98,7 @@ def finder(
         if method != NATIVE:
             raise InputError(f"{NATIVE} has no options, but {method!r} gives some; write {NATIVE} alone")
         return Native(network, **options)
-    options = {"objective": "logit", **SETTINGS.get(name, {}), **options}
-    return make_explainer(method, Activations(network, nearness=nearness), **options)
+    return make_explainer(method, Activations(network, nearness=nearness), **{"objective": "logit", **options})
 
 
 class Native(MapExplainer):

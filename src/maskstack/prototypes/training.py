@@ -13,7 +13,7 @@ from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 from torch.utils.data import DataLoader
 
@@ -54,12 +54,11 @@ def run_stage(
     module = StageModule(
         network, stage, weights=settings.weights, multi_label=bool(config.data.labels), steps=stage.epochs * len(loader)
     )
-    keeper, latest = _keepers(folder)
     last = folder / "last.ckpt"
     with _quiet():
         trainer = lightning.Trainer(
             max_epochs=stage.epochs,
-            callbacks=[keeper, latest],
+            callbacks=_keepers(folder),
             logger=CSVLogger(folder, name="", version=""),
             deterministic=True,
             num_sanity_val_steps=0,
@@ -87,10 +86,10 @@ class _Best(ModelCheckpoint):
         super().load_state_dict({**state_dict, **moved, "kth_best_model_path": here})
 
 
-def _keepers(folder: Path) -> tuple[ModelCheckpoint, ModelCheckpoint]:
+def _keepers(folder: Path) -> list[Callback]:
     """Callbacks that keep the best epoch, and the last epoch, from which an interrupted stage resumes."""
     best = _Best(folder, filename="best", monitor="merit", mode="max", enable_version_counter=False)
-    return best, ModelCheckpoint(folder, filename="last", monitor=None, enable_version_counter=False)
+    return [best, ModelCheckpoint(folder, filename="last", monitor=None, enable_version_counter=False)]
 
 
 def _unchanged(batch: Any) -> Any:
