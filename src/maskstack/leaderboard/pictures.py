@@ -100,8 +100,9 @@ def open_photos(run: RunRecord, model: str) -> Photo:
     Raises:
         MaskstackError: The network or the data cannot be loaded any more.
     """
-    about: dict[str, Any] = {field.name: run.about[field.name] for field in fields(BenchRequest)}
-    request = BenchRequest(**{name: tuple(it) if isinstance(it, list) else it for name, it in about.items()})
+    about = {field.name: run.about[field.name] for field in fields(BenchRequest)}
+    read: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in about.items()}
+    request = BenchRequest(**read)
     net: LoadedModel = load_model(run.specs[model])
     by_name = {image.name: image for image in request.images_for(net)}
     return lambda name: net.picture(net.preprocess(by_name[name].open()))

@@ -64,16 +64,14 @@ def make_plan(
 def _choose(
     request: BenchRequest, network: BenchNetwork, name: str, looking: OnImage | None
 ) -> Sequence[AnnotatedImage]:
-    images = network.images
-    order = images.subset(len(images), request.seed)
-    limit = len(images) if request.images is None else request.images
+    order = network.images.subset(len(network.images), request.seed)
     if request.which == "all":
-        return list(order)[:limit]
+        return order[: request.images]
     if all(image.label is None for image in order):
         raise InputError(f"no label of {request.data} matches the classes of {name}; use --which all")
     right: list[AnnotatedImage] = []
     for predicted, image in enumerate(order, start=1):
-        if len(right) == limit:
+        if len(right) == request.images:
             break
         if looking is not None:
             looking(name, predicted)

@@ -48,8 +48,7 @@ def read_splits(config: DataConfig, *, seed: int) -> Splits:
 
 
 def _read_classes(root: Path, config: DataConfig) -> tuple[tuple[str, ...], dict[str, tuple[Example, ...]]]:
-    wanted = {"train": config.train, "validation": config.validation, "test": config.test}
-    found = {key: load_images(root, split=split) for key, split in wanted.items() if split}
+    found = {key: load_images(root, split=split) for key in KEYS if (split := getattr(config, key))}
     there = sorted({image.class_name for images in found.values() for image in images if image.class_name})
     names = config.classes or tuple(there)
     for name in names:
@@ -87,8 +86,7 @@ def _read_labels(root: Path, config: DataConfig) -> tuple[tuple[str, ...], dict[
     there = sorted({row.text("split") for row in rows})
     lists = {}
     for key in KEYS:
-        split = getattr(config, key)
-        if not split:
+        if not (split := getattr(config, key)):
             continue
         lists[key] = tuple(
             Example(file, folder / file, tuple(_truth(row, label) for label in config.labels), _text(row, config.group))
