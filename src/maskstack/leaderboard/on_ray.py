@@ -9,13 +9,12 @@ from __future__ import annotations
 import logging
 import pickle
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from maskstack.errors import require
+from maskstack.errors import quiet, require
 from maskstack.leaderboard.request import BenchRequest
 from maskstack.leaderboard.work import ImageTask, MeasuredMap, Worker
 
@@ -49,7 +48,8 @@ def work_on_ray(tasks: Sequence[ImageTask], worker: Worker, *, cluster: Cluster)
     if not tasks:
         return
     started = not ray.is_initialized()
-    with _quiet():
+    # Ray logs only errors; the caller reports the progress.
+    with quiet("ray", "ray.data", "ray._private"):
         if started:
             ray.init(address=cluster.address or "local", log_to_driver=False, logging_level=logging.ERROR)
         try:
@@ -78,20 +78,6 @@ def _flow(ray_data: Any, tasks: Sequence[ImageTask], request: BenchRequest, clus
             yield pickle.loads(row["map"])
     finally:
         context.enable_progress_bars = bars
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Inside the context, Ray logs only errors; the caller reports the progress."""
-    loggers = [logging.getLogger(name) for name in ("ray", "ray.data", "ray._private")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
 
 
 class _Actor:

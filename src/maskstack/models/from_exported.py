@@ -9,7 +9,7 @@ from typing import Any, Self
 import torch
 from torch import nn
 
-from maskstack.errors import ModelError
+from maskstack.errors import ModelError, quiet
 from maskstack.models.frozen import GraphInput, load_graph
 from maskstack.models.loaded import LoadedModel
 from maskstack.models.pt2_archive import safe_copy
@@ -55,18 +55,14 @@ def _read(path: Path) -> tuple[nn.Module, GraphInput]:
 def _load(path: Path) -> Any:
     archive = safe_copy(path)
     # torch.export logs a traceback and then raises an error that refers to it.
-    logger = logging.getLogger("torch.export")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        return torch.export.load(archive)
-    # Unknown versions, devices and operators raise different types of error.
-    except Exception as error:
-        raise ModelError(
-            f"{path} cannot be loaded by torch {torch.__version__}; export it again with this version, on the CPU"
-        ) from error
-    finally:
-        logger.setLevel(level)
+    with quiet("torch.export", level=logging.CRITICAL):
+        try:
+            return torch.export.load(archive)
+        # Unknown versions, devices and operators raise different types of error.
+        except Exception as error:
+            raise ModelError(
+                f"{path} cannot be loaded by torch {torch.__version__}; export it again with this version, on the CPU"
+            ) from error
 
 
 def _input(path: Path, program: Any) -> GraphInput:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import signal
 import threading
 import warnings
@@ -17,6 +16,7 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 from torch.utils.data import DataLoader
 
+from maskstack.errors import quiet
 from maskstack.prototypes.config import Config, StageConfig
 from maskstack.prototypes.features import Features, Shuffled
 from maskstack.prototypes.protopnet import ProtoPNet
@@ -99,22 +99,16 @@ def _unchanged(batch: Any) -> Any:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Inside the context, Lightning prints no messages; afterwards torch's determinism and Ctrl-C work as before."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric", "lightning")]
-    levels = [logger.level for logger in loggers]
     deterministic = torch.are_deterministic_algorithms_enabled()
     on_interrupt = signal.getsignal(signal.SIGINT) if _in_main_thread() else None
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
     try:
-        with warnings.catch_warnings():
+        with quiet("lightning.pytorch", "lightning.fabric", "lightning"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
         torch.use_deterministic_algorithms(deterministic)
         if on_interrupt is not None:
             signal.signal(signal.SIGINT, on_interrupt)  # Lightning leaves a handler that ignores Ctrl-C.
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
 
 
 def _in_main_thread() -> bool:
