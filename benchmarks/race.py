@@ -232,14 +232,14 @@ def verdicts(results: Results) -> str:
     """A line for each target: that it is met, or how far the result is from it."""
     reference, lines = of_method(results, RACERS[REFERENCE]), []
     for name, times in TARGETS.items():
-        rival = of_method(results, RACERS[name])
-        both = [image for image in rival if image in reference]
+        other = of_method(results, RACERS[name])
+        both = [image for image in other if image in reference]
         asked = f"default MDM at least {times:g} x faster than {RACERS[name].label}, at better insertion − deletion"
         if not both:
             lines.append(f"- not measured: {asked}")
             continue
-        faster = ratio(rival, reference, both, CLOCK)
-        better = [reference[image].quality - rival[image].quality for image in both]
+        faster = ratio(other, reference, both, CLOCK)
+        better = [reference[image].quality - other[image].quality for image in both]
         missing = [f"speed is short by {times / faster:.2f} x"] if faster < times else []
         if statistics.fmean(better) <= 0:
             missing.append(f"quality is short by {-statistics.fmean(better):.3f}")

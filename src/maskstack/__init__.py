@@ -8,40 +8,29 @@ Names are imported when they are first used, so that ``import maskstack`` is qui
 """
 
 from importlib import import_module
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from maskstack.version import __version__
 
 if TYPE_CHECKING:
-    from maskstack import objectives
-    from maskstack.errors import InputError, MaskstackError, MissingExtraError, ModelError, OutputError
-    from maskstack.explainers import HDM, MDM, Explainer
-    from maskstack.explanation import Explanation
-    from maskstack.interop import MDMCAM, explain_func
-    from maskstack.masks import SearchSettings
-    from maskstack.models import LoadedModel, Node, load_model
-    from maskstack.trust import Trust
-
-__all__ = [
-    "HDM",
-    "MDM",
-    "MDMCAM",
-    "Explainer",
-    "Explanation",
-    "InputError",
-    "LoadedModel",
-    "MaskstackError",
-    "MissingExtraError",
-    "ModelError",
-    "Node",
-    "OutputError",
-    "SearchSettings",
-    "Trust",
-    "__version__",
-    "explain_func",
-    "load_model",
-    "objectives",
-]
+    from maskstack import objectives as objectives
+    from maskstack.errors import InputError as InputError
+    from maskstack.errors import MaskstackError as MaskstackError
+    from maskstack.errors import MissingExtraError as MissingExtraError
+    from maskstack.errors import ModelError as ModelError
+    from maskstack.errors import OutputError as OutputError
+    from maskstack.explainers import HDM as HDM
+    from maskstack.explainers import MDM as MDM
+    from maskstack.explainers import Explainer as Explainer
+    from maskstack.explanation import Explanation as Explanation
+    from maskstack.interop import MDMCAM as MDMCAM
+    from maskstack.interop import explain_func as explain_func
+    from maskstack.masks import SearchSettings as SearchSettings
+    from maskstack.models import LoadedModel as LoadedModel
+    from maskstack.models import Node as Node
+    from maskstack.models import load_model as load_model
+    from maskstack.trust import Trust as Trust
 
 _PLACES = {
     "errors": ("InputError", "MaskstackError", "MissingExtraError", "ModelError", "OutputError"),
@@ -52,6 +41,8 @@ _PLACES = {
     "models": ("LoadedModel", "Node", "load_model"),
     "trust": ("Trust",),
 }
+
+__all__ = ["__version__", "objectives", *chain(*_PLACES.values())]
 
 
 def __getattr__(name: str) -> Any:

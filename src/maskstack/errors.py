@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 
@@ -54,3 +57,22 @@ def require(package: str, *, extra: str) -> Any:
             f"this needs the package {package}, which could not be imported ({reason(error)}); "
             f"run pip install 'maskstack[{extra}]'"
         ) from error
+
+
+@contextmanager
+def quiet(*names: str, level: int = logging.ERROR) -> Iterator[None]:
+    """Inside the context, other libraries log only what is at least this serious.
+
+    Args:
+        *names: Names of their loggers.
+        level: The least level that is logged.
+    """
+    loggers = [logging.getLogger(name) for name in names]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(level)
+    try:
+        yield
+    finally:
+        for logger, own in zip(loggers, before, strict=True):
+            logger.setLevel(own)

@@ -189,5 +189,5 @@ def test_the_masks_can_be_watched_being_learned(kind, photo, tmp_path, capsys) -
 def test_an_animation_of_no_kind_is_refused_at_once(photo, tmp_path, capsys) -> None:
     code, _, err = run(capsys, "explain", photo, "--out", tmp_path / "out", "--animate", "mp4")
     assert code == 2
-    assert "--animate mp4 is not a format for animations; write gif or webp" in " ".join(err.split())
+    assert "--animate mp4 is not an animation format; give gif or webp" in " ".join(err.split())
     assert not (tmp_path / "out").exists()

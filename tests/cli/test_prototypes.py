@@ -153,10 +153,10 @@ def test_images_of_one_name_do_not_overwrite_each_other(place, tmp_path, capsys)
 
 @pytest.mark.parametrize("verb", ["explain", "gallery"])
 def test_pictures_that_were_not_kept_come_from_the_data(place, tmp_path, capsys, monkeypatch, verb) -> None:
-    module, said = sys.modules["maskstack.cli.prototypes.explain"], []
+    module, page_texts = sys.modules["maskstack.cli.prototypes.explain"], []
     real = module._save
     monkeypatch.setattr(
-        module, "_save", lambda figure, path: said.append([t.get_text() for a in figure.axes for t in a.texts]) or
+        module, "_save", lambda figure, path: page_texts.append([t.get_text() for a in figure.axes for t in a.texts]) or
         real(figure, path),
     )  # fmt: skip
     image = [place / "photo.png"] if verb == "explain" else []
@@ -164,9 +164,9 @@ def test_pictures_that_were_not_kept_come_from_the_data(place, tmp_path, capsys,
         arguments = (verb, place / "private", *image, "--method", "native", "--out", tmp_path / str(number), *more)
         code, _, err = run(capsys, *arguments)
         assert code == 0, err
-    half = len(said) // 2
-    assert all("picture not at hand" in texts for texts in said[:half])
-    assert not any("picture not at hand" in texts for texts in said[half:])
+    half = len(page_texts) // 2
+    assert all("picture not available" in texts for texts in page_texts[:half])
+    assert not any("picture not available" in texts for texts in page_texts[half:])
 
 
 def test_a_gallery_of_each_class_or_of_one(place, tmp_path, capsys) -> None:
@@ -192,7 +192,7 @@ def test_a_bench_prints_its_table_and_goes_on(place, tmp_path, capsys) -> None:
     assert len(lines) == 1 + 2 * 6
     code, out, err = run(capsys, *arguments, "--images", 1, "--methods", "native,random,centre")
     assert code == 0, err
-    assert "3 maps to make and measure, 6 already there" in out
+    assert "3 maps to make and measure, 6 already done" in out
 
 
 TRAIN, EXPLAIN = ["train", "net.toml"], ["explain", "run", "photo.png"]

@@ -48,9 +48,9 @@ def test_json_is_all_that_is_printed_and_agrees_with_the_csv(run, capsys):
 def test_the_table_names_wins_and_losses(run, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "120")
     assert main(["report", str(run), "--out", str(tmp_path / "out")]) == 0
-    said = " ".join(capsys.readouterr().out.split())
-    assert "first on 1 (1 beyond chance), tied with the best on 0, behind on 1: deletion to zero (gradcam)" in said
-    assert "centre" in said
+    message = " ".join(capsys.readouterr().out.split())
+    assert "first on 1 (1 significantly), tied with the best on 0, behind on 1: deletion to zero (gradcam)" in message
+    assert "centre" in message
     assert (tmp_path / "out" / "report.html").is_file()
 
 

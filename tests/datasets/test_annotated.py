@@ -40,7 +40,7 @@ def test_slices_and_choices_keep_what_is_known():
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "message"),
     [
         (lambda: listed(3, class_names=("a", "b")), "002 has the class index 2, but there are classes 0 to 1"),
         (lambda: AnnotatedImages((AnnotatedImage(None, "a", -1),)), "indices start at 0"),
@@ -50,8 +50,8 @@ def test_slices_and_choices_keep_what_is_known():
         (lambda: AnnotatedImage(None, "a").open(), "a has neither"),
     ],
 )
-def test_wrong_lists_are_refused(wrong, said):
-    with pytest.raises(InputError, match=said):
+def test_wrong_lists_are_refused(wrong, message):
+    with pytest.raises(InputError, match=message):
         wrong()
 
 

@@ -78,7 +78,7 @@ def changed(keys, value):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("{", "cannot be read as JSON"),
         ("[1]", "is not a JSON object"),
@@ -97,8 +97,8 @@ def changed(keys, value):
         (changed(["images", 0, "file_name"], "z.jpg"), "1 of 2 files"),
     ],
 )
-def test_wrong_files_are_named(root, text, said):
+def test_wrong_files_are_named(root, text, message):
     path = root / "annotations" / "instances_val2017.json"
     path.write_text(text)
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=message):
         load_images(path)

@@ -67,7 +67,7 @@ def test_further_boxes_are_of_the_images_class(root, write):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("", "no column file"),
         ("name,class\na.jpg,1\n", "no column file; its header is 'name,class'"),
@@ -97,9 +97,9 @@ def test_further_boxes_are_of_the_images_class(root, write):
         ('file\n"a.jpg\n', "cannot be read as a table"),
     ],
 )
-def test_wrong_rows_are_named(root, write, text, said):
+def test_wrong_rows_are_named(root, write, text, message):
     write("images.csv", text)
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=message):
         load_images(root, class_names=["a", "b"])
 
 

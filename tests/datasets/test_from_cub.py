@@ -33,7 +33,7 @@ def test_splits(root, split, names):
 
 
 @pytest.mark.parametrize(
-    ("file", "text", "said"),
+    ("file", "text", "message"),
     [
         ("bounding_boxes.txt", "1 10 5 30\n", "bounding_boxes.txt line 1 has 4 cells, not 5"),
         ("bounding_boxes.txt", "1 10 5 30 20\n", "images.txt line 2: the image 2 is not in .*bounding_boxes.txt"),
@@ -45,9 +45,9 @@ def test_splits(root, split, names):
         ("classes.txt", "", "classes.txt is empty"),
     ],
 )
-def test_wrong_lines_are_named(root, write, file, text, said):
+def test_wrong_lines_are_named(root, write, file, text, message):
     write(file, text)
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=message):
         load_images(root)
 
 

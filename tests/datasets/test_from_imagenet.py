@@ -37,7 +37,7 @@ def test_training_pictures_lie_in_folders(save, write, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("row", "said"),
+    ("row", "message"),
     [
         ("a,n01443537 1 2 3", "line 2: PredictionString"),
         ("a,", "line 2: PredictionString"),
@@ -48,9 +48,9 @@ def test_training_pictures_lie_in_folders(save, write, tmp_path):
         ("../a,n01443537 1 2 3 4", "is not in the data set's folder"),
     ],
 )
-def test_wrong_rows_are_named(root, write, row, said):
+def test_wrong_rows_are_named(root, write, row, message):
     write("LOC_val_solution.csv", HEADER + row + "\n")
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=message):
         load_images(root)
 
 

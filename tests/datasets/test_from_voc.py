@@ -62,7 +62,7 @@ BOMB = '<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><annotation><filena
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         (BOMB, "b.xml has a document type"),
         ('<!DOCTYPE a SYSTEM "file:///etc/passwd"><annotation/>', "b.xml has a document type"),
@@ -76,9 +76,9 @@ BOMB = '<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><annotation><filena
         (xml("d.jpg"), "1 of 3 files|1 of"),
     ],
 )
-def test_wrong_files_are_named(root, write, text, said):
+def test_wrong_files_are_named(root, write, text, message):
     write("Annotations/b.xml", text)
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=message):
         load_images(root)
 
 

@@ -167,7 +167,7 @@ def test_masks_replace_missing_boxes():
 
 
 @pytest.mark.parametrize(
-    ("preprocess", "said"),
+    ("preprocess", "message"),
     [
         (lambda picture: torch.zeros(3, 8, 8), "same result for white and black"),
         (lambda picture: torch.full((3, 8, 8), torch.nan), "same result for white and black"),
@@ -176,8 +176,8 @@ def test_masks_replace_missing_boxes():
         (whole(lambda pixels: (pixels > 0).float()), "order of grey values"),
     ],
 )
-def test_unmeasurable_preprocessings_are_refused(preprocess, said):
-    with pytest.raises(InputError, match=said):
+def test_unmeasurable_preprocessings_are_refused(preprocess, message):
+    with pytest.raises(InputError, match=message):
         transform_annotations(IMAGE, Image.new("RGB", (100, 100)), preprocess)
 
 

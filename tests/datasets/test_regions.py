@@ -45,7 +45,7 @@ def test_run_lengths_that_do_not_fill_the_picture_are_refused(counts):
 
 
 def test_run_lengths_of_another_size_are_refused():
-    with pytest.raises(InputError, match="for 2 x 3 pixels, the image has 4 x 6"):
+    with pytest.raises(InputError, match="for 2 x 3 pixels, but the image has 4 x 6"):
         RunLengths((6,), (2, 3)).draw((4, 6))
 
 

@@ -46,16 +46,20 @@ def commands(page: Path) -> Iterator[tuple[str, int]]:
     for language, text, line in blocks(page):
         if language in ("", "console"):
             for command in text.replace("\\\n", " ").splitlines():
-                said = command.split("  #")[0].strip()
-                if said.startswith(("maskstack ", "pip ", "make ", "python -m ")):
-                    yield said, line
+                call_line = command.split("  #")[0].strip()
+                if call_line.startswith(("maskstack ", "pip ", "make ", "python -m ")):
+                    yield call_line, line
 
 
 def name(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
 
-ALL = [pytest.param(said, id=f"{name(page)}:{line}: {said[:60]}") for page in SHOWN for said, line in commands(page)]
+ALL = [
+    pytest.param(call_line, id=f"{name(page)}:{line}: {call_line[:60]}")
+    for page in SHOWN
+    for call_line, line in commands(page)
+]
 
 
 def test_the_pages_are_found() -> None:
@@ -63,19 +67,19 @@ def test_the_pages_are_found() -> None:
     assert sum(language == "python" for page in PAGES for language, *_ in blocks(page)) > 30
 
 
-@pytest.mark.parametrize("said", ALL)
-def test_a_command_exists_and_takes_what_it_is_given(said: str) -> None:
-    words = shlex.split(said)
+@pytest.mark.parametrize("call_line", ALL)
+def test_a_command_exists_and_takes_what_it_is_given(call_line: str) -> None:
+    words = shlex.split(call_line)
     if words[0] == "maskstack":
         parsed(words[1:])
     elif words[0] == "pip":
-        extras = set(re.findall(r"[\w-]+", "".join(re.findall(r"\[(.*?)\]", said))))
+        extras = set(re.findall(r"[\w-]+", "".join(re.findall(r"\[(.*?)\]", call_line))))
         assert extras <= set(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"])
     elif words[0] == "make":
         assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
     else:
         source = (ROOT / (words[2].replace(".", "/") + ".py")).read_text()
-        for option in re.findall(r"(?<=\s)--[\w-]+", said):
+        for option in re.findall(r"(?<=\s)--[\w-]+", call_line):
             assert f'"{option}"' in source, f"{words[2]} has no option {option}"
 
 
@@ -98,7 +102,7 @@ def parsed(words: list[str]) -> None:
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What the pages take for granted, in an empty folder; see docs/index.md."""
+    """The names and files that the pages assume, in an empty folder; see docs/index.md."""
     pytest.importorskip("efficientnet_lite_pytorch", reason="the extra 'demo' is not installed")
     data = pytest.importorskip("skimage.data", reason="the extra 'demo' is not installed")
     monkeypatch.chdir(tmp_path)
@@ -124,9 +128,9 @@ def test_a_page_runs_from_top_to_end(page: Path, place: dict[str, Any], capsys: 
             # As many lines before it as on the page, so that a failure names the page's own line.
             exec(compile("\n" * line + text, str(page), "exec"), place)
         elif language == "console":
-            for said in (each.strip() for each in text.splitlines()):
-                if can_run(said):
-                    assert main(shlex.split(said)[1:]) == 0, capsys.readouterr().err
+            for call_line in (each.strip() for each in text.splitlines()):
+                if can_run(call_line):
+                    assert main(shlex.split(call_line)[1:]) == 0, capsys.readouterr().err
 
 
 def train_small(out: str) -> None:
@@ -137,12 +141,12 @@ def train_small(out: str) -> None:
     train(config(write_folders(Path("data")), network={"per_class": 4}), Path(out), Silent())
 
 
-def can_run(said: str) -> bool:
+def can_run(call_line: str) -> bool:
     """Whether a command needs nothing but what lies in the folder and the bundled network."""
-    words = shlex.split(said)
-    if words[:1] != ["maskstack"] or words[1] not in RUNS or "pretrained" in said:
+    words = shlex.split(call_line)
+    if words[:1] != ["maskstack"] or words[1] not in RUNS or "pretrained" in call_line:
         return False
-    files = re.findall(r"[\w/-]+\.(?:jpg|png|onnx|py|txt|safetensors)\b", said)
+    files = re.findall(r"[\w/-]+\.(?:jpg|png|onnx|py|txt|safetensors)\b", call_line)
     return all(Path(file).is_file() for file in files)
 
 
@@ -150,8 +154,8 @@ def test_commands_of_explain_are_run(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.chdir(tmp_path)
     for file in ("photo.jpg", "photo.png", "coffee.png", "mine.py"):
         Path(file).touch()
-    said = [command for page in RUNNING for command, _ in commands(page) if can_run(command)]
-    assert len(said) >= 4
+    call_line = [command for page in RUNNING for command, _ in commands(page) if can_run(command)]
+    assert len(call_line) >= 4
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)

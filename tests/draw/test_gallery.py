@@ -20,9 +20,9 @@ def test_networks_by_photos():
     figure = gallery_figure([("one.png", PHOTO), ("two.png", PHOTO)], rows, title="$not math$")
     drawn = [axis for axis in figure.axes if axis.images]
     assert len(drawn) == 2 + 4
-    said = " ".join(text.get_text() for axis in figure.axes for text in (*axis.texts, axis.title))
+    drawn_text = " ".join(text.get_text() for axis in figure.axes for text in (*axis.texts, axis.title))
     for words in ("one.png", "first", "cat", "area 9%", "dog", "a second network"):
-        assert words in said.replace("\n", " ")
+        assert words in drawn_text.replace("\n", " ")
     file = io.BytesIO()
     figure.savefig(file)
     assert Image.open(file).width > 400

@@ -52,7 +52,7 @@ def texts(figure):
     return [(text.get_text(), text.get_window_extent(canvas.get_renderer())) for text in unique.values()]
 
 
-def said(figure):
+def all_text(figure):
     return "\n".join(text for text, _ in texts(figure))
 
 
@@ -110,19 +110,19 @@ def test_the_region_is_outlined() -> None:
 
 
 def test_numbers_say_what_was_multiplied_and_added() -> None:
-    text = said(page([line(3, similarity=4.0, weight=1.5), line(8, similarity=2.5, weight=-0.5)]))
+    text = all_text(page([line(3, similarity=4.0, weight=1.5), line(8, similarity=2.5, weight=-0.5)]))
     assert "similarity 4.00\nx weight 1.50\n= 6.00" in text
     assert "similarity 2.50\nx weight -0.50\n= -1.25" in text
     assert "these 2 prototypes add 4.75 to the class's logit" in text
     assert "regions by mdm" in text
-    assert "this prototype adds 6.00" in said(page([line()]))
+    assert "this prototype adds 6.00" in all_text(page([line()]))
 
 
-def test_a_picture_that_is_not_at_hand_is_said() -> None:
+def test_a_picture_that_is_not_available_is_reported() -> None:
     figure = page([line(3), line(8, source=None)])
-    assert said(figure).count("picture not at hand") == 1
+    assert all_text(figure).count("picture not available") == 1
     assert len([axis for axis in figure.axes if axis.images]) == 6
-    assert said(gallery([shown(source=None)])).count("picture not at hand") == 1
+    assert all_text(gallery([shown(source=None)])).count("picture not available") == 1
 
 
 def test_a_gallery_has_a_picture_for_each_prototype() -> None:
@@ -161,7 +161,7 @@ def test_texts_do_not_overlap_in_a_gallery(count: int) -> None:
 def test_names_are_shown_as_they_are(name: str) -> None:
     for figure in (page([line(name=name)], title=name), gallery([shown(name=name)], title=name)):
         figure.savefig(io.BytesIO(), format="png", dpi=40)
-        assert name in said(figure)
+        assert name in all_text(figure)
         assert not any(text.get_parse_math() and text.get_text().count("$") > 1
                        for axis in figure.axes for text in [*axis.texts, axis.title])  # fmt: skip
 
@@ -180,7 +180,7 @@ def test_a_map_of_zeros_has_no_region() -> None:
     assert not page([flat]).axes[0].collections
 
 
-def test_what_does_not_fit_is_said() -> None:
+def test_what_does_not_fit_is_reported() -> None:
     with pytest.raises(InputError, match="there is no prototype to draw"):
         page([])
     with pytest.raises(InputError, match="there is no prototype to draw"):

@@ -127,11 +127,11 @@ def test_bad_arguments_get_one_clear_sentence() -> None:
         CAM(network(), layer=9)
     with pytest.raises(InputError, match="batch_size is 0"):
         CAM(network(), batch_size=0)
-    with pytest.raises(ModelError, match=r"no layers that can be hooked.*MDM"):
+    with pytest.raises(ModelError, match=r"no layer of the network has a spatial output.*MDM"):
         CAM(lambda images: images.mean(dim=(2, 3)))
     with pytest.raises(InputError, match="the layer 3 gives 1 x 5, in which there is no height and width"):
         CAM(network(), layer="3")(photos(1, SIZE), 1)
-    with pytest.raises(ModelError, match="does not take images of shape 1 x 3 x 224 x 224"):
+    with pytest.raises(ModelError, match="failed on images of shape 1 x 3 x 224 x 224"):
         CAM(nn.Sequential(nn.Conv2d(3, 4, 8), nn.Flatten(), nn.Linear(4, 2)), kind="scorecam").cost(1)
 
 

@@ -197,7 +197,7 @@ def test_a_network_that_sees_nothing_takes_one_module_and_is_called_degenerate()
         ({"least": 1.5}, r"least is 1.5; it must be a number in \(0, 1\)"),
         ({"sizes": (3, 7)}, "HDM has no setting sizes"),
         ({"benchmark": (0,)}, "a grid size is a positive whole number"),
-        ({"fill": "given"}, "HDM takes no given fill"),
+        ({"fill": "given"}, "HDM cannot use the fill 'given'"),
         ({"stepz": 3}, "there is no setting named stepz; did you mean steps"),
     ],
 )

@@ -213,7 +213,7 @@ BAD_IMAGES = {
     "batch is empty": torch.zeros(0, 3, 32, 32),
     "unsqueeze": torch.zeros(3, 32, 32),
     "larger than the image": torch.zeros(1, 3, 1, 1),
-    "does not take images of shape 1 x 4 x 32 x 32": torch.zeros(1, 4, 32, 32),
+    "failed on images of shape 1 x 4 x 32 x 32": torch.zeros(1, 4, 32, 32),
 }
 
 
@@ -230,11 +230,11 @@ def test_bad_networks_get_one_clear_sentence() -> None:
         MDM(lambda x: net(x.detach()).requires_grad_(), **QUICK)(images, 1)
     with pytest.raises(ModelError, match="no gradient reaches the image"):
         MDM(lambda x: torch.from_numpy(net(x).detach().numpy()), **QUICK)(images, 1)
-    with pytest.raises(ModelError, match="answer for image 0 is nan"):
+    with pytest.raises(ModelError, match="score for image 0 is nan"):
         MDM(lambda x: net(x) * torch.nan, **QUICK)(images, 1)
     with pytest.raises(ModelError, match="returned a str"):
         MDM(lambda _x: "a cat", **QUICK)(images, 1)
-    with pytest.raises(InputError, match="not a str"):
+    with pytest.raises(InputError, match="the network is a str; give a callable"):
         MDM("resnet", **QUICK)
 
 

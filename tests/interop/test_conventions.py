@@ -35,7 +35,7 @@ def test_attribute_takes_captums_baselines_and_forward_args(network, images) -> 
     assert not torch.equal(mdm.attribute(images, baselines=images.flip(-1), target=1), plain)
     scaled = MDM(lambda x, factor: network(x * factor), **QUICK, fill="zero")
     assert torch.equal(scaled.attribute(images, target=1, additional_forward_args=1.0), plain)
-    with pytest.raises(InputError, match="picks from a map"):
+    with pytest.raises(InputError, match="has several indices per image"):
         mdm.attribute(images, target=(1, 2))
 
 

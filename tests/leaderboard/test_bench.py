@@ -50,7 +50,7 @@ def test_running_again_does_nothing_and_says_so(annotated, whole_run, tmp_path):
     shutil.copytree(whole_run, copy)
     again = run_bench(annotated, copy)
     assert again.returncode == 0
-    assert "0 maps to make and measure, 16 already there" in again.stdout
+    assert "0 maps to make and measure, 16 already done" in again.stdout
     assert_same(table(copy), table(whole_run))
 
 
@@ -75,7 +75,7 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_table(annotated, whole_run,
         assert len(kept) > before
     done = run_bench(annotated, out)
     assert done.returncode == 0, done.stderr
-    assert f"{len(kept)} already there" in done.stdout
+    assert f"{len(kept)} already done" in done.stdout
     assert_same(table(out), table(whole_run))
 
 
@@ -87,7 +87,7 @@ def test_a_damaged_shard_is_reported_and_done_again(annotated, whole_run, tmp_pa
     done = run_bench(annotated, out)
     assert done.returncode == 0
     assert shard.name in done.stderr
-    assert "1 map to make and measure, 15 already there" in done.stdout
+    assert "1 map to make and measure, 15 already done" in done.stdout
     assert_same(table(out), table(whole_run))
 
 
@@ -144,7 +144,7 @@ def test_only_images_that_the_network_gets_right(annotated, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--methods", "mmd"], "did you mean mdm?"),
         (["--methods", "rise:mask=3"], "no option 'mask'"),
@@ -160,10 +160,10 @@ def test_only_images_that_the_network_gets_right(annotated, tmp_path):
         (["--model", "timm:nothing_like_it"], "nothing_like_it"),
     ],
 )
-def test_bad_requests_end_with_a_sentence_before_any_work(annotated, tmp_path, capsys, arguments, said):
+def test_bad_requests_end_with_a_sentence_before_any_work(annotated, tmp_path, capsys, arguments, message):
     out = tmp_path / "run"
     assert main(["bench", "--data", str(annotated), "--out", str(out), *arguments]) == 2
-    assert said in " ".join(capsys.readouterr().err.split())
+    assert message in " ".join(capsys.readouterr().err.split())
     assert not list(out.glob("rows/*.parquet"))
 
 
@@ -183,5 +183,5 @@ def test_two_processes_do_not_share_a_run(annotated, tmp_path, capsys):
 
 def test_methods_are_listed(capsys):
     assert main(["methods"]) == 0
-    said = capsys.readouterr().out
-    assert all(name.split(":")[0] in said for name in METHODS.split(","))
+    message = capsys.readouterr().out
+    assert all(name.split(":")[0] in message for name in METHODS.split(","))

@@ -40,23 +40,23 @@ def test_the_page_holds_everything_and_fetches_nothing(run):
 
 def test_the_command_line_prints_the_table_and_names_the_files(run, capsys):
     assert main(["report", str(run)]) == 0
-    said = capsys.readouterr().out
-    assert "first on" in said
-    assert "report.html" in said
+    message = capsys.readouterr().out
+    assert "first on" in message
+    assert "report.html" in message
     assert (run / "report" / "summary.csv").is_file()
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--reference", "mmd"], "mmd"),
         (["--methods", "mdm,nothing"], "'nothing' was not measured"),
     ],
 )
 @pytest.mark.slow
-def test_what_was_not_measured_is_a_sentence(run, capsys, arguments, said):
+def test_what_was_not_measured_is_a_sentence(run, capsys, arguments, message):
     assert main(["report", str(run), *arguments]) == 2
-    assert said in " ".join(capsys.readouterr().err.split())
+    assert message in " ".join(capsys.readouterr().err.split())
 
 
 def test_a_folder_without_a_run_is_a_sentence(tmp_path, capsys):

@@ -129,13 +129,13 @@ def test_equal_methods_share_a_rank_and_are_tied(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("more", "said"),
+    ("more", "message"),
     [({"curve_steps": 9}, "curve_steps=20"), ({"data": "elsewhere"}, "data="), ({"models": ("net=timm:x",)}, "net is")],
 )
-def test_runs_that_measured_otherwise_are_not_mixed(tmp_path, more, said):
+def test_runs_that_measured_otherwise_are_not_mixed(tmp_path, more, message):
     rows = [row("mdm", "a", "road", 0.5, "road")]
     one, other = make_run(tmp_path / "one", rows), make_run(tmp_path / "two", rows, **more)
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=message):
         read_results([one, other])
 
 
@@ -148,7 +148,7 @@ def test_runs_of_different_networks_may_differ(tmp_path):
 
 def test_what_cannot_be_read_is_a_sentence(tmp_path):
     run = make_run(tmp_path / "run", [])
-    with pytest.raises(InputError, match="no rows yet"):
+    with pytest.raises(InputError, match="no results yet"):
         read_results([run])
     with pytest.raises(InputError, match="named twice"):
         read_results([run, run])

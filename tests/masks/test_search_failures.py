@@ -34,7 +34,7 @@ def test_an_image_without_a_finite_score_is_a_model_error(score, value: float) -
     def broken(images: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
         return torch.where(rows == 2, torch.tensor(value), score(images, rows))
 
-    with pytest.raises(ModelError, match=rf"answer for image 2 is {value}; check the image's normalisation"):
+    with pytest.raises(ModelError, match=rf"score for image 2 is {value}; check the image's normalisation"):
         search(broken, IMAGES, settings=two_sizes())
 
 

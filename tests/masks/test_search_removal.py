@@ -54,5 +54,5 @@ def test_each_kind_of_step_sees_every_fill(white: torch.Tensor) -> None:
 def test_one_is_refused_and_a_step_more_or_less_changes_the_turns() -> None:
     from maskstack.errors import InputError
 
-    with pytest.raises(InputError, match="leaves no step to keep"):
+    with pytest.raises(InputError, match="must not be 1"):
         SearchSettings(removal_every=1)

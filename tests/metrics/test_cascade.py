@@ -162,7 +162,7 @@ def test_shared_parameters_come_back() -> None:
 
 
 def test_unknown_layers_and_networks_without_are_refused() -> None:
-    with pytest.raises(InputError, match="no layer with parameters"), cascade(nn.ReLU()):
+    with pytest.raises(InputError, match="no parameters to randomise"), cascade(nn.ReLU()):
         pass
     with pytest.raises(InputError, match="'2'"), cascade(network(), layers=["2"]):
         pass

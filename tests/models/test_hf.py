@@ -106,7 +106,7 @@ def test_the_users_own_logging_is_left_alone(folder):
 
 
 @pytest.mark.parametrize(
-    ("said", "geometry"),
+    ("settings", "geometry"),
     [
         ({"size": {"height": 224, "width": 224}}, ((224, 224), 1.0, True)),
         (
@@ -121,8 +121,8 @@ def test_the_users_own_logging_is_left_alone(folder):
         ({"size": {"shortest_edge": 384}, "crop_pct": 0.875}, ((384, 384), 1.0, True)),
     ],
 )
-def test_geometry_of_image_processors(said, geometry):
-    assert _geometry("name", said) == geometry
+def test_geometry_of_image_processors(settings, geometry):
+    assert _geometry("name", settings) == geometry
 
 
 def test_processors_without_a_fixed_size():

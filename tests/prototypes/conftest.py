@@ -50,11 +50,11 @@ class Silent:
     """A listener that remembers."""
 
     def __init__(self) -> None:
-        self.said: list[str] = []
+        self.sentences: list[str] = []
         self.images = 0
 
     def say(self, sentence: str) -> None:
-        self.said.append(sentence)
+        self.sentences.append(sentence)
 
     def caching(self, what: str, images: int) -> None:
         """Nothing to remember."""

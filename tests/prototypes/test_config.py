@@ -1,4 +1,4 @@
-"""Configurations: what is wrong with one is said in a sentence that names table and key."""
+"""Configurations: the message about a wrong one names the table and the key."""
 
 import json
 from pathlib import Path
@@ -98,11 +98,11 @@ CASES = {
     "weights that are no table": (NET + "[training]\nweights = 3\n", "weights"),
     "epochs of a push": (NET + PUSH + "epochs = 3\n", "push and prune have none"),
     "no epochs": (NET + "[[training.stages]]\nname = 'warm'\n", "others 1 or more"),
-    "no stages": (NET + "[training]\nstages = []\n", "no stage is a push"),
-    "no push": (NET + "[[training.stages]]\nname = 'warm'\nepochs = 1\n", "no stage is a push"),
+    "no stages": (NET + "[training]\nstages = []\n", "there is no push stage"),
+    "no push": (NET + "[[training.stages]]\nname = 'warm'\nepochs = 1\n", "there is no push stage"),
     "warm after the last push": (
         NET + PUSH + "[[training.stages]]\nname = 'warm'\nepochs = 1\n",
-        "prototypes change again after the last push",
+        "a stage after the last push changes the prototypes",
     ),
     "prune before push": (NET + "[[training.stages]]\nname = 'prune'\n" + PUSH, "put it after push"),
     "prune for XProtoNet": (

@@ -1,4 +1,4 @@
-"""Splits: who is in which, and every way in which they are wrong is said before anything is computed."""
+"""Splits: which image is in which split, and that wrong splits are reported before anything is computed."""
 
 import csv
 import os
@@ -127,8 +127,8 @@ FOLDERS = {
     "an unknown class": (None, {"classes": ("cat", "persn")}, "no class 'persn'; did you mean person"),
     "one class": (_one_class, {}, "has 1 classes; it needs two or more"),
     "a path that is missing": (shutil.rmtree, {}, "does not exist; check the path"),
-    "labels without a table": (None, {"labels": LABELS}, "does not exist; labels and groups are read"),
-    "groups without a table": (None, {"group": "patient"}, "does not exist; labels and groups are read"),
+    "labels without a table": (None, {"labels": LABELS}, "does not exist; add it, because labels"),
+    "groups without a table": (None, {"group": "patient"}, "does not exist; add it, because labels"),
 }
 
 

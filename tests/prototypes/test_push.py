@@ -157,7 +157,7 @@ def test_pruning_looks_at_all_batches_and_keeps_what_it_says(batch: int) -> None
     network, features = toy(owners=(0, 0, 1, 2)), some_features(9)
     features.values[:, 0] = 10 * torch.eye(CHANNELS)[np.arange(9) % 3][:, :, None, None].numpy()
     known = patches(network, features)
-    # The second speaks of class 1, though it is said to be of class 0.
+    # The second prototype is a patch of class 1, although it belongs to class 0.
     for p, image in enumerate((0, 1, 1, 2)):
         network.prototypes.data[p] = known[image, 0, 0]
     kept = prunable(network, features)

@@ -107,7 +107,7 @@ def test_parts_make_a_value_for_each_prototype():
         rows += parts("mdm", image, "beak eye", hit)  # beak in 4 of 5: consistent
     for image, hit in zip("abcd", ("left_wing", "right_wing", "", ""), strict=True):
         rows += parts("mdm", image, "left_wing right_wing", hit, prototype=1)  # each in 1 of 4, merged in 2 of 4
-    rows += parts("mdm", "a", "beak", "beak", prototype=2)  # one image: nothing can be said
+    rows += parts("mdm", "a", "beak", "beak", prototype=2)  # one image: too few
     found = table(rows)
     assert (found["mdm", "consistency"].mean, found["mdm", "consistency"].units) == (0.5, 2)
     assert found["mdm", "consistency"].failed == 1

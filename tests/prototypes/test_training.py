@@ -181,7 +181,7 @@ def test_cached_views_are_not_computed_again(folders, joint, tmp_path):
     listener = Silent()
     train(config(folders, **JOINT), out, listener)
     assert listener.images == 0
-    assert not any(line.startswith("0-warm") for line in listener.said), "a finished stage was run again"
+    assert not any(line.startswith("0-warm") for line in listener.sentences), "a finished stage was run again"
     assert_same(tensors(joint), tensors(out))
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from maskstack import MDM, InputError, load_model
-from maskstack.scoring.bn_folding import View, Watch, agree
+from maskstack.scoring.bn_folding import PairFinder, View, agree
 from maskstack.scoring.prepared import PreparedModel
 from maskstack.scoring.untouched import untouched
 
@@ -152,10 +152,10 @@ def test_nothing_changes_about_the_network_when_the_search_is_interrupted() -> N
 def test_only_folded_convolutions_have_weights_of_their_own_and_they_go_at_once() -> None:
     net = lived_in(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 5, 3), nn.Flatten()))
     with untouched(net), torch.no_grad():
-        watch = Watch(net)
-        with watch:
+        finder = PairFinder(net)
+        with finder:
             net(photos(1))
-        view = View(net, watch.pairs(), layout=torch.contiguous_format)
+        view = View(net, finder.pairs(), layout=torch.contiguous_format)
     assert view.model[2].weight is net[2].weight
     assert {id(tensor) for tensor in view.model.parameters()} & {id(net[0].weight), id(net[1].weight)} == set()
     gone = weakref.ref(view.model[0].weight)

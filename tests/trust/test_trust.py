@@ -160,13 +160,13 @@ def test_checks_refuse_what_was_not_explained() -> None:
     net, images = network(), photos(2)
     mdm = MDM(net, **QUICK)
     found = mdm(images, objectives.contrast(1, 2))
-    with pytest.raises(InputError, match="give what was explained"):
+    with pytest.raises(InputError, match="give the explained images and objective"):
         mdm.check(images, found, 3, seeds=2)
-    with pytest.raises(InputError, match="give what was explained"):
+    with pytest.raises(InputError, match="give the explained images and objective"):
         mdm.check(images[:1], found, objectives.contrast(1, 2), seeds=2)
     with pytest.raises(InputError, match="seeds is 0"):
         mdm.check(images, found, objectives.contrast(1, 2), seeds=0)
-    with pytest.raises(InputError, match=r"only an nn\.Module has parameters to randomise"):
+    with pytest.raises(InputError, match=r"randomize needs an nn\.Module"):
         MDM(lambda x: net(x), **QUICK).check(images, found, objectives.contrast(1, 2), randomize=True)
     with pytest.raises(InputError, match="has no trust measured"):
         mdm.check(images, dataclasses.replace(found, trust=None), objectives.contrast(1, 2), seeds=2)

@@ -46,7 +46,7 @@ class Parsed(HTMLParser):
     def all(self, tag: str) -> list[dict[str, str | None]]:
         return [attributes for name, attributes in self.elements if name == tag]
 
-    def said(self, tag: str) -> list[str]:
+    def texts_in(self, tag: str) -> list[str]:
         return [text for where, text in self.texts if where == tag]
 
 
@@ -65,7 +65,7 @@ def test_a_picture_is_in_the_page_itself_with_its_words(photo) -> None:
     shown = [Picture(panels.png_of(photo), f"{number} {NASTY}", f"{NASTY} {number}") for number in range(3)]
     page = Parsed(panels.pictures(shown))
     assert [image["alt"] for image in page.all("img")] == [one.alt for one in shown]
-    assert page.said("figcaption") == [one.caption for one in shown]
+    assert page.texts_in("figcaption") == [one.caption for one in shown]
     assert {name for name, _ in page.elements} == {"div", "figure", "img", "figcaption"}
     for image in page.all("img"):
         opened = Image.open(io.BytesIO(content(image["src"], "image/png")))
@@ -95,7 +95,7 @@ def test_a_sentence_is_spoken_as_urgently_as_it_is(error, role, live) -> None:
     page = Parsed(panels.status_line(NASTY, error=error))
     [(tag, attributes)] = page.elements
     assert (tag, attributes["role"], attributes["aria-live"]) == ("p", role, live)
-    assert page.said("p") == [NASTY]
+    assert page.texts_in("p") == [NASTY]
 
 
 def test_a_bar_stands_where_the_search_stands() -> None:
@@ -103,23 +103,23 @@ def test_a_bar_stands_where_the_search_stands() -> None:
     [bar] = page.all("progress")
     assert (bar["value"], bar["max"]) == ("3", "80")
     assert bar["aria-label"]
-    assert page.said("p") == [NASTY]
+    assert page.texts_in("p") == [NASTY]
 
 
 def test_a_table_tells_heads_from_cells() -> None:
     page = Parsed(panels.table(["method", NASTY], [["MDM", "0.81"], [NASTY, NASTY]], caption=NASTY))
     assert [head["scope"] for head in page.all("th")] == ["col", "col", "row", "row"]
-    assert page.said("th") == ["method", NASTY, "MDM", NASTY]
-    assert page.said("td") == ["0.81", NASTY]
-    assert page.said("caption") == [NASTY]
+    assert page.texts_in("th") == ["method", NASTY, "MDM", NASTY]
+    assert page.texts_in("td") == ["0.81", NASTY]
+    assert page.texts_in("caption") == [NASTY]
     assert len(page.all("tr")) == 3
 
 
 def test_lines_of_text_and_of_a_program_stay_as_they_are() -> None:
-    assert Parsed(panels.paragraph([NASTY, "two"])).said("p") == [NASTY, "two"]
+    assert Parsed(panels.paragraph([NASTY, "two"])).texts_in("p") == [NASTY, "two"]
     program = f"a = 1 < 2\n\nb = {NASTY!r}\n"
     page = Parsed(panels.code(program))
-    assert page.said("pre") == [program]
+    assert page.texts_in("pre") == [program]
     assert page.all("pre")[0]["tabindex"] == "0", "who has no mouse can scroll it"
 
 
@@ -130,6 +130,6 @@ def test_a_download_gives_the_very_bytes_under_its_name() -> None:
     ]
     page = Parsed(panels.downloads(files))
     assert [link["download"] for link in page.all("a")] == [NASTY, "empty.txt"]
-    assert page.said("a") == ["Overlay", NASTY]
+    assert page.texts_in("a") == ["Overlay", NASTY]
     for link, (_, _, given, kind) in zip(page.all("a"), files, strict=True):
         assert content(link["href"], kind) == given

@@ -92,7 +92,7 @@ def test_port_0_is_one_that_can_be_listened_on() -> None:
     with socket.socket() as mine:
         mine.bind(("127.0.0.1", port))
         mine.listen()
-        with pytest.raises(InputError, match=f"127.0.0.1:{port} cannot be listened on"):
+        with pytest.raises(InputError, match=f"127.0.0.1:{port} cannot be used as an address"):
             _free_port("127.0.0.1", port)
     assert _free_port("127.0.0.1", port) == port
 
@@ -110,7 +110,7 @@ def test_a_port_that_all_addresses_listen_on_is_taken_for_one_of_them() -> None:
     with socket.socket() as other:
         other.bind(("0.0.0.0", 0))
         other.listen()
-        with pytest.raises(InputError, match="cannot be listened on"):
+        with pytest.raises(InputError, match="cannot be used as an address"):
             _free_port("127.0.0.1", other.getsockname()[1])
 
 
@@ -131,8 +131,8 @@ def refused(arguments: list[str], capsys) -> str:
 
 
 def test_a_port_in_use_is_said(model, taken, capsys) -> None:
-    said = refused(["--model", model, "--port", str(taken)], capsys)
-    assert said.startswith(f"maskstack: 127.0.0.1:{taken} cannot be listened on (Address already in use);")
+    message = refused(["--model", model, "--port", str(taken)], capsys)
+    assert message.startswith(f"maskstack: 127.0.0.1:{taken} cannot be used as an address (Address already in use);")
 
 
 CASES = {
@@ -159,8 +159,10 @@ def test_what_cannot_be_offered_is_said(name, tmp_path, monkeypatch, capsys) -> 
 def test_no_checkpoint_is_said(place, model, tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
     Path("file").touch()
-    said = refused(["--model", model, "--prototypes", place], capsys)
-    assert said == (f"maskstack: {place} is not a checkpoint of 'maskstack prototypes train'; give the folder it wrote")
+    message = refused(["--model", model, "--prototypes", place], capsys)
+    assert message == (
+        f"maskstack: {place} is not a checkpoint of 'maskstack prototypes train'; give the folder it wrote"
+    )
 
 
 def test_a_wrong_choice_ends_the_program_with_code_2_before_gradio_is_imported(model, taken) -> None:
@@ -187,5 +189,5 @@ def test_runs_of_one_name_are_all_offered(tmp_path) -> None:
 
 
 def test_a_host_that_is_no_name_is_refused() -> None:
-    with pytest.raises(InputError, match="cannot be listened on"):
+    with pytest.raises(InputError, match="cannot be used as an address"):
         _free_port("é" * 70, 0)

@@ -39,6 +39,18 @@ def file(tmp_path):
     return write
 
 
+@pytest.fixture
+def keep(sessions, file):
+    """Uploads a file of that name for a user, and gives its path."""
+
+    def upload(key: str, name: str, tab: str = "explain") -> Path:
+        path = file(name)
+        sessions.keep_upload(key, path, tab=tab)
+        return path
+
+    return upload
+
+
 def test_a_key_has_its_own_visit_and_keeps_it(sessions) -> None:
     ann = sessions.of("ann")
     ann.curves["MDM"] = ([0.0, 1.0], [1.0, 0.0])
@@ -49,23 +61,18 @@ def test_a_key_has_its_own_visit_and_keeps_it(sessions) -> None:
     assert len(sessions) == 2
 
 
-def test_the_end_stops_the_work_and_removes_the_photos_of_all_tabs(sessions, file) -> None:
-    first, second, other = file("first.png"), file("second.png"), file("other.png")
-    sessions.keep_upload("ann", first)
-    sessions.keep_upload("ann", second, tab="prototypes")
-    sessions.keep_upload("bob", other)
+def test_the_end_stops_the_work_and_removes_the_photos_of_all_tabs(sessions, keep) -> None:
+    mine, yours = [keep("ann", "first.png"), keep("ann", "second.png", "prototypes")], keep("bob", "other.png")
     ann, bob = sessions.of("ann"), sessions.of("bob")
     sessions.end("ann")
     assert ann.stop.is_set()
     assert not bob.stop.is_set()
-    assert [path.exists() for path in (first, second, other)] == [False, False, True]
+    assert [path.exists() for path in (*mine, yours)] == [False, False, True]
     assert sessions.of("ann") is not ann, "who comes back is somebody new"
 
 
-def test_the_end_of_somebody_unknown_or_gone_is_no_trouble(sessions, file) -> None:
-    path = file("photo.png")
-    sessions.keep_upload("ann", path)
-    path.unlink()  # Gradio's own tidying came first
+def test_the_end_of_somebody_unknown_or_gone_is_no_trouble(sessions, keep) -> None:
+    keep("ann", "photo.png").unlink()  # Gradio's own tidying came first
     sessions.end("nobody")
     assert len(sessions) == 1
     sessions.end("ann")
@@ -73,12 +80,9 @@ def test_the_end_of_somebody_unknown_or_gone_is_no_trouble(sessions, file) -> No
     assert len(sessions) == 0
 
 
-def test_a_new_photo_removes_the_one_before_it_on_its_tab_alone(sessions, file) -> None:
-    first, second, third = file("first.png"), file("second.png"), file("third.png")
-    sessions.keep_upload("ann", first)
-    sessions.keep_upload("ann", second, tab="prototypes")
-    sessions.keep_upload("ann", third)
-    assert [path.exists() for path in (first, second, third)] == [False, True, True]
+def test_a_new_photo_removes_the_one_before_it_on_its_tab_alone(keep) -> None:
+    paths = [keep("ann", "first.png"), keep("ann", "second.png", "prototypes"), keep("ann", "third.png")]
+    assert [path.exists() for path in paths] == [False, True, True]
 
 
 def test_the_same_photo_again_stays(sessions, file) -> None:

@@ -14,8 +14,7 @@ from maskstack.web.serve import AppSettings, is_loopback, serve
 
 def app(
     model: Annotated[
-        list[str] | None,
-        typer.Option(help="A network to offer, as SPEC or NAME=SPEC; give it once for each network."),
+        list[str] | None, typer.Option(help="A network to offer, as SPEC or NAME=SPEC; give it once for each network.")
     ] = None,
     models: Annotated[
         Path | None, typer.Option(help="Folder of further networks: models.toml, .onnx, .pt2, prototype checkpoints.")

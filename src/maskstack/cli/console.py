@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from rich.console import Console
@@ -68,9 +67,7 @@ class ConsoleReporter:
         self.bar.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_exception: object) -> None:
         self.bar.stop()
 
     def say(self, sentence: str) -> None:
@@ -111,16 +108,16 @@ class RunReporter(ConsoleReporter):
         """Called with the number of images predicted so far, while correctly classified images are selected."""
         if self._task is None:
             self.start("predicting", None)
-        self.describe(f"classes that {network} predicts correctly: image {images}")
+        self.describe(f"selecting images that {network} classifies correctly: {images} tried")
 
     def damaged(self, shards: Sequence[Path]) -> None:
-        """Called with shards that could not be read and were set aside."""
+        """Called with result files that could not be read and were set aside."""
         names = ", ".join(path.name for path in shards)
-        self.warn(f"set aside {plural(len(shards), 'damaged shard')}, whose maps are measured again: {names}")
+        self.warn(f"set aside {plural(len(shards), 'damaged result file')}; their maps are measured again: {names}")
 
     def planned(self, plan: RunPlan) -> None:
         """Called before the first map."""
-        done = f", {plan.done} already there" if plan.done else ""
+        done = f", {plan.done} already done" if plan.done else ""
         time = "" if plan.seconds is None else f", about {duration(plan.seconds)} for one worker"
         self.say(
             f"{plural(plan.maps, 'map')} to make and measure{done}: at most {plan.forward:,} forward and "

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from maskstack.cli.options import AsJson, Device, Photos, PresetName, with_search_options
+from maskstack.cli.options import AsJson, Device, Photos, PresetName, Resume, with_search_options
 from maskstack.cli.results import ResultReporter
 from maskstack.jobs.explain import ExplainRequest, explain_photos
 from maskstack.objectives import NAMED
 
-_TRUST = "How far to trust the map (each costs as much as the map itself)"
+_trust = partial(
+    typer.Option, rich_help_panel="Further measures of trust (each further search costs as much as the map itself)"
+)
 
 
 @with_search_options
@@ -25,28 +28,16 @@ def explain(
         str, typer.Option(help="Class name or index, or top5 (any number); the predicted class if not given.")
     ] = "top1",
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("out"),
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Skip photos whose finished results are of the same network and settings.")
-    ] = False,
+    resume: Resume = False,
     as_json: AsJson = False,
     device: Device = "auto",
     objective: Annotated[
-        str, typer.Option(help=f"The score of the class that the region keeps: {', '.join(NAMED)}.")
+        str, typer.Option(help=f"Which score of the class is explained: {', '.join(NAMED)}.")
     ] = "probability",
     preset: PresetName = "default",
-    trust_seeds: Annotated[
-        int,
-        typer.Option(
-            min=1, help="Number of seeds whose maps are compared, the first included.", rich_help_panel=_TRUST
-        ),
-    ] = 1,
+    trust_seeds: Annotated[int, _trust(min=1, help="Number of seeds whose maps are compared, the first included.")] = 1,
     trust_randomized: Annotated[
-        bool,
-        typer.Option(
-            "--trust-randomized",
-            help="Compare with the map of the network with random parameters.",
-            rich_help_panel=_TRUST,
-        ),
+        bool, _trust("--trust-randomized", help="Compare with the map of the network with random parameters.")
     ] = False,
     animate: Annotated[
         str | None, typer.Option(help="gif or webp: also write an animation of the masks while they are learned.")

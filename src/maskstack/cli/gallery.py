@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from maskstack.cli.options import AsJson, Device, Photos, PresetName, with_search_options
+from maskstack.cli.options import AsJson, Device, Photos, PresetName, Resume, with_search_options
 from maskstack.cli.results import ResultReporter
 from maskstack.jobs.gallery import GalleryRequest, make_gallery
 
@@ -21,15 +21,13 @@ def gallery(
         list[str] | None, typer.Option(help="A network, as SPEC or NAME=SPEC; give it once for each network.")
     ] = None,
     target: Annotated[
-        str, typer.Option(help="Class name or index for all, or top1: the class that each network predicts.")
+        str, typer.Option(help="Class name or index for all networks, or top1: the class that each network predicts.")
     ] = "top1",
     out: Annotated[Path, typer.Option(help="Folder for gallery.png and the explanations.")] = Path("out/gallery"),
     preset: PresetName = "default",
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Skip photos whose finished results are of the same network and settings.")
-    ] = False,
+    resume: Resume = False,
     device: Device = "auto",
-    title: Annotated[str, typer.Option(help="Line over the gallery.")] = "",
+    title: Annotated[str, typer.Option(help="Title of the gallery.")] = "",
     as_json: AsJson = False,
 ) -> None:
     """Explain the same photos under several networks and draw the table."""

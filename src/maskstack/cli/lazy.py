@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import UserDict
+from collections.abc import Mapping
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -34,26 +35,14 @@ class Verb(NamedTuple):
         return command
 
 
-class Commands(Mapping[str, Any]):
+class Commands(UserDict[str, Any]):
     """Commands by name; each is imported when it is used."""
 
-    def __init__(self, verbs: Mapping[str, Verb]) -> None:
-        self.verbs = verbs
-        self._loaded: dict[str, Any] = {}
-
     def __getitem__(self, name: str) -> Any:
-        if name not in self._loaded:
-            self._loaded[name] = self.verbs[name].load(name)
-        return self._loaded[name]
-
-    def __contains__(self, name: object) -> bool:
-        return name in self.verbs
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.verbs)
-
-    def __len__(self) -> int:
-        return len(self.verbs)
+        found = super().__getitem__(name)
+        if isinstance(found, Verb):
+            found = self[name] = found.load(name)
+        return found
 
 
 def lazy_group(verbs: Mapping[str, Verb]) -> type[TyperGroup]:

@@ -42,7 +42,7 @@ VERBS = {
 app = typer.Typer(
     name="maskstack",
     cls=lazy_group(VERBS),
-    help="Which region of an image made a network answer as it did.",
+    help="Show which region of an image led to a network's prediction.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -77,14 +77,13 @@ def main(arguments: list[str]) -> int:
     except Exception as error:
         # Wrong usage: Typer's own exceptions; only these two methods of them are public.
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):
-            said = error.format_message().rstrip(".")
-            see = f"{' See' if said.endswith('?') else '; see'} '{_command(arguments)} --help'"
-            return _fail(said + see) if said else 2
+            message = error.format_message().rstrip(".")
+            see = f"{' See' if message.endswith('?') else '; see'} '{_command(arguments)} --help'"
+            return _fail(message + see) if message else 2
         raise
     if code == INTERRUPTED:  # Typer turns Ctrl-C into this code by itself
         return _fail(
-            f"stopped; finished results are kept, and {_again(arguments)} continues from there",
-            code=INTERRUPTED,
+            f"stopped; finished results are kept, and {_again(arguments)} continues from there", code=INTERRUPTED
         )
     return code if isinstance(code, int) else 0
 

@@ -7,23 +7,20 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from maskstack.models import installed_models
 
 
-def models(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
-) -> None:
+def models(as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False) -> None:
     """List the kinds of networks that can be loaded, and what each needs."""
     found = installed_models()
     if as_json:
         typer.echo(json.dumps([kind._asdict() for kind in found], indent=2))
         return
     console = Console(highlight=False)
-    table = Table(box=None, pad_edge=False)
-    for heading in ("kind", "what", "here"):
-        table.add_column(heading, overflow="fold")
+    headings = (Column(heading, overflow="fold") for heading in ("kind", "what", "here"))
+    table = Table(*headings, box=None, pad_edge=False)
     for kind in found:
         table.add_row(kind.kind, kind.what, kind.status if kind.status != "ready" else f"ready ({kind.version})")
     console.print(table)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -12,6 +13,12 @@ from maskstack.jobs.options import SearchOption, read_settings, search_options
 from maskstack.masks.presets import PRESETS
 
 Photos = Annotated[list[str], typer.Argument(metavar="PHOTO...", help="Image files, in any format that Pillow reads.")]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Skip photos that have results of the same network and settings.")
+]
+RunFolder = Annotated[
+    Path, typer.Option(help="Folder of the run; if it holds an interrupted run, that run is continued.")
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps ...")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs, nothing else.")]
 PresetName = Annotated[str, typer.Option(help=f"Search settings to start from: {', '.join(PRESETS)}.")]

@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from maskstack.cli.console import names_in
+from maskstack.cli.options import AsJson
 from maskstack.leaderboard.comparison import Comparison, MethodOnMetric, is_control
 from maskstack.leaderboard.page import count, number
 from maskstack.leaderboard.report import WrittenReport, make_report
@@ -20,7 +22,7 @@ from maskstack.leaderboard.verdict import Verdict, judge
 
 
 def report(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of runs, as 'maskstack bench --out'.")],
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders that 'maskstack bench --out' wrote.")],
     out: Annotated[Path | None, typer.Option(help="Folder of the report; RUN/report by default.")] = None,
     reference: Annotated[str, typer.Option(help="The method that the others are compared with.")] = "mdm",
     methods: Annotated[
@@ -29,11 +31,10 @@ def report(
     only_common: Annotated[
         bool, typer.Option("--only-common", help="Use only images on which all methods have a value.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs, nothing else.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Compare the methods of one or more runs: tables, summary.csv and report.html."""
-    names = tuple(name.strip() for name in methods.split(",") if name.strip())
-    written = make_report(runs, out, reference=reference, methods=names, only_common=only_common)
+    written = make_report(runs, out, reference=reference, methods=names_in(methods), only_common=only_common)
     if as_json:
         typer.echo(json.dumps(_document(written), indent=2))
         return
@@ -45,10 +46,10 @@ def report(
 
 
 def _table(comparison: Comparison) -> Table:
-    """The part of the report that fits a terminal, as a table; the page has the rest."""
+    """A table of the metrics that fit in a terminal; the page has all metrics."""
     images = len(comparison.network.images)
     table = Table(
-        title=Text(f"{comparison.network.model}, {images} images, rank: mean over metrics", style="bold"),
+        title=Text(f"{comparison.network.model}, {images} images, rank: mean rank over metrics", style="bold"),
         title_justify="left",
         box=None,
         pad_edge=False,
@@ -77,14 +78,14 @@ def _cell(cell: MethodOnMetric | None) -> Text:
 
 def _sentence(comparison: Comparison, verdict: Verdict) -> Text:
     lost = ", ".join(f"{loss.column.label.lower()} ({', '.join(loss.best)})" for loss in verdict.behind)
-    said = (
+    sentence = (
         f"{comparison.reference} on {verdict.counted} metrics of quality: first on "
-        f"{len(verdict.ahead) + len(verdict.first)} ({len(verdict.ahead)} beyond chance), tied with the best on "
+        f"{len(verdict.ahead) + len(verdict.first)} ({len(verdict.ahead)} significantly), tied with the best on "
         f"{len(verdict.tied)}, behind on {len(verdict.behind)}"
     )
-    text = Text(f"{said}: {lost}" if lost else said)
+    text = Text(f"{sentence}: {lost}" if lost else sentence)
     if any(not cell.whole for cells in comparison.cells.values() for cell in cells.values()):
-        text.append("\n* on fewer images than others; the page says how many", style="dim")
+        text.append("\n* measured on fewer images than other methods; the page says on how many", style="dim")
     failed = sum(failure.images for failure in comparison.network.failures)
     return text.append(f"\n{failed} measurements failed; the page lists them", style="yellow") if failed else text
 

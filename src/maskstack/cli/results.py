@@ -65,7 +65,6 @@ class ResultReporter(ConsoleReporter):
         self.document["results"].append(
             {"photo": photo, **numbers, "seconds": explanation.seconds, "files": dict(files)}
         )
-        table = Table(box=None, pad_edge=False, show_header=True)
         cells = {
             "class": numbers["target_name"] or f"class {numbers['target']}",
             numbers["objective"].replace("class_", ""): f"{float(explanation.score_before[0]):.3g}",
@@ -74,8 +73,7 @@ class ResultReporter(ConsoleReporter):
             "passes": f"{numbers['forward_passes']} + {numbers['backward_passes']}",
             "seconds": f"{explanation.seconds:.1f}",
         }
-        for heading in cells:
-            table.add_column(heading)
+        table = Table(*cells, box=None, pad_edge=False)
         table.add_row(*cells.values())
         self.out.print()
         self.out.print(Text(photo, style="bold"))
@@ -95,7 +93,7 @@ class ResultReporter(ConsoleReporter):
 
 
 def _doubts(explanation: Explanation) -> list[str]:
-    """The reasons not to trust the map, or to trust it only a little."""
+    """The reasons not to trust the map, or for low trust."""
     low = [] if explanation.trust is None else explanation.trust.doubts(0)
     own = explanation.degenerate[0]
     return low if own is None or own in low else [f"do not trust this map: {own}", *low]

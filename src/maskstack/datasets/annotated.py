@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, overload
+from typing import overload
 
 from PIL import Image, ImageChops
 
@@ -149,7 +149,7 @@ class AnnotatedImages(Sequence[AnnotatedImage]):
         random.Random(seed).shuffle(drawn)
         return replace(self, images=tuple(drawn[:count]))
 
-    def half(self, which: Literal["tuning", "reporting"]) -> AnnotatedImages:
+    def half(self, which: str) -> AnnotatedImages:
         """The images at even (``tuning``) or odd (``reporting``) positions of the list sorted by name.
 
         Raises:

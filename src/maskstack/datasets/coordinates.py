@@ -65,13 +65,8 @@ class Tracer:
     def __init__(self, preprocess: Callable[[Image.Image], Tensor]) -> None:
         self._preprocess = preprocess
         black, white = (self._send(Image.new("L", (_SIDE, _SIDE), grey)) for grey in (0, 255))
-        span = white - black
-        self._channel = int(np.abs(span).mean(axis=(1, 2)).argmax())
-        span = np.abs(span[self._channel])
-        if not span.max() > _ALIKE:
-            raise InputError(
-                "the preprocessing gives the same result for white and black, so its geometry cannot be measured"
-            )
+        self._channel = int(np.abs(white - black).mean(axis=(1, 2)).argmax())
+        span = np.abs(_contrast(black[self._channel], white[self._channel]))
         seen = span > span.max() / 2  # Padding is the same for all grey values.
         self._greys, self._tones = self._shades(_GREYS, seen)
         if np.abs(self._tones - self._greys).max() > _STRAIGHT:
@@ -101,7 +96,8 @@ class Tracer:
         tones = (values - values[0]) / (values[-1] - values[0])
         if not (np.diff(tones) > 0).all():
             raise InputError(
-                "the preprocessing does not keep the order of grey values, so its geometry cannot be measured"
+                "the preprocessing does not keep the order of grey values, so its geometry cannot be measured; "
+                "use one that only crops, resizes and normalises"
             )
         return np.array(greys) / greys[-1], tones
 
@@ -127,11 +123,7 @@ class Tracer:
     def _black_and_white(self, size: tuple[int, int]) -> tuple[Grid, Grid]:
         """The result for black and the difference of white to it, 0 in the padding: both H x W."""
         black, white = (self._send(Image.new("L", size, grey))[self._channel] for grey in (0, 255))
-        span = white - black
-        if not np.abs(span).max() > _ALIKE:
-            raise InputError(
-                "the preprocessing gives the same result for white and black, so its geometry cannot be measured"
-            )
+        span = _contrast(black, white)
         span[np.abs(span) < np.abs(span).max() / 2] = 0
         return black, span
 
@@ -142,6 +134,17 @@ class Tracer:
             raise InputError(f"the preprocessing gives {shape} for an image; it must give channels x height x width")
         values: Grid = result.detach().cpu().float().numpy()
         return values
+
+
+def _contrast(black: Grid, white: Grid) -> Grid:
+    """What white images have more than black ones, at each pixel."""
+    span: Grid = white - black
+    if not np.abs(span).max() > _ALIKE:
+        raise InputError(
+            "the preprocessing gives the same result for white and black, so its geometry cannot be measured; "
+            "use one that only crops, resizes and normalises"
+        )
+    return span
 
 
 def _ramp(length: int, number: int) -> NDArray[np.uint8]:

@@ -9,22 +9,8 @@ from maskstack.datasets.annotated import AnnotatedImage
 from maskstack.errors import InputError
 
 PICTURES = frozenset(
-    {
-        ".jpg",
-        ".jpeg",
-        ".jpe",
-        ".jfif",
-        ".png",
-        ".bmp",
-        ".gif",
-        ".tif",
-        ".tiff",
-        ".webp",
-        ".ppm",
-        ".pgm",
-        ".jp2",
-        ".avif",
-    }
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
+    | {".ppm", ".pgm", ".jp2", ".avif"}
 )
 """Suffixes of image files in folders, in lower case."""
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from maskstack.datasets.annotated import AnnotatedImage, AnnotatedImages, Box
+from maskstack.datasets.annotated import AnnotatedImage, AnnotatedImages
 from maskstack.datasets.boxes import checked_box, main_class
 from maskstack.datasets.files import check_present, folder_of, relative
 from maskstack.datasets.regions import Polygons, Region, RunLengths
@@ -45,13 +45,14 @@ def from_coco(root: Path, *, split: str | None = None) -> AnnotatedImages:
     records = _records(path, content, "images", id=(int, str), file_name=str)
     files = [relative(each["file_name"], f"{path} image {each['id']}") for each in records]
     folder = folder_of(files, _folders(path))
-    images = []
-    for record, file in zip(records, files, strict=True):
-        images.append(_image(path, folder / file, file, record, by_image[record["id"]], names, order))
+    images = tuple(
+        _image(path, folder / file, file, record, by_image[record["id"]], names, order)
+        for record, file in zip(records, files, strict=True)
+    )
     if not images:
         raise InputError(f"{path} lists no images; give a complete instances file")
     check_present(images, path)
-    return AnnotatedImages(tuple(images), names, "coco")
+    return AnnotatedImages(images, names, "coco")
 
 
 def looks_like(path: Path) -> bool:
@@ -77,21 +78,19 @@ def _image(
     names: tuple[str, ...],
     order: Mapping[int, int],
 ) -> AnnotatedImage:
-    objects: list[tuple[str, Box]] = []
-    regions: list[Region | None] = []
+    objects = []
     for each in annotations:
         where = _where(source, each)
-        objects.append((names[order[each["category_id"]]], checked_box(each.get("bbox"), where, form="xywh")))
-        regions.append(_region(each.get("segmentation"), record, where))
-    main = main_class(objects)
-    ours = [index for index, (name, _) in enumerate(objects) if name == main]
+        box = checked_box(each.get("bbox"), where, form="xywh")
+        objects.append((names[order[each["category_id"]]], box, _region(each.get("segmentation"), record, where)))
+    main = main_class((kind, box) for kind, box, _ in objects)
     return AnnotatedImage(
         path,
         name,
         names.index(main) if main is not None else None,
         main,
-        boxes=tuple(objects[index][1] for index in ours),
-        regions=tuple(region for index in ours if (region := regions[index])),
+        boxes=tuple(box for kind, box, _ in objects if kind == main),
+        regions=tuple(region for kind, _, region in objects if kind == main and region),
     )
 
 
@@ -110,7 +109,9 @@ def _region(segmentation: Any, record: Mapping[str, Any], where: str) -> Region 
             counts if isinstance(counts, str) else tuple(map(int, counts)), (int(width), int(height)), where
         )
     except (TypeError, ValueError, KeyError, AttributeError) as error:
-        raise InputError(f"{where}: its segmentation is neither polygons nor run lengths ({reason(error)})") from error
+        raise InputError(
+            f"{where}: its segmentation is neither polygons nor run lengths ({reason(error)}); correct it"
+        ) from error
 
 
 def _chosen(root: Path, split: str | None) -> Path:

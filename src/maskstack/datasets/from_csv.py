@@ -57,12 +57,14 @@ def from_csv(root: Path, *, split: str | None = None) -> AnnotatedImages:
     rows = read_table(table, columns=["file"])
     entries = _entries(rows)
     _add_boxes(table.parent / "boxes.csv", entries, skip=table)
-    parts = _parts(table.parent / "parts.csv", entries, skip=table)
+    parts, fractions = _parts(table.parent / "parts.csv", entries, skip=table)
     given = "class_index" in rows[0].cells
     names = () if given else tuple(sorted(set().union(*map(_Entry.names, entries.values()))))
     if split is not None:
         entries = _of_split(table, entries, split)
     folder = folder_of(list(entries), [table.parent, table.parent / "images"])
+    if fractions:
+        parts = {file: FractionParts(folder / file, places) for file, places in parts.items()}
     images = tuple(_image(folder, file, entry, names, parts) for file, entry in entries.items())
     check_present(images, table)
     return AnnotatedImages(images, names, "csv", indices_given=given)
@@ -72,11 +74,8 @@ def _image(
     folder: Path, file: str, entry: _Entry, names: tuple[str, ...], parts: Mapping[str, Mapping[str, Point]]
 ) -> AnnotatedImage:
     label = names.index(entry.name) if names and entry.name else entry.index
-    places = parts.get(file, {})
-    if isinstance(places, _Fractions):
-        places = FractionParts(folder / file, dict(places))
     boxes = tuple(entry.boxes) or tuple(box for name, box in entry.found if name in ("", entry.name))
-    return AnnotatedImage(folder / file, file, label, entry.name or None, boxes, places)
+    return AnnotatedImage(folder / file, file, label, entry.name or None, boxes, parts.get(file, {}))
 
 
 def _entries(rows: tuple[TableRow, ...]) -> dict[str, _Entry]:
@@ -95,12 +94,12 @@ def _boxes(row: TableRow) -> list[Box]:
     if text := row.text("boxes_xyxy"):
         try:
             values = json.loads(text)
-        except (ValueError, RecursionError) as error:
+            if not isinstance(values, list):
+                raise TypeError
+        except (TypeError, ValueError, RecursionError) as error:
             raise InputError(
                 f"{row.where}: boxes_xyxy is not a JSON list of boxes; write [[x1, y1, x2, y2]]"
             ) from error
-        if not isinstance(values, list):
-            raise InputError(f"{row.where}: boxes_xyxy is not a JSON list of boxes; write [[x1, y1, x2, y2]]")
         return [checked_box(box, row.where) for box in values]
     if any(row.text(corner) for corner in _CORNERS):
         return [checked_box([row.number(corner) for corner in _CORNERS], row.where)]
@@ -118,19 +117,16 @@ def _add_boxes(path: Path, entries: dict[str, _Entry], *, skip: Path) -> None:
             entry.name = main_class(entry.found) or ""
 
 
-class _Fractions(dict[str, Point]):
-    """Positions as fractions of the image's size."""
-
-
-def _parts(path: Path, entries: dict[str, _Entry], *, skip: Path) -> Mapping[str, Mapping[str, Point]]:
+def _parts(path: Path, entries: dict[str, _Entry], *, skip: Path) -> tuple[Mapping[str, Mapping[str, Point]], bool]:
+    """The positions of the parts of each image, and whether they are fractions of its size."""
     if not path.is_file() or path == skip:
-        return {}
+        return {}, False
     places: dict[str, dict[str, Point]] = defaultdict(dict)
     for row in read_table(path, columns=["file", "part", "x", "y"]):
         _known(row, entries, skip)
         places[relative(row.text("file"), row.where)][row.text("part")] = (row.number("x"), row.number("y"))
     highest = max(value for parts in places.values() for place in parts.values() for value in place)
-    return {file: _Fractions(parts) if highest <= 1 else parts for file, parts in places.items()}
+    return places, highest <= 1
 
 
 def _known(row: TableRow, entries: dict[str, _Entry], table: Path) -> _Entry:

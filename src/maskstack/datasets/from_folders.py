@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from maskstack.datasets.annotated import AnnotatedImage, AnnotatedImages
 from maskstack.datasets.files import is_picture
+from maskstack.datasets.match import IMAGENET_CLASSES, are_wnids
 from maskstack.errors import InputError
 
 _SPLITS = frozenset({"train", "val", "valid", "validation", "test"})
-_WNID = re.compile(r"n\d{8}")
-_IMAGENET_CLASSES = 1000  # Sorted by their WordNet ids, the classes are in the standard order.
 
 
 def from_folders(root: Path, *, split: str | None = None) -> AnnotatedImages:
@@ -42,7 +40,8 @@ def from_folders(root: Path, *, split: str | None = None) -> AnnotatedImages:
         raise InputError(
             f"{root} contains no images; give a folder of images, or a folder with one subfolder per class"
         )
-    whole = len(names) == _IMAGENET_CLASSES and all(map(_WNID.fullmatch, names))
+    # Sorted by their WordNet ids, the classes are in the standard order.
+    whole = len(names) == IMAGENET_CLASSES and are_wnids(names)
     return AnnotatedImages(images, tuple(names), "folders", indices_given=whole)
 
 

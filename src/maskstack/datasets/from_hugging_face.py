@@ -31,9 +31,13 @@ class _LazyImage:
             image = self.dataset[self.index][self.column]
         # The library raises different types of error for a damaged image.
         except Exception as error:
-            raise InputError(f"image {self.index} of the data set cannot be read ({reason(error)})") from error
+            raise InputError(
+                f"image {self.index} of the data set cannot be read ({reason(error)}); replace it"
+            ) from error
         if not isinstance(image, Image.Image):
-            raise InputError(f"image {self.index} of the data set is a {type(image).__name__}, not a PIL image")
+            raise InputError(
+                f"image {self.index} of the data set is a {type(image).__name__}; cast its column to datasets.Image()"
+            )
         return to_rgb(image)
 
 
@@ -61,7 +65,9 @@ def from_hugging_face(
             dataset = library.load_from_disk(str(dataset))
         # Damaged files raise errors of pyarrow, json and the library.
         except Exception as error:
-            raise InputError(f"{dataset} is not a data set saved by the package datasets ({reason(error)})") from error
+            raise InputError(
+                f"{dataset} cannot be read ({reason(error)}); give a folder that save_to_disk wrote"
+            ) from error
     dataset = _split(dataset, split)
     column = _image_column(dataset, library)
     label = next((name for name in _LABELS if name in dataset.features), None)
@@ -84,7 +90,7 @@ def from_hugging_face(
         raise InputError("the data set has no rows; give one with images")
     if not names and any(image.class_name for image in images):
         names = tuple(sorted({image.class_name for image in images if image.class_name}))
-        images = [replace(image, label=_place(image.class_name, names)) for image in images]
+        images = [replace(image, label=names.index(image.class_name) if image.class_name else None) for image in images]
     return AnnotatedImages(tuple(images), names, "huggingface", indices_given=not names)
 
 
@@ -150,7 +156,3 @@ def _numbered(name: str | None, names: tuple[str, ...]) -> tuple[int | None, str
     if name in names:
         return names.index(name), name
     return (int(name), None) if name.isdecimal() else (None, name)
-
-
-def _place(name: str | None, names: tuple[str, ...]) -> int | None:
-    return names.index(name) if name else None

@@ -112,7 +112,9 @@ def _parse_xml(path: Path) -> Element:
     parser.CharacterDataHandler = builder.data
     try:
         if path.stat().st_size > _LARGEST_XML:
-            raise InputError(f"{path} is larger than {_LARGEST_XML} bytes, too large for the annotation of one image")
+            raise InputError(
+                f"{path} is larger than {_LARGEST_XML} bytes, too large for one annotation; check the file"
+            )
         parser.Parse(path.read_bytes(), True)
         return builder.close()
     except (OSError, expat.ExpatError) as error:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from maskstack import checks
 from maskstack.datasets.annotated import AnnotatedImages
 from maskstack.datasets.files import is_picture
 from maskstack.datasets.from_coco import from_coco, instances
@@ -73,8 +74,8 @@ def load_images(
         MissingExtraError: A saved Hugging Face data set needs the package ``datasets``, which is not installed.
     """
     path = Path(path)
-    if format is not None and format not in FORMATS:
-        raise InputError(f"the format is {format!r}; it must be one of {', '.join(FORMATS)}")
+    if format is not None:
+        checks.one_of("the format", format, FORMATS)
     if not path.exists():
         raise InputError(f"{path} does not exist; check the path")
     try:

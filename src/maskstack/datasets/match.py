@@ -9,8 +9,9 @@ from dataclasses import replace
 
 from maskstack.datasets.annotated import AnnotatedImage, AnnotatedImages
 from maskstack.errors import InputError, require
+from maskstack.models.classes import plain_name
 
-_IMAGENET_CLASSES = 1000
+IMAGENET_CLASSES = 1000
 
 _SAME_ORDER = 0.9
 """Least share of equal names for two lists to be the same classes; different lists of ImageNet differ in some names."""
@@ -42,14 +43,10 @@ def match_classes(images: AnnotatedImages, class_names: Sequence[str]) -> Annota
         raise InputError("there are no class names to match; give the names of the network's classes")
     if _keeps_labels(images, names):
         return replace(images, class_names=names, unmatched=())
-    wanted = {name for image in images if (name := _name(image, images.class_names)) is not None}
-    found = _imagenet_index(wanted, len(names)) if _are_wnids(wanted) else _found(wanted, names)
-    matched = tuple(
-        replace(
-            image, label=found.get(_name(image, images.class_names) or ""), class_name=_name(image, images.class_names)
-        )
-        for image in images
-    )
+    named = [(image, _name(image, images.class_names)) for image in images]
+    wanted = {name for _, name in named if name is not None}
+    found = _imagenet_index(wanted, len(names)) if are_wnids(wanted) else _found(wanted, names)
+    matched = tuple(replace(image, label=found.get(name or ""), class_name=name) for image, name in named)
     unmatched = tuple(sorted(wanted - found.keys()))
     return replace(images, images=matched, class_names=names, indices_given=False, unmatched=unmatched)
 
@@ -84,17 +81,13 @@ def _found(wanted: set[str], names: tuple[str, ...]) -> dict[str, int]:
 def _names(name: str) -> Iterator[str]:
     """The whole name and each of its synonyms, all in normalised form."""
     name = re.sub(r"^\d+\.", "", name)
-    yield _plain(name)
+    yield plain_name(name)
     for each in re.split(r"[,;()]", name):
-        if plain := _plain(each):
+        if plain := plain_name(each):
             yield plain
 
 
-def _plain(name: str) -> str:
-    return " ".join(name.casefold().replace("_", " ").replace("-", " ").split())
-
-
-def _are_wnids(names: Collection[str]) -> bool:
+def are_wnids(names: Collection[str]) -> bool:
     """Whether all names are WordNet ids, as in the names of ImageNet's folders; False if there are none."""
     return bool(names) and all(re.fullmatch(r"n\d{8}", name) for name in names)
 
@@ -105,7 +98,7 @@ def _imagenet_index(wnids: Collection[str], classes: int) -> dict[str, int]:
     Raises:
         MissingExtraError: The package timm, which knows the order, is not installed.
     """
-    if classes != _IMAGENET_CLASSES:
+    if classes != IMAGENET_CLASSES:
         return {}
     order = require("timm.data", extra="models").ImageNetInfo("imagenet-1k").label_names()
     return {wnid: index for index, wnid in enumerate(order) if wnid in wnids}

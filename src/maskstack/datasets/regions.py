@@ -65,7 +65,9 @@ class RunLengths:
         """
         width, height = self.size
         if self.size != size:
-            raise InputError(f"{self.where} is for {width} x {height} pixels, the image has {size[0]} x {size[1]}")
+            raise InputError(
+                f"{self.where} is for {width} x {height} pixels, but the image has {size[0]} x {size[1]}; correct it"
+            )
         counts = unpacked(self.counts) if isinstance(self.counts, str) else self.counts
         if min(counts, default=-1) < 0 or sum(counts) != width * height:
             raise InputError(f"{self.where}: its run lengths do not add up to {width} x {height} pixels; correct them")

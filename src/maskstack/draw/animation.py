@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from maskstack.draw.overlay import as_rgb, overlay
+from maskstack.draw.overlay import as_rgb, encoded, overlay
 from maskstack.errors import InputError
 
 FORMATS = ("gif", "webp")
@@ -70,17 +69,8 @@ def animation(image: Any, stacks: Sequence[tuple[int, NDArray[np.float32]]], *, 
 
 def _file(frames: Sequence[Image.Image], kind: str) -> bytes:
     options: dict[str, Any] = {"quality": 80} if kind == "webp" else {"optimize": True}
-    file = io.BytesIO()
-    frames[0].save(
-        file,
-        format=kind,
-        save_all=True,
-        append_images=frames[1:],
-        duration=[FRAME] * (len(frames) - 1) + [LAST],
-        loop=0,
-        **options,
-    )
-    return file.getvalue()
+    times = [FRAME] * (len(frames) - 1) + [LAST]
+    return encoded(frames[0], kind, save_all=True, append_images=frames[1:], duration=times, loop=0, **options)
 
 
 def _frame(photo: NDArray[np.float32], stack: NDArray[np.float32], done: float) -> Image.Image:

@@ -26,14 +26,16 @@ def search_curve(
         steps: Number of steps of the whole search, the range of the axis.
         name: Name of the score.
     """
-    figure, axis = _empty(3.4, 2.3)
+    figure = Figure(figsize=(3.4, 2.3), layout="constrained")
+    axis = figure.subplots()
+    _plain(axis)
     axis.axhline(whole, color="0.5", linewidth=1, label="whole image")
     for values, label, colour, dash in zip((shown, hidden), ("shown", "hidden"), COLOURS, _DASHES, strict=False):
         points = [(step, value) for step, value in enumerate(values, start=1) if math.isfinite(value)]
         if points:
             axis.plot(*zip(*points, strict=True), dash, color=colour, label=label, linewidth=1.6)
     axis.set_xlim(0, steps)
-    values = [whole, *_finite(shown, hidden)]
+    values = [whole, *filter(math.isfinite, (*shown, *hidden))]
     room = 0.05 * (max(0.0, *values) - min(0.0, *values))
     low, high = min(0.0, *values), max(0.0, *values)
     axis.set_ylim(low - (room if low < 0 else 0), high + (room if high > 0 else 0))
@@ -68,18 +70,7 @@ def faithfulness_curves(
     return figure
 
 
-def _empty(width: float, height: float) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(width, height), layout="constrained")
-    axis = figure.subplots()
-    _plain(axis)
-    return figure, axis
-
-
 def _plain(axis: Axes) -> None:
     axis.tick_params(labelsize=8)
     for side in ("top", "right"):
         axis.spines[side].set_visible(False)
-
-
-def _finite(*series: Sequence[float]) -> list[float]:
-    return [value for values in series for value in values if math.isfinite(value)]

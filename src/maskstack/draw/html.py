@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import base64
 import html
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import matplotlib
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from maskstack.draw.overlay import COLOURS
+from maskstack.draw.overlay import COLOURS, as_picture, data_uri, encoded
 
 MOST, SIDE = 8, 160
 """Largest number of images, and longer side of their maps in pixels; together far below :data:`MOST_BYTES`."""
@@ -64,19 +61,17 @@ def _figure(panel: MapPanel) -> str:
     lines = "".join(f"<div>{_text(line)}</div>" for line in panel.words[:8])
     return (
         f'<figure style="margin:0;width:{SIDE}px"><img width="{SIDE}" alt="map of {_text(panel.title)}" '
-        f'src="data:image/png;base64,{_png(panel.saliency)}"><figcaption style="font-size:12px">'
+        f'src="{_png(panel.saliency)}"><figcaption style="font-size:12px">'
         f"<strong>{_text(panel.title)}</strong>{lines}</figcaption></figure>"
     )
 
 
 def _png(saliency: NDArray[np.float32]) -> str:
-    grey = Image.fromarray((np.clip(saliency, 0, 1) * 255).round().astype(np.uint8))
+    grey = as_picture(saliency)
     grey.thumbnail((SIDE, SIDE))
     colours = (matplotlib.colormaps[COLOURS](np.arange(256))[:, :3] * 255).round().astype(np.uint8)
     grey.putpalette(colours.tobytes())  # Grey values become colours with one byte per pixel.
-    file = io.BytesIO()
-    grey.save(file, format="PNG", optimize=True)
-    return base64.b64encode(file.getvalue()).decode("ascii")
+    return data_uri(encoded(grey, "PNG", optimize=True), "image/png")
 
 
 def _text(words: str) -> str:

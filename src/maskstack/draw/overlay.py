@@ -32,7 +32,7 @@ def as_rgb(image: Any) -> NDArray[np.float32]:
     if array.ndim == 2:
         array = array[..., None]
     if array.ndim != 3 or array.shape[2] not in (1, 3) or 0 in array.shape:
-        raise InputError(f"an image is H x W, H x W x 1 or H x W x 3, not an array of shape {np.shape(image)}")
+        raise InputError(f"the image has shape {np.shape(image)}; give H x W, H x W x 1 or H x W x 3")
     scale = 255.0 if np.issubdtype(array.dtype, np.integer) else 1.0
     return np.broadcast_to(np.clip(array / scale, 0, 1), (*array.shape[:2], 3)).astype(np.float32)
 
@@ -58,13 +58,38 @@ def overlay(image: Any, saliency: NDArray[np.float32], *, opacity: float = 0.85,
     # The coloured part keeps the brightness of the photo, so that the marked object is visible.
     marked = colour * (0.35 + 0.65 * grey)
     blended = (1 - opacity * share) * (0.5 * photo + 0.25 * grey) + opacity * share * marked
-    return Image.fromarray((np.clip(blended, 0, 1) * 255).round().astype(np.uint8))
+    return as_picture(blended)
+
+
+def as_picture(values: NDArray[Any]) -> Image.Image:
+    """Numbers from 0 to 1, H x W or H x W x 3, as a picture; others are clipped."""
+    return Image.fromarray((np.clip(values, 0, 1) * 255).round().astype(np.uint8))
+
+
+def data_uri(content: bytes, kind: str) -> str:
+    """An address that holds the content of a file.
+
+    Args:
+        content: The content.
+        kind: Its media type, such as ``image/png``.
+    """
+    return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
 
 
 def thumbnail_uri(picture: Image.Image, side: int) -> str:
     """A picture as a WebP data URI whose longer side has at most the given number of pixels."""
+    return data_uri(encoded(thumbnail(picture, side), "WEBP", quality=78), "image/webp")
+
+
+def thumbnail(picture: Image.Image, side: int) -> Image.Image:
+    """The whole picture, its longer side not above ``side`` pixels."""
     small = picture.copy()
     small.thumbnail((side, side))
+    return small
+
+
+def encoded(picture: Image.Image, kind: str, **options: Any) -> bytes:
+    """The picture as a file of a kind that Pillow writes, such as PNG."""
     file = io.BytesIO()
-    small.save(file, "WEBP", quality=78)
-    return "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()
+    picture.save(file, kind, **options)
+    return file.getvalue()

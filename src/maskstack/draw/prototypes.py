@@ -102,14 +102,10 @@ def looks_like_page(image: Any, lines: Sequence[Likeness], *, title: str, method
     for line, row in zip(lines, axes, strict=True):
         _region(row[0], photo, line.region)
         row[1].imshow(overlay(photo, _fitting(line.region, photo)))
+        _source(row[2], line.source, line.source_region)
         if line.source is not None and line.source_region is not None:
             source = as_rgb(line.source)
-            _region(row[2], source, line.source_region)
             row[3].imshow(overlay(source, _fitting(line.source_region, source)))
-        else:
-            row[2].text(
-                0.5, 0.5, "picture not at hand", ha="center", va="center", fontsize=8, transform=row[2].transAxes
-            )
         words = (
             f"prototype {line.prototype}\n{_short(line.source_name, 34)}\n\nsimilarity {line.similarity:.2f}\n"
             f"x weight {line.weight:.2f}\n= {line.similarity * line.weight:.2f}"
@@ -145,10 +141,7 @@ def prototype_gallery(lines: Sequence[Shown], *, title: str, method: str, column
     for axis in axes:
         axis.set_axis_off()
     for line, axis in zip(lines, axes, strict=False):
-        if line.source is not None and line.region is not None:
-            _region(axis, as_rgb(line.source), line.region)
-        else:
-            axis.text(0.5, 0.5, "picture not at hand", ha="center", va="center", fontsize=8, transform=axis.transAxes)
+        _source(axis, line.source, line.region)
         note = f"\n{line.note}" if line.note else ""
         axis.set_title(
             f"{line.prototype}: weight {line.weight:.2f}\n{_short(line.source_name, 28)}{note}",
@@ -156,6 +149,14 @@ def prototype_gallery(lines: Sequence[Shown], *, title: str, method: str, column
             parse_math=False,
         )
     return figure
+
+
+def _source(axis: Axes, source: Any, region: Map | None) -> None:
+    """The region in the picture a prototype comes from, or a note that the picture is not there."""
+    if source is not None and region is not None:
+        _region(axis, as_rgb(source), region)
+    else:
+        axis.text(0.5, 0.5, "picture not available", ha="center", va="center", fontsize=8, transform=axis.transAxes)
 
 
 def _region(axis: Axes, photo: NDArray[np.float32], region: Map) -> None:

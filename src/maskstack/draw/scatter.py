@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 _ZERO_STRIP = 44.0
 """Width of the strip for methods without any pass, which do not fit on a logarithmic axis."""
@@ -115,19 +115,10 @@ def scatter(methods: Sequence[QualityAtCost], styles: Mapping[str, str]) -> Scat
         share = (math.log10(passes) - decades[0]) / (decades[-1] - decades[0])
         return _FRAME.left + _ZERO_STRIP + share * (_FRAME.right - _FRAME.left - _ZERO_STRIP)
 
-    points = [
-        ScatterPoint(
-            one.method,
-            styles[one.method],
-            one.passes,
-            one.quality,
-            x(one.passes),
-            y(one.quality),
-            y(one.low),
-            y(one.high),
-        )
-        for one in methods
-    ]
+    points = []
+    for one in methods:
+        heights = y(one.quality), y(one.low), y(one.high)
+        points.append(ScatterPoint(one.method, styles[one.method], one.passes, one.quality, x(one.passes), *heights))
     x_ticks = [Tick(x(0), "0"), *(Tick(x(10**decade), f"{10**decade:,}") for decade in decades)]
     y_ticks = [Tick(y(mark), f"{mark:.2g}".replace("-", "−")) for mark in y_marks]
     return Scatter(_with_labels(points), tuple(x_ticks), tuple(y_ticks), _FRAME)
@@ -172,24 +163,15 @@ def _with_labels(points: Sequence[ScatterPoint]) -> tuple[ScatterPoint, ...]:
     """Place each label next to its point, at the position with the least overlap with other points and labels."""
     taken: list[_Box] = [(point.x - 6, point.y - 6, point.x + 6, point.y + 6) for point in points]
     taken += [(point.x - 1, point.high_y, point.x + 1, point.low_y) for point in points]
-    placed = {}
+    placed: dict[str, ScatterPoint] = {}
     # From the right, where there is the least space.
     for point in sorted(points, key=lambda one: -one.x):
         offsets = [(side * 9.0, rise, side) for rise in (4.0, -8.0, 16.0, -20.0, 28.0, -32.0) for side in (1, -1)]
-        at = min(offsets, key=lambda offset: _covered(_box(point, *offset), taken))
-        taken.append(_box(point, *at))
-        placed[point.method] = at
-    return tuple(
-        ScatterPoint(
-            **{
-                **vars(point),
-                "label_x": point.x + placed[point.method][0],
-                "label_y": point.y + placed[point.method][1],
-                "anchor": "start" if placed[point.method][2] > 0 else "end",
-            }
-        )
-        for point in points
-    )
+        across, down, side = min(offsets, key=lambda offset: _covered(_box(point, *offset), taken))
+        taken.append(_box(point, across, down, side))
+        anchor = "start" if side > 0 else "end"
+        placed[point.method] = replace(point, label_x=point.x + across, label_y=point.y + down, anchor=anchor)
+    return tuple(placed[point.method] for point in points)
 
 
 def _box(point: ScatterPoint, across: float, down: float, side: int) -> _Box:

@@ -28,7 +28,6 @@ class Explainer(Protocol):
 
     def __call__(self, images: Tensor, objective: Goal = None, /) -> Explanation:
         """Explain the objective (or the class, or the predicted class) on each image."""
-        ...
 
 
 class CostedExplainer(Explainer, Protocol):
@@ -36,7 +35,6 @@ class CostedExplainer(Explainer, Protocol):
 
     def cost(self, images: int) -> dict[str, int]:
         """Maximum numbers of forward and backward passes for a number of images."""
-        ...
 
 
 class MapOptions(TypedDict, total=False):
@@ -71,7 +69,7 @@ class MapExplainer(ABC):
         settings: The method's own options, for the result; what JSON can hold.
         forward: Maximum number of forward passes of the method itself for an image.
         backward: Maximum number of backward passes of the method itself for an image.
-        meaning: What a class index means by default: a name of :data:`maskstack.objectives.NAMED`.
+        meaning: Which score of a class is explained by default: a name of :data:`maskstack.objectives.NAMED`.
         **options: ``objective`` says what a class index means; ``batch_size`` is the maximum number of images in one
             pass, 32 by default; ``class_names`` are for the result.
 
@@ -101,7 +99,7 @@ class MapExplainer(ABC):
         """Explain a batch, see :class:`Explainer`.
 
         Args:
-            images: B x C x H x W, floating point, as the network takes them.
+            images: B x C x H x W, floating point, preprocessed for the network.
             objective: See :class:`maskstack.MDM`.
 
         Returns:

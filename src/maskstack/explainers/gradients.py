@@ -31,16 +31,9 @@ class IntegratedGradients(OneByOne):
         MissingExtraError: captum is not installed.
     """
 
-    def __init__(
-        self,
-        model: Model,
-        *,
-        steps: int = 50,
-        **options: Unpack[MapOptions],
-    ) -> None:
+    def __init__(self, model: Model, *, steps: int = 50, **options: Unpack[MapOptions]) -> None:
         checks.whole("steps", steps, least=1)
-        settings = {"steps": steps}
-        super().__init__("ig", model, settings, forward=steps, backward=steps, meaning="logit", **options)
+        super().__init__("ig", model, {"steps": steps}, forward=steps, backward=steps, meaning="logit", **options)
         self.steps = steps
         self.captum = require("captum.attr", extra="rivals")
 
@@ -68,13 +61,7 @@ class SmoothGrad(OneByOne):
     """
 
     def __init__(
-        self,
-        model: Model,
-        *,
-        samples: int = 25,
-        noise: float = 0.15,
-        seed: int = 0,
-        **options: Unpack[MapOptions],
+        self, model: Model, *, samples: int = 25, noise: float = 0.15, seed: int = 0, **options: Unpack[MapOptions]
     ) -> None:
         checks.whole("samples", samples, least=1)
         checks.whole("seed", seed, least=0)

@@ -71,12 +71,16 @@ class HDM:
         checks.whole("modules", modules, least=1)
         checks.share("least", least)
         if "sizes" in settings:
-            raise InputError("HDM has no setting sizes; its coarse grids are benchmark, its fine ones auxiliary")
+            raise InputError(
+                "HDM has no setting sizes; set benchmark for its coarse grids and auxiliary for its fine grids"
+            )
         # A module has to find one sufficient part; later modules search for others, so no removal loss is needed.
         settings.setdefault("removal_every", 0)
         self.mdm = MDM(model, preset=preset, objective=objective, class_names=class_names, **settings)
         if "given" in self.mdm.settings.fill:
-            raise InputError("HDM takes no given fill, since what is left of the image changes; choose another fill")
+            raise InputError(
+                "HDM cannot use the fill 'given', because its modules change the image; choose another fill"
+            )
         self.plan = Plan.of(self.mdm.settings, benchmark, auxiliary, modules=modules, least=least)
 
     def __call__(
@@ -89,7 +93,7 @@ class HDM:
         """Explain a batch.
 
         Args:
-            images: B x C x H x W, floating point, as the network takes them.
+            images: B x C x H x W, floating point, preprocessed for the network.
             objective: An objective, a function from the network's output to one number per image, a class index, one
                 class index per image, or None for each image's predicted class.
             progress: Called after each step of each search, with the images still worked on in its preview; may end

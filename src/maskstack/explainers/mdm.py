@@ -73,7 +73,7 @@ class MDM:
         """Explain a batch.
 
         Args:
-            images: B x C x H x W, floating point, as the network takes them.
+            images: B x C x H x W, floating point, preprocessed for the network.
             objective: An objective, a function from the network's output to one number per image, a class index, one
                 class index per image, or None for each image's predicted class.
             fill_image: The fill of the name ``given``, which the settings then have to use.
@@ -125,8 +125,8 @@ class MDM:
         goal = self.user_model.objective(explanation.target if objective is None else objective)
         if len(images) != len(explanation) or goal.name != explanation.objective:
             raise InputError(
-                f"the explanation is of {len(explanation)} images and of {explanation.objective}, not of {len(images)} "
-                f"and {goal.name}; give what was explained"
+                f"the explanation has {len(explanation)} images and the objective {explanation.objective}, but "
+                f"{len(images)} images and {goal.name} were given; give the explained images and objective"
             )
         checks.whole("seeds", seeds, least=1)
         if explanation.trust is None:
@@ -167,8 +167,8 @@ class MDM:
 
         Args:
             inputs: B x C x H x W, or a tuple of this one tensor.
-            baselines: What shows where a mask is closed: a number, or a tensor that broadcasts to the inputs. None
-                leaves the settings' fills.
+            baselines: What replaces the image where a mask is closed: a number, or a tensor that broadcasts to the
+                inputs; None for the fills of the settings.
             target: None, a class index, or one per image as a list or tensor; or an objective.
             additional_forward_args: Further arguments of the network, the same for all images.
             **_options: Ignored, as Captum's wrappers pass options of their own.
@@ -254,7 +254,7 @@ def explanation_of(
 def _randomised(model: Any, explained: Callable[[int], Explanation], seed: int) -> Explanation | None:
     """The explanation by the network with random parameters, or None where its output is not finite."""
     if not isinstance(model, nn.Module):
-        raise InputError(f"only an nn.Module has parameters to randomise, not a {type(model).__name__}")
+        raise InputError(f"the model is a {type(model).__name__}; randomize needs an nn.Module, so leave it out")
     try:
         with cascade(model, seed=seed) as layers:
             list(layers)

@@ -34,14 +34,7 @@ class Occlusion(OneByOne):
         MissingExtraError: captum is not installed.
     """
 
-    def __init__(
-        self,
-        model: Model,
-        *,
-        window: int = 32,
-        stride: int = 16,
-        **options: Unpack[MapOptions],
-    ) -> None:
+    def __init__(self, model: Model, *, window: int = 32, stride: int = 16, **options: Unpack[MapOptions]) -> None:
         checks.whole("window", window, least=1)
         checks.whole("stride", stride, least=1)
         settings = {"window": window, "stride": min(stride, window)}
@@ -59,11 +52,7 @@ class Occlusion(OneByOne):
         # If the window covers a whole side, it has only one position along it, for any stride.
         stride = (channels, min(self.stride, window[1]), min(self.stride, window[2]))
         found: Tensor = self.captum.Occlusion(scored).attribute(
-            image,
-            sliding_window_shapes=window,
-            strides=stride,
-            baselines=0.0,
-            perturbations_per_eval=self.batch_size,
+            image, sliding_window_shapes=window, strides=stride, baselines=0.0, perturbations_per_eval=self.batch_size
         )
         return found[0].mean(dim=0)
 
@@ -71,13 +60,7 @@ class Occlusion(OneByOne):
 class _OnSuperpixels(OneByOne):
     """A linear model of the score with one input per superpixel, shown or hidden; its weights are the map."""
 
-    def __init__(
-        self,
-        method: str,
-        model: Model,
-        settings: Mapping[str, Any],
-        **options: Unpack[MapOptions],
-    ) -> None:
+    def __init__(self, method: str, model: Model, settings: Mapping[str, Any], **options: Unpack[MapOptions]) -> None:
         samples, segments = settings["samples"], settings["segments"]
         checks.whole("samples", samples, least=1)
         checks.whole("segments", segments, least=2)
@@ -175,16 +158,9 @@ class KernelSHAP(_OnSuperpixels):
     """
 
     def __init__(
-        self,
-        model: Model,
-        *,
-        samples: int = 500,
-        segments: int = 60,
-        seed: int = 0,
-        **options: Unpack[MapOptions],
+        self, model: Model, *, samples: int = 500, segments: int = 60, seed: int = 0, **options: Unpack[MapOptions]
     ) -> None:
-        settings = {"samples": samples, "segments": segments, "seed": seed}
-        super().__init__("kernelshap", model, settings, **options)
+        super().__init__("kernelshap", model, {"samples": samples, "segments": segments, "seed": seed}, **options)
 
     def _fitter(self, scored: ScoredModel) -> Any:
         return self.captum.KernelShap(scored)
@@ -194,8 +170,8 @@ def superpixels(image: Tensor, count: int) -> Tensor:
     """Cut an image into regions of similar colour (SLIC, Achanta et al. 2012).
 
     Args:
-        image: C x H x W, as the network takes it; scaled to [0, 1] by its own range, so that the normalisation does
-            not matter.
+        image: C x H x W, preprocessed for the network; scaled to [0, 1] by its own range, so that the normalisation
+            has no effect.
         count: Regions wanted; there can be fewer or a few more.
 
     Returns:

@@ -173,7 +173,7 @@ class Explanation:
         Args:
             image: What the network saw, as a PIL image or an H x W x 3 array in [0, 255] (or in [0, 1] if floating).
             row: Which image of the batch.
-            title: Line over the figure; by default the target and its score.
+            title: Title of the figure; by default the target and its score.
         """
         from maskstack.draw.figure import explanation_figure  # matplotlib is loaded only to draw
 
@@ -255,7 +255,7 @@ class Explanation:
             trust = Trust(**parts["trust"]) if parts["trust"] else None
             return cls(**{**tensors, **fields, "grids": grids, "trust": trust})
         except (LookupError, TypeError, ValueError) as error:
-            raise InputError(f"{path} lacks parts of an explanation: {error}") from error
+            raise InputError(f"{path} lacks parts of an explanation: {error}; get a complete copy") from error
 
 
 def _json_numbers(values: Tensor) -> Any:

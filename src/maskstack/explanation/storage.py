@@ -56,13 +56,13 @@ def load(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"there is no file {path}")
+        raise InputError(f"there is no file {path}; check the path")
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (safetensors.SafetensorError, OSError) as error:
-        raise InputError(f"{path} is damaged or not a safetensors file: {error}") from error
+        raise InputError(f"{path} is damaged or not a safetensors file ({error}); get a complete copy") from error
     if header.get("format") not in (FORMAT, OLD_FORMAT):
         raise InputError(f"{path} is not an explanation file that this version can read; Explanation.save writes them")
     try:
@@ -77,5 +77,5 @@ def load(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             tensors["agreement"] = torch.full_like(tensors["score_before"], torch.nan)
             fields["passes_run"] = fields["versions"].pop("passes", "")
     except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"{path} lacks parts of an explanation: {error}") from error
+        raise InputError(f"{path} lacks parts of an explanation: {error}; get a complete copy") from error
     return tensors, fields

@@ -17,7 +17,7 @@ from maskstack.objectives import Objective
 
 
 class MDMCAM:
-    """A drop-in for ``GradCAM``: ``with MDMCAM(model=model) as cam: cam(input_tensor=x, targets=targets)``.
+    """A replacement for ``GradCAM``: ``with MDMCAM(model=model) as cam: cam(input_tensor=x, targets=targets)``.
 
     Args:
         model: The network.
@@ -47,9 +47,7 @@ class MDMCAM:
         Raises:
             InputError: There are not as many targets as images.
         """
-        objective: Objective | None = None
-        if targets is not None:
-            objective = _per_image(targets, len(input_tensor))
+        objective = None if targets is None else _per_image(targets, len(input_tensor))
         saliency: NDArray[np.float32] = self.mdm(input_tensor, objective).saliency[:, 0].cpu().numpy()
         return saliency
 

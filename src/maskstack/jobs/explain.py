@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,44 +14,30 @@ from maskstack.errors import InputError
 from maskstack.explainers import MDM
 from maskstack.explanation import Explanation
 from maskstack.files import write_whole
-from maskstack.jobs.machine import check_writable, pass_seconds, pick_device
+from maskstack.jobs.machine import check_writable, pick_device
 from maskstack.jobs.naming import EXPLANATION, FIGURE, OVERLAY, file_part, free_name, masks_ending, with_ending
-from maskstack.jobs.photos import PhotoTarget, is_finished, predict, read_target, warn_of_random_weights
+from maskstack.jobs.photos import PhotosRequest, PhotoTarget, is_finished, predict, warn_of_random_weights
 from maskstack.jobs.progress import JobReporter
-from maskstack.masks.presets import Preset
 from maskstack.masks.result import Progress
 from maskstack.models import LoadedModel, load_model, open_photo
-from maskstack.objectives import Meaning
+from maskstack.models.speed import pass_seconds
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExplainRequest:
+class ExplainRequest(PhotosRequest):
     """What to explain, and how.
 
     Attributes:
-        photos: Image files.
-        model: Spec of the network.
         target: Class name or index, or ``top5`` with any number.
-        out: Folder for the results.
-        resume: Whether finished results that fit the request are kept.
-        device: Name of a device, or ``auto``.
-        objective: What a class index means.
-        preset: Name of the settings to start from.
-        settings: Changes to the preset.
+        model: Spec of the network.
+        objective: Which score of the class is explained.
         trust_seeds: Number of seeds whose maps are compared; 1 compares none.
         trust_randomized: Whether the map is compared with that of the network with random parameters.
         animate: ``gif`` or ``webp`` to write the masks while they are learned; None for no animation.
     """
 
-    photos: tuple[str, ...]
     model: str = "bundled"
-    target: str = "top1"
-    out: Path
-    resume: bool = False
-    device: str = "auto"
     objective: str = "probability"
-    preset: str = "default"
-    settings: Mapping[str, Any] = field(default_factory=dict)
     trust_seeds: int = 1
     trust_randomized: bool = False
     animate: str | None = None
@@ -90,24 +74,18 @@ def explain_photos(request: ExplainRequest, reporter: JobReporter) -> None:
         MaskstackError: The request cannot be carried out.
     """
     if request.animate is not None and request.animate not in FORMATS:
-        raise InputError(f"--animate {request.animate} is not a format for animations; write gif or webp")
+        raise InputError(f"--animate {request.animate} is not an animation format; give gif or webp")
     photos = [open_photo(photo) for photo in request.photos]
     net = load_model(request.model)
     device = pick_device(request.device)
     net.model.to(device)
-    mdm = MDM(
-        net,
-        preset=cast(Preset, request.preset),
-        objective=cast(Meaning, request.objective),
-        **cast(Any, request.settings),
-    )
+    mdm = request.explainer(net, request.objective)
     check_writable(request.out)
     warn_of_random_weights(request.model, net, reporter)
-    wanted = read_target(request.target, net)
     targets: list[PhotoTarget] = []
     taken: set[str] = set()
     for file, photo in zip(request.photos, photos, strict=True):
-        image, classes = predict(net, photo, wanted, device=device, label=file, shown=5, reporter=reporter)
+        image, classes = predict(net, photo, request.target, device=device, label=file, shown=5, reporter=reporter)
         stem = free_name(Path(file).stem, taken)
         for rank, index in enumerate(classes, start=1):
             suffix = f".{rank}-{file_part(net.class_name(index))}" if len(classes) > 1 else ""
@@ -117,7 +95,7 @@ def explain_photos(request: ExplainRequest, reporter: JobReporter) -> None:
         mdm.cost(len(todo) * request.searches),
         todo=len(todo),
         done=len(targets) - len(todo),
-        seconds=pass_seconds(net, [target.image for target in todo]),
+        seconds=sum(pass_seconds(net.model, todo[0].image.unsqueeze(0))) if todo else 0.0,
     )
     with reporter.searching(len(todo)):
         for target in todo:

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
 
 import torch
 from PIL import Image
 
 from maskstack.draw.gallery import GalleryCell, gallery_figure
+from maskstack.draw.overlay import thumbnail
 from maskstack.errors import InputError
 from maskstack.explainers import MDM
 from maskstack.explanation import Explanation
 from maskstack.files import write_whole
-from maskstack.jobs.machine import check_writable, pass_seconds, pick_device
+from maskstack.jobs.machine import check_writable, pick_device
 from maskstack.jobs.naming import EXPLANATION, file_part, free_name, with_ending
-from maskstack.jobs.photos import PhotoTarget, is_finished, predict, read_target, top_count, warn_of_random_weights
+from maskstack.jobs.photos import PhotosRequest, PhotoTarget, is_finished, predict, top_count, warn_of_random_weights
 from maskstack.jobs.progress import JobReporter
-from maskstack.masks.presets import Preset
 from maskstack.models import LoadedModel, load_model, named_spec, open_photo
+from maskstack.models.speed import pass_seconds
 
 DPI = 110
 
@@ -29,29 +29,15 @@ LONGEST = 30_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class GalleryRequest:
+class GalleryRequest(PhotosRequest):
     """What to explain, and how.
 
     Attributes:
-        photos: Image files.
         models: Specs of the networks, each ``SPEC`` or ``NAME=SPEC``.
-        target: Class name or index, or ``top1`` for what each network predicts.
-        out: Folder for the results.
-        preset: Name of the settings to start from.
-        settings: Changes to the preset.
-        resume: Whether finished results that fit the request are kept.
-        device: Name of a device, or ``auto``.
-        title: Line over the gallery.
+        title: Title of the gallery.
     """
 
-    photos: tuple[str, ...]
     models: tuple[str, ...] = ("bundled",)
-    target: str = "top1"
-    out: Path
-    preset: str = "default"
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    resume: bool = False
-    device: str = "auto"
     title: str = ""
 
 
@@ -90,7 +76,7 @@ def make_gallery(request: GalleryRequest, reporter: JobReporter) -> Path:
     specs = _named(request.models)
     if top_count(request.target) not in (None, 1):
         raise InputError(
-            f"--target {request.target} asks for several classes, and a gallery shows one; write top1 or a class"
+            f"--target {request.target} asks for several classes, but a gallery shows one; give top1 or a class"
         )
     check_writable(request.out)
     taken: set[str] = set()
@@ -103,7 +89,7 @@ def make_gallery(request: GalleryRequest, reporter: JobReporter) -> Path:
                 path = replace(found, notes=target.notes(row.spec)).save(with_ending(target.path, EXPLANATION))
                 reporter.result(f"{Path(target.photo).name}, {row.name}", found, {"explanation": str(path)})
     cells = [(row.name, [_cell(row.net, target) for target in row.targets]) for row in rows]
-    shown = [(Path(file).name, _small(photo)) for file, photo in zip(request.photos, photos, strict=True)]
+    shown = [(Path(file).name, thumbnail(photo, 400)) for file, photo in zip(request.photos, photos, strict=True)]
     figure = gallery_figure(shown, cells, title=request.title)
     dpi = min(DPI, LONGEST / max(figure.get_size_inches()))
     return write_whole(request.out / "gallery.png", lambda file: figure.savefig(file, dpi=dpi))
@@ -138,13 +124,14 @@ def _row(
     for number, (file, photo) in enumerate(zip(request.photos, photos, strict=True)):
         label = f"{Path(file).name}, {name}"
         try:
-            wanted = read_target(request.target, net)
-            image, (index,) = predict(net, photo, wanted, device=device, label=label, shown=3, reporter=reporter)
+            image, (index,) = predict(
+                net, photo, request.target, device=device, label=label, shown=3, reporter=reporter
+            )
         except InputError as error:
             raise InputError(f"{name}: {error}") from error
         path = request.out / f"{stem}.{number}-{file_part(Path(file).stem)}"
         targets.append(PhotoTarget(file, image, index, path))
-    mdm = MDM(net, preset=cast(Preset, request.preset), **cast(Any, request.settings))
+    mdm = request.explainer(net)
     todo = [
         target
         for target in targets
@@ -157,8 +144,9 @@ def _report_cost(reporter: JobReporter, rows: Sequence[GalleryRow]) -> None:
     costs = [row.mdm.cost(len(row.todo)) for row in rows]
     passes = {kind: sum(cost[kind] for cost in costs) for kind in ("forward", "backward")}
     seconds = sum(
-        pass_seconds(row.net, [target.image for target in row.todo]) * cost["backward"]
+        sum(pass_seconds(row.net.model, row.todo[0].image.unsqueeze(0))) * cost["backward"]
         for row, cost in zip(rows, costs, strict=True)
+        if row.todo
     )
     todo, maps = sum(len(row.todo) for row in rows), sum(len(row.targets) for row in rows)
     reporter.cost(passes, todo=todo, done=maps - todo, seconds=seconds / max(passes["backward"], 1))
@@ -171,10 +159,3 @@ def _cell(net: LoadedModel, target: PhotoTarget) -> GalleryCell:
     if found.degenerate[0] or (found.trust is not None and found.trust.doubts(0)):
         words.append("low trust")
     return GalleryCell(net.picture(target.image.cpu()), found.saliency[0, 0].numpy(), words)
-
-
-def _small(photo: Image.Image) -> Image.Image:
-    """The whole photo, small enough for a figure."""
-    small = photo.copy()
-    small.thumbnail((400, 400))
-    return small

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from PIL import Image
@@ -14,8 +16,42 @@ from maskstack.errors import InputError
 from maskstack.explainers import MDM
 from maskstack.explanation import Explanation
 from maskstack.jobs.progress import JobReporter
+from maskstack.masks.presets import Preset
 from maskstack.models import LoadedModel, find_class
+from maskstack.objectives import Meaning
 from maskstack.scoring.predict import class_probabilities
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhotosRequest:
+    """What every job on photos is asked for.
+
+    Attributes:
+        photos: Image files.
+        target: Class name or index, or ``top1`` for the predicted class.
+        out: Folder for the results.
+        preset: Name of the settings to start from.
+        settings: Changes to the preset.
+        resume: Whether to skip photos with finished results that fit the request.
+        device: Name of a device, or ``auto``.
+    """
+
+    photos: tuple[str, ...]
+    target: str = "top1"
+    out: Path
+    preset: str = "default"
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    resume: bool = False
+    device: str = "auto"
+
+    def explainer(self, net: LoadedModel, objective: str = "probability") -> MDM:
+        """MDM for a network, with the settings asked for.
+
+        Raises:
+            MaskstackError: A setting cannot be used.
+        """
+        settings = cast(Any, self.settings)
+        return MDM(net, preset=cast(Preset, self.preset), objective=cast(Meaning, objective), **settings)
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +60,7 @@ class PhotoTarget:
 
     Attributes:
         photo: Its file, as the user wrote it.
-        image: C x H x W, as the network takes it.
+        image: C x H x W, preprocessed for the network.
         index: Index of the class.
         path: Path of the results, without the files' endings.
     """
@@ -62,7 +98,7 @@ def read_target(target: str, net: LoadedModel) -> tuple[int | None, int]:
 def predict(
     net: LoadedModel,
     photo: Image.Image,
-    wanted: tuple[int | None, int],
+    target: str,
     *,
     device: torch.device,
     label: str,
@@ -74,7 +110,7 @@ def predict(
     Args:
         net: The network.
         photo: The photo.
-        wanted: What :func:`read_target` returned.
+        target: Class name or index, or ``top5`` with any number.
         device: Where the network is.
         label: The photo's name in the report.
         shown: Number of classes to report.
@@ -86,12 +122,12 @@ def predict(
     Raises:
         InputError: The network does not have the class, or has fewer classes than requested.
     """
+    index, count = read_target(target, net)
     image = net.preprocess(photo).to(device)
     scores = class_probabilities(net, image.unsqueeze(0))[0]
     best = scores.topk(min(shown, len(scores)))
     pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
     reporter.predictions(label, [(net.class_name(index), probability) for index, probability in pairs])
-    index, count = wanted
     if index is not None:
         if index >= len(scores):
             raise InputError(f"target {index} is out of range; the network has classes 0 to {len(scores) - 1}")

@@ -31,7 +31,6 @@ class JobReporter(Protocol):
 
     def searching(self, maps: int) -> AbstractContextManager[None]:
         """Context manager that is active while this number of maps is made."""
-        ...
 
     def step(self, state: Progress) -> None:
         """Called after each step of a search."""

@@ -24,7 +24,7 @@ class Case:
     """An image, the class to explain, and the annotations.
 
     Attributes:
-        image: C x H x W, as the network takes it.
+        image: C x H x W, preprocessed for the network.
         target: The class that is explained.
         predicted: The class that the network predicts.
         truth: Boxes and masks in the network's pixels.

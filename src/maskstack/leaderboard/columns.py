@@ -8,7 +8,7 @@ from dataclasses import dataclass
 HIGHER, LOWER, NEITHER = "higher", "lower", "neither"
 
 QUALITY, DETAIL, COMPLEXITY = "quality", "detail", "complexity"
-"""Used for ranks; a part or a variant of such a metric, not used for ranks; not a measure of quality."""
+"""Kinds of metrics: used for ranks; a part or variant of such a metric, not ranked; not a measure of quality."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Column:
         better: Which values are better.
         about: What it measures, in a sentence.
         kind: Whether it counts as quality.
-        short: Its name in a narrow table; empty if it is left out there.
+        short: Its name in a narrow table; empty to leave it out.
     """
 
     metric: str
@@ -57,12 +57,7 @@ _ALL = (
     Column("deletion_mean", "Deletion to mean", LOWER, f"{_DELETED} the image's mean colour."),
     Column("deletion_blur", "Deletion to blur", LOWER, f"{_DELETED} a strongly blurred image."),
     Column("average_drop", "Average drop", LOWER, "Share of the score lost when the image is multiplied by the map."),
-    Column(
-        "average_increase",
-        "Average increase",
-        HIGHER,
-        "Share of images whose score rises under the map.",
-    ),
+    Column("average_increase", "Average increase", HIGHER, "Share of images whose score rises under the map."),
     Column("average_drop_top", "Average drop, top half", LOWER, f"The average drop {_TOP}."),
     Column("average_increase_top", "Average increase, top half", HIGHER, f"The average increase {_TOP}."),
     Column(
@@ -73,12 +68,7 @@ _ALL = (
         "look like their surroundings.",
         short="ROAD",
     ),
-    Column(
-        "road_probability",
-        "ROAD, probability",
-        HIGHER,
-        "ROAD with the class's probability as the score.",
-    ),
+    Column("road_probability", "ROAD, probability", HIGHER, "ROAD with the class's probability as the score."),
     Column("pointing_game", "Pointing game", HIGHER, "Share of images whose highest pixel lies on the object."),
     Column(
         "energy_pointing_game",
@@ -98,12 +88,7 @@ _ALL = (
     Column("max_box_acc_50", "Box accuracy, 50%", HIGHER, f"{_BOX} 50%; {_CHOSEN}.", DETAIL),
     Column("max_box_acc_70", "Box accuracy, 70%", HIGHER, f"{_BOX} 70%; {_CHOSEN}.", DETAIL),
     Column("mask_iou", "Mask overlap", HIGHER, f"Overlap of the map, cut at a threshold, with the mask; {_CHOSEN}."),
-    Column(
-        "max_sensitivity",
-        "Max-sensitivity",
-        LOWER,
-        "Largest change of the map when the image changes a little.",
-    ),
+    Column("max_sensitivity", "Max-sensitivity", LOWER, "Largest change of the map when the image changes a little."),
     Column(
         "randomization_rank_correlation",
         "Randomization, rank correlation",
@@ -123,13 +108,7 @@ _ALL = (
         "Concentration of the map: 0 if all pixels are equal, 1 for one pixel.",
         COMPLEXITY,
     ),
-    Column(
-        "entropy",
-        "Entropy",
-        NEITHER,
-        "Entropy of the map over its pixels, in nats.",
-        COMPLEXITY,
-    ),
+    Column("entropy", "Entropy", NEITHER, "Entropy of the map over its pixels, in nats.", COMPLEXITY),
 )
 
 COLUMNS: Mapping[str, Column] = {column.metric: column for column in _ALL}

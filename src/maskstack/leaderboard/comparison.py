@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -190,12 +190,8 @@ def _paired(one: Values, other: Values) -> Values:
 def _with_intervals(samples: Mapping[str, Values], bootstrap: Bootstrap) -> dict[str, tuple[float, float, float]]:
     """Mean, low and high of each sample. Samples of one size are drawn together."""
     found: dict[str, tuple[float, float, float]] = {}
-    for size in _sizes(samples.values()):
+    for size in sorted({len(sample) for sample in samples.values()}):
         names = [name for name, sample in samples.items() if len(sample) == size]
         for name, (low, high) in zip(names, bootstrap.intervals(np.stack([samples[n] for n in names])), strict=True):
             found[name] = (float(samples[name].mean()) if size else _NONE, float(low), float(high))
     return found
-
-
-def _sizes(samples: Iterable[Values]) -> list[int]:
-    return sorted({len(sample) for sample in samples})

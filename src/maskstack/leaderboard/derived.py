@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import numpy as np
 import torch
@@ -32,15 +33,11 @@ def derive(curves: Mapping[str, Values]) -> dict[str, Values]:
     boxes, masks = (curves.get(sweep) for sweep in ("box_ious", "mask_ious"))
     if boxes is not None and boxes.shape[2]:
         for percent in OVERLAPS:
-            found[f"max_box_acc_{percent}"] = _each_method(boxes, _box_accuracy(percent / 100))
+            found[f"max_box_acc_{percent}"] = _each_method(boxes, partial(metrics.max_box_acc, delta=percent / 100))
         found["max_box_acc"] = np.mean([found[f"max_box_acc_{percent}"] for percent in OVERLAPS], axis=0)
     if masks is not None and masks.shape[2]:
         found["mask_iou"] = _each_method(masks, metrics.at_chosen_threshold)
     return found
-
-
-def _box_accuracy(delta: float) -> Callable[[Tensor], Tensor]:
-    return lambda ious: metrics.max_box_acc(ious, delta=delta)
 
 
 def _each_method(curves: Values, metric: Callable[[Tensor], Tensor]) -> Values:

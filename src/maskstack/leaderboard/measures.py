@@ -171,14 +171,16 @@ def sanity(tested: MapUnderTest) -> list[Measured]:
 
 
 GROUPS: Mapping[str, MetricGroup] = {
-    "faithfulness": MetricGroup(faithfulness, "does the score follow the map?", lambda steps: 5 * (steps + 1) + 3),
+    "faithfulness": MetricGroup(
+        faithfulness, "does the score depend on the most salient pixels?", lambda steps: 5 * (steps + 1) + 3
+    ),
     "road": MetricGroup(
-        road, "does it, if removed pixels look like their surroundings?", lambda _: 2 * len(ROAD_FRACTIONS)
+        road, "the same, with removed pixels like their surroundings", lambda _: 2 * len(ROAD_FRACTIONS)
     ),
     "localization": MetricGroup(localization, "does the map lie on the annotated object?"),
     "complexity": MetricGroup(complexity, "how concentrated is the map?"),
-    "robustness": MetricGroup(robustness, "how much does it change under a small change of the image?", calls=SAMPLES),
-    "sanity": MetricGroup(sanity, "does it change when the network's weights are randomised?", calls=DEPTHS),
+    "robustness": MetricGroup(robustness, "how much does the map change if the image changes a little?", calls=SAMPLES),
+    "sanity": MetricGroup(sanity, "does the map change if the weights are randomised?", calls=DEPTHS),
 }
 """The groups of metrics, by their names on the command line."""
 

@@ -6,20 +6,17 @@ that writes them. The unfinished tasks of a lost actor are repeated by another.
 
 from __future__ import annotations
 
-import json
 import logging
+import pickle
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 
-from maskstack.errors import require
+from maskstack.errors import quiet, require
 from maskstack.leaderboard.request import BenchRequest
 from maskstack.leaderboard.work import ImageTask, MeasuredMap, Worker
-from maskstack.runs.rows import ResultRow
 
 
 @dataclass(frozen=True)
@@ -51,7 +48,8 @@ def work_on_ray(tasks: Sequence[ImageTask], worker: Worker, *, cluster: Cluster)
     if not tasks:
         return
     started = not ray.is_initialized()
-    with _quiet():
+    # Ray logs only errors; the caller reports the progress.
+    with quiet("ray", "ray.data", "ray._private"):
         if started:
             ray.init(address=cluster.address or "local", log_to_driver=False, logging_level=logging.ERROR)
         try:
@@ -66,66 +64,29 @@ def _flow(ray_data: Any, tasks: Sequence[ImageTask], request: BenchRequest, clus
     context = ray_data.DataContext.get_current()
     bars, context.enable_progress_bars = context.enable_progress_bars, False
     try:
-        flow = ray_data.from_items([_packed(task) for task in tasks], override_num_blocks=len(tasks)).map_batches(
+        # Ray pickles the actors and their arguments too, so this trusts the cluster no more than it has to be trusted.
+        packed = [{"task": pickle.dumps(task)} for task in tasks]
+        flow = ray_data.from_items(packed, override_num_blocks=len(tasks)).map_batches(
             _Actor,
-            fn_constructor_args=(asdict(request), max(1, int(cluster.cpus))),
+            fn_constructor_args=(request, max(1, int(cluster.cpus))),
             batch_size=1,
             compute=ray_data.ActorPoolStrategy(size=cluster.workers),
             num_cpus=cluster.cpus,
             num_gpus=cluster.gpus or None,
         )
         for row in flow.iter_rows():
-            yield from _unpacked(row)
+            yield pickle.loads(row["map"])
     finally:
         context.enable_progress_bars = bars
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Inside the context, Ray logs only errors; the caller reports the progress."""
-    loggers = [logging.getLogger(name) for name in ("ray", "ray.data", "ray._private")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
 
 
 class _Actor:
     """A worker with Ray Data's interface: from batches of one packed task to packed maps."""
 
-    def __init__(self, request: dict[str, Any], threads: int) -> None:
+    def __init__(self, request: BenchRequest, threads: int) -> None:
         torch.set_num_threads(threads)
-        self.worker = Worker(BenchRequest(**request))
+        self.worker = Worker(request)
 
-    def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
-        packed = []
-        for model, image, groups in zip(batch["model"], batch["image"], batch["groups"], strict=True):
-            task = ImageTask(str(model), str(image), json.loads(str(groups)))
-            packed += [_pack(found) for found in self.worker(task)]
-        return {"rows": [text for text, _ in packed], "map": [content for _, content in packed]}
-
-
-def _packed(task: ImageTask) -> dict[str, str]:
-    return {"model": task.model, "image": task.image, "groups": json.dumps(dict(task.groups))}
-
-
-def _pack(found: MeasuredMap) -> tuple[str, bytes]:
-    shape = [] if found.saliency is None else list(found.saliency.shape)
-    rows = [asdict(row) for row in found.rows]
-    text = json.dumps(
-        {"model": found.model, "method": found.method, "image": found.image, "rows": rows, "shape": shape}
-    )
-    return text, b"" if found.saliency is None else found.saliency.tobytes()
-
-
-def _unpacked(row: dict[str, Any]) -> Iterator[MeasuredMap]:
-    found = json.loads(row["rows"])
-    rows = tuple(
-        ResultRow(**{**one, "curve": None if one["curve"] is None else tuple(one["curve"])}) for one in found["rows"]
-    )
-    saliency = np.frombuffer(row["map"], dtype=np.float16).reshape(found["shape"]) if found["shape"] else None
-    yield MeasuredMap(found["model"], found["method"], found["image"], rows, saliency)
+    def __call__(self, batch: dict[str, Any]) -> dict[str, list[bytes]]:
+        found = [measured for task in batch["task"] for measured in self.worker(pickle.loads(task))]
+        return {"map": [pickle.dumps(each) for each in found]}

@@ -80,7 +80,7 @@ def gallery(comparison: Comparison, *, photos: Callable[[RunRecord, str], Photo]
     lines = []
     try:
         for why, image, quality in chosen:
-            run = next(run for run in runs if _file(run, network.model, reference, image).is_file())
+            run = next(run for run in runs if map_file(run.folder, network.model, reference, image).is_file())
             if run.folder not in opened:
                 opened[run.folder] = (photos or open_photos)(run, network.model)
             photo = opened[run.folder](image)
@@ -131,12 +131,8 @@ def _choose(comparison: Comparison, runs: Sequence[RunRecord]) -> list[tuple[str
     ]
 
 
-def _file(run: RunRecord, model: str, method: str, image: str) -> Path:
-    return map_file(run.folder, model, method, image)
-
-
 def _map(runs: Sequence[RunRecord], model: str, method: str, image: str) -> Path | None:
-    files = (_file(run, model, method, image) for run in runs)
+    files = (map_file(run.folder, model, method, image) for run in runs)
     return next((file for file in files if file.is_file()), None)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 
 import torch
@@ -12,7 +11,7 @@ from maskstack.errors import InputError, MaskstackError
 from maskstack.leaderboard.measures import GROUPS
 from maskstack.leaderboard.request import BenchRequest
 from maskstack.leaderboard.work import BenchNetwork, ImageTask, Worker
-from maskstack.objectives.outputs import find_tensor
+from maskstack.models.speed import pass_seconds
 from maskstack.runs.folder import RunPlan
 from maskstack.runs.rows import Key
 
@@ -23,7 +22,7 @@ OnImage = Callable[[str, int], None]
 def make_plan(
     request: BenchRequest, worker: Worker, finished: set[Key], *, looking: OnImage | None = None
 ) -> tuple[RunPlan, tuple[ImageTask, ...]]:
-    """Plan a run. Whatever is wrong with the request is found here, before the first map.
+    """Plan a run. Errors in the request are found here, before the first map.
 
     Args:
         request: What to measure.
@@ -65,16 +64,14 @@ def make_plan(
 def _choose(
     request: BenchRequest, network: BenchNetwork, name: str, looking: OnImage | None
 ) -> Sequence[AnnotatedImage]:
-    images = network.images
-    order = images.subset(len(images), request.seed)
-    limit = len(images) if request.images is None else request.images
+    order = network.images.subset(len(network.images), request.seed)
     if request.which == "all":
-        return list(order)[:limit]
+        return order[: request.images]
     if all(image.label is None for image in order):
         raise InputError(f"no label of {request.data} matches the classes of {name}; use --which all")
     right: list[AnnotatedImage] = []
     for predicted, image in enumerate(order, start=1):
-        if len(right) == limit:
+        if len(right) == request.images:
             break
         if looking is not None:
             looking(name, predicted)
@@ -104,16 +101,7 @@ def _cost(network: BenchNetwork, method: str, groups: Sequence[str]) -> tuple[in
 
 def _pass_seconds(network: BenchNetwork) -> tuple[float, float]:
     """Seconds that one image takes forward and backward, measured on a batch of 16."""
-    size = network.net.input_size
-    channels = len(network.net.mean)
-    batch = torch.zeros(16, channels, *size, device=network.cases.device).contiguous(memory_format=torch.channels_last)
-    model = network.net.model
-    both = forward = float("inf")
-    for _ in range(2):
-        started = time.perf_counter()
-        leaf = batch.requires_grad_(True)
-        output = find_tensor(model(leaf))
-        between = time.perf_counter()
-        torch.autograd.grad(output.float().sum(), leaf, allow_unused=True)
-        forward, both = min(forward, between - started), min(both, time.perf_counter() - started)
-    return forward / len(batch), (both - forward) / len(batch)
+    size = (16, len(network.net.mean), *network.net.input_size)
+    batch = torch.zeros(size, device=network.cases.device).contiguous(memory_format=torch.channels_last)
+    forward, backward = pass_seconds(network.net.model, batch)
+    return forward / len(batch), backward / len(batch)

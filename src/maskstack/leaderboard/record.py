@@ -38,8 +38,8 @@ class RunRecord:
 def settle(run: Path, request: BenchRequest, *, versions: Mapping[str, str]) -> None:
     """Write the record of a run, or check that the request continues the run that is there.
 
-    Models, methods, metrics and the number of images may grow from one call to the next. What would make the numbers
-    incomparable may not change.
+    Models, methods, metrics and the number of images may grow from one call to the next. Settings that would make the
+    numbers incomparable must not change.
 
     Raises:
         InputError: The folder holds a run with another record, or other files and no run.
@@ -56,7 +56,7 @@ def settle(run: Path, request: BenchRequest, *, versions: Mapping[str, str]) -> 
                     f"{run} holds a run in which the model {name} is {spec}, not {specs[name]}; give it another name"
                 )
     elif run.is_dir() and any(path for path in run.iterdir() if not path.name.startswith(".")):
-        raise InputError(f"{run} holds other files and no run; choose another --out")
+        raise InputError(f"{run} holds other files, but no run; choose another --out")
     write_record(run, {"format": FORMAT, **wanted, "specs": specs, "versions": versions})
 
 
@@ -85,7 +85,9 @@ def _read(folder: Path) -> RunRecord:
 
 def _check_format(run: Path, about: Mapping[str, Any]) -> None:
     if about.get("format") != FORMAT:
-        raise InputError(f"{run / RECORD} does not have the format that this version reads, {FORMAT}")
+        raise InputError(
+            f"{run / RECORD} does not have the format {FORMAT}; use the version that wrote it, or another folder"
+        )
 
 
 def _check_together(one: RunRecord, other: RunRecord) -> None:

@@ -87,6 +87,4 @@ class BenchRequest:
             InputError: The data cannot be read.
         """
         images = load_images(self.data, class_names=net.class_names, split=self.split)
-        if self.half == "all":
-            return images
-        return images.half("tuning" if self.half == "tuning" else "reporting")
+        return images if self.half == "all" else images.half(self.half)

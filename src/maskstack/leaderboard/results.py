@@ -91,7 +91,7 @@ def read_results(
     """Read the results of runs.
 
     Args:
-        folders: Folders of runs; what is in several of them counts once.
+        folders: Folders of runs; a result in several of them counts once.
         methods: Only these methods; all if empty.
         only_common: Whether a metric uses only the images on which all of its methods have a value.
 

@@ -12,7 +12,6 @@ from maskstack.draw.scatter import QualityAtCost, Scatter, method_styles, scatte
 from maskstack.leaderboard.columns import COLUMNS, COMPLEXITY, Column
 from maskstack.leaderboard.comparison import Comparison, is_control
 from maskstack.leaderboard.pictures import MapGallery
-from maskstack.leaderboard.record import RunRecord
 from maskstack.leaderboard.summary import MapCost, by_class, cost
 from maskstack.leaderboard.verdict import Verdict, judge
 from maskstack.runs.statistics import Bootstrap
@@ -35,7 +34,6 @@ class NetworkSection:
     scatter: Scatter | None
     panels: tuple[CurvePanel, ...]
     gallery: MapGallery
-    runs: tuple[RunRecord, ...]
 
 
 def section(comparison: Comparison, gallery: MapGallery, bootstrap: Bootstrap) -> NetworkSection:
@@ -54,7 +52,6 @@ def section(comparison: Comparison, gallery: MapGallery, bootstrap: Bootstrap) -
         scatter=scatter(_quality_at_cost(comparison, bootstrap), styles),
         panels=_panels(comparison, styles),
         gallery=gallery,
-        runs=comparison.network.runs,
     )
 
 

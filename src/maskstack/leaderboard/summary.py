@@ -86,8 +86,7 @@ def lines(comparison: Comparison) -> Iterator[SummaryLine]:
         for method in comparison.methods:
             if method in cells:
                 cell = cells[method]
-                numbers = {name: _or_none(getattr(cell, name)) for name in _NUMBERS}
-                numbers |= asdict(cost(comparison, method))
+                numbers = {name: _or_none(getattr(cell, name)) for name in _NUMBERS} | asdict(cost(comparison, method))
                 yield SummaryLine(model, method, metric, cell.n, cell.mean, reference=comparison.reference, **numbers)
         if metric == "pointing_game":
             for method, mean in by_class(comparison)[0].items():

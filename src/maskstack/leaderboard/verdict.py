@@ -27,7 +27,7 @@ class Verdict:
     Attributes:
         ahead: First, and significantly better than every other method.
         first: First, but not significantly better than some other method.
-        tied: Not first, or first together with another, and not significantly worse than the best.
+        tied: Not significantly worse than the best, but not first alone.
         behind: All others.
         below_controls: Metrics on which a control has a better mean.
         missing: Metrics that other methods have and the reference does not.

@@ -20,7 +20,7 @@ class Fills:
     """The fills of a batch, one for each turn. Fills that do not change are computed once.
 
     Args:
-        names: Names of :data:`FILLS`, which take turns.
+        names: Names of :data:`FILLS`, which are used in turn.
         images: B x C x H x W.
         blur: Standard deviation of the blur as a share of the image's shorter side.
         seed: Seed of the noise.
@@ -74,7 +74,7 @@ def make_fill(
 
     Args:
         name: One of :data:`FILLS`.
-        images: B x C x H x W, normalised as the network takes them.
+        images: B x C x H x W, preprocessed for the network.
         blur: Standard deviation of the blur as a share of the image's shorter side.
         generator: Source of the noise, on the CPU, so that every device draws the same field.
         given: The fill of the name ``given``; broadcasts to the images.
@@ -103,7 +103,8 @@ def _given_fill(images: Tensor, given: Tensor | None) -> Tensor:
         fill = given.to(images).expand_as(images)
     except RuntimeError as error:
         raise InputError(
-            f"fill_image has shape {tuple(given.shape)}, which does not broadcast to the images' {tuple(images.shape)}"
+            f"fill_image has shape {tuple(given.shape)}, which does not broadcast to {tuple(images.shape)}; "
+            "give the images' shape"
         ) from error
     if not torch.isfinite(fill).all():
         raise InputError("fill_image holds NaN or infinite values; replace them first")

@@ -27,13 +27,13 @@ AUXILIARY: tuple[GridSize, ...] = ((28, 28), (56, 56))
 SURROUNDINGS = 0.15
 """Standard deviation of the blur that replaces a region already found, as a share of the image's shorter side."""
 
-OPENED = 2.0
+GUIDE_FACTOR = 2.0
 """A benchmark's map, scaled to [0, 1], is multiplied by this, so that fine masks are not limited from 0.5 upwards."""
 
-CLOSED = 0.05
+LEAST_START = 0.05
 """Least starting value of the fine masks: at 0 itself a sigmoid has no gradient."""
 
-GONE = (0.25, 0.5)
+REMOVAL_RANGE = (0.25, 0.5)
 """Where the map is below the first value, the pixel stays; above the second it is removed; between them, partly.
 
 Low values may be a faint second region, which has to stay for the next module.
@@ -193,8 +193,8 @@ def _search_module(
         return score(batch, working[rows])
 
     coarse = search(own_score, left, settings=plan.benchmark, progress=report)
-    guide = (OPENED * minmax(coarse.stack)).clamp(max=1)
-    start = (guide * plan.auxiliary.start).clamp(min=CLOSED)
+    guide = (GUIDE_FACTOR * minmax(coarse.stack)).clamp(max=1)
+    start = (guide * plan.auxiliary.start).clamp(min=LEAST_START)
     if report is not None:
         report.done += plan.benchmark.steps
     fine = search(own_score, left, settings=plan.auxiliary, start=start, mask_cap=guide, progress=report)
@@ -227,8 +227,8 @@ def _steps(found: SearchResult, settings: SearchSettings) -> Tensor:
 def _without(images: Tensor, maps: Tensor, weights: Tensor) -> Tensor:
     """Images, P x C x H x W, with the modules' regions removed, by maps, P x M x H x W, and weights, P x M."""
     taken = minmax(maps) * (weights > 0)[..., None, None]
-    gone = ((taken.amax(dim=1) - GONE[0]) / (GONE[1] - GONE[0])).clamp(0, 1)
-    return blend(1 - gone, images, surroundings(images, gone))
+    removed = ((taken.amax(dim=1) - REMOVAL_RANGE[0]) / (REMOVAL_RANGE[1] - REMOVAL_RANGE[0])).clamp(0, 1)
+    return blend(1 - removed, images, surroundings(images, removed))
 
 
 def _share(scores: Tensor, reference: Reference) -> Tensor:
@@ -238,16 +238,16 @@ def _share(scores: Tensor, reference: Reference) -> Tensor:
     return torch.where(way > TINY, (scores - nothing) / way.clamp_min(TINY), 0)
 
 
-def surroundings(images: Tensor, gone: Tensor) -> Tensor:
+def surroundings(images: Tensor, removed: Tensor) -> Tensor:
     """Blur images; a removed pixel has no weight in the blur, and a partly removed pixel has a reduced weight.
 
     A removed region is thus filled from its surroundings, without using its own pixels.
 
     Args:
         images: B x C x H x W.
-        gone: B x H x W in [0, 1].
+        removed: B x H x W in [0, 1].
     """
-    kept = (1 - gone).unsqueeze(1)
+    kept = (1 - removed).unsqueeze(1)
     mean = images.mean(dim=(2, 3), keepdim=True)
     sigma = SURROUNDINGS * min(images.shape[-2:])
     # Where everything around is removed, the weight is nearly 0 and the fill tends to the mean.

@@ -35,7 +35,7 @@ def search(
 
     Args:
         score: The score to keep. Its gradient has to reach the images.
-        images: B x C x H x W, float32, as the network takes them.
+        images: B x C x H x W, float32, preprocessed for the network.
         settings: How to search.
         fill_image: The fill of the name ``given``; broadcasts to the images.
         start: Masks to begin with, B x H x W in (0, 1), averaged over each grid's cells; None for ``settings.start``.
@@ -187,8 +187,8 @@ def _gradients(losses: Tensor, scores: Tensor, free: Tensor, masked: Tensor) -> 
     image_gradient, gradient = torch.autograd.grad(losses.sum(), [masked, free], allow_unused=True)
     if not scores.requires_grad or image_gradient is None:
         raise ModelError(
-            "no gradient reaches the image through this network and objective; masks can only be learned where "
-            "the output is differentiable (no detach, argmax, rounding or numpy on the way)"
+            "no gradient reaches the image through this network and objective; masks need a differentiable "
+            "output, so avoid detach, argmax, rounding and NumPy"
         )
     # A problem ends where a value is not finite; its loss is set to NaN to say so.
     return gradient, torch.isfinite(gradient).flatten(1).all(dim=1) & torch.isfinite(scores)
@@ -227,7 +227,7 @@ def _check_finite(before: Tensor) -> None:
     wrong = (~torch.isfinite(before)).nonzero().flatten().tolist()
     if wrong:
         raise ModelError(
-            f"the network's answer for image {wrong[0]} is {before[wrong[0]].item()}; check the image's "
+            f"the network's score for image {wrong[0]} is {before[wrong[0]].item()}; check the image's "
             "normalisation and the network's weights"
         )
 

@@ -67,39 +67,39 @@ class SearchOptions(TypedDict, total=False):
 
 @dataclass(frozen=True, kw_only=True)
 class SearchSettings:
-    """How masks are searched for. The defaults are measured: see the tables of ``docs/choices.md``.
+    """How masks are searched for. The defaults were chosen by measurement, see ``docs/choices.md``.
 
     Attributes:
         sizes: Grid sizes in cells, each a whole number (square) or a pair (height, width).
-        joint: Learn the stack of all sizes as one mask, with one pass a step; otherwise each size is learned alone.
+        joint: Learn the stack of all sizes as one mask, with one pass for each step; otherwise learn each size alone.
         members: Number of independent searches of each image, side by side, whose masks are averaged.
         steps: Maximum number of steps of each member.
         shift: Image and mask are shifted together in each step, by at most this share of the shorter side.
         learning_rate: Adam's learning rate.
-        slow_fine: Exponent by which grids finer than 14 cells learn more slowly; 0 gives all the same learning rate.
-        damping: Weight of the grid's mean second moment beside each cell's own in Adam; 0 is Adam itself.
-        mask_weight: Weight of the mask's mean value in the loss, relative to losing the whole score.
-        removal: Weight of the score that the hidden part has by itself, relative to losing the whole score.
+        slow_fine: Exponent that lowers the learning rate of grids finer than 14 cells; 0 gives all grids the same rate.
+        damping: Weight in Adam of the grid's mean second moment, relative to each cell's own; 0 is plain Adam.
+        mask_weight: Weight of the mask's mean value in the loss; losing the whole score has weight 1.
+        removal: Weight of the score of the hidden part in the loss; losing the whole score has weight 1.
         removal_every: Apply the removal loss, in place of consistency, at every n-th step; 0 disables it.
-        smoothness: Weight of the length of the mask's contour, in units of the image's side (total variation).
+        smoothness: Weight of the mask's total variation: the length of its contour, in units of the image's side.
         grid_blur: Standard deviation, as a share of the image's shorter side, of a Gaussian blur that is part of the
             upsampling of the grids; it hides the corners of their cells.
-        fill: What shows where a mask is closed; several names take turns, one step each.
+        fill: What replaces the image where a mask is closed; several fills are used in turn, one for each step.
         blur: Standard deviation of the blur fill, as a share of the image's shorter side.
         consistency: one_sided (only a fall of the score is penalised), squared or absolute.
-        parametrisation: How values are held in [0, 1]: sigmoid of a free value, or clip after each step.
+        parametrisation: How values stay in [0, 1]: sigmoid of a free value, or clip after each step.
         start: Value of every cell before the first step, inside (0, 1).
         stack: How sizes become one map: log_odds (mean of the masks' log-odds), mean, normalised (mean of masks scaled
             to [0, 1]) or geometric. A joint search learns the log_odds stack itself; for the others it learns the mean.
         keep: After the search the map is opened, without changing the order of its pixels, until it keeps this share of
             the score; 0 leaves the map as the search found it.
-        tolerance: The least fall of the loss that counts as an improvement.
-        patience: A problem stops after this many steps without improvement; 0 never stops early.
+        tolerance: Least decrease of the loss that counts as an improvement.
+        patience: Number of steps without improvement after which a search stops; 0 never stops early.
         seed: Seed of the random numbers of the search (the noise fill).
         batch_size: Maximum number of masked images in one forward pass.
         precision: fp32, or bf16 autocast around the network only.
         channels_last: Give the network images in the channels-last memory format.
-        fold: Run a private view of the network with batch norms folded into convolutions, where its output agrees.
+        fold: Run a private copy of the network with batch norms folded into convolutions, if its output agrees.
         compile: Run the network through torch.compile; excludes folding.
     """
 
@@ -152,7 +152,9 @@ class SearchSettings:
         checks.whole("patience", self.patience, least=0, most=100_000)
         checks.whole("removal_every", self.removal_every, least=0, most=1000)
         if self.removal_every == 1:
-            raise InputError("removal_every is 1, which leaves no step to keep the score; use 0 to disable it, or 2 up")
+            raise InputError(
+                "removal_every must not be 1, or no step would keep the score; set 2 or more, or 0 to disable it"
+            )
         checks.whole("seed", self.seed, least=0, most=2**63 - 1)
         checks.whole("batch_size", self.batch_size, least=1, most=65_536)
         checks.real("learning_rate", self.learning_rate, 0, 10, open_low=True)

@@ -3,14 +3,7 @@
 from maskstack.metrics.blurs import blur, narrow_blur
 from maskstack.metrics.cascade import Cascade, cascade
 from maskstack.metrics.complexity import entropy, gini
-from maskstack.metrics.faithfulness import (
-    area_under,
-    average_drop,
-    average_increase,
-    deletion,
-    insertion,
-    pixel_curve,
-)
+from maskstack.metrics.faithfulness import area_under, average_drop, average_increase, deletion, insertion, pixel_curve
 from maskstack.metrics.localization import (
     at_chosen_threshold,
     box_ious,

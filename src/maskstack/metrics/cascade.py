@@ -25,7 +25,7 @@ class Cascade:
     def __init__(self, model: nn.Module, *, layers: Sequence[str] | None, seed: int) -> None:
         own = {name: layer for name, layer in model.named_modules() if any(True for _ in layer.parameters(False))}
         if not own:
-            raise InputError("the network has no layer with parameters to randomise")
+            raise InputError("the network has no parameters to randomise; give a network with parameters")
         self.names = list(reversed(own)) if layers is None else list(layers)
         if unknown := [name for name in self.names if name not in own]:
             raise InputError(

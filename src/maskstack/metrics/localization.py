@@ -99,7 +99,7 @@ def mask_average_precision(saliency: Tensor, mask: Tensor) -> Tensor:
     """
     check_map(saliency, image=mask)
     if not mask.any():
-        raise InputError("the mask is empty; there is no object to rank")
+        raise InputError("the mask is empty; give a mask with at least one pixel")
     values, order = saliency.flatten().sort(descending=True)
     inside = mask.flatten()[order].double().cumsum(0)
     last = torch.cat([values[1:] != values[:-1], values.new_ones(1, dtype=torch.bool)])  # The last pixel of each value.

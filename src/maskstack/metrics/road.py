@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import TypedDict, Unpack
 
 import numpy as np
 import torch
@@ -66,30 +67,27 @@ def road_images(
     )
 
 
-def road(
-    score: Score,
-    image: Tensor,
-    saliency: Tensor,
-    *,
-    order: str = "morf",
-    fractions: Sequence[float] = FRACTIONS,
-    noise: float = 0.01,
-    generator: torch.Generator | None = None,
-) -> Tensor:
+class RoadOptions(TypedDict, total=False):
+    """The options of ROAD, as for :func:`road_images`."""
+
+    order: str
+    fractions: Sequence[float]
+    noise: float
+    generator: torch.Generator | None
+
+
+def road(score: Score, image: Tensor, saliency: Tensor, **options: Unpack[RoadOptions]) -> Tensor:
     """Scores of the images of :func:`road_images`, N; low is good for ``morf``, high for ``lerf``.
 
     The score of the paper is whether the class is still predicted; a probability works as well.
 
     Args:
         score: Scores of N images.
-        image: See :func:`road_images`, also for the other arguments.
+        image: C x H x W, normalised.
         saliency: H x W.
-        order: Which pixels are removed first.
-        fractions: N shares of the pixels to remove.
-        noise: Standard deviation of the noise.
-        generator: Source of the noise.
+        **options: See :func:`road_images`: the order, the N shares of the pixels to remove, and the noise.
     """
-    return score(road_images(image, saliency, order=order, fractions=fractions, noise=noise, generator=generator))
+    return score(road_images(image, saliency, **options))
 
 
 def noisy_linear_imputation(

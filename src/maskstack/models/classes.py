@@ -68,13 +68,13 @@ def find_class(names: Sequence[str], wanted: str) -> int:
         return index
     if not names:
         raise InputError(f"target {text!r} is a name, but the network's class names are unknown; give an index")
-    plain = [_plain(name) for name in names]
-    exact = [index for index, name in enumerate(plain) if name == _plain(text)]
+    plain = [plain_name(name) for name in names]
+    exact = [index for index, name in enumerate(plain) if name == plain_name(text)]
     if len(exact) == 1:
         return exact[0]
     if exact:
         raise InputError(f"several classes are named {text!r}: {', '.join(map(str, exact))}; give the index")
-    raise InputError(f"there is no class named {text!r}; {_nearest(names, plain, _plain(text))}")
+    raise InputError(f"there is no class named {text!r}; {_nearest(names, plain, plain_name(text))}")
 
 
 def _nearest(names: Sequence[str], plain: Sequence[str], text: str) -> str:
@@ -86,5 +86,6 @@ def _nearest(names: Sequence[str], plain: Sequence[str], text: str) -> str:
     return f"did you mean {', '.join(found)}?"
 
 
-def _plain(name: str) -> str:
-    return " ".join(name.lower().replace("_", " ").replace("-", " ").split())
+def plain_name(name: str) -> str:
+    """The name without what its spellings differ in: case, spaces, hyphens and underscores."""
+    return " ".join(name.casefold().replace("_", " ").replace("-", " ").split())

@@ -9,9 +9,9 @@ from typing import Any, Self
 import torch
 from torch import nn
 
-from maskstack.errors import InputError, ModelError
-from maskstack.models.frozen import FixedBatch, GraphInput, graph_preprocess
-from maskstack.models.loaded import LoadedModel, loaded
+from maskstack.errors import ModelError, quiet
+from maskstack.models.frozen import GraphInput, load_graph
+from maskstack.models.loaded import LoadedModel
 from maskstack.models.pt2_archive import safe_copy
 from maskstack.models.spec import Spec
 
@@ -44,33 +44,25 @@ def load_exported(spec: Spec) -> LoadedModel:
         ModelError: The file is damaged, contains code or is from another version of torch, or the input is not one
             image.
     """
-    path = Path(spec.name)
-    if not path.is_file():
-        raise InputError(f"the network {path} does not exist or is not a file; check the path")
+    return load_graph(spec, _read)
+
+
+def _read(path: Path) -> tuple[nn.Module, GraphInput]:
     program = _load(path)
-    graph: nn.Module = program.module()
-    taken = _input(path, program)
-    model: nn.Module = ExportedNetwork(graph)
-    if taken.batch is not None:
-        model = FixedBatch(model, taken.batch)
-    return loaded(model, graph_preprocess(taken, spec), spec=spec.text, weights=path.name)
+    return ExportedNetwork(program.module()), _input(path, program)
 
 
 def _load(path: Path) -> Any:
     archive = safe_copy(path)
     # torch.export logs a traceback and then raises an error that refers to it.
-    logger = logging.getLogger("torch.export")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        return torch.export.load(archive)
-    # Unknown versions, devices and operators raise different types of error.
-    except Exception as error:
-        raise ModelError(
-            f"{path} cannot be loaded by torch {torch.__version__}; export it again with this version, on the CPU"
-        ) from error
-    finally:
-        logger.setLevel(level)
+    with quiet("torch.export", level=logging.CRITICAL):
+        try:
+            return torch.export.load(archive)
+        # Unknown versions, devices and operators raise different types of error.
+        except Exception as error:
+            raise ModelError(
+                f"{path} cannot be loaded by torch {torch.__version__}; export it again with this version, on the CPU"
+            ) from error
 
 
 def _input(path: Path, program: Any) -> GraphInput:

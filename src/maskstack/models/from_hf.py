@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +32,11 @@ def load_hf(spec: Spec) -> LoadedModel:
         )
     transformers = require("transformers", extra="models")
     options = {"local_files_only": folder, "trust_remote_code": False}
-    model, missing = _quietly(transformers, lambda: _fetch_model(transformers, spec.name, options))
-    if missing:
-        raise ModelError(
-            f"{spec.name} has no weights for {', '.join(sorted(missing)[:3])}; give a checkpoint with a class head"
-        )
+    safe = {**options, "use_safetensors": True, "output_loading_info": True}
+    with _quiet(transformers.utils.logging):
+        model, info = _fetch(transformers.AutoModelForImageClassification, spec.name, safe)
+    if missing := sorted(info["missing_keys"])[:3]:
+        raise ModelError(f"{spec.name} has no weights for {', '.join(missing)}; give a checkpoint with a class head")
     processor = _fetch(transformers.AutoImageProcessor, spec.name, options)
     preprocess = adjusted(_preprocess(spec.name, processor.to_dict()), spec.options)
     return loaded(
@@ -45,15 +46,6 @@ def load_hf(spec: Spec) -> LoadedModel:
         weights=Path(spec.name).name if folder else "pretrained",
         class_names=_names(model.config.id2label),
     )
-
-
-def _fetch_model(transformers: Any, name: str, options: dict[str, Any]) -> tuple[Any, set[str]]:
-    model, info = _fetch(
-        transformers.AutoModelForImageClassification,
-        name,
-        {**options, "use_safetensors": True, "output_loading_info": True},
-    )
-    return model, set(info["missing_keys"])
 
 
 def _fetch(auto: Any, name: str, options: dict[str, Any]) -> Any:
@@ -67,14 +59,14 @@ def _fetch(auto: Any, name: str, options: dict[str, Any]) -> Any:
         ) from error
 
 
-def _quietly(transformers: Any, function: Callable[[], Any]) -> Any:
-    """Call a function without the progress bars and load reports of transformers."""
-    logging = transformers.utils.logging
+@contextlib.contextmanager
+def _quiet(logging: Any) -> Iterator[None]:
+    """Inside the context, transformers shows no progress bars and no load reports."""
     bars, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
     logging.set_verbosity_error()
     try:
-        return function()
+        yield
     finally:
         logging.set_verbosity(level)
         if bars:
@@ -83,18 +75,16 @@ def _quietly(transformers: Any, function: Callable[[], Any]) -> Any:
 
 def _preprocess(name: str, settings: Mapping[str, Any]) -> Preprocess:
     size, share, squash = _geometry(name, settings)
-    mean = (
-        tuple(settings["image_mean"]) if settings.get("do_normalize", True) and settings.get("image_mean") else (0.0,)
-    )
-    std = tuple(settings["image_std"]) if settings.get("do_normalize", True) and settings.get("image_std") else (1.0,)
+    normalised = settings if settings.get("do_normalize", True) else {}
+    mean, std = (tuple(normalised.get(key) or ()) for key in ("image_mean", "image_std"))
     # Preprocess normalises values of 0..1; the processor normalises 0..255 times its own factor.
     unit = 255 * settings.get("rescale_factor", 1 / 255) if settings.get("do_rescale", True) else 255.0
     return Preprocess(
         size=size,
         share=share,
         squash=squash,
-        mean=tuple(value / unit for value in (mean * 3 if len(mean) == 1 else mean)),
-        std=tuple(value / unit for value in (std * 3 if len(std) == 1 else std)),
+        mean=tuple(value / unit for value in (mean * 3 if len(mean) == 1 else mean or (0.0,) * 3)),
+        std=tuple(value / unit for value in (std * 3 if len(std) == 1 else std or (1.0,) * 3)),
         resampling=Image.Resampling(int(settings.get("resample") or Image.Resampling.BILINEAR)),
     )
 

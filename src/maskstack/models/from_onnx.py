@@ -8,9 +8,9 @@ from typing import Any
 
 from torch import nn
 
-from maskstack.errors import InputError, ModelError, reason, require
-from maskstack.models.frozen import FixedBatch, GraphInput, graph_preprocess
-from maskstack.models.loaded import LoadedModel, loaded
+from maskstack.errors import ModelError, reason, require
+from maskstack.models.frozen import GraphInput, load_graph
+from maskstack.models.loaded import LoadedModel
 from maskstack.models.spec import Spec
 
 
@@ -28,15 +28,13 @@ def load_onnx(spec: Spec) -> LoadedModel:
     """
     onnx = require("onnx", extra="models")
     onnx2torch = require("onnx2torch", extra="models")
-    path = Path(spec.name)
-    if not path.is_file():
-        raise InputError(f"the network {path} does not exist or is not a file; check the path")
-    graph = _read(onnx, path)
-    taken = _input(onnx, path, graph)
-    model: nn.Module = _convert(onnx2torch, path, graph)
-    if taken.batch is not None:
-        model = FixedBatch(model, taken.batch)
-    return loaded(model, graph_preprocess(taken, spec), spec=spec.text, weights=path.name)
+
+    def read(path: Path) -> tuple[nn.Module, GraphInput]:
+        graph = _read(onnx, path)
+        taken = _input(onnx, path, graph)
+        return _convert(onnx2torch, path, graph), taken
+
+    return load_graph(spec, read)
 
 
 def _read(onnx: Any, path: Path) -> Any:

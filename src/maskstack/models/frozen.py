@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from maskstack.errors import InputError, ModelError
-from maskstack.models.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess, grey_normalisation
+from maskstack.models.loaded import LoadedModel, loaded
+from maskstack.models.preprocess import Preprocess
 from maskstack.models.spec import Spec, adjusted
 
 
@@ -54,20 +56,34 @@ class GraphInput:
         return cls(source, *dims)
 
 
+def load_graph(spec: Spec, read: Callable[[Path], tuple[nn.Module, GraphInput]]) -> LoadedModel:
+    """Load a network from the file that a spec names.
+
+    Args:
+        spec: The spec.
+        read: Reads the file: the network and its input.
+
+    Raises:
+        InputError: The file is missing, or a key contradicts the graph.
+    """
+    path = Path(spec.name)
+    if not path.is_file():
+        raise InputError(f"the network {path} does not exist or is not a file; check the path")
+    model, taken = read(path)
+    if taken.batch is not None:
+        model = FixedBatch(model, taken.batch)
+    return loaded(model, graph_preprocess(taken, spec), spec=spec.text, weights=path.name)
+
+
 def graph_preprocess(taken: GraphInput, spec: Spec) -> Preprocess:
     """The preprocessing for a graph: its size, changed by the spec's keys; mean and std are ImageNet's by default.
 
     Raises:
         InputError: Neither the graph nor the spec gives the size, or they contradict each other.
     """
-    grey = taken.channels == 1
-    start = Preprocess(
-        channels=1 if grey else 3,
-        mean=grey_normalisation(IMAGENET_MEAN) if grey else IMAGENET_MEAN,
-        std=grey_normalisation(IMAGENET_STD) if grey else IMAGENET_STD,
-    )
+    start = adjusted(Preprocess(), {"channels": str(taken.channels or 3)})
     if taken.height is not None and taken.width is not None:
-        start = Preprocess(size=(taken.height, taken.width), channels=start.channels, mean=start.mean, std=start.std)
+        start = replace(start, size=(taken.height, taken.width))
     elif "size" not in spec.options:
         raise InputError(f"{taken.source} does not fix the size of its images; add it: {spec.text},size=224")
     wanted = adjusted(start, spec.options)

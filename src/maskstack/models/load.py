@@ -123,7 +123,7 @@ def try_out(model: nn.Module, shape: tuple[int, int, int]) -> tuple[int, ...]:
         ) from error
     if grad is None:
         raise ModelError(
-            "no gradient reaches the network's input, so no mask can be learned; load it without detaching"
+            "no gradient reaches the network's input, so no mask can be learned; give a network that does not detach it"
         )
     return tuple(output.shape[1:])
 

@@ -9,6 +9,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from maskstack.models.preprocess import Preprocess, to_picture
+from maskstack.objectives.classification import class_name
 
 RANDOM = "random"
 """Value of :attr:`LoadedModel.weights` for an untrained network."""
@@ -40,12 +41,12 @@ class LoadedModel:
     weights: str
 
     def class_name(self, index: int) -> str:
-        """Name of a class, or ``class`` and its index where the name is unknown.
+        """Name of a class, or ``class`` and its index if the name is unknown.
 
         Args:
             index: Index of the class, from 0.
         """
-        return self.class_names[index] if 0 <= index < len(self.class_names) else f"class {index}"
+        return class_name(self.class_names, index)
 
     def picture(self, tensor: Tensor) -> Image.Image:
         """Convert a normalised tensor back to the image that the network sees.
@@ -63,12 +64,7 @@ class LoadedModel:
 
 
 def loaded(
-    model: nn.Module,
-    preprocess: Preprocess,
-    *,
-    spec: str,
-    weights: str,
-    class_names: tuple[str, ...] = (),
+    model: nn.Module, preprocess: Preprocess, *, spec: str, weights: str, class_names: tuple[str, ...] = ()
 ) -> LoadedModel:
     """Make a :class:`LoadedModel` with the size, mean and std of its preprocessing."""
     return LoadedModel(model, preprocess, class_names, preprocess.size, preprocess.mean, preprocess.std, spec, weights)

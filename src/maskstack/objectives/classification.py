@@ -13,6 +13,11 @@ from maskstack.errors import InputError, ModelError
 from maskstack.objectives.objective import Objective, Rows, Target, class_scores
 
 
+def class_name(names: Sequence[str], index: int) -> str:
+    """Name of a class, or ``class`` and its index if the name is unknown."""
+    return names[index] if 0 <= index < len(names) else f"class {index}"
+
+
 def class_logit(target: Target = None) -> Objective:
     """The logit of the class.
 
@@ -96,11 +101,7 @@ NAMED: Mapping[str, Callable[..., Objective]] = {
 def _of_class(name: str, target: Target, read: Callable[[Tensor, Rows], Tensor]) -> Objective:
     rows = {} if target is None else {"target": _indices("target", target)}
     return Objective(
-        name,
-        lambda output, rows: read(class_scores(output), rows),
-        rows,
-        wanted=("target",),
-        predicts=target is None,
+        name, lambda output, rows: read(class_scores(output), rows), rows, wanted=("target",), predicts=target is None
     )
 
 

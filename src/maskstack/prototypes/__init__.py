@@ -1,4 +1,4 @@
-"""Prototype networks, ProtoPNet and XProtoNet, and the search for what their prototypes stand for.
+"""Prototype networks, ProtoPNet and XProtoNet, and the search for the regions of their prototypes.
 
 Training needs Lightning and is imported where it is used: ``maskstack.prototypes.run.train``.
 """

@@ -119,7 +119,7 @@ def chosen_images(request: PrototypeBenchRequest, prototypes: Prototypes) -> dic
     """
     images = load_images(request.data, split=request.split)
     if request.half != "all":
-        images = images.half("tuning" if request.half == "tuning" else "reporting")
+        images = images.half(request.half)
     names = prototypes.class_names
     found = {}
     for label, name in enumerate(names):

@@ -16,7 +16,7 @@ from maskstack.prototypes.backbone import cut_in_two
 from maskstack.prototypes.config import NetworkConfig
 from maskstack.prototypes.features import Features
 from maskstack.prototypes.protopnet import ProtoPNet
-from maskstack.prototypes.push import BATCH, plain
+from maskstack.prototypes.push import plain, plain_cuts
 from maskstack.prototypes.xprotonet import XProtoNet
 
 
@@ -95,8 +95,7 @@ def begin(network: ProtoPNet | XProtoNet, features: Features, *, seed: int) -> N
         features: Features of the training images.
         seed: Seed of the choice of vectors.
     """
-    several = len(features.labels)
-    cuts = [plain(features).__getitems__(range(at, min(at + BATCH, several)))[0] for at in range(0, several, BATCH)]
+    cuts = list(plain_cuts(features))
     raw = torch.cat([network.backbone.after(cut) for cut in cuts])
     network.backbone.mean.copy_(raw.mean(dim=(0, 2, 3)))
     network.backbone.std.copy_(raw.std(dim=(0, 2, 3)).clamp_min(1e-6))

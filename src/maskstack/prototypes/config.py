@@ -91,7 +91,9 @@ class DataConfig:
     def __post_init__(self) -> None:
         checks.share("validation_share", self.validation_share)
         if self.classes and self.labels:
-            raise InputError("classes and labels are both given; classes exclude each other, labels do not: give one")
+            raise InputError(
+                "classes and labels are both given; give classes if each image has one class, otherwise labels"
+            )
         for name in ("classes", "labels"):
             values = getattr(self, name)
             if len(set(values)) < len(values) or len(values) == 1:
@@ -169,9 +171,9 @@ class TrainingConfig:
             checks.real(f"weights.{name}", value, 0, LARGEST)
         names = [stage.name for stage in self.stages]
         if "push" not in names:
-            raise InputError("no stage is a push, so prototypes could not be shown; add one")
+            raise InputError("there is no push stage, so prototypes could not be shown; add one")
         if {"warm", "joint"} & set(names[len(names) - names[::-1].index("push") :]):
-            raise InputError("prototypes change again after the last push; end with push and last")
+            raise InputError("a stage after the last push changes the prototypes; end with push and last")
         if "prune" in names[: names.index("push")]:
             raise InputError("the stage prune comes before any push; put it after push, or leave it out")
 

@@ -37,19 +37,18 @@ def read_splits(config: DataConfig, *, seed: int) -> Splits:
         lists["train"], lists["validation"] = carve(
             lists["train"], share=config.validation_share, seed=seed, by_class=not multi_label
         )
-    said = {key: getattr(config, key) or f"validation (a part of {config.train})" for key in KEYS}
-    check_apart({said[key]: lists[key] for key in KEYS})
+    split_names = {key: getattr(config, key) or f"validation (a part of {config.train})" for key in KEYS}
+    check_apart({split_names[key]: lists[key] for key in KEYS})
     for key in KEYS:
         # AUROC is not defined for a label that no image or every image of a split has.
-        check_enough(lists[key], names, said[key], least=1)
+        check_enough(lists[key], names, split_names[key], least=1)
         if multi_label:
-            check_without(lists[key], names, said[key])
+            check_without(lists[key], names, split_names[key])
     return Splits(lists["train"], lists["validation"], lists["test"], names, multi_label)
 
 
 def _read_classes(root: Path, config: DataConfig) -> tuple[tuple[str, ...], dict[str, tuple[Example, ...]]]:
-    wanted = {"train": config.train, "validation": config.validation, "test": config.test}
-    found = {key: load_images(root, split=split) for key, split in wanted.items() if split}
+    found = {key: load_images(root, split=split) for key in KEYS if (split := getattr(config, key))}
     there = sorted({image.class_name for images in found.values() for image in images if image.class_name})
     names = config.classes or tuple(there)
     for name in names:
@@ -87,8 +86,7 @@ def _read_labels(root: Path, config: DataConfig) -> tuple[tuple[str, ...], dict[
     there = sorted({row.text("split") for row in rows})
     lists = {}
     for key in KEYS:
-        split = getattr(config, key)
-        if not split:
+        if not (split := getattr(config, key)):
             continue
         lists[key] = tuple(
             Example(file, folder / file, tuple(_truth(row, label) for label in config.labels), _text(row, config.group))
@@ -99,13 +97,13 @@ def _read_labels(root: Path, config: DataConfig) -> tuple[tuple[str, ...], dict[
             raise InputError(f"{table} has no images of the split {split!r}; it has {_few(there)}")
         lost = [example.path for example in lists[key] if not example.path.is_file()]
         if lost:
-            raise InputError(f"{table} names {len(lost)} files that do not exist, first {lost[0]}; put them there")
+            raise InputError(f"{table} names {len(lost)} files that do not exist, first {lost[0]}; add them")
     return config.labels, lists
 
 
 def _table(table: Path, columns: Sequence[str]) -> tuple[TableRow, ...]:
     if not table.is_file():
-        raise InputError(f"{table} does not exist; labels and groups are read from its columns")
+        raise InputError(f"{table} does not exist; add it, because labels and groups are read from it")
     rows = read_table(table, columns=["file"])
     there = list(rows[0].cells)
     for column in columns:

@@ -108,7 +108,7 @@ def answer(
 
     Args:
         prototypes: The network.
-        image: C x H x W, as the network takes it.
+        image: C x H x W, preprocessed for the network.
         label: The class; None for the class with the highest logit.
         top: Number of prototypes.
         method: How regions are searched for, see :func:`maskstack.prototypes.locate`.
@@ -129,8 +129,7 @@ def answer(
     weights = network.weights.detach()[own, label]
     order = (weights * activations[own]).argsort(descending=True, stable=True)[:top]
     chosen = own[order].tolist()
-    search = finder(network, method)
-    found = search(image.expand(len(chosen), -1, -1, -1), chosen)
+    found = finder(network, method)(image.expand(len(chosen), -1, -1, -1), chosen)
     pictures, regions = sources(prototypes, chosen, method=method, data=data)
     evidence = tuple(
         PrototypeEvidence(

@@ -15,21 +15,21 @@ Made = TypeVar("Made")
 
 def made(kind: type[Made], table: Any, where: str) -> Made:
     """A dataclass from a table. The types of its fields are checked, and tables within it become dataclasses too."""
-    said = f"[{where}]" if where else "the configuration"
+    name = f"[{where}]" if where else "the configuration"
     if not isinstance(table, Mapping):
-        raise InputError(f"{said} is not a table; write [{where}] and its keys below")
+        raise InputError(f"{name} is not a table; write [{where}] and its keys below")
     hints = get_type_hints(kind)
     for key in table:
         if key not in hints:
-            raise InputError(f"{said} has no {key!r};{did_you_mean(key, list(hints))} It has {', '.join(hints)}")
+            raise InputError(f"{name} has no {key!r};{did_you_mean(key, list(hints))} It has {', '.join(hints)}")
     values = {key: _value(hints[key], value, f"{where}.{key}".strip(".")) for key, value in table.items()}
     try:
         return kind(**values)
     except InputError as error:
-        raise InputError(f"{said}: {error}" if where else str(error)) from error
+        raise InputError(f"{name}: {error}" if where else str(error)) from error
     except TypeError as error:
         lacking = [f.name for f in dataclasses.fields(kind) if f.default is f.default_factory is dataclasses.MISSING]  # type: ignore[arg-type]
-        raise InputError(f"{said} lacks {' or '.join(sorted(set(lacking) - set(table)))}; add it") from error
+        raise InputError(f"{name} lacks {' or '.join(sorted(set(lacking) - set(table)))}; add it") from error
 
 
 def _value(hint: Any, value: Any, where: str) -> Any:

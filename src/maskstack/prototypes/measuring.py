@@ -37,7 +37,7 @@ class PrototypeOnImage:
     Attributes:
         network: ProtoPNet or XProtoNet.
         prototype: Its number.
-        image: C x H x W, as the network takes it.
+        image: C x H x W, preprocessed for the network.
         fill: Values of hidden pixels, C x H x W.
         place: Where the prototypes are read on the unmasked image, 1 x P x h x w.
         truth: Boxes and parts in the network's pixels.

@@ -26,14 +26,7 @@ PixelBox = tuple[int, int, int, int]
 
 
 def activation_curve(
-    score: Score,
-    image: Tensor,
-    saliency: Tensor,
-    fill: Tensor,
-    *,
-    insert: bool,
-    steps: int = 20,
-    batch_size: int = 32,
+    score: Score, image: Tensor, saliency: Tensor, fill: Tensor, *, insert: bool, steps: int = 20, batch_size: int = 32
 ) -> Tensor:
     """Share of the prototype's activation s while pixels are replaced, the most salient first: s(masked) / s(x).
 
@@ -180,8 +173,8 @@ def peak_box(saliency: Tensor, *, side: int = 72) -> PixelBox:
 def mass_box(saliency: Tensor, *, side: int = 72) -> PixelBox:
     """Square box with the largest sum of the map, the first of equal ones in reading order.
 
-    The highest pixel of a fine map is nearly random; this box shows where the map as a whole points. The papers do not
-    use it.
+    The highest pixel of a fine map is nearly random; this box shows where most of the map lies. The papers do not use
+    it.
 
     Args:
         saliency: H x W, not negative.
@@ -243,7 +236,7 @@ def _check(image: Tensor, saliency: Tensor, fill: Tensor) -> None:
 def _positive(whole: Tensor) -> Tensor:
     if not 0 < whole.item() < math.inf:
         raise InputError(
-            f"the prototype's activation on the image is {whole.item():g}, which must be above 0 to take shares of it; "
-            "choose an image and a prototype whose activation is above 0"
+            f"the prototype's activation on the image is {whole.item():g}, but shares of it need a positive value; "
+            "choose another image or prototype"
         )
     return whole

@@ -45,33 +45,25 @@ class PrototypeNetwork(Protocol):
 
     def __call__(self, images: Tensor) -> Tensor:
         """Logits, B x K."""
-        ...
 
     def read(self, cut: Tensor) -> Reading:
         """The whole result, from the output of the backbone's stem."""
-        ...
 
     def activations(self, images: Tensor, place: Tensor | None = None) -> Tensor:
         """Activation of each prototype, B x P; read at fixed places if given."""
-        ...
 
     def nearness(self, images: Tensor) -> Tensor:
         """A number that orders images as the activation does, on a smooth scale: B x P."""
-        ...
 
     def readings(self, images: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
         """Activations recomputed over the image and read at fixed positions, in one pass: two B x P."""
-        ...
 
     def places(self, images: Tensor) -> Tensor:
         """Where each prototype is read: weights B x P x h x w."""
-        ...
 
     def maps(self, images: Tensor) -> Tensor:
         """The network's own explanation, B x P x h x w, not negative."""
-        ...
 
     @property
     def weights(self) -> Tensor:
         """Weight of each prototype's activation in each class's logit: P x K."""
-        ...

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -50,13 +50,13 @@ def push(network: ProtoPNet | XProtoNet, features: Features, names: Sequence[str
     Returns:
         Where each prototype comes from, P.
     """
-    several, count = len(network.owners), len(features.labels)
+    several = len(network.owners)
     nearest = torch.full((several,), torch.inf)
     found = network.prototypes.detach().clone()
     place = torch.zeros(several, 3, dtype=torch.long)  # image, row, column
-    for start in range(0, count, BATCH):
-        numbers = range(start, min(start + BATCH, count))
-        cut, _, _, labels = plain(features).__getitems__(numbers)
+    start = 0
+    for cut in plain_cuts(features):
+        labels = features.labels[start : start + len(cut)]
         values, vectors, width = _distances(network, cut)  # B x P x L, B x P x L x D or B x L x D
         values = values.masked_fill(~(labels[:, network.owners] > 0.5).unsqueeze(2), torch.inf)
         best, at = values.transpose(0, 1).flatten(1).min(dim=1)  # over images and places
@@ -66,9 +66,10 @@ def push(network: ProtoPNet | XProtoNet, features: Features, names: Sequence[str
             nearest[prototype] = best[prototype]
             found[prototype] = vectors[row, spot] if vectors.ndim == 3 else vectors[row, prototype, spot]
             place[prototype] = torch.tensor([start + row, spot // width, spot % width])
+        start += len(cut)
     if nearest.isinf().any():
         owner = int(network.owners[int(nearest.isinf().nonzero()[0])])
-        raise InputError(f"class {owner} has no training image that its prototypes could become; add images of it")
+        raise InputError(f"class {owner} has no training image, so its prototypes cannot be replaced; add images of it")
     network.prototypes.data.copy_(found)
     return tuple(
         _source(network, features, names, prototype, *place[prototype].tolist()) for prototype in range(several)
@@ -101,15 +102,9 @@ def prunable(network: ProtoPNet, features: Features, *, nearest: int = 6, least:
     Returns:
         Indices of the prototypes to keep, in order; each class keeps at least its best one.
     """
-    distances, labels = [], []
-    for start in range(0, len(features.labels), BATCH):
-        cut, _, _, truth = plain(features).__getitems__(range(start, min(start + BATCH, len(features.labels))))
-        reading = network.read(cut)
-        assert reading.distances is not None
-        distances.append(reading.distances)
-        labels.append(truth)
-    near = torch.cat(distances).argsort(dim=0, stable=True)[:nearest]  # nearest x P
-    own = torch.cat(labels)[near, network.owners] > 0.5
+    distances = torch.cat([_distances(network, cut)[0].amin(dim=2) for cut in plain_cuts(features)])
+    near = distances.argsort(dim=0, stable=True)[:nearest]  # nearest x P
+    own = features.labels[near, network.owners] > 0.5
     hits = own.sum(dim=0)
     keep = hits >= least
     for owner in torch.unique(network.owners):
@@ -121,6 +116,13 @@ def prunable(network: ProtoPNet, features: Features, *, nearest: int = 6, least:
 def plain(features: Features) -> Features:
     """The features of the unchanged images, without the augmented views."""
     return Features(features.values, features.warps, features.labels, plain_only=True)
+
+
+def plain_cuts(features: Features) -> Iterator[Tensor]:
+    """Batches of what the images without augmentation give at the cut, in the order of the images."""
+    images = plain(features)
+    for start in range(0, len(images), BATCH):
+        yield images.__getitems__(range(start, min(start + BATCH, len(images))))[0]
 
 
 def _distances(network: ProtoPNet | XProtoNet, cut: Tensor) -> tuple[Tensor, Tensor, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,7 +15,6 @@ import torch
 import torchmetrics
 from torch import Tensor
 
-from maskstack.errors import InputError
 from maskstack.files import write_whole
 from maskstack.models import open_photo
 from maskstack.models.weights import read_weights
@@ -24,8 +23,7 @@ from maskstack.prototypes.checkpoint import Prototypes, save
 from maskstack.prototypes.config import Config, StageConfig
 from maskstack.prototypes.data import read_splits
 from maskstack.prototypes.features import Features, cached_features
-from maskstack.prototypes.protopnet import ProtoPNet
-from maskstack.prototypes.push import BATCH, Source, duplicates, plain, prunable, push
+from maskstack.prototypes.push import Source, duplicates, plain_cuts, prunable, push
 from maskstack.prototypes.splits import Example, Splits, summary
 from maskstack.prototypes.training import run_stage
 from maskstack.runs.folder import locked, settle
@@ -37,15 +35,12 @@ class TrainingListener(Protocol):
 
     def say(self, sentence: str) -> None:
         """Called with a sentence for the user."""
-        ...
 
     def caching(self, what: str, images: int) -> None:
         """Called before features are computed, with the number of images."""
-        ...
 
     def advance(self, images: int) -> None:
         """Called when more images are done, with their number."""
-        ...
 
 
 def train(config: Config, out: Path, listener: TrainingListener, *, progress: bool = False) -> Prototypes:
@@ -69,8 +64,22 @@ def train(config: Config, out: Path, listener: TrainingListener, *, progress: bo
         listener.say(summary(splits))
         listener.say(cost(config, splits))
         built = build(config.network, classes=len(splits.class_names), seed=config.training.seed)
-        features = _Cached(config, out / "features", built, listener)
-        found = _stages(config, built, splits, features, out, listener, progress=progress)
+        identity = json.dumps([__version__, config.network.backbone, config.network.cut or config.network.layer])
+
+        def cached(what: str, examples: Sequence[Example], *, views: int) -> Features:
+            listener.caching(what, len(examples))
+            return cached_features(
+                out / "features",
+                built.network.backbone,
+                examples,
+                built.preprocess,
+                views=views,
+                seed=config.training.seed,
+                identity=identity,
+                advance=listener.advance,
+            )
+
+        found = _stages(config, built, splits, cached, out, listener, progress=progress)
         numbers = found | {"seconds": round(time.perf_counter() - started, 1)}
         trained = Prototypes(
             built.network,
@@ -86,33 +95,11 @@ def train(config: Config, out: Path, listener: TrainingListener, *, progress: bo
         return trained
 
 
-class _Cached:
-    """Computes the features of a split, or reads them from the cache."""
-
-    def __init__(self, config: Config, folder: Path, built: BuiltNetwork, listener: TrainingListener) -> None:
-        self.config, self.folder, self.built, self.listener = config, folder, built, listener
-        network = config.network
-        self.identity = json.dumps([__version__, network.backbone, network.cut or network.layer])
-
-    def __call__(self, what: str, examples: Sequence[Example], *, views: int) -> Features:
-        self.listener.caching(what, len(examples))
-        return cached_features(
-            self.folder,
-            self.built.network.backbone,
-            examples,
-            self.built.preprocess,
-            views=views,
-            seed=self.config.training.seed,
-            identity=self.identity,
-            advance=self.listener.advance,
-        )
-
-
 def _stages(
     config: Config,
     built: BuiltNetwork,
     splits: Splits,
-    cached: _Cached,
+    cached: Callable[..., Features],
     out: Path,
     listener: TrainingListener,
     *,
@@ -149,8 +136,6 @@ def _stages(
         found["scores"][label] = score(network, validation, multi_label=splits.multi_label)
         listener.say(f"{label}: {measure(splits)} {found['scores'][label]['mean']:.3f} on validation")
         _keep(network, kept, found)
-    if found["sources"] is None:
-        raise InputError("the training has no push stage, so its prototypes cannot be shown; add one")
     test = cached("test", splits.test, views=0)
     found["test"] = score(network, test, multi_label=splits.multi_label)
     found["duplicates"] = {str(later): earlier for later, earlier in duplicates(network).items()}
@@ -178,11 +163,7 @@ def measure(splits: Splits) -> str:
 @torch.no_grad()
 def score(network: Any, features: Features, *, multi_label: bool) -> dict[str, Any]:
     """Accuracy, or AUROC of each label and their mean, on images without augmentation."""
-    batches = [
-        plain(features).__getitems__(range(at, min(at + BATCH, len(features.labels))))[0]
-        for at in range(0, len(features.labels), BATCH)
-    ]
-    logits = torch.cat([network.read(cut).logits for cut in batches])
+    logits = torch.cat([network.read(cut).logits for cut in plain_cuts(features)])
     if not multi_label:
         hits: Tensor = logits.argmax(dim=1) == features.labels.argmax(dim=1)
         return {"mean": float(hits.float().mean()), "images": len(hits)}
@@ -193,8 +174,6 @@ def score(network: Any, features: Features, *, multi_label: bool) -> dict[str, A
 
 
 def _prune(network: Any, train: Features, found: dict[str, Any]) -> None:
-    if not isinstance(network, ProtoPNet) or found["sources"] is None:
-        raise InputError("the stage prune needs a ProtoPNet after a push; put it after push, or leave it out")
     keep = prunable(network, train).tolist()
     found["pruned"] = [source for number, source in enumerate(found["sources"]) if number not in keep]
     found["sources"] = [found["sources"][number] for number in keep]
@@ -219,7 +198,7 @@ def _restore(network: Any, kept: Path) -> dict[str, Any]:
 
 
 def _record(config: Config, splits: Splits) -> dict[str, Any]:
-    """What the run is about: another configuration or other images are another run."""
+    """The configuration and the images, which identify the run."""
     lists = {name: [example.name for example in getattr(splits, name)] for name in ("train", "validation", "test")}
     return {"config": without_path(config).as_dict(), "classes": splits.class_names, **lists}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Unpack
 
 import torch
@@ -23,9 +23,6 @@ NATIVE = "native"
 SEARCH_METHODS = (NATIVE, *METHODS)
 """All methods; those that do not need the network's layers explain the activation of a prototype."""
 
-SETTINGS: Mapping[str, Mapping[str, Any]] = {}
-"""Options of methods that differ from those for classes; ``docs/prototypes.md`` says why."""
-
 
 class Activations(nn.Module):
     """The network with its prototypes' activations as output, so that explainers explain a prototype like a class.
@@ -45,17 +42,13 @@ class Activations(nn.Module):
 
 
 def locate(
-    network: PrototypeNetwork,
-    image: Tensor,
-    prototype: int | Sequence[int],
-    method: str = "mdm",
-    **options: Any,
+    network: PrototypeNetwork, image: Tensor, prototype: int | Sequence[int], method: str = "mdm", **options: Any
 ) -> Explanation:
     """The region of an image on which a prototype's activation depends.
 
     Args:
         network: ProtoPNet or XProtoNet.
-        image: C x H x W, as the network takes it; or B x C x H x W, one image for each prototype.
+        image: C x H x W, preprocessed for the network; or B x C x H x W, one image for each prototype.
         prototype: Its number, or several numbers, which are searched for in one batch.
         method: ``native``, or a method of ``maskstack methods`` with its options, as ``mdm:steps=40``.
         **options: Options for the method; options in its name have priority.
@@ -105,8 +98,7 @@ def finder(
         if method != NATIVE:
             raise InputError(f"{NATIVE} has no options, but {method!r} gives some; write {NATIVE} alone")
         return Native(network, **options)
-    options = {"objective": "logit", **SETTINGS.get(name, {}), **options}
-    return make_explainer(method, Activations(network, nearness=nearness), **options)
+    return make_explainer(method, Activations(network, nearness=nearness), **{"objective": "logit", **options})
 
 
 class Native(MapExplainer):

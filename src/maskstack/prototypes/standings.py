@@ -60,7 +60,7 @@ class Standing:
         median: Median over the units. Shares of an activation near 0 can be very large, and a few dominate the mean.
         units: Number of pairs of image and prototype; of prototypes for metrics over all images of a prototype.
         failed: Number of units that could not be measured.
-        worse: Holm-corrected p of the paired test against MDM, over all methods and metrics; NaN for MDM itself.
+        worse: Holm-corrected p-value of the paired test against MDM, over all methods and metrics; NaN for MDM itself.
     """
 
     method: str

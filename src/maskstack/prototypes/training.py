@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import signal
 import threading
 import warnings
@@ -13,10 +12,11 @@ from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 from torch.utils.data import DataLoader
 
+from maskstack.errors import quiet
 from maskstack.prototypes.config import Config, StageConfig
 from maskstack.prototypes.features import Features, Shuffled
 from maskstack.prototypes.protopnet import ProtoPNet
@@ -52,18 +52,13 @@ def run_stage(
     )
     validating: Any = DataLoader(plain(validation), settings.batch_size, collate_fn=_unchanged)
     module = StageModule(
-        network,
-        stage,
-        weights=settings.weights,
-        multi_label=bool(config.data.labels),
-        steps=stage.epochs * len(loader),
+        network, stage, weights=settings.weights, multi_label=bool(config.data.labels), steps=stage.epochs * len(loader)
     )
-    keeper, latest = _keepers(folder)
     last = folder / "last.ckpt"
     with _quiet():
         trainer = lightning.Trainer(
             max_epochs=stage.epochs,
-            callbacks=[keeper, latest],
+            callbacks=_keepers(folder),
             logger=CSVLogger(folder, name="", version=""),
             deterministic=True,
             num_sanity_val_steps=0,
@@ -91,10 +86,10 @@ class _Best(ModelCheckpoint):
         super().load_state_dict({**state_dict, **moved, "kth_best_model_path": here})
 
 
-def _keepers(folder: Path) -> tuple[ModelCheckpoint, ModelCheckpoint]:
+def _keepers(folder: Path) -> list[Callback]:
     """Callbacks that keep the best epoch, and the last epoch, from which an interrupted stage resumes."""
     best = _Best(folder, filename="best", monitor="merit", mode="max", enable_version_counter=False)
-    return best, ModelCheckpoint(folder, filename="last", monitor=None, enable_version_counter=False)
+    return [best, ModelCheckpoint(folder, filename="last", monitor=None, enable_version_counter=False)]
 
 
 def _unchanged(batch: Any) -> Any:
@@ -104,22 +99,16 @@ def _unchanged(batch: Any) -> Any:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Inside the context, Lightning prints no messages; afterwards torch's determinism and Ctrl-C work as before."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric", "lightning")]
-    levels = [logger.level for logger in loggers]
     deterministic = torch.are_deterministic_algorithms_enabled()
     on_interrupt = signal.getsignal(signal.SIGINT) if _in_main_thread() else None
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
     try:
-        with warnings.catch_warnings():
+        with quiet("lightning.pytorch", "lightning.fabric", "lightning"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
         torch.use_deterministic_algorithms(deterministic)
         if on_interrupt is not None:
             signal.signal(signal.SIGINT, on_interrupt)  # Lightning leaves a handler that ignores Ctrl-C.
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
 
 
 def _in_main_thread() -> bool:

@@ -89,7 +89,7 @@ class XProtoNet(nn.Module):
         return self._similarity(self._pooled(features, maps))
 
     def nearness(self, images: Tensor) -> Tensor:
-        """The activations, B x P: a cosine has an even scale already."""
+        """The activations, B x P: a cosine is already on a smooth scale."""
         return self.activations(images)
 
     def readings(self, images: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:

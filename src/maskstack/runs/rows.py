@@ -86,18 +86,8 @@ def result_rows(
         backward: Images sent backward.
         seconds: Wall time of making the map.
     """
+    cost = {"target": target, "forward": forward, "backward": backward, "seconds": seconds}
+    # A row has all that was measured, its protocol as text.
     return [
-        ResultRow(
-            *key,
-            metric=value.metric,
-            value=value.value,
-            protocol=json.dumps(dict(value.protocol)),
-            target=target,
-            curve=value.curve,
-            forward=forward,
-            backward=backward,
-            seconds=seconds,
-            failure=value.failure,
-        )
-        for value in values
+        ResultRow(*key, **{**vars(value), **cost, "protocol": json.dumps(dict(value.protocol))}) for value in values
     ]

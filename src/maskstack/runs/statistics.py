@@ -123,15 +123,13 @@ def ranks(values: Numbers, *, sign: int) -> Numbers:
     array([3. , 1.5, 1.5])
     """
     there = np.isfinite(values)
-    sums = np.where(there, values, 0) @ there.T.astype(
-        np.float64
-    )  # sum of a method over the images that it shares with another
-    shared = np.maximum(there.astype(np.float64) @ there.T, 1)
-    ahead = sign * (sums - sums.T) / shared
+    # Sum of a method over the images that it shares with another, and their number.
+    sums, shared = (known @ there.T.astype(np.float64) for known in (np.where(there, values, 0), there))
+    ahead = sign * (sums - sums.T) / np.maximum(shared, 1)
     # Sums of the same values in another order differ by rounding errors.
     alike = np.abs(ahead) < 1e-12
     measured = there.any(axis=1)
-    met = (there.astype(np.float64) @ there.T) > 0
+    met = shared > 0
     better = ((ahead < 0) & ~alike & met).sum(axis=1)
     equal = (alike & met).sum(axis=1) - 1
     return np.where(measured, 1 + better + equal / 2, np.nan)

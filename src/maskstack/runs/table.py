@@ -50,7 +50,7 @@ class ResultTable:
         for is_last in (False, True):
             shards = [str(shard) for run in runs for shard in Store(run / "rows").shards()]
             if not shards:
-                raise InputError(f"{_list(runs)} holds no rows yet; let 'maskstack bench' finish a map first")
+                raise InputError(f"{_list(runs)} holds no results yet; run 'maskstack bench' first")
             try:
                 self._database.execute(_READ, [shards])
                 break
@@ -58,12 +58,12 @@ class ResultTable:
                 # A running bench may meanwhile replace shards by a merged one, which the second attempt finds.
                 if is_last:
                     raise InputError(
-                        f"the rows of {_list(runs)} cannot be read ({reason(error)}); 'maskstack bench' sets damaged "
-                        "shards aside"
+                        f"the results of {_list(runs)} cannot be read ({reason(error)}); run 'maskstack bench' again, "
+                        "which replaces damaged files"
                     ) from error
         self._database.execute(_DROP_RETRIED)
         if not self.ask("select 1 from rows limit 1"):
-            raise InputError(f"{_list(runs)} holds no rows yet; let 'maskstack bench' finish a map first")
+            raise InputError(f"{_list(runs)} holds no results yet; run 'maskstack bench' first")
 
     def keep(self, methods: Sequence[str]) -> None:
         """Remove the rows of all other methods.
@@ -122,7 +122,7 @@ class ResultTable:
         lengths = {len(curve) for curve in found["curve"]}
         if len(lengths) > 1:
             points = " and ".join(map(str, sorted(lengths)))
-            raise InputError(f"the curves of {metric} have {points} points; report runs of one kind together")
+            raise InputError(f"the curves of {metric} have {points} points; report runs with the same --curve-steps")
         filled = np.full((*shape, next(iter(lengths), 0)), np.nan)
         if lengths:
             filled[found["line"], found["place"]] = np.stack([np.asarray(curve, float) for curve in found["curve"]])

@@ -1,8 +1,8 @@
 """A private view of a network: the same outputs with fewer operations, with batch norms folded into convolutions.
 
-Convolution and batch-norm pairs are found by observing one forward pass, which is needed anyway. The view runs the
-network's own code on shallow copies of its modules. Unlike with tracing, control flow is not frozen. Attributes that
-the network sets on itself do not reach the user's object. Only folded convolutions have weights of their own.
+Pairs of convolution and batch norm are found by observing one forward pass, which is needed anyway. The view runs the
+network's own code on shallow copies of its modules, so its control flow is not frozen as in a traced graph. Attributes
+that the network sets on itself do not reach the user's object. Only folded convolutions have weights of their own.
 """
 
 from __future__ import annotations
@@ -25,16 +25,18 @@ _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_
 # Looked up by name, because not every release of PyTorch has all of these tables.
 _GLOBAL_HOOKS = tuple(f"_global{name}" for name in _HOOKS)
 _TABLES = tuple(name for name, value in vars(nn.Module()).items() if isinstance(value, dict | set))
-_LOOKS = frozenset({"dim", "size", "ndimension", "numel", "stride", "is_contiguous", "is_floating_point", "__len__"})
+_METADATA_METHODS = frozenset(
+    {"dim", "size", "ndimension", "numel", "stride", "is_contiguous", "is_floating_point", "__len__"}
+)
 """Methods that read a tensor's shape or type, and not its values."""
 
 
 class OtherPathError(Exception):
-    """The network took another path than in the watched pass, so the view's output is not valid."""
+    """The network took another path than in the observed pass, so the view's output is not valid."""
 
 
-class Watch(TorchFunctionMode):
-    """Records, within its context, which convolution's output goes to which batch norm and nowhere else.
+class PairFinder(TorchFunctionMode):
+    """Finds, within its context, each convolution whose output goes to one batch norm and nowhere else.
 
     Args:
         model: The network, in evaluation mode. Nothing is recorded for a module that has hooks, because they may read
@@ -54,7 +56,7 @@ class Watch(TorchFunctionMode):
         }
         self.calls: Counter[nn.Module] = Counter()
         self.users: dict[nn.Module, list[nn.Module | None]] = {}
-        # Weak references, so that watching does not keep activations alive.
+        # Weak references, so that the finder does not keep activations in memory.
         self._made_by = WeakTensorKeyDictionary()
 
     def __torch_function__(
@@ -64,7 +66,7 @@ class Watch(TorchFunctionMode):
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
         name = getattr(func, "__name__", "")
-        if name in _LOOKS or (name == "__get__" and not isinstance(result, Tensor)):
+        if name in _METADATA_METHODS or (name == "__get__" and not isinstance(result, Tensor)):
             return result
         given = list(_tensors((args, kwargs)))
         norm = _the_one(self.norms, given) if name == "batch_norm" else None
@@ -81,7 +83,7 @@ class Watch(TorchFunctionMode):
         return result
 
     @property
-    def worthwhile(self) -> bool:
+    def can_fold(self) -> bool:
         """Whether the network has convolutions and batch norms that could be folded."""
         return bool(self.convolutions and self.norms)
 
@@ -100,7 +102,7 @@ class View:
 
     Args:
         model: The network, in evaluation mode; it is only read.
-        pairs: The pairs that :meth:`Watch.pairs` found, at least one.
+        pairs: The pairs that :meth:`PairFinder.pairs` found, at least one.
         layout: Memory format of the folded weights.
     """
 
@@ -121,7 +123,7 @@ class View:
         """The network's output.
 
         Raises:
-            OtherPathError: The network took another path than in the watched pass.
+            OtherPathError: The network took another path than in the observed pass.
         """
         try:
             output = self.model(images)
@@ -151,7 +153,7 @@ def first_row(output: Any, count: int) -> list[Tensor]:
 
 
 class _Link:
-    """Checks that the replacement of a batch norm receives only the output of its folded convolution."""
+    """Checks that a batch norm's replacement receives only the output of its folded convolution."""
 
     def __init__(self) -> None:
         self.waiting: Tensor | None = None

@@ -39,7 +39,7 @@ def only_input(inputs: tuple[T, ...]) -> T:
         InputError: The tuple has no input, or more than one.
     """
     if len(inputs) != 1:
-        raise InputError(f"{len(inputs)} inputs were given; maskstack explains networks of one input, the images")
+        raise InputError(f"{len(inputs)} inputs were given; give one, the images")
     return inputs[0]
 
 
@@ -47,12 +47,14 @@ def read_target(target: Any) -> Any:
     """Convert a target from Captum's convention to that of this package: lists of one-tuples are flattened.
 
     Raises:
-        InputError: The target has more than one index per image, so it selects from a map.
+        InputError: The target has more than one index per image.
     """
     if isinstance(target, tuple):
         if len(target) == 1:
             return target[0]
-        raise InputError(f"target {target} picks from a map; pass objectives.region or objectives.custom instead")
+        raise InputError(
+            f"target {target} has several indices per image; give one class, or an objective of maskstack.objectives"
+        )
     if isinstance(target, list):
         return [read_target(item) for item in target]
     return target

@@ -18,7 +18,7 @@ def class_probabilities(model: Model, images: Tensor) -> Tensor:
 
     Args:
         model: The network, or what ``load_model`` returned; its state is restored afterwards.
-        images: B x C x H x W, as the network takes them.
+        images: B x C x H x W, preprocessed for the network.
 
     Raises:
         ModelError: The network does not take the images, or its output is not finite.

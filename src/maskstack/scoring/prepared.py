@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from maskstack.errors import ModelError, reason
-from maskstack.scoring.bn_folding import OtherPathError, View, Watch, agree, first_row
+from maskstack.scoring.bn_folding import OtherPathError, PairFinder, View, agree, first_row
 
 
 class PreparedModel:
@@ -22,9 +22,9 @@ class PreparedModel:
 
     Args:
         model: Any callable from images B x C x H x W to an output.
-        dtype: The type the network takes its images in.
+        dtype: Data type of the network's images.
         precision: ``fp32``, or ``bf16`` for autocast.
-        channels_last: Whether to hand over channels-last images.
+        channels_last: Whether to give the network channels-last images.
         fold: Whether to run a view of the network with its batch norms folded, if it has any and the view's output
             agrees. Ignored with ``compile``, which fuses them itself.
         compile: Whether to run the network through ``torch.compile``.
@@ -85,10 +85,10 @@ class PreparedModel:
         """The output for the first images; an error of the network becomes a readable message.
 
         Raises:
-            ModelError: The network does not take images of this shape, or cannot be run as it is.
+            ModelError: The network fails on images of this shape, or its weights cannot be used with gradients.
         """
         try:
-            return self._watched(self._prepared(images))
+            return self._first_pass(self._prepared(images))
         except (RuntimeError, ValueError, TypeError, AssertionError) as error:
             if isinstance(error, torch.OutOfMemoryError):
                 raise
@@ -100,8 +100,8 @@ class PreparedModel:
             message = reason(error)
             shape = " x ".join(map(str, images.shape))
             raise ModelError(
-                f"the network does not take images of shape {shape}; give them as its preprocessing makes them, or of "
-                f"the size it was made for (size=224 in a spec) ({message})"
+                f"the network failed on images of shape {shape}; preprocess them as the network expects, or set the "
+                f"size it was made for, such as size=224 in a spec ({message})"
             ) from error
 
     def _prepared(self, images: Tensor) -> Tensor:
@@ -114,19 +114,19 @@ class PreparedModel:
         with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
             return model(images)
 
-    def _watched(self, images: Tensor) -> Any:
+    def _first_pass(self, images: Tensor) -> Any:
         """The network's own output; the first pass is observed, and the view is made from the recorded pairs."""
         if not self.fold or self._view is not None or not isinstance(self.model, nn.Module):
             return self._run(self.model, images)
-        watch = Watch(self.model)
-        if not watch.worthwhile:
+        finder = PairFinder(self.model)
+        if not finder.can_fold:
             self.fold = False
             return self._run(self.model, images)
-        # A warning would name the watch as its place. It is suppressed here; later passes show it with its right place.
-        with warnings.catch_warnings(), watch:
+        # A warning would name the finder as its location. It is suppressed here; later passes show the right location.
+        with warnings.catch_warnings(), finder:
             warnings.simplefilter("ignore")
             output = self._run(self.model, images)
-        pairs = watch.pairs()
+        pairs = finder.pairs()
         self.fold = bool(pairs)
         if pairs:
             last = self.format is torch.channels_last

@@ -43,10 +43,10 @@ def scoring(
 
     Args:
         model: The network, what ``load_model`` returned, or a :class:`UserModel`.
-        images: B x C x H x W, floating point, as the network takes them.
+        images: B x C x H x W, floating point, preprocessed for the network.
         goal: What to score: an objective, a function from the output to one number per image, a class index, one class
             index per image, or None for each image's predicted class.
-        meaning: What a class index means: a name of :data:`maskstack.objectives.NAMED`.
+        meaning: Which score of a class is explained: a name of :data:`maskstack.objectives.NAMED`.
         class_names: Names of the classes, for the record.
         batch_size: Maximum number of images in one pass.
         precision: ``fp32``, or ``bf16`` for autocast around the network.
@@ -237,7 +237,7 @@ def check_images(images: Any) -> None:
             "network was trained"
         )
     if not torch.isfinite(images).all():
-        raise InputError("images hold NaN or infinite values; clean them first")
+        raise InputError("images hold NaN or infinite values; replace these first")
 
 
 def _bind(prepared: PreparedModel, images: Tensor, objective: Objective, *, batch_size: int) -> Objective:
@@ -249,5 +249,5 @@ def _bind(prepared: PreparedModel, images: Tensor, objective: Objective, *, batc
         return objective.bind(outputs[0], len(images))
     scores = torch.cat([objectives.class_scores(find_tensor(output)).float() for output in outputs])
     if len(scores) != len(images):
-        raise ModelError(f"the network gave {len(scores)} answers for {len(images)} images; it must give one each")
+        raise ModelError(f"the network gave {len(scores)} outputs for {len(images)} images; it must give one for each")
     return objective.bind(scores, len(images))

@@ -1,4 +1,4 @@
-"""What a user hands over: a network, what a class index means for it, and the names of its classes."""
+"""A user's network, which score of a class is explained, and the names of its classes."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from torch import Tensor
 from maskstack import checks, objectives
 from maskstack.errors import InputError
 from maskstack.objectives import Meaning, Objective, Target
+from maskstack.objectives.classification import class_name
 
 
 @runtime_checkable
@@ -33,11 +34,11 @@ Goal = Objective | Callable[[Any], Tensor] | Target
 
 @dataclass(frozen=True)
 class UserModel:
-    """A network, the meaning of its class indices, and its class names.
+    """A network, which score of a class is explained, and its class names.
 
     Attributes:
         model: From images to an output.
-        meaning: What a class index means: a name of :data:`maskstack.objectives.NAMED`.
+        meaning: Which score of a class is explained: a name of :data:`maskstack.objectives.NAMED`.
         class_names: Class names in the order of the class indices; empty if unknown.
     """
 
@@ -56,7 +57,7 @@ class UserModel:
             class_names = class_names or model.class_names
             model = model.model
         if not callable(model):
-            raise InputError(f"a network is a callable from images to an output, not a {type(model).__name__}")
+            raise InputError(f"the network is a {type(model).__name__}; give a callable from images to an output")
         checks.one_of("objective", meaning, objectives.NAMED)
         return cls(model, meaning, tuple(class_names))
 
@@ -72,5 +73,4 @@ class UserModel:
         """Name of each image's target, if the objective is about classes and these have names."""
         if targets is None or not self.class_names:
             return None
-        known = len(self.class_names)
-        return tuple(self.class_names[t] if t < known else f"class {t}" for t in targets)
+        return tuple(class_name(self.class_names, target) for target in targets)

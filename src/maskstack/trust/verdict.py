@@ -70,7 +70,7 @@ class Trust:
     def words(self, row: int) -> str:
         """One image's numbers in a line; what was not measured is left out."""
         numbers = self.numbers(row)
-        said = {
+        phrases = {
             "kept": "the region alone keeps {:z.0%} of the score",
             "removed": "without it, {:z.0%} of the score remains",
             "fill": "over another fill the map keeps {:z.0%}",
@@ -78,7 +78,7 @@ class Trust:
             "seeds": "agreement of seeds {:z.2f}",
             "randomization": "agreement with a randomised network {:z.2f}",
         }
-        parts = [text.format(numbers[name]) for name, text in said.items() if numbers[name] is not None]
+        parts = [text.format(numbers[name]) for name, text in phrases.items() if numbers[name] is not None]
         return "; ".join(parts) or "nothing could be measured"
 
     def doubts(self, row: int) -> list[str]:

@@ -22,13 +22,17 @@ WORK = "network"
 _BROKEN = "The server failed; its log has the details. Try again, or try another photo."
 
 
+QUICK: dict[str, Any] = {"queue": False, "api_visibility": "private", "show_progress": "hidden"}
+"""Options of an event that uses no network: it does not wait for others."""
+
+
 def key_of(request: gr.Request) -> str:
     """The key of the user's session."""
     return str(request.session_hash)
 
 
 def guarded(work: Iterator[Updates], status: Any, otherwise: Updates) -> Iterator[Updates]:
-    """The updates of an event; an error becomes a sentence.
+    """Yield the updates of an event; show an error as a sentence.
 
     Args:
         work: Yields the updates.
@@ -53,6 +57,14 @@ def working_alone(status: Any) -> dict[str, Any]:
         "show_progress": "minimal",
         "show_progress_on": status,
     }
+
+
+def photo_control(elem_id: str) -> gr.Image:
+    """The control that takes a photo, as a file that the server has not read."""
+    return gr.Image(
+        type="filepath", image_mode=None, sources=["upload", "clipboard"], label="Photo", height=280, elem_id=elem_id,
+        buttons=[],
+    )  # fmt: skip
 
 
 def _sentence(error: MaskstackError) -> str:

@@ -16,8 +16,8 @@ from maskstack.explainers.table import METHODS, make_explainer
 from maskstack.masks.presets import Preset
 from maskstack.scoring.predict import class_probabilities
 from maskstack.web import panels, results
-from maskstack.web.answers import Updates, guarded, key_of, working_alone
-from maskstack.web.explain_layout import BEGIN, draw_layout
+from maskstack.web.answers import QUICK, Updates, guarded, key_of, working_alone
+from maskstack.web.explain_layout import BEGIN, Layout
 from maskstack.web.judging import curves
 from maskstack.web.live import live
 from maskstack.web.networks import Networks
@@ -53,16 +53,15 @@ class ExplainTab:
     ) -> None:
         self.networks, self.sessions, self.samples, self.root = networks, sessions, samples, root
         self.max_pixels, self.every = max_pixels, every
-        self.at = draw_layout(list(networks.offers), list(samples))
+        self.at = Layout(list(networks.offers), list(samples))
         self._connect()
 
     def _connect(self) -> None:
         at, work = self.at, working_alone(self.at.status)
-        quick: dict[str, Any] = {"queue": False, "api_visibility": "private", "show_progress": "hidden"}
         for name, button in at.picks.items():
-            button.click(functools.partial(str, self.samples[name]), None, at.photo, **quick)
+            button.click(functools.partial(str, self.samples[name]), None, at.photo, **QUICK)
         changes = [at.photo.change, at.network.change]
-        gr.on(changes, self.on_change, [at.photo, at.network], None, preprocess=False, **quick)
+        gr.on(changes, self.on_change, [at.photo, at.network], None, preprocess=False, **QUICK)
         # Uploads are read here and not by Gradio, whose messages about damaged pictures do not help.
         gr.on(
             changes, self.on_photo_or_network, [at.photo, at.network], [at.photo, *at.shown], preprocess=False, **work
@@ -71,9 +70,9 @@ class ExplainTab:
         at.top.input(None, None, at.search, js="() => null")
         at.search.input(None, None, at.top, js="() => null")
         at.explain.click(self.on_explain, [at.top, at.search, at.preset, at.opacity, *at.settings], at.shown, **work)
-        at.stop.click(self.on_stop, None, None, **quick)
-        at.opacity.change(self.on_opacity, at.opacity, [at.overlay, at.files], **quick)
-        at.compare.click(self.on_compare, [at.rival, at.opacity], [at.status, at.comparison, at.curves], **work)
+        at.stop.click(self.on_stop, None, None, **QUICK)
+        at.opacity.change(self.on_opacity, at.opacity, [at.overlay, at.files], **QUICK)
+        at.compare.click(self.on_compare, [at.other_method, at.opacity], [at.status, at.comparison, at.curves], **work)
 
     def on_change(self, payload: Any, network: str, request: gr.Request) -> None:
         """A photo or a network was chosen: stop the search and remember the file, to remove it later."""
@@ -99,8 +98,7 @@ class ExplainTab:
             session.refused = False
             yield {self.at.photo: gr.skip()}
             return
-        work = self._predict(session, payload, network)
-        yield from guarded(work, self.at.status, self._blank())
+        yield from guarded(self._predict(session, payload, network), self.at.status, self._blank())
 
     def _predict(self, session: Session, payload: Any, network: str) -> Iterator[Updates]:
         upload = Upload.of(payload, self.root)
@@ -206,21 +204,8 @@ class ExplainTab:
             self.at.masks: results.masks_panel(found),
             self.at.curves: results.curves_panel(session.curves),
             self.at.comparison: "",
-            self.at.files: self._files(session, predicted, opacity),
+            self.at.files: results.files_panel(predicted, found, session, opacity),
         }
-
-    def _files(self, session: Session, predicted: PredictedPhoto, opacity: float) -> str:
-        assert session.found is not None
-        spec = self.networks.offers[predicted.model]
-        return results.files_panel(
-            predicted,
-            session.found,
-            preset=session.preset,
-            settings=session.settings,
-            spec=spec,
-            opacity=opacity,
-            stopped=session.stopped,
-        )
 
     def on_stop(self, request: gr.Request) -> None:
         """Stop the search; what it has found is kept."""
@@ -234,7 +219,7 @@ class ExplainTab:
             return {self.at.overlay: gr.skip()}
         return {
             self.at.overlay: results.overlay_panel(predicted, found, opacity),
-            self.at.files: self._files(session, predicted, opacity),
+            self.at.files: results.files_panel(predicted, found, session, opacity),
         }
 
     def on_compare(self, method: str, opacity: float, request: gr.Request) -> Iterator[Updates]:
@@ -254,14 +239,14 @@ class ExplainTab:
             raise InputError(f"{method} takes too many passes for the page; use maskstack bench for it")
         name = METHODS[method].about.partition(" (")[0]
         yield {self.at.status: panels.status_line(f"Explaining the same class by {name}.")}
-        rival = explainer(predicted.tensor.unsqueeze(0), target)
+        other = explainer(predicted.tensor.unsqueeze(0), target)
         session.curves = {
             "MDM": session.curves["MDM"],
-            name: curves(predicted.net, predicted.tensor, rival.saliency[0, 0], target),
+            name: curves(predicted.net, predicted.tensor, other.saliency[0, 0], target),
         }
         yield {
             self.at.status: panels.status_line(f"Compared with {name}."),
-            self.at.comparison: results.comparison_panel(predicted, found, rival, name, opacity),
+            self.at.comparison: results.comparison_panel(predicted, found, other, name, opacity),
             self.at.curves: results.curves_panel(session.curves),
         }
 

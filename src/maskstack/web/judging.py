@@ -21,7 +21,7 @@ def curves(net: LoadedModel, image: Tensor, saliency: Tensor, target: int) -> tu
 
     Args:
         net: The network.
-        image: C x H x W, as the network takes it.
+        image: C x H x W, preprocessed for the network.
         saliency: H x W.
         target: Class whose probability is measured.
     """

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 import time
 from collections.abc import Callable, Generator
+from concurrent.futures import Future
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -26,8 +28,8 @@ class Snapshot:
         steps: Maximum number of steps.
         seconds: Seconds since the end of the first step.
         stack: The stacked masks of the first image, H x W in [0, 1].
-        shown_scores: After each step, the last score of what the masks show; NaN before there is one.
-        hidden_scores: After each step, the last score of what they hide; NaN before there is one.
+        shown_scores: After each step, the latest score of the shown part; NaN before the first one.
+        hidden_scores: After each step, the latest score of the hidden part; NaN before the first one.
     """
 
     step: int
@@ -61,11 +63,8 @@ class _SnapshotMaker:
             self.last = now
             stack = progress.preview()[0].detach().cpu()
             seconds = now - self.first
-            self.out.put(
-                Snapshot(
-                    progress.step, progress.steps, seconds, stack, tuple(self.shown_scores), tuple(self.hidden_scores)
-                )
-            )
+            scores = tuple(self.shown_scores), tuple(self.hidden_scores)
+            self.out.put(Snapshot(progress.step, progress.steps, seconds, stack, *scores))
         return not self.stop.is_set()
 
 
@@ -86,15 +85,14 @@ def live(
         What the search found. Its errors are raised here. Closing the generator stops the search.
     """
     seen: queue.Queue[Snapshot | None] = queue.Queue()
-    results: list[Explanation] = []
-    failures: list[BaseException] = []
+    found: Future[Explanation] = Future()
 
     def run() -> None:
         try:
-            results.append(work(_SnapshotMaker(stop, seen, every)))
+            found.set_result(work(_SnapshotMaker(stop, seen, every)))
         # Every error is raised again in the thread that reads the snapshots.
         except BaseException as error:
-            failures.append(error)
+            found.set_exception(error)
         finally:
             seen.put(None)
 
@@ -104,24 +102,18 @@ def live(
         while (snapshot := _newest(seen)) is not None:
             yield snapshot
     finally:
-        if thread.is_alive() and not results and not failures:
+        if not found.done():
             stop.set()
         thread.join()
-    if failures:
-        raise failures[0]
-    return results[0]
+    return found.result()
 
 
 def _newest(seen: queue.Queue[Snapshot | None]) -> Snapshot | None:
     """Wait for a snapshot, and return the newest one; None at the end."""
     newest = seen.get()
-    while newest is not None:
-        try:
-            following = seen.get_nowait()
-        except queue.Empty:
-            return newest
-        if following is None:
+    with contextlib.suppress(queue.Empty):
+        while newest is not None and (following := seen.get_nowait()) is not None:
+            newest = following
+        if newest is not None:
             seen.put(None)  # the end comes after the last snapshot
-            return newest
-        newest = following
-    return None
+    return newest

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import tomllib
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -97,8 +97,8 @@ class Networks:
     """
 
     def __init__(self, offers: Mapping[str, str], *, device: torch.device, keep: int = 2) -> None:
-        self.offers, self.device, self.keep = dict(offers), device, keep
-        self._loaded: OrderedDict[str, LoadedModel] = OrderedDict()
+        self.offers, self.device = dict(offers), device
+        self._load = lru_cache(maxsize=keep)(self._open)
         self._lock = threading.Lock()
 
     def get(self, name: str) -> LoadedModel:
@@ -111,11 +111,9 @@ class Networks:
         if name not in self.offers:
             raise InputError("this network is not offered here; choose one from the list")
         with self._lock:
-            if name not in self._loaded:
-                net = load_model(self.offers[name])
-                net.model.to(self.device)
-                self._loaded[name] = net
-                while len(self._loaded) > self.keep:
-                    self._loaded.popitem(last=False)
-            self._loaded.move_to_end(name)
-            return self._loaded[name]
+            return self._load(name)
+
+    def _open(self, name: str) -> LoadedModel:
+        net = load_model(self.offers[name])
+        net.model.to(self.device)
+        return net

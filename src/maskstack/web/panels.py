@@ -5,7 +5,6 @@ Pictures and files are embedded in the page and not stored on the server, so no 
 
 from __future__ import annotations
 
-import base64
 import html
 import io
 from collections.abc import Sequence
@@ -13,6 +12,8 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 from PIL import Image
+
+from maskstack.draw.overlay import data_uri, encoded
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,9 +33,7 @@ class Picture:
 
 def png_of(image: Image.Image) -> bytes:
     """A picture as a PNG file."""
-    file = io.BytesIO()
-    image.save(file, format="PNG")
-    return file.getvalue()
+    return encoded(image, "PNG")
 
 
 def png_of_figure(figure: Figure, *, dpi: int = 110) -> bytes:
@@ -47,7 +46,7 @@ def png_of_figure(figure: Figure, *, dpi: int = 110) -> bytes:
 def pictures(shown: Sequence[Picture], *, small: bool = False, wide: bool = False) -> str:
     """Pictures side by side, below each other where the page is narrow."""
     figures = "".join(
-        f'<figure><img src="{_data(one.png, "image/png")}" alt="{html.escape(one.alt, quote=True)}">'
+        f'<figure><img src="{data_uri(one.png, "image/png")}" alt="{html.escape(one.alt, quote=True)}">'
         f"<figcaption>{html.escape(one.caption)}</figcaption></figure>"
         for one in shown
     )
@@ -58,7 +57,7 @@ def pictures(shown: Sequence[Picture], *, small: bool = False, wide: bool = Fals
 def status_line(sentence: str, *, error: bool = False) -> str:
     """A sentence that screen readers read aloud when it changes."""
     role = "alert" if error else "status"
-    kind = "ms-error" if error else "ms-said"
+    kind = "ms-error" if error else "ms-status"
     return (
         f'<p class="{kind}" role="{role}" aria-live="{"assertive" if error else "polite"}">{html.escape(sentence)}</p>'
     )
@@ -100,7 +99,7 @@ def downloads(files: Sequence[tuple[str, str, bytes, str]]) -> str:
         files: For each file the text of the link, the file's name, its content and its media type.
     """
     links = "".join(
-        f'<a class="ms-download" download="{html.escape(name, quote=True)}" href="{_data(content, kind)}">'
+        f'<a class="ms-download" download="{html.escape(name, quote=True)}" href="{data_uri(content, kind)}">'
         f"{html.escape(words)}</a>"
         for words, name, content, kind in files
     )
@@ -110,7 +109,3 @@ def downloads(files: Sequence[tuple[str, str, bytes, str]]) -> str:
 def code(lines: str) -> str:
     """Lines of Python code."""
     return f'<pre class="ms-code" tabindex="0" aria-label="Python code">{html.escape(lines)}</pre>'
-
-
-def _data(content: bytes, kind: str) -> str:
-    return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"

@@ -12,7 +12,7 @@ import gradio as gr
 
 from maskstack.errors import InputError
 from maskstack.web import panels
-from maskstack.web.answers import Updates, guarded, key_of, working_alone
+from maskstack.web.answers import QUICK, Updates, guarded, key_of, photo_control, working_alone
 from maskstack.web.panels import Picture
 from maskstack.web.sessions import Sessions
 from maskstack.web.uploads import Upload
@@ -46,10 +46,7 @@ class PrototypesTab:
         names = list(self.checkpoints)
         with gr.Row():
             with gr.Column(min_width=280):
-                self.photo = gr.Image(
-                    type="filepath", image_mode=None, sources=["upload", "clipboard"], label="Photo", height=280,
-                    elem_id="prototypes-photo", buttons=[],
-                )  # fmt: skip
+                self.photo = photo_control("prototypes-photo")
             with gr.Column(min_width=280):
                 self.network = gr.Dropdown(names, value=names[0], label="Prototype network")
                 self.method = gr.Dropdown(METHODS, value=METHODS[0], label="Method that finds the regions")
@@ -58,15 +55,7 @@ class PrototypesTab:
                 self.status = gr.HTML(panels.status_line("Choose a photo, then press the button."))
         self.page = gr.HTML(elem_id="prototypes-page")
         # Remembered at once, so that it is removed with its session even if the button is never pressed.
-        self.photo.change(
-            self.on_photo,
-            self.photo,
-            None,
-            preprocess=False,
-            queue=False,
-            api_visibility="private",
-            show_progress="hidden",
-        )
+        self.photo.change(self.on_photo, self.photo, None, preprocess=False, **QUICK)
         self.explain.click(
             self.on_explain,
             [self.photo, self.network, self.method, self.count],
@@ -85,8 +74,7 @@ class PrototypesTab:
     def on_explain(self, payload: Any, network: str, method: str, count: float) -> Iterator[Updates]:
         """Explain the photo; a sentence is shown at once, because this takes some seconds."""
         yield {self.status: panels.status_line("Explaining by prototypes; this takes some seconds."), self.page: ""}
-        work = self._explain(payload, network, method, int(count))
-        yield from guarded(work, self.status, {})
+        yield from guarded(self._explain(payload, network, method, int(count)), self.status, {})
 
     def _explain(self, payload: Any, network: str, method: str, count: int) -> Iterator[Updates]:
         from maskstack.prototypes.explaining import answer

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import matplotlib
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 
 from maskstack.draw import as_rgb, overlay
 from maskstack.draw.curves import faithfulness_curves, search_curve
-from maskstack.draw.overlay import COLOURS
+from maskstack.draw.overlay import COLOURS, as_picture
 from maskstack.explanation import Explanation
 from maskstack.jobs.naming import EXPLANATION, FIGURE, OVERLAY
 from maskstack.web import panels
@@ -22,7 +17,7 @@ from maskstack.web.judging import area
 from maskstack.web.live import Snapshot
 from maskstack.web.panels import Picture
 from maskstack.web.recipe import recipe
-from maskstack.web.sessions import Curves, PredictedPhoto
+from maskstack.web.sessions import Curves, PredictedPhoto, Session
 
 
 def working(
@@ -32,45 +27,31 @@ def working(
     name = predicted.net.class_name(target)
     at_most = f"at most about {snapshot.seconds_left:.0f} s left" if snapshot.step > 1 else "measuring the time"
     sentence = f"Searching for the region of {name}: step {snapshot.step} of {snapshot.steps}, {at_most}."
-    shown = overlay(predicted.picture, snapshot.stack.numpy())
+    shown = panels.png_of(overlay(predicted.picture, snapshot.stack.numpy()))
     curve = search_curve(
         snapshot.shown_scores, snapshot.hidden_scores, whole=whole, steps=snapshot.steps, name=objective
     )
-    area_open = float(snapshot.stack.mean())
-    return panels.progress(snapshot.step, snapshot.steps, sentence), panels.pictures(
-        [
-            Picture(
-                panels.png_of(shown),
-                f"the stacked masks so far over the photo, for {name}",
-                f"{area_open:.0%} of the photo shown",
-            ),
-            Picture(
-                panels.png_of_figure(curve),
-                "curves of the scores of the shown part and of the hidden part, step by step",
-                "scores of the shown part and of the hidden part",
-            ),
-        ]
-    )
+    area_open = f"{float(snapshot.stack.mean()):.0%} of the photo shown"
+    scores = "scores of the shown part and of the hidden part"
+    both = [
+        Picture(shown, f"the stacked masks so far over the photo, for {name}", area_open),
+        Picture(panels.png_of_figure(curve), f"curves of the {scores}, step by step", scores),
+    ]
+    return panels.progress(snapshot.step, snapshot.steps, sentence), panels.pictures(both)
 
 
 def overlay_panel(predicted: PredictedPhoto, found: Explanation, opacity: float) -> str:
     """The map over the photo."""
     name = _name(predicted, found)
-    image = overlay(predicted.picture, found.saliency[0, 0].cpu().numpy(), opacity=opacity)
-    return panels.pictures(
-        [
-            Picture(
-                panels.png_of(image), f"map of the region that {predicted.model} needs for {name}", f"{name}: overlay"
-            )
-        ]
-    )
+    alt = f"map of the region that {predicted.model} needs for {name}"
+    return panels.pictures([Picture(_over_photo(predicted, found, opacity), alt, f"{name}: overlay")])
 
 
 def masked_panel(predicted: PredictedPhoto, found: Explanation) -> str:
     """The photo with all but the region of its map hidden, and the score that remains."""
     name = _name(predicted, found)
     photo, stack = as_rgb(predicted.picture), found.stack[0, 0].cpu().numpy()
-    masked = Image.fromarray((photo * stack[..., None] * 255).round().astype(np.uint8))
+    masked = as_picture(photo * stack[..., None])
     before, kept = float(found.score_before[0]), float(found.score_under_stack[0])
     words = f"masked photo: score {kept:.0%} (whole photo: {before:.0%}), {float(found.area[0]):.0%} of the photo shown"
     return panels.pictures(
@@ -84,7 +65,8 @@ def masks_panel(found: Explanation) -> str:
     for grid, mask, kept in zip(found.grids, found.masks[0], found.score_under_masks[0], strict=True):
         height, width = grid.shape[-2:]
         words = f"{height} x {width}: score {float(kept):.0%}, {float(mask.mean()):.0%} of the photo shown"
-        shown.append(Picture(panels.png_of(_coloured(mask.cpu().numpy())), f"mask of {height} by {width} cells", words))
+        coloured = as_picture(matplotlib.colormaps[COLOURS](mask.cpu().numpy())[..., :3])
+        shown.append(Picture(panels.png_of(coloured), f"mask of {height} by {width} cells", words))
     return panels.pictures(shown, small=True)
 
 
@@ -116,34 +98,23 @@ def words_panel(predicted: PredictedPhoto, found: Explanation, *, stopped: bool)
     return panels.paragraph(lines)
 
 
-def files_panel(
-    predicted: PredictedPhoto,
-    found: Explanation,
-    *,
-    preset: str,
-    settings: Mapping[str, Any],
-    spec: str,
-    opacity: float,
-    stopped: bool,
-) -> str:
+def files_panel(predicted: PredictedPhoto, found: Explanation, session: Session, opacity: float) -> str:
     """The files to download: pictures, the explanation, and Python code that makes the map again."""
     stem = Path(predicted.name).stem or "photo"
-    image = overlay(predicted.picture, found.saliency[0, 0].cpu().numpy(), opacity=opacity)
     figure = panels.png_of_figure(found.plot(predicted.picture), dpi=120)
-    target = found.target[0] if found.target else 0
     lines = recipe(
-        spec=spec,
+        spec=predicted.net.spec,
         photo=predicted.name,
-        preset=preset,
-        settings=settings,
-        target=target,
+        preset=session.preset,
+        settings=session.settings,
+        target=found.target[0] if found.target else 0,
         name=_name(predicted, found),
-        stopped_after=int(found.steps[0].max()) if stopped else None,
+        stopped_after=int(found.steps[0].max()) if session.stopped else None,
     )
     with tempfile.TemporaryDirectory() as folder:
         saved = found.save(Path(folder) / "explanation.safetensors").read_bytes()
     files = [
-        ("Overlay (PNG)", stem + OVERLAY, panels.png_of(image), "image/png"),
+        ("Overlay (PNG)", stem + OVERLAY, _over_photo(predicted, found, opacity), "image/png"),
         ("Figure (PNG)", stem + FIGURE, figure, "image/png"),
         ("Explanation (safetensors)", stem + EXPLANATION, saved, "application/octet-stream"),
         ("Python code", f"{stem}.py", lines.encode(), "text/x-python"),
@@ -157,9 +128,8 @@ def comparison_panel(
     """Another method's map beside that of MDM."""
     shown = []
     for one, words in ((found, "MDM"), (other, method)):
-        image = overlay(predicted.picture, one.saliency[0, 0].cpu().numpy(), opacity=opacity)
         caption = f"{words}: {int(one.forward_passes[0] + one.backward_passes[0])} passes, {one.seconds:.1f} s"
-        shown.append(Picture(panels.png_of(image), f"map of {words} over the photo", caption))
+        shown.append(Picture(_over_photo(predicted, one, opacity), f"map of {words} over the photo", caption))
     notes = [] if other.degenerate[0] is None else [f"{method}: {other.degenerate[0]}."]
     notes += [f"{method} used {key} {value}." for key, value in other.notes.items()]
     return panels.pictures(shown) + panels.paragraph(notes)
@@ -169,6 +139,6 @@ def _name(predicted: PredictedPhoto, found: Explanation) -> str:
     return predicted.net.class_name(found.target[0]) if found.target else found.objective
 
 
-def _coloured(values: NDArray[np.float32]) -> Image.Image:
-    """A map alone, from 0 to 1."""
-    return Image.fromarray((matplotlib.colormaps[COLOURS](values)[..., :3] * 255).round().astype(np.uint8))
+def _over_photo(predicted: PredictedPhoto, found: Explanation, opacity: float) -> bytes:
+    """A map over the photo, as PNG."""
+    return panels.png_of(overlay(predicted.picture, found.saliency[0, 0].cpu().numpy(), opacity=opacity))

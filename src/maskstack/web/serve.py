@@ -164,7 +164,7 @@ def _free_port(host: str, wanted: int | None) -> int:
             reason = getattr(error, "strerror", None) or error
     if wanted is None:
         raise InputError(f"no port from 7860 to 7959 is free on {host} ({reason}); give --host or --port")
-    raise InputError(f"{host}:{wanted} cannot be listened on ({reason}); give another --port or --host")
+    raise InputError(f"{host}:{wanted} cannot be used as an address ({reason}); give another --port or --host")
 
 
 def _samples(folder: Path) -> dict[str, Path]:

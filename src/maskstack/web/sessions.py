@@ -1,4 +1,4 @@
-"""The sessions of the page's users: what is remembered of each, separately, and for how long."""
+"""The sessions of the page's users: what is stored for each user, and for how long."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class PredictedPhoto:
         path: Its file on this machine.
         model: Name of the network on the page.
         net: The network.
-        tensor: C x H x W, as the network takes it.
+        tensor: C x H x W, preprocessed for the network.
         scores: Probability of each class.
     """
 
@@ -57,7 +57,7 @@ class Session:
         uploads: The photo's file of each tab; removed with the session.
         shown: The photo and the network that the user's page shows now, which may be newer than ``predicted``.
         predicted: The photo and what the network predicts for it.
-        refused: Whether the last photo was removed from the page, with a sentence that gives the reason.
+        refused: Whether the last photo was removed from the page; the status line gives the reason.
         found: The last explanation.
         preset: The preset of its search.
         settings: The changes to the preset.
@@ -95,7 +95,7 @@ class Sessions:
     def __init__(self, *, forget_after: float = 3600.0, clock: Callable[[], float] = time.monotonic) -> None:
         self.forget_after, self.clock = forget_after, clock
         self._sessions: dict[str, Session] = {}
-        self._gone: deque[str] = deque(maxlen=10_000)
+        self._ended: deque[str] = deque(maxlen=10_000)
         self._lock = threading.Lock()
 
     def of(self, key: str) -> Session:
@@ -121,14 +121,14 @@ class Sessions:
         return session
 
     def end(self, key: str) -> None:
-        """Stop the user's work and remove everything kept of it."""
+        """Stop the user's work and remove everything stored for it."""
         with self._lock:
-            self._gone.append(key)
+            self._ended.append(key)
             self._end(key)
 
     def has_left(self, key: str) -> bool:
         """Whether the user has closed the page; an event of theirs may still be waiting."""
-        return key in self._gone
+        return key in self._ended
 
     def end_all(self) -> None:
         """End all sessions."""

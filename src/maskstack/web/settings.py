@@ -11,7 +11,7 @@ from maskstack.jobs.options import SearchOption, read_settings, search_options
 
 
 def settings_controls() -> list[gr.components.Component]:
-    """Draw a control for each setting. They are empty, which stands for the preset's value; the default is shown."""
+    """Draw a control for each setting. It is empty, which means the preset's value, and shows the default."""
     return [_control(option) for option in search_options().values()]
 
 

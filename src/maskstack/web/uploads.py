@@ -53,7 +53,7 @@ class Upload:
             max_pixels: Maximum width x height.
 
         Raises:
-            InputError: It is not a picture, damaged, or too large; the message has the user's name of the file.
+            InputError: The file is not a picture, is damaged, or is too large; the message names the user's file.
         """
         try:
             return open_photo(self.path, max_pixels=max_pixels)

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 
 from maskstack.cli.console import RunReporter, names_in
+from maskstack.cli.options import RunFolder
 from maskstack.files import write_whole
 from maskstack.prototypes.bench import METHODS, PrototypeBenchRequest
 from maskstack.prototypes.bench import bench as run_bench
@@ -23,9 +24,7 @@ WIDE = 240
 def bench(
     checkpoint: Annotated[Path, typer.Argument(help="Folder that 'prototypes train' wrote.")],
     data: Annotated[Path, typer.Option(help="Folder of annotated images of the network's classes.")],
-    out: Annotated[
-        Path, typer.Option(help="Folder of the run; if it holds an interrupted run, that run is continued.")
-    ],
+    out: RunFolder,
     split: Annotated[str, typer.Option(help="Split of the data; 'all' for all images.")] = "test",
     methods: Annotated[
         str, typer.Option(help="Names of methods, with options, separated by commas; native is the network's own.")
@@ -69,11 +68,7 @@ def bench(
 def _printed(table: list[Standing]) -> Table:
     methods = list(dict.fromkeys(one.method for one in table))
     cells = {(one.metric, one.method): one for one in table}
-    printed = Table(box=None, pad_edge=False)
-    printed.add_column("")
-    printed.add_column("n", justify="right")
-    for method in methods:
-        printed.add_column(method)
+    printed = Table("", Column("n", justify="right"), *methods, box=None, pad_edge=False)
     for metric, sign in METRICS.items():
         own = [cells.get((metric, method)) for method in methods]
         units = {one.units for one in own if one is not None}

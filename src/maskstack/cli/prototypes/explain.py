@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from maskstack.cli.options import AsJson
 from maskstack.files import write_whole
 from maskstack.jobs.naming import EXPLANATION, file_part, free_name, with_ending
 from maskstack.models import find_class, open_photo
@@ -19,7 +20,12 @@ from maskstack.prototypes.checkpoint import Prototypes, load
 from maskstack.prototypes.explaining import Answer, answer, gallery_figure, notes
 from maskstack.prototypes.search import finder
 
-_METHOD = "Method that finds the regions: native, mdm, smoothgrad ... with options, as mdm:steps=40."
+_Method = Annotated[
+    str, typer.Option(help="Method that finds the regions: native, mdm, smoothgrad ... with options, as mdm:steps=40.")
+]
+_Data = Annotated[
+    Path | None, typer.Option(help="Training data, needed if the checkpoint holds no pictures of its prototypes.")
+]
 
 
 def explain(
@@ -31,12 +37,10 @@ def explain(
         str, typer.Option("--class", help="Class name or index; the predicted class if not given.")
     ] = "predicted",
     top: Annotated[int, typer.Option(min=1, help="Number of prototypes, those that contributed most first.")] = 3,
-    method: Annotated[str, typer.Option(help=_METHOD)] = "mdm",
-    data: Annotated[
-        Path | None, typer.Option(help="Training data, needed if the checkpoint holds no pictures of its prototypes.")
-    ] = None,
+    method: _Method = "mdm",
+    data: _Data = None,
     out: Annotated[Path, typer.Option(help="Folder for the pages.")] = Path("out"),
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs, nothing else.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Draw the prototypes that contributed most to each image's class: this looks like that."""
     opened = [open_photo(image) for image in images]
@@ -64,10 +68,8 @@ def explain(
 def gallery(
     checkpoint: Annotated[Path, typer.Argument(help="Folder that 'prototypes train' wrote.")],
     label: Annotated[str | None, typer.Option("--class", help="Class name or index; all if not given.")] = None,
-    method: Annotated[str, typer.Option(help=_METHOD)] = "mdm",
-    data: Annotated[
-        Path | None, typer.Option(help="Training data, needed if the checkpoint holds no pictures of its prototypes.")
-    ] = None,
+    method: _Method = "mdm",
+    data: _Data = None,
     out: Annotated[Path, typer.Option(help="Folder for the galleries.")] = Path("out"),
 ) -> None:
     """Draw all prototypes of a class, each in the training image it comes from."""
@@ -99,9 +101,7 @@ def _tell_cost(console: Console, prototypes: Prototypes, method: str, maps: int)
 
 def _tell(console: Console, path: Path, found: Answer, page: Path) -> None:
     console.print(Text.assemble((str(path), "bold"), f": {found.name}, {found.probability:.1%}"), soft_wrap=True)
-    table = Table(box=None, pad_edge=False)
-    for heading in ("prototype", "similarity", "weight", "adds", "looks like"):
-        table.add_column(heading)
+    table = Table("prototype", "similarity", "weight", "adds", "looks like", box=None, pad_edge=False)
     for one in found.evidence:
         numbers = (f"{one.activation:.2f}", f"{one.weight:.2f}", f"{one.contribution:.2f}")
         table.add_row(str(one.prototype), *numbers, one.source)

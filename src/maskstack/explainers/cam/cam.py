@@ -124,13 +124,7 @@ class CAM(MapExplainer):
 
         def work(rows: Tensor) -> Tensor:
             return package.cam_grids(
-                kind.name,
-                scored,
-                images[rows],
-                rows,
-                layer,
-                gradients=kind.backward > 0,
-                batch_size=self.batch_size,
+                kind.name, scored, images[rows], rows, layer, gradients=kind.backward > 0, batch_size=self.batch_size
             )
 
         # A network that slices its batches runs its layers once for each slice.

@@ -17,10 +17,7 @@ from maskstack.objectives.outputs import find_tensor
 
 Layout = Literal["channels first", "channels last", "tokens"]
 
-NO_LAYERS = (
-    "this network has no layers that can be hooked and keep the image's places; use a method that needs none, such as "
-    "MDM or RISE"
-)
+NO_LAYERS = "no layer of the network has a spatial output; use a method that needs no layer, such as MDM or RISE"
 
 # They return their input, or lose the positions.
 _PASSING = (nn.Identity, nn.modules.dropout._DropoutNd, nn.modules.pooling._AdaptiveAvgPoolNd)
@@ -93,7 +90,7 @@ def layer_name(model: nn.Module, layer: str | int | nn.Module) -> str:
         for name, module in names.items():
             if module is layer:
                 return name
-        raise InputError(f"the layer {type(layer).__name__} is not a submodule of the network; give one of its own")
+        raise InputError(f"the layer {type(layer).__name__} is not a submodule of the network; give one of its layers")
     if str(layer) in names:
         return str(layer)
     close = difflib.get_close_matches(str(layer), names, n=3) or list(names)[-3:]

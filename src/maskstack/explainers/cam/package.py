@@ -1,4 +1,4 @@
-"""Running the package grad-cam on a scored model: meeting its assumptions, and removing its hooks afterwards."""
+"""Run the package grad-cam on a scored model: fulfil its assumptions, and remove its hooks afterwards."""
 
 from __future__ import annotations
 
@@ -53,13 +53,13 @@ def cam_grids(
     Raises:
         ModelError: No gradient reaches the layer.
     """
-    network = _Tapped(scored, rows, layer, images.device, differentiated=gradients)
+    network = _WithLayerOutput(scored, rows, layer, images.device, differentiated=gradients)
     with ExitStack() as cleared:
         # A network with a fixed batch size pads its batch; the padding rows are removed.
-        cam = _quiet_class(method)(network, [network.tap], lambda output: layer.on_grid(output)[: len(images)])
+        cam = _quiet_class(method)(network, [network.layer_output], lambda output: layer.on_grid(output)[: len(images)])
         # Not as a context manager, which prints and swallows every IndexError of the network.
         cleared.callback(cam.activations_and_grads.release)
-        cleared.callback(layer.module.register_forward_hook(network.through_tap).remove)
+        cleared.callback(layer.module.register_forward_hook(network.replace_output).remove)
         network.recorded = cam.activations_and_grads
         cam.batch_size = batch_size
         cam.ablation_layer = _Ablated(layer.channel_axis)
@@ -67,7 +67,7 @@ def cam_grids(
         return torch.from_numpy(np.maximum(cam.grids, 0))
 
 
-class _Tap(nn.Module):
+class _LayerOutput(nn.Module):
     """Module in which the package reads or replaces the layer's output."""
 
     def __init__(self, *, differentiated: bool) -> None:
@@ -75,14 +75,14 @@ class _Tap(nn.Module):
         self.differentiated = differentiated
 
     def forward(self, output: Tensor) -> Tensor:
-        # The graph begins here: gradients also work for a frozen network, and earlier layers need none.
+        # The graph begins here, so a frozen network has gradients too, and earlier layers need none.
         return output.detach().requires_grad_() if self.differentiated else output
 
 
-class _Tapped(nn.Module):
-    """A scored model that stores the rows of its images, and passes a layer's output through a :class:`_Tap`.
+class _WithLayerOutput(nn.Module):
+    """A scored model that stores the rows of its images and passes a layer's output to a :class:`_LayerOutput`.
 
-    The package hooks and replaces layers. Here it does so only with the tap, and the network gets a single hook.
+    The package hooks and replaces layers. Here it does so only with ``layer_output``: the network has a single hook.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class _Tapped(nn.Module):
     ) -> None:
         super().__init__()
         # Registered first, because the package searches in this order and fails at submodules that are None.
-        self.tap = _Tap(differentiated=differentiated)
+        self.layer_output = _LayerOutput(differentiated=differentiated)
         self.scored, self.rows, self.layer, self.differentiated = scored, rows, layer, differentiated
         # The package reads the device from the first parameter, but a network may not have parameters.
         self.place = nn.Parameter(torch.empty(0, device=device), requires_grad=False)
@@ -103,21 +103,21 @@ class _Tapped(nn.Module):
             raise ModelError(no_gradient(self.layer.name))
         return scores
 
-    def through_tap(self, _module: nn.Module, _inputs: Any, output: Tensor) -> Tensor | None:
-        """The hook: pass the output through the tap, so that the package can read it."""
+    def replace_output(self, _module: nn.Module, _inputs: Any, output: Tensor) -> Tensor | None:
+        """The hook: pass the output through ``layer_output``, so that the package can read or replace it."""
         self.calls += 1
         if (self.calls - 1) % self.layer.calls != self.layer.call:
             return None
         # Score-CAM runs the network for every channel, but later uses only the activations of the first run.
         del self.recorded.activations[1:]
         # On the CPU the package keeps the tensor itself, which an in-place ReLU after the layer would overwrite.
-        tapped: Tensor = self.tap(output)
-        return tapped.clone()
+        replaced: Tensor = self.layer_output(output)
+        return replaced.clone()
 
 
 def no_gradient(layer: str) -> str:
     """The error message for a method that needs a gradient."""
-    return f"no gradient reaches the layer {layer} from the answer; choose another, or a method without gradients"
+    return f"the score has no gradient at the layer {layer}; choose another layer, or a method without gradients"
 
 
 class _Ablated(nn.Module):

@@ -44,14 +44,11 @@ def token_grid(tokens: int, *, image: Size, patches: Size | None = None) -> tupl
     """
     if patches is not None and _counts(patches) > 1 and tokens - _counts(patches) in _PREFIXES:
         return tokens - _counts(patches), patches
-    for prefix in _PREFIXES:
-        for grid in _grids(tokens - prefix):
-            if _square_patches(grid, image):
-                return prefix, grid
-    for prefix in _USUAL_PREFIXES:
-        for grid in _grids(tokens - prefix):
-            if fits(grid, image):
-                return prefix, grid
+    for prefixes, is_likely in ((_PREFIXES, _square_patches), (_USUAL_PREFIXES, fits)):
+        for prefix in prefixes:
+            for grid in _grids(tokens - prefix):
+                if is_likely(grid, image):
+                    return prefix, grid
     return None
 
 

@@ -1,0 +1,31 @@
+"""How long a network takes on this machine, measured before the work to tell its expected time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from maskstack.objectives.outputs import find_tensor
+
+
+def pass_seconds(model: Callable[[Tensor], Any], images: Tensor) -> tuple[float, float]:
+    """Seconds of a forward and of a backward pass, each the shorter of two.
+
+    Args:
+        model: The network.
+        images: B x C x H x W, on the network's device.
+    """
+    forward = backward = float("inf")
+    for _ in range(2):
+        started = time.perf_counter()
+        leaf = images.detach().requires_grad_(True)
+        output = find_tensor(model(leaf))
+        between = time.perf_counter()
+        if output.requires_grad:
+            torch.autograd.grad(output.float().sum(), leaf, allow_unused=True)
+        forward, backward = min(forward, between - started), min(backward, time.perf_counter() - between)
+    return forward, backward
