@@ -18,7 +18,14 @@ NAMES = ("cat", "dog", "bird")
 def explanation() -> Explanation:
     torch.manual_seed(0)
     layers = nn.Conv2d(3, 6, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(24, 3)
-    mdm = MDM(nn.Sequential(*layers), class_names=NAMES, sizes=(2, (3, 5)), fill=("zero", "blur", "mean"), steps=4)
+    mdm = MDM(
+        nn.Sequential(*layers),
+        preset="single",
+        class_names=NAMES,
+        sizes=(2, (3, 5)),
+        fill=("zero", "blur", "mean"),
+        steps=4,
+    )
     found = mdm(torch.rand(2, 3, 20, 24, generator=torch.Generator().manual_seed(1)), [2, 0])
     return dataclasses.replace(found, notes={"photo": "Kätzchen.jpg"})
 

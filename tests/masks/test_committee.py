@@ -11,11 +11,11 @@ from torch import Tensor
 
 from maskstack import MDM
 from maskstack.masks.adam import DampedAdam
+from maskstack.masks.presets import SINGLE
 from maskstack.masks.search import search
-from maskstack.masks.settings import SearchSettings
 from maskstack.masks.shifts import even_shifts, shift_images, shifted_indices
 
-SETTINGS = SearchSettings(sizes=(2, 4, 8), members=3, steps=8, shift=0.1, slow_fine=0.6, damping=0.5, patience=0)
+SETTINGS = SINGLE.with_(sizes=(2, 4, 8), members=3, steps=8, shift=0.1, slow_fine=0.6, damping=0.5, patience=0)
 
 
 def corner(images: Tensor, _rows: Tensor) -> Tensor:
@@ -61,7 +61,7 @@ def test_each_member_takes_the_steps_of_the_settings() -> None:
 
 def test_the_cost_counts_members() -> None:
     net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 16 * 16, 2))
-    mdm = MDM(net, sizes=(2, 4), members=3, steps=5, patience=0)
+    mdm = MDM(net, sizes=(2, 4), members=3, steps=5, keep=0.0)
     explanation = mdm(images(), 1)
     assert explanation.backward_passes.tolist() == [15, 15]
     assert mdm.cost(2)["backward"] == 30
@@ -70,11 +70,11 @@ def test_the_cost_counts_members() -> None:
 
 def test_spread_and_agreement_are_of_the_members() -> None:
     net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 16 * 16, 2))
-    several = MDM(net, sizes=(2, 4), members=3, steps=5, shift=0.1)(images(), 1)
+    several = MDM(net, sizes=(2, 4), members=3, steps=5, keep=0.0)(images(), 1)
     assert several.spread.shape == several.stack.shape
     assert (several.spread > 0).any()
     assert ((several.agreement >= -1) & (several.agreement <= 1)).all()
-    single = MDM(net, sizes=(2, 4), steps=5)(images(), 1)
+    single = MDM(net, preset="single", sizes=(2, 4), steps=5)(images(), 1)
     assert (single.spread == 0).all()
     assert single.agreement.isnan().all()
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from maskstack.masks.grids import Upsampler
+from maskstack.masks.presets import SINGLE
 from maskstack.masks.problems import Problems
-from maskstack.masks.settings import SearchSettings
 
 SIZES = ((2, 2), (3, 5))
 
@@ -13,7 +13,7 @@ SIZES = ((2, 2), (3, 5))
 def lay_out(images: int = 2, **changes) -> Problems:
     changes = {"sizes": SIZES, "fill": "zero", "stack": "mean", "patience": 2, "tolerance": 0.1, **changes}
     changes = {"removal_every": 0, **changes}
-    settings = SearchSettings(**changes)
+    settings = SINGLE.with_(**changes)
     return Problems.lay_out(images, Upsampler.build(settings.sizes, (8, 8), torch.device("cpu")), settings)
 
 

@@ -5,6 +5,7 @@ import torch
 from tests.masks.toys import Counted
 from torch.nn import functional
 
+from maskstack.masks.presets import SINGLE
 from maskstack.masks.search import search
 from maskstack.masks.settings import SearchSettings
 
@@ -20,7 +21,7 @@ def quick(**changes) -> SearchSettings:
         "patience": 0, "smoothness": 0.0, "consistency": "one_sided", "parametrisation": "sigmoid", "start": 0.5,
         "stack": "mean", "removal_every": 0, "batch_size": 32, "seed": 0, **changes,
     }  # fmt: skip
-    return SearchSettings(**changes)
+    return SINGLE.with_(**changes)
 
 
 def patch_score(images: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:

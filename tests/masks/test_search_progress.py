@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from maskstack.masks.presets import SINGLE
 from maskstack.masks.result import Progress
 from maskstack.masks.search import search
 from maskstack.masks.settings import SearchSettings
@@ -16,7 +17,7 @@ def quick(**changes) -> SearchSettings:
     changes = {
         "sizes": ((4, 4), (8, 6)), "steps": STEPS, "patience": 0, "fill": ("zero",), "batch_size": 2, **changes,
     }  # fmt: skip
-    return SearchSettings(**changes)
+    return SINGLE.with_(**changes)
 
 
 def told(net_score, photos, settings) -> list[tuple[Progress, torch.Tensor]]:
@@ -37,7 +38,7 @@ def test_kept_and_left_are_the_scores_of_what_is_shown_and_hidden(net_score, pho
     heard = told(net_score, photos, quick(removal_every=every))
     kept = left = torch.full((len(photos),), torch.nan)
     # A step asks about the mask it finds, which is the one that the step before it left.
-    mask = torch.full_like(photos[:, 0], SearchSettings().start)
+    mask = torch.full_like(photos[:, 0], SINGLE.start)
     for at, after in heard:
         if at.step % every == 0:
             left = by_hand(net_score, photos, 1 - mask)

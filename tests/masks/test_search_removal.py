@@ -3,11 +3,11 @@
 import pytest
 import torch
 
+from maskstack.masks.presets import SINGLE
 from maskstack.masks.search import search
-from maskstack.masks.settings import SearchSettings
 
 LEFT, RIGHT = (slice(4, 12), slice(2, 10)), (slice(16, 24), slice(20, 28))
-SETTINGS = SearchSettings(sizes=(4, 8, 16), steps=60, fill="zero", smoothness=0, patience=0)
+SETTINGS = SINGLE.with_(sizes=(4, 8, 16), steps=60, fill="zero", smoothness=0, patience=0)
 
 
 def either(images: torch.Tensor, _rows: torch.Tensor) -> torch.Tensor:
@@ -55,4 +55,4 @@ def test_one_is_refused_and_a_step_more_or_less_changes_the_turns() -> None:
     from maskstack.errors import InputError
 
     with pytest.raises(InputError, match="must not be 1"):
-        SearchSettings(removal_every=1)
+        SINGLE.with_(removal_every=1)

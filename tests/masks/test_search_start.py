@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from maskstack.errors import InputError
+from maskstack.masks.presets import SINGLE
 from maskstack.masks.search import search
 from maskstack.masks.settings import SearchSettings
 
@@ -15,7 +16,7 @@ def score(images: Tensor, _rows: Tensor) -> Tensor:
 
 def settings(**changes) -> SearchSettings:
     # A step too small to see, so that what comes out is what was put in.
-    return SearchSettings(
+    return SINGLE.with_(
         **{"sizes": (4, 8), "steps": 1, "learning_rate": 1e-6, "fill": "zero", "removal_every": 0, **changes}
     )
 

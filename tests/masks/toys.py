@@ -5,6 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from maskstack.masks.presets import SINGLE
 from maskstack.masks.result import SearchResult
 from maskstack.masks.settings import SearchSettings
 
@@ -17,7 +18,7 @@ def two_sizes(**changes) -> SearchSettings:
         "sizes": (2, 5), "joint": False, "steps": 6, "learning_rate": 0.2, "mask_weight": 1.0, "fill": ("zero", "blur"),
         "patience": 0, "batch_size": 32,
     }  # fmt: skip
-    return SearchSettings(**{**usual, **changes})
+    return SINGLE.with_(**{**usual, **changes})
 
 
 def assert_same(one: SearchResult, other: SearchResult, rows: slice = slice(None)) -> None:

@@ -16,8 +16,9 @@ OPENINGS = 0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.5
 def opened(stack: Tensor, loss: Callable[[Tensor, Tensor], Tensor], *, allowed: float) -> tuple[Tensor, Tensor]:
     """Add to each map's log-odds the least of :data:`OPENINGS` at which the network loses no more than allowed.
 
-    The map is the stack scaled to [0, 1]. The order of its pixels stays the same. A search weighs the area against the score, and over one fill of several at
-    a time; so its map may lose some of the score over a certain fill, or in the worst case all of it.
+    The map is the stack scaled to [0, 1]. The order of its pixels stays the same. A search weighs the area against the
+    score, and over one fill of several at a time. So its map may lose some of the score over a certain fill, or in the
+    worst case all of it.
 
     Args:
         stack: B x H x W in [0, 1].

@@ -115,7 +115,7 @@ class SearchSettings:
     removal: float = 2.0
     removal_every: int = 3
     smoothness: float = 0.1
-    grid_blur: float = 0.006
+    grid_blur: float = 0.009
     fill: tuple[Fill, ...] = ("zero", "blur", "noise")
     blur: float = 0.045
     consistency: Consistency = "one_sided"
