@@ -10,36 +10,26 @@ from maskstack.explainers.base import CostedExplainer
 from maskstack.explainers.table import make_explainer
 from maskstack.models import LoadedModel
 
-COMMITTEE: Mapping[str, Any] = {
-    "members": 4, "steps": 25, "learning_rate": 0.56, "slow_fine": 0.6, "start": 0.5, "removal": 2.0, "removal_every": 4,
-    "mask_weight": 2.0, "smoothness": 0.1, "damping": 0.5, "shift": 16 / 224, "patience": 0, "keep": 1.0,
-}  # fmt: skip
-"""The committee that is varied below."""
-
-SHARPER: Mapping[str, Any] = {
-    **COMMITTEE,
-    "learning_rate": 0.8,
-    "slow_fine": 0.5,
-    "removal_every": 3,
-    "mask_weight": 2.5,
-}
 LIVELY: Mapping[str, Any] = {
-    **SHARPER, "members": 5, "steps": 20, "learning_rate": 1.1, "damping": 0.0, "shift": 24 / 224, "smoothness": 0.05,
+    "members": 5, "steps": 20, "learning_rate": 1.1, "damping": 0.0, "shift": 24 / 224, "smoothness": 0.05,
+}  # fmt: skip
+CALM: Mapping[str, Any] = {
+    "learning_rate": 0.56, "slow_fine": 0.6, "removal_every": 4, "mask_weight": 2.0, "grid_blur": 0.0,
 }  # fmt: skip
 
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
-    "old": {"preset": "single"},
-    "old opened": {"preset": "single", "keep": 1.0},
-    "A": COMMITTEE,
-    "A blur 2px": {**COMMITTEE, "grid_blur": 2 / 224, "slow_fine": 0.3},
-    "M": {**SHARPER, "grid_blur": 2 / 224},
-    "M 1px": {**SHARPER, "grid_blur": 1 / 224},
-    "M 1.5px": {**SHARPER, "grid_blur": 1.5 / 224},
-    "M 1px tv": {**SHARPER, "grid_blur": 1 / 224, "smoothness": 0.2},
-    "F5": LIVELY,
-    "F5 1px": {**LIVELY, "grid_blur": 1 / 224},
-    "F5 2px": {**LIVELY, "grid_blur": 2 / 224},
+    "default": {},
+    "fast": {"preset": "fast"},
+    "fine": {"preset": "fine"},
+    "single": {"preset": "single"},
+    "single, opened": {"preset": "single", "keep": 1.0},
+    "blur 1 px": {"grid_blur": 1 / 224},
+    "blur 1.5 px": {"grid_blur": 1.5 / 224},
+    "5 of 20, blur 0": {**LIVELY, "grid_blur": 0.0},
+    "5 of 20, blur 1 px": {**LIVELY, "grid_blur": 1 / 224},
+    "slower": CALM,
 }
+"""Changes to the default; named sets of settings are compared with the default and with other methods."""
 
 
 def explainer(name: str, net: LoadedModel, **changes: Any) -> CostedExplainer:
