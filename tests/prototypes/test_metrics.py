@@ -171,7 +171,7 @@ def test_an_activation_without_shares_is_refused(value: float) -> None:
 
     image, saliency = torch.ones(1, 4, 4), torch.ones(4, 4)
     for measure in (activation_insertion, activation_deletion, minimal_sufficient_area):
-        with pytest.raises(InputError, match="above 0"):
+        with pytest.raises(InputError, match="positive value"):
             measure(score, image, saliency, 0 * image)
 
 

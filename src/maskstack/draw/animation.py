@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from maskstack.draw.overlay import as_rgb, encoded, overlay
+from maskstack.draw.overlay import as_rgb, overlay
+from maskstack.draw.pictures import encoded
 from maskstack.errors import InputError
 
 FORMATS = ("gif", "webp")

@@ -10,7 +10,8 @@ import matplotlib
 import numpy as np
 from numpy.typing import NDArray
 
-from maskstack.draw.overlay import COLOURS, as_picture, data_uri, encoded
+from maskstack.draw.overlay import COLOURS
+from maskstack.draw.pictures import as_picture, data_uri, encoded
 
 MOST, SIDE = 8, 160
 """Largest number of images, and longer side of their maps in pixels; together far below :data:`MOST_BYTES`."""

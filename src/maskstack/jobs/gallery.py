@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from maskstack.draw.gallery import GalleryCell, gallery_figure
-from maskstack.draw.overlay import thumbnail
+from maskstack.draw.pictures import thumbnail
 from maskstack.errors import InputError
 from maskstack.explainers import MDM
 from maskstack.explanation import Explanation

@@ -12,7 +12,8 @@ import safetensors.numpy
 from numpy.typing import NDArray
 from PIL import Image
 
-from maskstack.draw.overlay import overlay, thumbnail_uri
+from maskstack.draw.overlay import overlay
+from maskstack.draw.pictures import thumbnail_uri
 from maskstack.errors import reason
 from maskstack.leaderboard.comparison import Comparison, is_control
 from maskstack.leaderboard.record import RunRecord

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from matplotlib.figure import Figure
 from PIL import Image
 
-from maskstack.draw.overlay import data_uri, encoded
+from maskstack.draw.pictures import data_uri, encoded
 
 
 @dataclass(frozen=True, eq=False)

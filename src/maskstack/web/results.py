@@ -9,7 +9,8 @@ import matplotlib
 
 from maskstack.draw import as_rgb, overlay
 from maskstack.draw.curves import faithfulness_curves, search_curve
-from maskstack.draw.overlay import COLOURS, as_picture
+from maskstack.draw.overlay import COLOURS
+from maskstack.draw.pictures import as_picture
 from maskstack.explanation import Explanation
 from maskstack.jobs.naming import EXPLANATION, FIGURE, OVERLAY
 from maskstack.web import panels
