@@ -46,7 +46,7 @@ def brightness(found: Explanation, row: int = 0) -> list[float]:
 
 def test_where_one_region_suffices_one_search_finds_one_and_the_modules_both() -> None:
     net, image, alone = Either(chequered()), chequered(), {"removal_every": 0, "steps": 60}
-    one = brightness(MDM(net, sizes=(3, 6, 12), **alone)(image, 0))
+    one = brightness(MDM(net, preset="single", sizes=(3, 6, 12), **alone)(image, 0))
     assert one[0] > 0.5
     assert one[1] < 0.1
     found = HDM(net, benchmark=(3, 6), auxiliary=12, **alone)(image, 0)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 import maskstack
 from maskstack import MDM, InputError, ModelError
+from maskstack.masks import preset
 from maskstack.objectives import class_logit, custom
 
 QUICK = {"sizes": (2, 5), "steps": 6}
@@ -173,9 +174,10 @@ def test_double_precision_works() -> None:
 
 def test_bf16_autocast_and_channels_last_agree_with_the_plain_map() -> None:
     net, images = network(), photos(1)
-    plain = MDM(net, **QUICK, channels_last=False)(images, class_logit(1)).stack
-    last = MDM(net, **QUICK, channels_last=True)(images, class_logit(1)).stack
-    half = MDM(net, **QUICK, precision="bf16")(images, class_logit(1)).stack
+    quick = {**QUICK, "keep": 0.0}
+    plain = MDM(net, **quick, channels_last=False)(images, class_logit(1)).stack
+    last = MDM(net, **quick, channels_last=True)(images, class_logit(1)).stack
+    half = MDM(net, **quick, precision="bf16")(images, class_logit(1)).stack
     assert torch.allclose(plain, last, atol=1e-3)
     assert (plain - half).abs().mean() < 0.05
 
@@ -260,4 +262,4 @@ def test_progress_reports_every_step_and_can_stop() -> None:
     assert [state.step for state in states] == [1, 2, 3, 4, 5, 6]
     assert states[-1].preview().shape == (1, 32, 40)
     stopped = MDM(network(), **QUICK)(photos(1), 1, progress=lambda state: state.step < 3)
-    assert stopped.backward_passes.tolist() == [3]
+    assert stopped.backward_passes.tolist() == [3 * preset("default").members]

@@ -103,7 +103,7 @@ class Problems:
     @property
     def cells(self) -> Tensor:
         """Which values of the padded grids are cells of theirs, P x G x h x w of zeros and ones."""
-        within = torch.zeros(len(self.upsampler.sizes), *self.upsampler.cells, device=self.free.device)
+        within = self.free.new_zeros(len(self.upsampler.sizes), *self.upsampler.cells)
         for index, (h, w) in enumerate(self.upsampler.sizes):
             within[index, :h, :w] = 1
         return within[self.size]
