@@ -24,7 +24,9 @@ ANSWERED = ([], ["--version"], ["--help"], ["prototypes", "--help"], ["explian"]
     "start", ["from maskstack.cli.main import main", "from maskstack.cli.__main__ import run as _"]
 )
 def test_answers_import_no_torch(start: str) -> None:
-    code = f"{start}\nfrom maskstack.cli.main import main\nimport sys\nfor arguments in {ANSWERED}:\n    main(arguments)\n"
+    code = (
+        f"{start}\nfrom maskstack.cli.main import main\nimport sys\nfor arguments in {ANSWERED}:\n    main(arguments)\n"
+    )
     code += f"    print('loaded:', arguments, [name for name in {HEAVY} if name in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     said = [line for line in out.splitlines() if line.startswith("loaded:")]
