@@ -1,6 +1,7 @@
 """Bad input: one clear sentence on stderr, exit code 2, no traceback and no partial file."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,13 +20,21 @@ pytest.importorskip("efficientnet_lite_pytorch", reason="the extra 'demo' is not
 data = pytest.importorskip("skimage.data", reason="the extra 'demo' is not installed")
 
 
+@pytest.fixture(scope="module")
+def bomb(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A picture of 400 million pixels, which takes a second to write."""
+    file = tmp_path_factory.mktemp("bomb") / "bomb.png"
+    Image.new("L", (20000, 20000)).save(file)
+    return file
+
+
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(bomb: Path, tmp_path: Path) -> Path:
     Image.fromarray(data.coffee()).save(tmp_path / "good.jpg")
     (tmp_path / "text.jpg").write_text("not a picture")
     (tmp_path / "cut.jpg").write_bytes((tmp_path / "good.jpg").read_bytes()[:20000])
     (tmp_path / "empty.jpg").touch()
-    Image.new("L", (20000, 20000)).save(tmp_path / "bomb.png")
+    shutil.copy(bomb, tmp_path)
     Image.new("RGB", (1, 1)).save(tmp_path / "dot.png")
     (tmp_path / "sub").mkdir()
     (tmp_path / "file").touch()

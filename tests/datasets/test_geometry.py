@@ -58,9 +58,9 @@ def test_boxes_and_parts_agree_with_the_known_geometry(width, height, preprocess
         assert np.abs(truth.boxes[0].numpy() - wanted).max() <= 1.5 + blur
         assert truth.share * truth.inside.numel() == pytest.approx(sides.prod(), abs=(1.5 + blur) * sides.sum() + 4)
     if "corner" in truth.parts:
-        assert (
-            np.abs(np.subtract(truth.parts["corner"], analytic(box[:2], preprocess, (width, height)))).max() <= 1 + blur
-        )
+        # Also a corner just outside of the crop may count as in it, and is then at its edge as a box would be.
+        corner = carried_box((*box[:2], *box[:2]), preprocess, (width, height))[:2]
+        assert np.abs(np.subtract(truth.parts["corner"], corner)).max() <= 1 + blur
     assert not (truth.inside & ~truth.near).any()
 
 

@@ -13,17 +13,18 @@ from benchmarks.instances import HEIGHT, Group, by_area, by_height, groups
 from maskstack import HDM, MDM, LoadedModel, load_model
 from maskstack.explainers.table import make_explainer
 
-pytestmark = pytest.mark.slow
-
 pytest.importorskip("efficientnet_lite_pytorch", reason="the extra 'demo' is not installed")
 
 FOLDER = Path(os.environ.get("MASKSTACK_DATA", "")) / "imagenet-val"
 PHOTOS = ("ILSVRC2012_val_00000021.jpg", "ILSVRC2012_val_00000702.jpg")
 
-pytestmark = pytest.mark.skipif(
-    not (FOLDER / "annotations.csv").is_file(),
-    reason="MASKSTACK_DATA is not set, so there are no annotated photographs",
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not (FOLDER / "annotations.csv").is_file(),
+        reason="MASKSTACK_DATA is not set, so there are no annotated photographs",
+    ),
+]
 
 
 @pytest.fixture(scope="module")

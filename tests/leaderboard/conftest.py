@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 from skimage import data as photos
-from tests.leaderboard.runs import run_bench
+from tests.leaderboard.runs import command, environment
 
 from maskstack.leaderboard.record import settle
 from maskstack.leaderboard.request import BenchRequest
@@ -40,9 +42,11 @@ def annotated(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def whole_run(annotated, tmp_path_factory) -> Path:
-    """A run that nothing disturbed."""
+    """A run that nothing disturbed, in a process of its own."""
     out = tmp_path_factory.mktemp("runs") / "whole"
-    done = run_bench(annotated, out)
+    done = subprocess.run(
+        command(annotated, out), env=environment(), capture_output=True, text=True, timeout=300, check=False
+    )
     assert done.returncode == 0, done.stderr
     return out
 
@@ -52,12 +56,12 @@ def row(method, image, metric, value, **more):
     return ResultRow("net", method, image, metric=metric, value=value, **{**fixed, **more})
 
 
-@pytest.fixture
-def run(tmp_path):
+@pytest.fixture(scope="session")
+def written_run(tmp_path_factory) -> Path:
     """A run in which mdm is better than gradcam by 0.1 on every image, rise has few images and lime fails."""
-    folder = tmp_path / "run"
+    folder = tmp_path_factory.mktemp("written") / "run"
     request = BenchRequest(
-        models=("net=timm:resnet18",), data=str(tmp_path), methods=("mdm", "gradcam", "rise", "random"),
+        models=("net=timm:resnet18",), data=str(folder.parent), methods=("mdm", "gradcam", "rise", "random"),
         groups=("faithfulness",),
     )  # fmt: skip
     settle(folder, request, versions={"maskstack": "test"})
@@ -77,3 +81,9 @@ def run(tmp_path):
     # The same pair once more, as a kill between merging and clearing leaves it.
     store.write([row("gradcam", "<script>alert(0)</script>.jpg", "insertion_wide", 0.5)])
     return folder
+
+
+@pytest.fixture
+def run(written_run, tmp_path) -> Path:
+    """A copy of ``written_run``, to which a test may add."""
+    return Path(shutil.copytree(written_run, tmp_path / "run"))

@@ -1,14 +1,17 @@
-"""Runs in processes of their own, and how two of them are compared."""
+"""Runs in this process and in one of their own, and how two of them are compared."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
-import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
+from maskstack.cli.main import main
 from maskstack.runs.store import Store
 
 METHODS = "mdm:steps=3,gradcam,random,centre"
@@ -21,8 +24,12 @@ KILL_SEED = 13
 def command(data: Path, out: Path, *more: str, methods: str = METHODS) -> list[str]:
     """The command line of a run in a process of its own."""
     program = "from maskstack.cli.main import run; run()"
+    return [sys.executable, "-c", program, *_arguments(data, out, *more, methods=methods)]
+
+
+def _arguments(data: Path, out: Path, *more: str, methods: str = METHODS) -> list[str]:
     what = ["--data", str(data), "--methods", methods, "--curve-steps", "2", "--out", str(out)]
-    return [sys.executable, "-c", program, "bench", *what, "--metrics", GROUPS, *more]
+    return ["bench", *what, "--metrics", GROUPS, *more]
 
 
 def environment() -> dict[str, str]:
@@ -30,16 +37,22 @@ def environment() -> dict[str, str]:
     return {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
 
 
-def run_bench(data: Path, out: Path, *more: str, **options: str) -> subprocess.CompletedProcess[str]:
-    """Run to the end."""
-    return subprocess.run(
-        command(data, out, *more, **options),
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+class Done(NamedTuple):
+    """How a run ended and what it said."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def run_bench(data: Path, out: Path, *more: str, **options: str) -> Done:
+    """Run to the end, in this process: one of its own takes seconds to import."""
+    said, complained = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COLUMNS", "200")
+        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(complained):
+            code = main(_arguments(data, out, *more, **options))
+    return Done(code, said.getvalue(), complained.getvalue())
 
 
 def table(run: Path) -> dict[tuple[str, ...], tuple[object, ...]]:

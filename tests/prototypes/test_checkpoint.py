@@ -16,6 +16,18 @@ from maskstack.prototypes.push import duplicates
 from maskstack.prototypes.run import train
 
 
+@pytest.fixture(scope="module")
+def read(trained):
+    """The trained ProtoPNet as it is loaded; only looked at."""
+    return load(trained)
+
+
+@pytest.fixture(scope="module")
+def read_labels(trained_labels):
+    """The trained XProtoNet as it is loaded; only looked at."""
+    return load(trained_labels)
+
+
 @pytest.fixture
 def copy(trained, tmp_path):
     """A checkpoint that a test may spoil."""
@@ -62,12 +74,11 @@ def test_nothing_of_the_training_machine_is_in_it(trained, folders):
     assert str(trained) not in text
 
 
-def test_a_runs_folder_stands_for_its_checkpoint(trained):
-    assert load(trained).folder == trained / "checkpoint"
+def test_a_runs_folder_stands_for_its_checkpoint(read, trained):
+    assert read.folder == trained / "checkpoint"
 
 
-def test_the_most_weighty_prototypes_come_first(trained):
-    read = load(trained)
+def test_the_most_weighty_prototypes_come_first(read):
     for label in range(3):
         numbers = read.prototypes_of(label)
         assert sorted(numbers) == torch.nonzero(read.network.owners == label).flatten().tolist()
@@ -75,9 +86,9 @@ def test_the_most_weighty_prototypes_come_first(trained):
         assert weights == sorted(weights, reverse=True)
 
 
-@pytest.mark.parametrize("fixture", ["trained", "trained_labels"])
+@pytest.mark.parametrize("fixture", ["read", "read_labels"])
 def test_a_source_picture_reaches_the_activation_that_was_recorded(fixture, request):
-    read = load(request.getfixturevalue(fixture))
+    read = request.getfixturevalue(fixture)
     for number, source in enumerate(read.sources):
         picture = read.source_picture(number)
         assert picture.size == (64, 64)
@@ -89,8 +100,7 @@ def test_a_source_picture_reaches_the_activation_that_was_recorded(fixture, requ
         assert read.network.prototypes.shape[0] == len(read.sources)
 
 
-def test_sources_are_training_images_of_the_prototypes_class(trained):
-    read = load(trained)
+def test_sources_are_training_images_of_the_prototypes_class(read):
     for source, owner in zip(read.sources, read.network.owners.tolist(), strict=True):
         assert source.image.split("/")[:2] == ["train", read.class_names[owner]]
         assert source.row is not None
