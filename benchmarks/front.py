@@ -20,10 +20,12 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from benchmarks.photographs import Photograph, photographs
 from benchmarks.variants import VARIANTS, explainer
 from maskstack.allocator import keep_large_blocks
+from maskstack.files import write_whole
 from maskstack.metrics import (
     average_drop,
     average_increase,
@@ -176,43 +178,41 @@ def _accuracy(ious: Tensor, at: int, level: float) -> float:
 
 
 def measure(
-    arguments: argparse.Namespace,
+    name: str, net: LoadedModel, judges: Mapping[str, LoadedModel], photo: Photograph, folder: Path
+) -> tuple[dict[str, Any], Tensor]:
+    """The figures and the map of one variant on one photograph; those of an earlier run are read."""
+    kept, drawn = folder / f"{photo.file}.json", folder / f"{photo.file}.pt"
+    if not (kept.is_file() and drawn.is_file()):
+        found = explainer(name, net)(photo.image[None], photo.target)
+        saliency = found.saliency[0, 0]
+        row = quality(score_of(net, photo.target), photo, saliency)
+        row["passes"] = int(found.forward_passes[0] + found.backward_passes[0])
+        for other, judge in judges.items():
+            row[f"on {other}"] = transfer(judge, net, photo, saliency)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_whole(drawn, lambda file: torch.save(saliency, file))
+        write_whole(kept, lambda file: file.write_text(json.dumps(row)))
+    return json.loads(kept.read_text()), torch.load(drawn, weights_only=True)
+
+
+def add_steadiness(
+    rows: list[dict[str, Any]],
     name: str,
     net: LoadedModel,
-    judges: Mapping[str, LoadedModel],
     photos: Sequence[Photograph],
-) -> list[dict[str, Any]]:
-    """The figures of one variant on all photographs; those of an earlier run are read."""
-    folder = arguments.out / arguments.half / name.replace(" ", "_")
-    folder.mkdir(parents=True, exist_ok=True)
-    rows, maps = [], []
-    for photo in photos:
-        kept, drawn = folder / f"{photo.file}.json", folder / f"{photo.file}.pt"
-        if not (kept.is_file() and drawn.is_file()):
-            found = explainer(name, net)(photo.image[None], photo.target)
-            saliency = found.saliency[0, 0]
-            row = quality(score_of(net, photo.target), photo, saliency)
-            row["passes"] = int(found.forward_passes[0] + found.backward_passes[0])
-            row["seconds"] = found.seconds
-            for other, judge in judges.items():
-                row[f"on {other}"] = transfer(judge, net, photo, saliency)
-            torch.save(saliency, drawn)
-            kept.write_text(json.dumps(row))
-        rows.append(json.loads(kept.read_text()))
-        maps.append(torch.load(drawn, weights_only=True))
-    steady = folder / "steady.json"
-    if name not in VARIANTS or not arguments.steady:
-        return rows
-    if not steady.is_file():
-        count = arguments.steady
-        steady.write_text(json.dumps(list(steadiness(net, name, photos[:count], maps[:count]))))
-    for row, found in zip(rows, json.loads(steady.read_text()), strict=False):
-        row.update(found)
-    return rows
+    maps: Sequence[Tensor],
+    kept: Path,
+) -> None:
+    """Add how steady the maps of these photographs are to their figures."""
+    if not kept.is_file():
+        found = list(steadiness(net, name, photos, maps))
+        write_whole(kept, lambda file: file.write_text(json.dumps(found)))
+    for row, values in zip(rows, json.loads(kept.read_text()), strict=False):
+        row.update(values)
 
 
 def main() -> None:
-    """Measure the variants and print the tables."""
+    """Measure the variants, photograph by photograph, and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--model", default="bundled")
@@ -228,13 +228,20 @@ def main() -> None:
     judges = {name: load_model(spec) for name, _, spec in (each.partition("=") for each in arguments.judge)}
     photos = photographs(arguments.folder, net, half=arguments.half, count=arguments.images)
     print(f"{len(photos)} photographs of the {arguments.half} half", flush=True)
-    results = {}
-    for name in arguments.only:
-        results[name] = measure(arguments, name, net, judges, photos)
-        print(
-            table({name: results[name]}, [*COLUMNS, "box", "box blurred", *(f"on {other}" for other in judges)]),
-            flush=True,
-        )
+    folders = {name: arguments.out / arguments.half / name.replace(" ", "_") for name in arguments.only}
+    results: dict[str, list[dict[str, Any]]] = {name: [] for name in arguments.only}
+    maps: dict[str, list[Tensor]] = {name: [] for name in arguments.only}
+    for photo in tqdm(photos):
+        for name, folder in folders.items():
+            row, saliency = measure(name, net, judges, photo, folder)
+            results[name].append(row)
+            maps[name].append(saliency)
+    for name, folder in folders.items():
+        if arguments.steady and name in VARIANTS:
+            count = arguments.steady
+            add_steadiness(
+                results[name], name, net, photos[:count], maps[name][:count], folder / f"steady-{count}.json"
+            )
     print(table(results, [*COLUMNS, "box", "box blurred", *(f"on {other}" for other in judges)]))
 
 

@@ -87,9 +87,23 @@ def test_a_real_allocation_that_cannot_be_made_is_survived() -> None:
 
 
 @pytest.mark.parametrize("error", [RuntimeError("shapes cannot be multiplied"), ValueError("out of memory")], ids=repr)
-def test_other_errors_come_through_at_once(error: Exception) -> None:
+def test_other_errors_come_through_after_one_image_alone_was_tried(error: Exception) -> None:
     work = Memory(0, error)
     with pytest.raises(type(error)) as caught:
         Batches(8).run(torch.arange(8), work)
     assert caught.value is error
+    assert work.refused == [8, 1]
+
+
+def test_a_network_for_one_image_at_a_time_gets_one_at_a_time() -> None:
+    work = Memory(1, AssertionError("Guard failed: images.size()[0] == 1"))
+    Batches(8).run(torch.arange(11), work)
+    assert work.done == [[index] for index in range(11)]
+    assert work.refused == [8]
+
+
+def test_an_error_with_a_sentence_of_its_own_comes_through_at_once() -> None:
+    work = Memory(0, ModelError("no gradient reaches the image"))
+    with pytest.raises(ModelError, match="no gradient"):
+        Batches(8).run(torch.arange(8), work)
     assert work.refused == [8]

@@ -8,7 +8,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from maskstack.errors import ModelError
+from maskstack.errors import MaskstackError, ModelError
 
 T = TypeVar("T")
 
@@ -26,7 +26,8 @@ class Batches:
     def run(self, indices: Tensor, work: Callable[[Tensor], T]) -> list[T]:
         """Call ``work`` on chunks of the indices, in order.
 
-        A chunk that does not fit in memory is tried again at half the size, and the limit stays halved.
+        A chunk that does not fit in memory is tried again at half the size, and the limit stays halved. After another
+        error the limit is one, because a network that was exported for one image refuses several.
 
         Raises:
             ModelError: Not even one at a time fits.
@@ -37,14 +38,15 @@ class Batches:
             size = chunk_size(len(indices) - start, self.limit)
             try:
                 results.append(work(indices[start : start + size]))
-            except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
-                if not _is_out_of_memory(error):
-                    raise
-                if size == 1:
+            except (RuntimeError, ValueError, AssertionError, MemoryError) as error:
+                too_large = _is_out_of_memory(error)
+                if size == 1 and too_large:
                     raise ModelError(
                         "one image alone does not fit in memory; use a smaller input or a device with more memory"
                     ) from error
-                self.limit = size // 2
+                if size == 1 or isinstance(error, MaskstackError):
+                    raise
+                self.limit = size // 2 if too_large else 1
             else:
                 start += size
         return results
@@ -63,4 +65,4 @@ def _is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     signs = ("out of memory", "can't allocate memory", "not enough memory", "could not create a memory")
-    return any(sign in str(error) for sign in signs)
+    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in signs)

@@ -14,7 +14,7 @@ from maskstack.cli.main import main
 pytest.importorskip("efficientnet_lite_pytorch", reason="the extra 'demo' is not installed")
 data = pytest.importorskip("skimage.data", reason="the extra 'demo' is not installed")
 
-QUICK = ["--steps", "3", "--sizes", "4,7"]
+QUICK = ["--preset", "single", "--steps", "3", "--sizes", "4,7"]
 
 
 @pytest.fixture(scope="module")

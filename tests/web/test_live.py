@@ -29,7 +29,7 @@ def images() -> torch.Tensor:
 
 
 def searcher(net: nn.Module, *, steps: int) -> MDM:
-    return MDM(net.eval(), sizes=(3, 6), steps=steps, patience=0)
+    return MDM(net.eval(), preset="single", sizes=(3, 6), steps=steps, patience=0)
 
 
 def watch(watching):

@@ -13,6 +13,10 @@ OPENINGS = 0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.5
 """What is added to the log-odds of a map, tried from the least to the most."""
 
 
+TOO_MUCH = 0.5
+"""A loss of score at which a map is no explanation."""
+
+
 def opened(stack: Tensor, loss: Callable[[Tensor, Tensor], Tensor], *, allowed: float) -> tuple[Tensor, Tensor]:
     """Add to each map's log-odds the least of :data:`OPENINGS` at which the network loses no more than allowed.
 
@@ -26,19 +30,23 @@ def opened(stack: Tensor, loss: Callable[[Tensor, Tensor], Tensor], *, allowed: 
         allowed: The loss that is allowed.
 
     Returns:
-        The opened maps, B x H x W, the stack itself where nothing was added; and what was added, B. Where the loss is
-        never as small as allowed, it is the opening of the smallest loss.
+        The opened maps, B x H x W, the stack itself where nothing was added; and what was added, B. Where no opening
+        loses as little as allowed, nothing is added, except where the map itself loses more than :data:`TOO_MUCH`:
+        there it is the opening of the least loss.
     """
     log_odds = minmax(stack).logit(eps=1e-6)
     least = torch.full_like(stack[:, 0, 0], torch.inf)
     opening = torch.zeros_like(least)
+    first = least.clone()
     for more in OPENINGS:
         rows = (least > allowed).nonzero().flatten()
         if len(rows) == 0:
             break
         found = loss(minmax((log_odds[rows] + more).sigmoid()), rows)
+        first[rows] = torch.where(first[rows].isinf(), found, first[rows])
         better = found < least[rows]
         least[rows] = torch.where(better, found, least[rows])
         opening[rows] = torch.where(better, more, opening[rows])
+    opening = torch.where((least <= allowed) | (first > TOO_MUCH), opening, 0)
     wider = (log_odds + opening[:, None, None]).sigmoid()
     return torch.where(opening[:, None, None] > 0, wider, stack), opening
