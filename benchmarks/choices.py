@@ -1,142 +1,248 @@
-"""The table of ``docs/choices.md``: what each setting of the mask search does to the quality of the map.
+"""The tables of ``docs/choices.md``: how faithful, readable and steady the maps of several settings are.
 
-    python -m benchmarks.choices FOLDER [--half tuning] [--images 24] [--only NAME ...] [--out table.md]
+    python -m benchmarks.choices FOLDER --model SPEC [--half tuning] [--images 32] [--steady 8] [--only NAME ...]
+        [--judge SPEC ...] [--out out/choices]
 
-FOLDER holds annotated photographs (``annotations.csv`` and ``images/``, see ``benchmarks/photographs.py``). Each
-finished variant is stored next to the table as JSON, so an interrupted run can be resumed.
+FOLDER holds annotated photographs (``annotations.csv`` and ``images/``, see ``benchmarks/photographs.py``). ``--judge``
+names networks that were not searched, on which insertion and deletion of the same maps are measured too. Each
+photograph's figures of each variant are kept in ``--out`` as they are found, so an interrupted run goes on where it
+stopped. Prints the tables; the figures behind ± are half the width of a 95% bootstrap interval over photographs.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks.photographs import Photograph, photographs
-from benchmarks.variants import VARIANTS
+from benchmarks.variants import VARIANTS, explainer
 from maskstack.allocator import keep_large_blocks
 from maskstack.files import write_whole
-from maskstack.masks.fills import make_fill
-from maskstack.metrics import average_drop, average_increase, deletion, energy_in_box, gini, insertion, pointing_game
+from maskstack.metrics import (
+    average_drop,
+    average_increase,
+    box_ious,
+    deletion,
+    energy_in_box,
+    gini,
+    insertion,
+    pieces,
+    rank_correlation,
+    roughness,
+)  # fmt: skip
 from maskstack.models import LoadedModel, load_model
 from maskstack.tensors import gaussian_blur
 
-COLUMNS = {
-    "insertion": "insertion AUC onto a blur of sigma 10 px, up is better",
-    "deletion": "deletion AUC to zero, down is better",
-    "deletion_mean": "deletion AUC to the image's mean colour, a fill no variant trains with",
-    "average_drop": "average drop of the probability under the map (share), down is better",
-    "average_increase": "share of images whose probability rises under the map",
-    "energy": "share of the map inside the boxes, up is better",
-    "pointing": "share of images whose highest pixel is inside the boxes",
-    "gini": "Gini index of the map, up is sparser",
-    "hard": "probability kept when the map is cut to its most salient 20% of pixels over the blur (share)",
-    "unseen": "probability kept under the stack over a fill of uniform noise, which no variant trains with (share)",
-    "passes": "forward and backward passes an image",
+COLUMNS: Mapping[str, str] = {
+    "insertion": "insertion AUC onto a blur of sigma 10 px",
+    "deletion": "deletion AUC to zero",
+    "deletion_mean": "deletion AUC to the image's mean colour",
+    "average_drop": "average drop of the probability under the map, as a share",
+    "average_increase": "share of photographs whose probability rises under the map",
+    "kept": "share of photographs that keep at least half of their probability under the map",
+    "energy": "share of the map inside the boxes",
+    "pieces": "connected components above half the maximum (median)",
+    "largest": "share of the largest of them (median)",
+    "roughness": "mean difference of neighbouring pixels over the mean",
+    "gini": "Gini index of the map",
+    "seed": "rank correlation with the map of another seed",
+    "millionth": "the same, of the image times 1.000001",
+    "noise": "the same, of the image with noise of 0.02",
+    "company": "the same, alone against in a batch",
+    "company_top": "overlap (IoU) of the brightest tenth, alone against in a batch (lowest)",
+    "folded": "rank correlation of folded and plain passes",
+    "threads": "rank correlation of one thread and two",
+    "passes": "forward and backward passes of an image",
 }
+MEDIANS, LOWEST = ("pieces", "largest"), ("company_top",)
+Score = Callable[[Tensor], Tensor]
 
-Method = Callable[[LoadedModel, Photograph], tuple[Tensor, Tensor, int]]
+
+def score_of(net: LoadedModel, target: int) -> Score:
+    """The probability of a class, as a function of images."""
+
+    @torch.no_grad()
+    def score(images: Tensor) -> Tensor:
+        output = net.model(images.contiguous(memory_format=torch.channels_last))
+        return output.softmax(dim=1)[:, target]  # type: ignore[no-any-return]
+
+    return score
 
 
-def measure(net: LoadedModel, photo: Photograph, saliency: Tensor, stack: Tensor, passes: int) -> dict[str, float]:
-    """The values of one map for all columns."""
+def quality(score: Score, photo: Photograph, saliency: Tensor) -> dict[str, Any]:
+    """What one map is worth to the network that was searched, and to a reader."""
     image = photo.image
-
-    def score(batch: Tensor) -> Tensor:
-        with torch.no_grad():
-            output = net.model(batch.contiguous(memory_format=torch.channels_last))
-        return output.softmax(dim=1)[:, photo.target]  # type: ignore[no-any-return]
-
-    generator = torch.Generator().manual_seed(7)
-    blurred = gaussian_blur(image.unsqueeze(0), 10)[0]
-    mean = make_fill("mean", image.unsqueeze(0), generator=generator)[0]
-    uniform = torch.rand(image.shape, generator=generator) * 2 - 1
-    top = saliency >= saliency.flatten().quantile(0.8)
-    images = [image, saliency * image, torch.where(top, image, blurred), torch.lerp(uniform, image, stack)]
-    before, masked, hard, unseen = score(torch.stack(images)).unbind()
-    values = {
-        "insertion": insertion(score, image, saliency, blurred),
-        "deletion": deletion(score, image, saliency, torch.zeros_like(image)),
-        "deletion_mean": deletion(score, image, saliency, mean),
-        "average_drop": average_drop(before, masked),
-        "average_increase": average_increase(before, masked),
-        "energy": energy_in_box(saliency, photo.inside),
-        "pointing": pointing_game(saliency, photo.inside),
-        "gini": gini(saliency),
-        "hard": (hard / before).clamp(max=1),
-        "unseen": (unseen / before).clamp(max=1),
+    mean = image.mean(dim=(1, 2), keepdim=True).expand_as(image)
+    before, masked = score(torch.stack([image, saliency * image])).unbind()
+    count, largest = pieces(saliency)
+    blurred = gaussian_blur(saliency[None, None], 0.05 * min(saliency.shape))[0, 0]
+    return {
+        "insertion": float(insertion(score, image, saliency, gaussian_blur(image[None], 10)[0], steps=14)),
+        "deletion": float(deletion(score, image, saliency, torch.zeros_like(image), steps=14)),
+        "deletion_mean": float(deletion(score, image, saliency, mean, steps=14)),
+        "average_drop": float(average_drop(before, masked)),
+        "average_increase": float(average_increase(before, masked)),
+        "kept": float(masked >= before / 2),
+        "energy": float(energy_in_box(saliency, photo.inside)),
+        "pieces": count,
+        "largest": largest,
+        "roughness": float(roughness(saliency)),
+        "gini": float(gini(saliency)),
+        "ious": box_ious(saliency, photo.boxes).tolist(),
+        "ious_blurred": box_ious(blurred, photo.boxes).tolist(),
     }
-    return {name: float(value) for name, value in values.items()} | {"passes": float(passes)}
 
 
-def run(
-    name: str, method: Method, net: LoadedModel, photos: Sequence[Photograph], kept: Path
-) -> list[dict[str, float]]:
-    """Measure one variant on all photographs, or read the results of an earlier run."""
-    if kept.is_file():
-        found = json.loads(kept.read_text())
-        if found["files"] == [photo.file for photo in photos]:
-            return found["rows"]  # type: ignore[no-any-return]
-    started, rows = time.perf_counter(), []
-    for photo in photos:
-        rows.append(measure(net, photo, *method(net, photo)))
-    document = {"variant": name, "files": [photo.file for photo in photos], "rows": rows}
-    write_whole(kept, lambda file: file.write_text(json.dumps(document)))
-    print(f"{name}: {time.perf_counter() - started:.0f} s", flush=True)
-    return rows
+def transfer(judge: LoadedModel, net: LoadedModel, photo: Photograph, saliency: Tensor) -> float | None:
+    """Insertion less deletion on another network; None where that network is not sure of the class."""
+    mean, std = (torch.tensor(values)[:, None, None] for values in (net.mean, net.std))
+    own_mean, own_std = (torch.tensor(values)[:, None, None] for values in (judge.mean, judge.std))
+    image = (photo.image * std + mean - own_mean) / own_std
+    score = score_of(judge, photo.target)
+    if float(score(image[None])) <= 0.3:
+        return None
+    gained = insertion(score, image, saliency, gaussian_blur(image[None], 10)[0], steps=10)
+    return float(gained - deletion(score, image, saliency, torch.zeros_like(image), steps=10))
 
 
-def interval(values: NDArray[np.float64], *, draws: int = 2000) -> tuple[float, float]:
-    """Bootstrap 95% interval of the mean over images."""
-    picks = np.random.default_rng(0).integers(0, len(values), (draws, len(values)))
-    low, high = np.percentile(values[picks].mean(axis=1), [2.5, 97.5])
-    return float(low), float(high)
+def steadiness(
+    net: LoadedModel, name: str, photos: Sequence[Photograph], alone: Sequence[Tensor]
+) -> Iterator[dict[str, float]]:
+    """How far each photograph's map depends on what should not matter, given its map alone."""
+    images, targets = torch.stack([photo.image for photo in photos]), [photo.target for photo in photos]
+    together = explainer(name, net)(images, targets).saliency[:, 0]
+    for row, (image, target, own) in enumerate(zip(images, targets, alone, strict=True)):
+        noise = 0.02 * torch.randn(image.shape, generator=torch.Generator().manual_seed(row))
+
+        def likeness(image: Tensor, **changes: Any) -> float:
+            return rank_correlation(explainer(name, net, **changes)(image[None], target).saliency[0, 0], own)  # noqa: B023
+
+        found = {
+            "seed": likeness(image, seed=1),
+            "millionth": likeness(image * (1 + 1e-6)),
+            "noise": likeness(image + noise),
+            "company": rank_correlation(together[row], own),
+            "folded": likeness(image, fold=False),
+        }
+        tops = [values >= values.flatten().quantile(0.9) for values in (together[row], own)]
+        found["company_top"] = float((tops[0] & tops[1]).sum() / (tops[0] | tops[1]).sum())
+        threads = torch.get_num_threads()
+        torch.set_num_threads(2 if threads == 1 else 1)
+        found["threads"] = likeness(image)
+        torch.set_num_threads(threads)
+        yield found
 
 
-def table(results: Mapping[str, list[dict[str, float]]]) -> str:
-    """The table as Markdown: means, and for columns of quality half the width of the 95% interval."""
-    lines = ["| variant | " + " | ".join(COLUMNS) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
+def interval(values: Sequence[float]) -> str:
+    """Mean and half the width of its bootstrap 95% interval."""
+    array = np.asarray(values, dtype=np.float64)
+    picks = np.random.default_rng(0).integers(0, len(array), (2000, len(array)))
+    low, high = np.percentile(array[picks].mean(axis=1), [2.5, 97.5])
+    return f"{array.mean():.3f} ±{(high - low) / 2:.3f}"
+
+
+def table(results: Mapping[str, list[dict[str, Any]]], columns: Sequence[str]) -> str:
+    """The figures of all variants as Markdown."""
+    lines = ["| variant | n | " + " | ".join(columns) + " |", "|---" * (len(columns) + 2) + "|"]
     for name, rows in results.items():
         cells = []
-        for column in COLUMNS:
-            values = np.array([row[column] for row in rows])
-            if column == "passes":
-                cells.append(f"{values.mean():.0f}")
+        for column in columns:
+            values = [row[column] for row in rows if row.get(column) is not None]
+            if column in ("box", "box blurred"):
+                ious = torch.tensor([row["ious" if column == "box" else "ious_blurred"] for row in rows])
+                best = max(
+                    float(np.mean([_accuracy(ious, at, level) for level in (0.3, 0.5, 0.7)]))
+                    for at in range(ious.shape[1])
+                )
+                cells.append(f"{best:.3f}")
+            elif not values:
+                cells.append("")
+            elif column in MEDIANS:
+                cells.append(f"{np.median(values):.2f}")
             else:
-                low, high = interval(values)
-                cells.append(f"{values.mean():.3f} ±{(high - low) / 2:.3f}")
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+                cells.append(f"{min(values):.3f}" if column in LOWEST else interval(values))
+        lines.append(f"| {name} | {len(rows)} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 
+def _accuracy(ious: Tensor, at: int, level: float) -> float:
+    return float((ious[:, at] >= level).double().mean())
+
+
+def measure(
+    name: str, net: LoadedModel, judges: Mapping[str, LoadedModel], photo: Photograph, folder: Path
+) -> tuple[dict[str, Any], Tensor]:
+    """The figures and the map of one variant on one photograph; those of an earlier run are read."""
+    kept, drawn = folder / f"{photo.file}.json", folder / f"{photo.file}.pt"
+    if not (kept.is_file() and drawn.is_file()):
+        found = explainer(name, net)(photo.image[None], photo.target)
+        saliency = found.saliency[0, 0]
+        row = quality(score_of(net, photo.target), photo, saliency)
+        row["passes"] = int(found.forward_passes[0] + found.backward_passes[0])
+        for other, judge in judges.items():
+            row[f"on {other}"] = transfer(judge, net, photo, saliency)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_whole(drawn, lambda file: torch.save(saliency, file))
+        write_whole(kept, lambda file: file.write_text(json.dumps(row)))
+    return json.loads(kept.read_text()), torch.load(drawn, weights_only=True)
+
+
+def add_steadiness(
+    rows: list[dict[str, Any]],
+    name: str,
+    net: LoadedModel,
+    photos: Sequence[Photograph],
+    maps: Sequence[Tensor],
+    kept: Path,
+) -> None:
+    """Add how steady the maps of these photographs are to their figures."""
+    if not kept.is_file():
+        found = list(steadiness(net, name, photos, maps))
+        write_whole(kept, lambda file: file.write_text(json.dumps(found)))
+    for row, values in zip(rows, json.loads(kept.read_text()), strict=False):
+        row.update(values)
+
+
 def main() -> None:
-    """Run the variants and write the table."""
+    """Measure the variants, photograph by photograph, and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--half", choices=("tuning", "reporting"), default="tuning")
-    parser.add_argument("--images", type=int, default=24)
-    parser.add_argument("--only", nargs="*", default=list(VARIANTS))
     parser.add_argument("--model", default="bundled")
-    parser.add_argument("--out", type=Path, default=Path("out/choices/table.md"))
+    parser.add_argument("--judge", action="append", default=[], help="NAME=SPEC of a network that was not searched")
+    parser.add_argument("--half", choices=("tuning", "reporting"), default="tuning")
+    parser.add_argument("--images", type=int, default=32)
+    parser.add_argument("--steady", type=int, default=0, help="photographs whose steadiness is measured")
+    parser.add_argument("--only", nargs="*", default=list(VARIANTS))
+    parser.add_argument("--out", type=Path, default=Path("out/choices"))
     arguments = parser.parse_args()
     keep_large_blocks()
     net = load_model(arguments.model)
+    judges = {name: load_model(spec) for name, _, spec in (each.partition("=") for each in arguments.judge)}
     photos = photographs(arguments.folder, net, half=arguments.half, count=arguments.images)
-    print(f"{len(photos)} photographs of the {arguments.half} half, {len(arguments.only)} variants", flush=True)
-    results = {}
-    for name in arguments.only:
-        kept = arguments.out.parent / f"{arguments.half}-{name.replace(' ', '_').replace('/', '-')}.json"
-        results[name] = run(name, VARIANTS[name], net, photos, kept)
-        write_whole(arguments.out, lambda file: file.write_text(table(results)))
-    print(table(results))
-    print("\n".join(f"- {column}: {meaning}" for column, meaning in COLUMNS.items()))
+    print(f"{len(photos)} photographs of the {arguments.half} half", flush=True)
+    folders = {name: arguments.out / arguments.half / name.replace(" ", "_") for name in arguments.only}
+    results: dict[str, list[dict[str, Any]]] = {name: [] for name in arguments.only}
+    maps: dict[str, list[Tensor]] = {name: [] for name in arguments.only}
+    for photo in photos:
+        print(photo.file, flush=True)
+        for name, folder in folders.items():
+            row, saliency = measure(name, net, judges, photo, folder)
+            results[name].append(row)
+            maps[name].append(saliency)
+    for name, folder in folders.items():
+        if arguments.steady and name in VARIANTS:
+            count = arguments.steady
+            add_steadiness(
+                results[name], name, net, photos[:count], maps[name][:count], folder / f"steady-{count}.json"
+            )
+    print(table(results, [*COLUMNS, "box", "box blurred", *(f"on {other}" for other in judges)]))
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ def photographs(folder: Path, net: LoadedModel, *, half: str, count: int) -> lis
     """
     transform = AnnotationTransform(net.preprocess)
     found = []
-    for annotated in load_images(folder, class_names=net.class_names).half(half):  # type: ignore[arg-type]
+    for annotated in load_images(folder, class_names=net.class_names).half(half):
         picture = annotated.open()
         image = net.preprocess(picture)
         with torch.no_grad():
