@@ -36,7 +36,7 @@ class Explanation:
 
     Attributes:
         saliency: The map, B x 1 x H x W, float32 in [0, 1].
-        stack: The stacked masks before scaling, B x 1 x H x W in [0, 1].
+        stack: The stacked masks, B x 1 x H x W in [0, 1]; not scaled by their maximum where the setting ``keep`` is 0.
         opening: What was added to the log-odds of each stack after the search so that it keeps the score, B; 0 where
             the search's own stack kept it.
         spread: Standard deviation of the members' masks at each pixel, B x 1 x H x W; 0 for one member. Large values

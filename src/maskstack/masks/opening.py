@@ -30,14 +30,13 @@ def opened(stack: Tensor, loss: Callable[[Tensor, Tensor], Tensor], *, allowed: 
         allowed: The loss that is allowed.
 
     Returns:
-        The opened maps, B x H x W, the stack itself where nothing was added; and what was added, B. Where no opening
-        loses as little as allowed, nothing is added, except where the map itself loses more than :data:`TOO_MUCH`:
-        there it is the opening of the least loss.
+        The maps, B x H x W, scaled to [0, 1] and opened, and what was added to the log-odds of each, B. Where no
+        opening loses as little as allowed, nothing is added, except where the map itself loses more than
+        :data:`TOO_MUCH`: there it is the opening of the least loss.
     """
     log_odds = minmax(stack).logit(eps=1e-6)
     least = torch.full_like(stack[:, 0, 0], torch.inf)
-    opening = torch.zeros_like(least)
-    first = least.clone()
+    first, opening = least.clone(), torch.zeros_like(least)
     for more in OPENINGS:
         rows = (least > allowed).nonzero().flatten()
         if len(rows) == 0:
@@ -48,5 +47,4 @@ def opened(stack: Tensor, loss: Callable[[Tensor, Tensor], Tensor], *, allowed: 
         least[rows] = torch.where(better, found, least[rows])
         opening[rows] = torch.where(better, more, opening[rows])
     opening = torch.where((least <= allowed) | (first > TOO_MUCH), opening, 0)
-    wider = (log_odds + opening[:, None, None]).sigmoid()
-    return torch.where(opening[:, None, None] > 0, wider, stack), opening
+    return minmax((log_odds + opening[:, None, None]).sigmoid()), opening

@@ -47,7 +47,7 @@ class SearchResult:
     Attributes:
         grids: The learned grids, one B x h x w tensor a size, values in [0, 1].
         masks: The grids upsampled, B x S x H x W.
-        stack: The masks stacked, the mean over the members, opened, B x H x W in [0, 1], not scaled.
+        stack: The masks stacked, the mean over the members, B x H x W in [0, 1]; with ``keep``, scaled and opened.
         opening: What was added to the log-odds of each stack after the search, B; see :mod:`maskstack.masks.opening`.
         members: The masks stacked of each member, B x K x H x W.
         before: Score of each image, B.

@@ -91,8 +91,8 @@ class SearchSettings:
         start: Value of every cell before the first step, inside (0, 1).
         stack: How sizes become one map: log_odds (mean of the masks' log-odds), mean, normalised (mean of masks scaled
             to [0, 1]) or geometric. A joint search learns the log_odds stack itself; for the others it learns the mean.
-        keep: After the search the map is opened, without changing the order of its pixels, until it keeps this share of
-            the score; 0 leaves the map as the search found it.
+        keep: After the search the stack is scaled to [0, 1] and opened, without changing the order of its pixels, until
+            it keeps this share of the score; 0 leaves it as the search found it.
         tolerance: Least decrease of the loss that counts as an improvement.
         patience: Number of steps without improvement after which a search stops; 0 never stops early.
         seed: Seed of the random numbers of the search (the noise fill).
