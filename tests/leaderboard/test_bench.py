@@ -11,6 +11,7 @@ import pytest
 from tests.leaderboard.runs import KILL_SEED, METHODS, assert_same, command, environment, run_bench, table
 
 from maskstack.cli.main import main
+from maskstack.masks import preset
 from maskstack.runs.rows import FAILED
 from maskstack.runs.store import Store
 
@@ -30,7 +31,7 @@ def test_passes_are_those_of_the_method(whole_run):
     passes = {name[1]: value[4:6] for name, value in table(whole_run).items()}
     assert passes["random"][1] == 0
     assert passes["gradcam"][1] == 1
-    assert passes["mdm:steps=3"][1] == 3
+    assert passes["mdm:steps=3"][1] == 3 * preset("default").members
 
 
 def test_a_metric_that_does_not_apply_says_why(whole_run):
