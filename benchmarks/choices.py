@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from torch import Tensor
@@ -210,6 +211,22 @@ def add_steadiness(
         row.update(values)
 
 
+def plot(results: Mapping[str, list[dict[str, Any]]], path: Path) -> None:
+    """Draw how faithful each variant's maps are against how rough and how broken up they are."""
+    figure, panels = plt.subplots(1, 2, figsize=(10, 4), sharey=True, layout="constrained")
+    for axes, column in zip(panels, ("roughness", "pieces"), strict=True):
+        for name, rows in results.items():
+            values = [row[column] for row in rows]
+            across = np.median(values) if column in MEDIANS else np.mean(values)
+            up = np.mean([row["insertion"] - row["deletion"] for row in rows])
+            axes.plot(across, up, "o")
+            axes.annotate(name, (across, up), xytext=(4, 4), textcoords="offset points", fontsize=8)
+        axes.set(xlabel=COLUMNS[column], ylabel="insertion less deletion")
+        axes.margins(x=0.25, y=0.1)
+    write_whole(path, lambda file: figure.savefig(file, format="png", dpi=100))
+    plt.close(figure)
+
+
 def main() -> None:
     """Measure the variants, photograph by photograph, and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -242,6 +259,7 @@ def main() -> None:
             add_steadiness(
                 results[name], name, net, photos[:count], maps[name][:count], folder / f"steady-{count}.json"
             )
+    plot(results, arguments.out / f"{arguments.half}.png")
     print(table(results, [*COLUMNS, "box", "box blurred", *(f"on {other}" for other in judges)]))
 
 
