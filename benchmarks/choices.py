@@ -6,7 +6,8 @@
 FOLDER holds annotated photographs (``annotations.csv`` and ``images/``, see ``benchmarks/photographs.py``). ``--judge``
 names networks that were not searched, on which insertion and deletion of the same maps are measured too. Each
 photograph's figures of each variant are kept in ``--out`` as they are found, so an interrupted run goes on where it
-stopped. Prints the tables; the figures behind ± are half the width of a 95% bootstrap interval over photographs.
+stopped. Prints the tables, and the first variant's paired differences from the others. The figures behind ± are half
+the width of a 95% bootstrap interval over photographs.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from scipy.stats import wilcoxon
 from torch import Tensor
 
 from benchmarks.photographs import Photograph, photographs
@@ -62,6 +64,9 @@ COLUMNS: Mapping[str, str] = {
     "threads": "rank correlation of one thread and two",
     "passes": "forward and backward passes of an image",
 }
+PAIRED = (
+    "insertion", "deletion", "deletion_mean", "average_drop", "average_increase", "energy", "pieces", "roughness",
+)  # fmt: skip
 MEDIANS, LOWEST = ("pieces", "largest"), ("company_top",)
 Score = Callable[[Tensor], Tensor]
 
@@ -211,6 +216,28 @@ def add_steadiness(
         row.update(values)
 
 
+def paired(results: Mapping[str, list[dict[str, Any]]], reference: str) -> str:
+    """How far each variant is above another one on the same photographs, with the p of Wilcoxon's signed-rank test."""
+    lines = [f"| {reference} less | measure | n | difference | 95% interval | p |", "|---" * 6 + "|"]
+    for name, rows in results.items():
+        for column in () if name == reference else PAIRED:
+            pairs = [
+                (own[column], other[column])
+                for own, other in zip(results[reference], rows, strict=True)
+                if own.get(column) is not None and other.get(column) is not None
+            ]
+            less = np.array([own - other for own, other in pairs])
+            if not less.any():
+                continue
+            picks = np.random.default_rng(0).integers(0, len(less), (2000, len(less)))
+            low, high = np.percentile(less[picks].mean(axis=1), [2.5, 97.5])
+            p = wilcoxon(less).pvalue
+            lines.append(
+                f"| {name} | {column} | {len(less)} | {less.mean():+.3f} | {low:+.3f} to {high:+.3f} | {p:.3f} |"
+            )
+    return "\n".join(lines) + "\n"
+
+
 def plot(results: Mapping[str, list[dict[str, Any]]], path: Path) -> None:
     """Draw how faithful each variant's maps are against how rough and how broken up they are."""
     figure, panels = plt.subplots(1, 2, figsize=(10, 4), sharey=True, layout="constrained")
@@ -261,6 +288,7 @@ def main() -> None:
             )
     plot(results, arguments.out / f"{arguments.half}.png")
     print(table(results, [*COLUMNS, "box", "box blurred", *(f"on {other}" for other in judges)]))
+    print(paired(results, arguments.only[0]))
 
 
 if __name__ == "__main__":
