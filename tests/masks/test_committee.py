@@ -56,7 +56,7 @@ def test_each_member_takes_the_steps_of_the_settings() -> None:
 
     found = search(counted, images(), settings=SETTINGS)
     assert sum(calls) == 2 * 3 * 8
-    assert found.steps.tolist() == [[24] * 3] * 2
+    assert found.steps.tolist() == [[8] * 3] * 2
 
 
 def test_the_cost_counts_members() -> None:

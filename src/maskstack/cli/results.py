@@ -80,7 +80,7 @@ class ResultReporter(ConsoleReporter):
         self.out.print(table)
         if explanation.trust is not None:
             self.out.print(Text.assemble(("trust: ", "bold"), explanation.trust.words(0)), soft_wrap=True)
-        for reason in _doubts(explanation):
+        for reason in explanation.doubts(0):
             self.out.print(Text(reason, style="bold yellow"), soft_wrap=True)
         self.out.print(Text(f"  {next(iter(files.values()))}", style="dim"), soft_wrap=True)
 
@@ -90,10 +90,3 @@ class ResultReporter(ConsoleReporter):
             typer.echo(json.dumps(self.document, indent=2))
         else:
             self.say(f"\n{sentence}")
-
-
-def _doubts(explanation: Explanation) -> list[str]:
-    """The reasons not to trust the map, or for low trust."""
-    low = [] if explanation.trust is None else explanation.trust.doubts(0)
-    own = explanation.degenerate[0]
-    return low if own is None or own in low else [f"do not trust this map: {own}", *low]

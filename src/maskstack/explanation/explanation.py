@@ -52,7 +52,7 @@ class Explanation:
         score_hidden: The objective on each fill alone, B x F.
         score_under_masks: The objective under each size's mask, B x S, over the first fill.
         score_under_stack: The objective under the stack, B, over the first fill.
-        steps: Steps taken for each size, B x S.
+        steps: Steps that a member took for each size, B x S.
         forward_passes: Images sent forward for each image, B, the prediction included.
         backward_passes: Images sent backward for each image, B.
         seconds: Wall time of the batch, from the prediction to the last pass.
@@ -124,6 +124,12 @@ class Explanation:
         """Seed of the run."""
         seed = self.settings.get("seed")
         return None if seed is None else int(seed)
+
+    def doubts(self, row: int) -> list[str]:
+        """All reasons not to trust one image's map, a sentence each; an empty list does not prove the map right."""
+        low = [] if self.trust is None else self.trust.doubts(row)
+        own = self.degenerate[row]
+        return low if own is None or own in low else [f"do not trust this map: {own}", *low]
 
     def summary(self) -> list[dict[str, Any]]:
         """The numbers of each image, as JSON can hold them: None for what is NaN or infinite."""
@@ -214,9 +220,8 @@ class Explanation:
         if self.masks.shape[1]:
             words[0] += f", kept {float(self.score_under_stack[row]):.3g}, area {float(self.area[row]):.0%}"
         if self.trust is not None:
-            words += [f"trust: {self.trust.words(row)}", *self.trust.doubts(row)]
-        reason = self.degenerate[row]
-        return words if reason is None or reason in words else [*words, f"do not trust this map: {reason}"]
+            words.append(f"trust: {self.trust.words(row)}")
+        return words + self.doubts(row)
 
     def save(self, path: str | Path) -> Path:
         """Save the tensors as safetensors, and all else as JSON, in its header and in a readable file beside it.

@@ -54,7 +54,7 @@ class SearchResult:
         hidden: Score of each image's fills alone, B x F.
         under_masks: Score under each mask, B x S.
         under_stack: Score under the stack, B.
-        steps: Steps taken, B x S (the same for all sizes of a joint search).
+        steps: Steps that a member took, the most of any, B x S (the same for all sizes of a joint search).
         failed: Images whose search met a value that is not finite, B.
     """
 

@@ -201,7 +201,7 @@ def _result(
     stack, opening = open_stack(score, images, problems.stack(), reference, fill, problems.settings)
     under = [image_scores(score, blend(mask, images, fill), batches) for mask in masks.unbind(dim=1)]
     members = problems.member_stacks()
-    steps = problems.steps.reshape(len(images), problems.settings.members, -1).sum(dim=1)
+    steps = problems.steps.reshape(len(images), problems.settings.members, -1).amax(dim=1)
     return SearchResult(
         grids=problems.grids(),
         masks=masks,

@@ -51,7 +51,7 @@ class Layout:
         self.network = gr.Dropdown(list(networks), value=networks[0], label="Network", elem_id="network")
 
     def _draw_class_and_search(self) -> None:
-        presets = [(f"{name}, {PRESETS[name].steps} steps", name) for name in ("fast", "default", "fine")]
+        presets = [(f"{name}, {PRESETS[name].passes()[1]} passes", name) for name in ("fast", "default", "fine")]
         self.status = gr.HTML(panels.status_line(BEGIN), elem_id="status")
         self.top = gr.Radio([], label="The five most probable classes", elem_id="top")
         self.search = gr.Dropdown([], value=None, label="Or search for a class by name", elem_id="search")

@@ -87,11 +87,9 @@ def words_panel(predicted: PredictedPhoto, found: Explanation, *, stopped: bool)
     lines = []
     if stopped:
         lines.append(f"Stopped after {int(found.steps[0].max())} steps; the map is what was found by then.")
-    if found.degenerate[0]:
-        lines.append(f"Do not trust this map: {found.degenerate[0]}.")
+    lines += [f"{doubt[:1].upper()}{doubt[1:]}." for doubt in found.doubts(0)]
     if found.trust is not None:
         lines.append(f"Trust: {found.trust.words(0)}.")
-        lines += [f"{doubt[:1].upper()}{doubt[1:]}." for doubt in found.trust.doubts(0)]
     if predicted.net.weights == "random":
         lines.append("This network has random weights: its maps mean nothing.")
     passes = f"{int(found.forward_passes[0])} forward and {int(found.backward_passes[0])} backward passes"
