@@ -135,10 +135,7 @@ def search_doubts(
         elif spread[row] < 0.01:
             reasons.append("the mask is the same everywhere; the search found no region")
         elif loss_kept[row] > 0.5:
-            reasons.append(
-                "the region found keeps less than half of the score; try the objective log_probability, or the preset "
-                "fine"
-            )
+            reasons.append("the region found keeps less than half of the score; try the objective log_probability")
         else:
             reasons.append(None)
     return reasons
