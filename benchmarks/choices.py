@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from benchmarks.variants import VARIANTS, explainer
 from maskstack.allocator import keep_large_blocks
 from maskstack.files import write_whole
 from maskstack.metrics import (
+    at_chosen_threshold,
     average_drop,
     average_increase,
     box_ious,
@@ -65,7 +67,8 @@ COLUMNS: Mapping[str, str] = {
     "passes": "forward and backward passes of an image",
 }
 PAIRED = (
-    "insertion", "deletion", "deletion_mean", "average_drop", "average_increase", "energy", "pieces", "roughness",
+    "insertion", "deletion", "deletion_mean", "average_drop", "average_increase", "energy", "boxes", "pieces",
+    "roughness",
 )  # fmt: skip
 MEDIANS, LOWEST = ("pieces", "largest"), ("company_top",)
 Score = Callable[[Tensor], Tensor]
@@ -219,6 +222,11 @@ def add_steadiness(
 def paired(results: Mapping[str, list[dict[str, Any]]], reference: str) -> str:
     """How far each variant is above another one on the same photographs, with the p of Wilcoxon's signed-rank test."""
     lines = [f"| {reference} less | measure | n | difference | 95% interval | p |", "|---" * 6 + "|"]
+    boxes = {name: _boxes([row["ious"] for row in rows]) for name, rows in results.items()}
+    results = {
+        name: [{**row, "boxes": box} for row, box in zip(rows, boxes[name], strict=True)]
+        for name, rows in results.items()
+    }
     for name, rows in results.items():
         for column in () if name == reference else PAIRED:
             pairs = [
@@ -238,18 +246,27 @@ def paired(results: Mapping[str, list[dict[str, Any]]], reference: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _boxes(ious: list[list[float]]) -> list[float]:
+    """Mean success of each box at IoU .3, .5 and .7, at the threshold that is best on the other half of the images."""
+    table = torch.tensor(ious, dtype=torch.float64)
+    success = torch.stack([(table >= level).double() for level in (0.3, 0.5, 0.7)]).mean(dim=0)
+    found: list[float] = at_chosen_threshold(success).tolist()
+    return found
+
+
 def plot(results: Mapping[str, list[dict[str, Any]]], path: Path) -> None:
     """Draw how faithful each variant's maps are against how rough and how broken up they are."""
-    figure, panels = plt.subplots(1, 2, figsize=(10, 4), sharey=True, layout="constrained")
-    for axes, column in zip(panels, ("roughness", "pieces"), strict=True):
+    figure, panels = plt.subplots(1, 2, figsize=(11, 4), sharey=True, layout="constrained")
+    markers = {column: cycle("os^vD*PX") for column in ("roughness", "pieces")}
+    for axes, column in zip(panels, markers, strict=True):
         for name, rows in results.items():
             values = [row[column] for row in rows]
             across = np.median(values) if column in MEDIANS else np.mean(values)
             up = np.mean([row["insertion"] - row["deletion"] for row in rows])
-            axes.plot(across, up, "o")
-            axes.annotate(name, (across, up), xytext=(4, 4), textcoords="offset points", fontsize=8)
-        axes.set(xlabel=COLUMNS[column], ylabel="insertion less deletion")
-        axes.margins(x=0.25, y=0.1)
+            axes.plot(across, up, next(markers[column]), label=name, markersize=8)
+        axes.set_xlabel(COLUMNS[column])
+    panels[0].set_ylabel("insertion less deletion")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right center")
     write_whole(path, lambda file: figure.savefig(file, format="png", dpi=100))
     plt.close(figure)
 
