@@ -1,6 +1,6 @@
 """Overhead of MDM: a whole call compared with bare forward and backward passes of one prepared network, in one run.
 
-    python -m benchmarks.overhead [--images 8] [--batch-size 8] [--steps 60] [--repeats 3] [--clock wall]
+    python -m benchmarks.overhead [--images 8] [--batch-size 8] [--preset default] [--steps 25] [--repeats 3] [--clock wall]
 
 Both do the same number of passes at the same batch size, memory format, precision and folding. Prints the ratio, the
 number of passes and the peak memory of the process.
@@ -44,7 +44,8 @@ def main() -> None:
     parser.add_argument("--model", default="bundled")
     parser.add_argument("--images", type=int, default=8)
     parser.add_argument("--batch-size", type=int, default=8)
-    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--preset", default="default")
+    parser.add_argument("--steps", type=int, default=25, help="of each member")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--clock", choices=CLOCKS, default="wall", help="cpu needs OMP_NUM_THREADS=1")
     parser.add_argument("--default-allocator", action="store_true", help="leave the C library's settings alone")
@@ -55,7 +56,7 @@ def main() -> None:
     net = load_model(arguments.model)
     images = torch.randn(arguments.images, 3, *net.input_size, generator=torch.Generator().manual_seed(0))
     # No image may stop early, because both must do the same work.
-    mdm = MDM(net, batch_size=arguments.batch_size, steps=arguments.steps, patience=0)
+    mdm = MDM(net, preset=arguments.preset, batch_size=arguments.batch_size, steps=arguments.steps, patience=0)
     found = mdm(images, 0)
     backward = int(found.backward_passes[0])
     forward = int(found.forward_passes[0])
