@@ -1,6 +1,6 @@
 """Overhead of MDM: a whole call compared with bare forward and backward passes of one prepared network, in one run.
 
-    python -m benchmarks.overhead [--images 8] [--batch-size 8] [--preset default] [--steps 25] [--repeats 3] [--clock wall]
+    python -m benchmarks.overhead [--images 8] [--batch-size 8] [--preset default] [--steps 25] [--clock wall]
 
 Both do the same number of passes at the same batch size, memory format, precision and folding. Prints the ratio, the
 number of passes and the peak memory of the process.
