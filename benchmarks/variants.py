@@ -20,7 +20,7 @@ CALM: Mapping[str, Any] = {
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "default": {},
     "fast": {"preset": "fast"},
-    "fast, rate 1.2": {"preset": "fast", "learning_rate": 1.2},
+    "fast, rate 0.8": {"preset": "fast", "learning_rate": 0.8},
     "fine": {"preset": "fine"},
     "single": {"preset": "single"},
     "single, opened": {"preset": "single", "keep": 1.0},

@@ -29,7 +29,7 @@ SINGLE = SearchSettings(
 
 PRESETS: Mapping[str, SearchSettings] = {
     "default": SearchSettings(),
-    "fast": SearchSettings(members=2, steps=15),
+    "fast": SearchSettings(members=2, steps=15, learning_rate=1.2),
     "fine": SearchSettings(members=10, steps=40, learning_rate=0.5),
     "single": SINGLE,
     "paper": SINGLE.with_(
