@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from maskstack import HDM, MDM
-from maskstack.masks.opening import OPENINGS, TOO_MUCH, opened
+from maskstack.masks.opening import MOST_LOST, OPENINGS, opened
 from maskstack.masks.search import search
 from maskstack.masks.settings import SearchSettings
 from maskstack.tensors import minmax, rank_agreement
@@ -30,7 +30,7 @@ def test_the_least_opening_that_keeps_the_score_is_found_and_keeps_the_order(
         log_odds = minmax(stack[row]).logit(eps=1e-6)
         kept = [minmax((log_odds + more).sigmoid()).mean().item() >= threshold for more in OPENINGS]
         lost = threshold - minmax(stack[row]).mean().item()
-        assert opening[row].item() == (OPENINGS[kept.index(True)] if any(kept) else 4.5 if lost > TOO_MUCH else 0)
+        assert opening[row].item() == (OPENINGS[kept.index(True)] if any(kept) else 4.5 if lost > MOST_LOST else 0)
     for maps in zip(stack, wider, strict=True):
         assert rank_agreement(torch.stack(maps))[0, 1] > 0.999
     assert (minmax(wider) >= minmax(stack) - 1e-5).all()

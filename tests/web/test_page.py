@@ -115,7 +115,7 @@ def test_stop_keeps_what_was_found(visit, tmp_path, monkeypatch):
     words = page.locator("#words").inner_text()
     steps = int(re.search(r"Stopped after (\d+) steps", words)[1])
     assert 0 < steps < 200
-    assert f"steps={steps}" in page.locator(".ms-code").inner_text()
+    assert f"state.step < {steps})" in page.locator(".ms-code").inner_text()
     assert int(Explanation.load(save(page, "Explanation", tmp_path)).steps[0, 0]) == steps
     assert page.get_by_role("button", name="Explain", exact=True).is_enabled()
 

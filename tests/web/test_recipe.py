@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from maskstack import Explanation
+from maskstack import MDM, Explanation
 from maskstack.web.recipe import recipe
 
 NASTY = [
@@ -60,9 +60,11 @@ def test_a_class_name_of_two_lines_stays_a_remark(newline) -> None:
 
 
 def test_what_was_stopped_is_stopped_at_the_same_step() -> None:
-    whole, stopped = (calls(lines(stopped_after=steps))["MDM"] for steps in (None, 17))
-    assert {word.arg: ast.literal_eval(word.value) for word in whole.keywords} == {"preset": "fast"}
-    assert {word.arg: ast.literal_eval(word.value) for word in stopped.keywords} == {"preset": "fast", "steps": 17}
+    whole, stopped = (lines(stopped_after=steps) for steps in (None, 17))
+    for text in (whole, stopped):
+        assert {word.arg: ast.literal_eval(word.value) for word in calls(text)["MDM"].keywords} == {"preset": "fast"}
+    assert "progress" not in whole
+    assert "(images, 282, progress=lambda state: state.step < 17)" in stopped
 
 
 def test_the_lines_run_and_explain_the_class_for_as_many_steps(tmp_path, monkeypatch) -> None:
@@ -73,12 +75,15 @@ def test_the_lines_run_and_explain_the_class_for_as_many_steps(tmp_path, monkeyp
     spec = f"python:{tmp_path / 'net.py'}:make,size=32"
     names: dict[str, object] = {}
     text = lines(spec=spec, photo="it's.png", target=2, name="third\nclass", stopped_after=3).replace(
-        "preset='fast',", "preset='fast', sizes=(3, 8),"
+        "preset='fast'", "preset='fast', sizes=(3, 8)"
     )
     exec(compile(text, "recipe", "exec"), names)
     found = Explanation.load(tmp_path / "explanation.safetensors")
     assert found.target == (2,)
     assert found.steps.max() == 3
     assert torch.equal(found.saliency, names["explanation"].saliency)
+    mdm = MDM(names["net"], preset="fast", sizes=(3, 8))
+    live = mdm(names["images"], 2, progress=lambda state: state.step < 3)
+    assert torch.equal(found.saliency, live.saliency), "the lines make the map of the stopped search again"
     with Image.open(tmp_path / "figure.png") as figure:
         assert figure.width > 100

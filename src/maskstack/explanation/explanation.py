@@ -13,7 +13,6 @@ from torch import Tensor
 
 from maskstack.errors import InputError
 from maskstack.explanation import storage
-from maskstack.tensors import gaussian_blur, minmax
 from maskstack.trust.verdict import Trust
 
 if TYPE_CHECKING:
@@ -24,10 +23,6 @@ _TENSORS = (
     "score_under_stack", "steps", "forward_passes", "backward_passes",
 )  # fmt: skip
 _TUPLES = ("target", "target_name", "degenerate")
-
-
-EXTENT_BLUR = 0.05
-"""Standard deviation of the blur that makes the extent from the map, as a share of the image's shorter side."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,15 +94,6 @@ class Explanation:
         changes["grids"] = tuple(grid.to(device) for grid in self.grids)
         changes["trust"] = None if self.trust is None else self.trust.to(device)
         return dataclasses.replace(self, **changes)
-
-    @property
-    def extent(self) -> Tensor:
-        """Where the object is rather than where the evidence is, B x 1 x H x W in [0, 1]: the map, blurred.
-
-        The evidence for a class is often a part of the object, a face or a wheel. Spread over its surroundings, the map
-        finds the object's box better and keeps the score worse; ``docs/choices.md`` has the figures.
-        """
-        return minmax(gaussian_blur(self.saliency, EXTENT_BLUR * min(self.saliency.shape[-2:])))
 
     @property
     def area(self) -> Tensor:

@@ -7,7 +7,6 @@ that writes them. The unfinished tasks of a lost actor are repeated by another.
 from __future__ import annotations
 
 import logging
-import pickle
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -64,9 +63,8 @@ def _flow(ray_data: Any, tasks: Sequence[ImageTask], request: BenchRequest, clus
     context = ray_data.DataContext.get_current()
     bars, context.enable_progress_bars = context.enable_progress_bars, False
     try:
-        # Ray pickles the actors and their arguments too, so this trusts the cluster no more than it has to be trusted.
-        packed = [{"task": pickle.dumps(task)} for task in tasks]
-        flow = ray_data.from_items(packed, override_num_blocks=len(tasks)).map_batches(
+        rows = [{"task": task} for task in tasks]
+        flow = ray_data.from_items(rows, override_num_blocks=len(tasks)).map_batches(
             _Actor,
             fn_constructor_args=(request, max(1, int(cluster.cpus))),
             batch_size=1,
@@ -75,7 +73,7 @@ def _flow(ray_data: Any, tasks: Sequence[ImageTask], request: BenchRequest, clus
             num_gpus=cluster.gpus or None,
         )
         for row in flow.iter_rows():
-            yield pickle.loads(row["map"])
+            yield row["map"]
     finally:
         context.enable_progress_bars = bars
 
@@ -87,6 +85,5 @@ class _Actor:
         torch.set_num_threads(threads)
         self.worker = Worker(request)
 
-    def __call__(self, batch: dict[str, Any]) -> dict[str, list[bytes]]:
-        found = [measured for task in batch["task"] for measured in self.worker(pickle.loads(task))]
-        return {"map": [pickle.dumps(each) for each in found]}
+    def __call__(self, batch: dict[str, Any]) -> dict[str, list[MeasuredMap]]:
+        return {"map": [measured for task in batch["task"] for measured in self.worker(task)]}

@@ -13,8 +13,8 @@ OPENINGS = 0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.5
 """What is added to the log-odds of a map, tried from the least to the most."""
 
 
-TOO_MUCH = 0.5
-"""A loss of score at which a map is no explanation."""
+MOST_LOST = 0.5
+"""A map that loses more than this share of the score does not explain it."""
 
 
 def opened(stack: Tensor, loss: Callable[[Tensor, Tensor], Tensor], *, allowed: float) -> tuple[Tensor, Tensor]:
@@ -32,7 +32,7 @@ def opened(stack: Tensor, loss: Callable[[Tensor, Tensor], Tensor], *, allowed: 
     Returns:
         The maps, B x H x W, scaled to [0, 1] and opened, and what was added to the log-odds of each, B. Where no
         opening loses as little as allowed, nothing is added, except where the map itself loses more than
-        :data:`TOO_MUCH`: there it is the opening of the least loss.
+        :data:`MOST_LOST`: there it is the opening of the least loss.
     """
     log_odds = minmax(stack).logit(eps=1e-6)
     least = torch.full_like(stack[:, 0, 0], torch.inf)
@@ -46,5 +46,5 @@ def opened(stack: Tensor, loss: Callable[[Tensor, Tensor], Tensor], *, allowed: 
         better = found < least[rows]
         least[rows] = torch.where(better, found, least[rows])
         opening[rows] = torch.where(better, more, opening[rows])
-    opening = torch.where((least <= allowed) | (first > TOO_MUCH), opening, 0)
+    opening = torch.where((least <= allowed) | (first > MOST_LOST), opening, 0)
     return minmax((log_odds + opening[:, None, None]).sigmoid()), opening

@@ -11,7 +11,7 @@ from maskstack.models import open_photo
 
 net = load_model({spec!r})
 images = net.preprocess(open_photo({photo!r})).unsqueeze(0)
-explanation = MDM(net, {settings})(images, {target})  # {name}
+explanation = MDM(net, {settings})(images, {target}{stop})  # {name}
 explanation.plot(net.picture(images[0])).savefig("figure.png")
 explanation.save("explanation.safetensors")
 """
@@ -42,7 +42,9 @@ def recipe(
     >>> print(code.splitlines()[5])
     explanation = MDM(net, preset='fast', seed=1)(images, 282)  # tiger cat
     """
-    options = {"preset": preset, **(settings or {})} | ({"steps": stopped_after} if stopped_after else {})
+    options = {"preset": preset, **(settings or {})}
+    # Not by the setting steps: a search of fewer steps shifts the image in another order.
+    stop = f", progress=lambda state: state.step < {stopped_after}" if stopped_after else ""
     written = ", ".join(f"{key}={value!r}" for key, value in options.items())
     one_line = " ".join(name.split())
-    return _LINES.format(spec=spec, photo=photo, settings=written, target=target, name=one_line)
+    return _LINES.format(spec=spec, photo=photo, settings=written, target=target, stop=stop, name=one_line)
