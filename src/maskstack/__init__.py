@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     from maskstack.models import LoadedModel as LoadedModel
     from maskstack.models import Node as Node
     from maskstack.models import load_model as load_model
-    from maskstack.trust import Trust as Trust
+    from maskstack.reliability import Trust as Trust
+    from maskstack.reliability import Verdict as Verdict
+    from maskstack.scoring.trust import trust as trust
 
 _PLACES = {
     "errors": ("InputError", "MaskstackError", "MissingExtraError", "ModelError", "OutputError"),
@@ -39,7 +41,8 @@ _PLACES = {
     "interop": ("MDMCAM", "explain_func"),
     "masks": ("SearchSettings",),
     "models": ("LoadedModel", "Node", "load_model"),
-    "trust": ("Trust",),
+    "reliability": ("Trust", "Verdict"),
+    "scoring.trust": ("trust",),
 }
 
 __all__ = ["__version__", "objectives", *chain(*_PLACES.values())]

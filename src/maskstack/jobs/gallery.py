@@ -156,6 +156,5 @@ def _cell(net: LoadedModel, target: PhotoTarget) -> GalleryCell:
     found = Explanation.load(with_ending(target.path, EXPLANATION))
     before, kept = float(found.score_before[0]), float(found.score_under_stack[0])
     words = [net.class_name(target.index), f"{before:.0%}, kept {kept:.0%}, area {float(found.area[0]):.0%}"]
-    if found.doubts(0):
-        words.append("low trust")
+    words.append(found.trust.verdict(0).word)
     return GalleryCell(net.picture(target.image.cpu()), found.saliency[0, 0].numpy(), words)
