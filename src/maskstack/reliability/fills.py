@@ -26,14 +26,14 @@ def cell_colours(images: Tensor) -> Tensor:
 
 
 def spread_colours(images: Tensor, shown: Tensor) -> Tensor:
-    """The colours of the shown pixels spread over the image; nothing of the hidden pixels remains in them.
+    """The colours of the shown pixels spread over the image; nothing of the hidden pixels is in them.
 
     It is a normalised convolution with a Gaussian (Knutsson and Westin 1993). Far from all shown pixels it is their
     mean colour, and where no pixel is shown it is the mean colour of the image.
 
     Args:
         images: B x C x H x W.
-        shown: Which pixels are shown, B x 1 x H x W booleans.
+        shown: How far each pixel is shown, B x 1 x H x W booleans or numbers in [0, 1].
     """
     weights = shown.to(images)
     sigma = REACH * min(images.shape[-2:])
