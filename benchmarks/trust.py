@@ -104,7 +104,7 @@ def judged(net: LoadedModel, image: Tensor, target: int, saliency: Tensor, agree
 
 def measured(folder: Path, net: LoadedModel, half: str, count: int, out: Path) -> Iterator[tuple[str, str, float]]:
     """Kind, verdict and share kept over the unused fill of every map."""
-    shots = []
+    shots: list[tuple[Tensor, int, dict[str, Any]]] = []
     for annotated in load_images(folder, class_names=net.class_names).half(half):
         image = net.preprocess(annotated.open())
         with torch.no_grad():
