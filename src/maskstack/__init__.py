@@ -2,9 +2,8 @@
 
 Names are imported when they are first used, so that ``import maskstack`` is quick.
 
->>> from maskstack import MDM, load_model  # doctest: +SKIP
->>> net = load_model("bundled")  # doctest: +SKIP
->>> explanation = MDM(net)(net.preprocess(photo).unsqueeze(0))  # doctest: +SKIP
+>>> from maskstack import MDM, load_model, sample_photos  # doctest: +SKIP
+>>> explanation = MDM(load_model("bundled"))(sample_photos()[0], "tiger cat")  # doctest: +SKIP
 """
 
 from importlib import import_module
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from maskstack.models import LoadedModel as LoadedModel
     from maskstack.models import Node as Node
     from maskstack.models import load_model as load_model
+    from maskstack.samples import sample_photos as sample_photos
     from maskstack.trust import Trust as Trust
 
 _PLACES = {
@@ -38,6 +38,7 @@ _PLACES = {
     "explanation": ("Explanation",),
     "interop": ("MDMCAM", "explain_func"),
     "masks": ("SearchSettings",),
+    "samples": ("sample_photos",),
     "models": ("LoadedModel", "Node", "load_model"),
     "trust": ("Trust",),
 }

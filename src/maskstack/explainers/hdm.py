@@ -10,6 +10,7 @@ from torch import Tensor
 from maskstack import checks
 from maskstack.errors import InputError
 from maskstack.explainers.mdm import MDM, explanation_of
+from maskstack.explainers.photos import takes_photos
 from maskstack.explanation import Explanation
 from maskstack.masks.grids import GridSize
 from maskstack.masks.modules import AUXILIARY, BENCHMARK, Plan, search_modules
@@ -17,7 +18,7 @@ from maskstack.masks.presets import Preset
 from maskstack.masks.result import OnProgress
 from maskstack.masks.settings import SearchOptions
 from maskstack.objectives import Meaning
-from maskstack.scoring import Goal, Model, check_images, scoring
+from maskstack.scoring import Goal, Model, UserModel, check_images, scoring
 from maskstack.trust.measure import PASSES, measure
 
 
@@ -83,6 +84,7 @@ class HDM:
             )
         self.plan = Plan.of(self.mdm.settings, benchmark, auxiliary, modules=modules, least=least)
 
+    @takes_photos
     def __call__(
         self,
         images: Tensor,
@@ -93,9 +95,10 @@ class HDM:
         """Explain a batch.
 
         Args:
-            images: B x C x H x W, floating point, preprocessed for the network.
-            objective: An objective, a function from the network's output to one number per image, a class index, one
-                class index per image, or None for each image's predicted class.
+            images: B x C x H x W, floating point, preprocessed for the network; or, for what ``load_model`` returned, a
+                PIL image, the name of an image file, or a list of them.
+            objective: An objective, a function from the network's output to one number per image, a class index or
+                name, one per image, or None for each image's predicted class.
             progress: Called after each step of each search, with the images still worked on in its preview; may end
                 the modules by returning False.
 
@@ -111,6 +114,11 @@ class HDM:
             # The modules' masks show different regions, so they do not have to agree.
             trust = measure(scored.scores, scored.images, found.stack, found.before)
             return explanation_of("hdm", scored, found, trust, plan.as_dict()).to(images.device)
+
+    @property
+    def user_model(self) -> UserModel:
+        """The network, with its preprocessing where that is known."""
+        return self.mdm.user_model
 
     @property
     def model(self) -> Callable[[Tensor], Any]:

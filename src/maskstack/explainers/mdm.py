@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from maskstack import checks
 from maskstack.errors import InputError, ModelError
+from maskstack.explainers.photos import takes_photos
 from maskstack.explanation import Explanation
 from maskstack.masks.grids import check_sizes, fitting_sizes
 from maskstack.masks.presets import Preset
@@ -62,6 +63,7 @@ class MDM:
         self.settings = settings_named(preset).with_(**settings)
         self.own_sizes = "sizes" in settings
 
+    @takes_photos
     def __call__(
         self,
         images: Tensor,
@@ -73,9 +75,10 @@ class MDM:
         """Explain a batch.
 
         Args:
-            images: B x C x H x W, floating point, preprocessed for the network.
-            objective: An objective, a function from the network's output to one number per image, a class index, one
-                class index per image, or None for each image's predicted class.
+            images: B x C x H x W, floating point, preprocessed for the network; or, for what ``load_model`` returned, a
+                PIL image, the name of an image file, or a list of them.
+            objective: An objective, a function from the network's output to one number per image, a class index or
+                name, one per image, or None for each image's predicted class.
             fill_image: The fill of the name ``given``, which the settings then have to use.
             progress: Called after each step; may end the search by returning False.
 
@@ -92,6 +95,7 @@ class MDM:
             trust = measure(scored.scores, scored.images, found.stack, found.before, masks=found.masks)
             return explanation_of("mdm", scored, found, trust, settings.as_dict()).to(images.device)
 
+    @takes_photos
     def check(
         self,
         images: Tensor,
