@@ -68,7 +68,8 @@ def draw_badge(
         for count in range(len(lines), -1, -1):
             badge = _badge(word, lines[:count], size)
             if badge.width <= _WIDEST * width and badge.height <= _TALLEST * height:
-                return _place(picture, badge, corner, size)
+                _place(picture, badge, corner, size)
+                return
         if size <= 11:
             break
         size = max(11, round(size * 0.85))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import contourpy
 import numpy as np
 from numpy.typing import NDArray
@@ -48,7 +50,7 @@ def _area(line: NDArray[np.float64]) -> float:
 
 def line_width(size: tuple[int, int]) -> float:
     """Width in pixels of the light line on a picture of this height and width."""
-    return max(1.2, (size[0] * size[1]) ** 0.5 / 220)
+    return max(1.2, math.sqrt(size[0] * size[1]) / 220)
 
 
 def draw_contour(picture: Image.Image, region: NDArray[np.bool_], geometry: Geometry, *, thin: bool = False) -> None:

@@ -87,8 +87,9 @@ def explanation_figure(
     words = caption or Caption()
     photo, place = bounded(image, saliency, geometry, MOST_SIDE)
     options: dict[str, Any] = {"geometry": place, "region": region, "core": core}
-    coloured = words.word != DO_NOT_USE
-    marked = overlay(photo, saliency, style=style, opacity=opacity if coloured else 0, colours=colours, **options)
+    if words.word == DO_NOT_USE and style != "masked":
+        opacity = 0.0
+    marked = overlay(photo, saliency, style=style, opacity=opacity, colours=colours, **options)
     alone = overlay(photo, saliency, style="masked", **options)
     shown = np.ma.masked_invalid(place.carry_back(saliency, outside=np.nan))
     panels: list[Panel] = [

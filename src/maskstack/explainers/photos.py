@@ -6,7 +6,7 @@ import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Concatenate, ParamSpec, Protocol, TypeVar
+from typing import Concatenate, ParamSpec, Protocol, TypeVar, cast
 
 from PIL import Image
 from torch import Tensor
@@ -49,4 +49,5 @@ def takes_photos(
         prepared, geometry = self.user_model.prepared(images)
         return dataclasses.replace(method(self, prepared, *args, **kwargs), geometry=geometry)
 
-    return on_photos
+    # mypy wants the images by place only, but they may be given by name too.
+    return cast(Callable[Concatenate[Self, Images, Rest], Explanation], on_photos)

@@ -253,10 +253,11 @@ class Explanation:
         """HTML for a notebook: the maps and the measured values, at most 400 kB for any number of images."""
         from maskstack.draw.html import MOST, MapPanel, as_html  # matplotlib is loaded only to draw
 
-        shown = [
-            MapPanel(self.saliency[row, 0].detach().float().cpu().numpy(), view.class_title(self, row), self._words(row))
-            for row in range(min(len(self), MOST))
-        ]
+        shown = []
+        for row in range(min(len(self), MOST)):
+            what = view.shown(self, row)
+            words = self._words(row)
+            shown.append(MapPanel(what.saliency, view.class_title(self, row), words, what.word, what.region))
         heading = f"{self.method}: {self.objective}, {len(self)} image{'' if len(self) == 1 else 's'}"
         return as_html(shown, heading=heading, more=len(self) - len(shown))
 

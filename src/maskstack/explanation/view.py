@@ -139,8 +139,9 @@ def overlay(found: Explanation, image: Any, *, row: int = 0, badge: bool = True,
 
     what = shown(found, row)
     photo, place = on_photo(found, row, image)
-    words = {"word": what.word, "lines": what.lines(place)} if badge else {}
-    return draw(photo, what.saliency, geometry=place, region=what.region, core=what.core, **words, **options)
+    if badge:
+        options |= {"word": what.word, "lines": what.lines(place)}
+    return draw(photo, what.saliency, geometry=place, region=what.region, core=what.core, **options)
 
 
 def figure(

@@ -70,8 +70,8 @@ def geometry_of(
 ) -> Geometry | None:
     """Where the network's input lies in a photo; None if the preprocessing turns or bends it, or cannot be measured.
 
-    A preprocessing that has a method ``box`` as :class:`maskstack.models.Preprocess` does is asked; any other is measured once for
-    each size of a photo.
+    A preprocessing that has a method ``box``, as :class:`maskstack.models.Preprocess` does, is asked; any other is
+    measured once for each size of a photo.
 
     Args:
         preprocess: From a PIL image to C x H x W.
