@@ -52,7 +52,7 @@ def explain(
     opacity: Annotated[
         float | None, _picture(help="Opacity of the colours, or of the veil of masked, from 0 to 1.")
     ] = None,
-    colours: Annotated[str, _picture(help="Name of a matplotlib colour map.")] = "inferno",
+    colours: Annotated[str, _picture(help="Name of a matplotlib colour map.")] = "magma",
     grids: Annotated[bool, _picture("--grids", help="Add a row with the mask of each size to the figure.")] = False,
 ) -> None:
     """Show which region of each photo made the network predict a class."""

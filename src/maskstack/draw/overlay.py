@@ -16,19 +16,19 @@ from maskstack.draw.contours import draw_contour, line_width
 from maskstack.errors import InputError
 from maskstack.geometry import Geometry
 
-COLOURS = "inferno"
+COLOURS = "magma"
 """Name of the colour map, which is perceptually uniform and readable without colour vision."""
 
 Style = Literal["contour", "heat", "masked"]
 
-OPACITY = {"contour": 0.45, "heat": 0.75, "masked": 0.85}
+OPACITY = {"contour": 0.35, "heat": 0.75, "masked": 0.85}
 """The styles, and the opacity of the colours, or of the veil over what is not the region, by default."""
 
 HALF = 0.5
 """A map's own region, where none is given: the pixels from this share of its maximum."""
 
-_VEIL, _HATCH = (128, 128, 128), (70, 70, 70)
-_VEILED = 0.6  # Opacity of the veil over what the network did not see.
+_VEIL, _HATCH = (128, 128, 128), (95, 95, 95)
+_VEILED = 0.5  # Opacity of the veil over what the network did not see.
 
 
 def as_rgb(image: Any) -> NDArray[np.float32]:
@@ -181,7 +181,7 @@ def _veil_unseen(picture: Image.Image, place: Geometry) -> None:
     if (left, top, right, bottom) == (0, 0, width, height):
         return
     line = max(round(line_width(place.photo)), 1)
-    period = max(8 * line, 8)
+    period = max(10 * line, 12)
     pen = ImageDraw.Draw(picture)
     for box in ((0, 0, width, top), (0, bottom, width, height), (0, top, left, bottom), (right, top, width, bottom)):
         if box[2] <= box[0] or box[3] <= box[1]:

@@ -202,7 +202,7 @@ class Explanation:
         row: int = 0,
         style: Style = "contour",
         opacity: float | None = None,
-        colours: str = "inferno",
+        colours: str = "magma",
         badge: bool = True,
     ) -> Image:
         """Draw the region and the map over the photo, at the photo's own size, with the verdict in a corner.
@@ -229,7 +229,7 @@ class Explanation:
         grids: bool = False,
         style: Style = "contour",
         opacity: float | None = None,
-        colours: str = "inferno",
+        colours: str = "magma",
     ) -> Figure:
         """Draw one image's verdict, photo, region, masked photo, map and the spread of the members in a row.
 

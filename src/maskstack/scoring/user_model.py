@@ -31,7 +31,7 @@ Model = Callable[[Tensor], Any] | HasModel
 """Any callable from images B x C x H x W to an output, usually an ``nn.Module``; or what ``load_model`` returned."""
 
 Goal = Objective | Callable[[Any], Tensor] | Target | str | Sequence[str]
-"""What to explain: an objective, a function from the output to one number per image, classes by index or name, or None."""
+"""What to explain: an objective, a function from the output to one number per image, classes (index or name), None."""
 
 Prepare = Callable[[Any], tuple[Tensor, tuple[Geometry | None, ...]]]
 """From photos or file names to the network's input, B x C x H x W, and the geometry of each photo."""
