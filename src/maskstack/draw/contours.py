@@ -16,6 +16,8 @@ DARK, LIGHT = (0, 0, 0), (255, 255, 255)
 """Colours of the two lines. On any colour, at least one of them has a contrast of 4.5 : 1."""
 
 _SHARP = 2  # The lines are drawn this many times larger and scaled down, which smooths their edges.
+_MOST_CURVED = 20_000  # Largest number of points of outlines that are drawn with round joints.
+
 SPECK = 1 / 1500
 """Least area of an outline that is drawn, as a share of the network's input; smaller ones are specks."""
 
@@ -80,7 +82,9 @@ def _drawn(lines: list[NDArray[np.float64]], size: tuple[int, int], width: float
     """The lines as a mask of the picture's width and height."""
     mask = Image.new("L", (size[0] * _SHARP, size[1] * _SHARP))
     pen = ImageDraw.Draw(mask)
+    # Round joints are slow; among so many corners they cannot be seen.
+    joint = "curve" if sum(map(len, lines)) <= _MOST_CURVED else None
     for line in lines:
         points = [(float(x), float(y)) for x, y in (*line, *line[:2])]
-        pen.line(points, fill=255, width=max(round(width), 1), joint="curve")
+        pen.line(points, fill=255, width=max(round(width), 1), joint=joint)
     return mask.reduce(_SHARP)
