@@ -48,7 +48,7 @@ class Known:
     def __call__(self, image: Image.Image) -> torch.Tensor:
         return tensor(image.convert("RGB").crop((10, 0, 42, 32)))
 
-    def box(self, size: tuple[int, int]) -> tuple[float, float, float, float]:
+    def box(self, _size: tuple[int, int]) -> tuple[float, float, float, float]:
         return (10.0, 0.0, 42.0, 32.0)
 
 

@@ -29,8 +29,10 @@ if TYPE_CHECKING:
     from maskstack.models import LoadedModel as LoadedModel
     from maskstack.models import Node as Node
     from maskstack.models import load_model as load_model
+    from maskstack.reliability import Trust as Trust
+    from maskstack.reliability import Verdict as Verdict
     from maskstack.samples import sample_photos as sample_photos
-    from maskstack.trust import Trust as Trust
+    from maskstack.scoring.trust import trust as trust
 
 _PLACES = {
     "errors": ("InputError", "MaskstackError", "MissingExtraError", "ModelError", "OutputError"),
@@ -40,7 +42,8 @@ _PLACES = {
     "masks": ("SearchSettings",),
     "samples": ("sample_photos",),
     "models": ("LoadedModel", "Node", "load_model"),
-    "trust": ("Trust",),
+    "reliability": ("Trust", "Verdict"),
+    "scoring.trust": ("trust",),
 }
 
 __all__ = ["__version__", "objectives", *chain(*_PLACES.values())]

@@ -18,6 +18,7 @@ from maskstack.errors import ModelError
 from maskstack.explainers.photos import takes_photos
 from maskstack.explanation import Explanation
 from maskstack.objectives import Meaning
+from maskstack.reliability import Trust
 from maskstack.scoring import Goal, Model, ScoredModel, UserModel, scoring
 
 PREDICTIONS = 2
@@ -124,7 +125,6 @@ class MapExplainer(ABC):
             stack=saliency,
             opening=saliency.new_zeros(several),
             spread=torch.zeros_like(saliency),
-            agreement=saliency.new_full((several,), torch.nan),
             masks=saliency.new_empty(several, 0, *saliency.shape[2:]),
             grids=tuple(grid.detach().float() for grid in found.grids),
             method=self.method,
@@ -134,7 +134,7 @@ class MapExplainer(ABC):
             score_under_stack=saliency.new_full((several,), torch.nan),
             steps=torch.empty(several, 0, dtype=torch.int64, device=saliency.device),
             settings=dict(self.settings),
-            degenerate=tuple(_doubt(value) for value in values),
+            trust=Trust.not_measured(tuple(_problem(value) for value in values)),
             notes=dict(found.notes),
             **scored.record(),
         ).to(images.device)
@@ -213,7 +213,7 @@ def _scaled(values: Tensor, size: tuple[int, int]) -> Tensor:
     return (values - low) / (high - low).clamp_min(torch.finfo(torch.float32).tiny)
 
 
-def _doubt(values: Tensor) -> str | None:
+def _problem(values: Tensor) -> str | None:
     if not torch.isfinite(values).all():
         return "the method gave NaN or infinite values"
     if values.amax() == values.amin():

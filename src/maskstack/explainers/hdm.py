@@ -9,7 +9,8 @@ from torch import Tensor
 
 from maskstack import checks
 from maskstack.errors import InputError
-from maskstack.explainers.mdm import MDM, explanation_of
+from maskstack.explainers.from_search import explanation_of
+from maskstack.explainers.mdm import MDM
 from maskstack.explainers.photos import takes_photos
 from maskstack.explanation import Explanation
 from maskstack.masks.grids import GridSize
@@ -18,8 +19,8 @@ from maskstack.masks.presets import Preset
 from maskstack.masks.result import OnProgress
 from maskstack.masks.settings import SearchOptions
 from maskstack.objectives import Meaning
+from maskstack.reliability.measure import PASSES
 from maskstack.scoring import Goal, Model, UserModel, check_images, scoring
-from maskstack.trust.measure import PASSES, measure
 
 
 class HDM:
@@ -111,9 +112,7 @@ class HDM:
         plan = self.plan.fitting((images.shape[2], images.shape[3]))
         with scoring(mdm.user_model, images, objective, **mdm.settings.running()) as scored:
             found = search_modules(scored, scored.images, plan, progress)
-            # The modules' masks show different regions, so they do not have to agree.
-            trust = measure(scored.scores, scored.images, found.stack, found.before)
-            return explanation_of("hdm", scored, found, trust, plan.as_dict()).to(images.device)
+            return explanation_of("hdm", scored, found, plan.as_dict()).to(images.device)
 
     @property
     def user_model(self) -> UserModel:

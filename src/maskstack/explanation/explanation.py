@@ -16,7 +16,8 @@ from torch import Tensor
 from maskstack.errors import InputError
 from maskstack.explanation import storage, view
 from maskstack.geometry import Geometry
-from maskstack.trust.verdict import Trust
+from maskstack.reliability import Trust
+from maskstack.reliability.evidence import Contrast, Regions
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,11 +26,12 @@ if TYPE_CHECKING:
     from maskstack.draw.overlay import Style
 
 _TENSORS = (
-    "saliency", "stack", "opening", "spread", "agreement", "masks", "score_before", "score_hidden", "score_under_masks",
+    "saliency", "stack", "opening", "spread", "masks", "score_before", "score_hidden", "score_under_masks",
     "score_under_stack", "steps", "forward_passes", "backward_passes",
 )  # fmt: skip
 _NAMED = 3  # Number of images that the one line of an explanation names.
-_TUPLES = ("target", "target_name", "degenerate")
+_PARTS = ("trust", "regions", "contrast")
+_TUPLES = ("target", "target_name")
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +45,6 @@ class Explanation:
             the search's own stack kept it.
         spread: Standard deviation of the members' masks at each pixel, B x 1 x H x W; 0 for one member. Large values
             mean that the search is not sure about that place.
-        agreement: Mean rank correlation of each two members' masks, B; NaN where there is one member.
         masks: The upsampled mask of each size, B x S x H x W in [0, 1].
         grids: The learned grids, one B x h x w tensor a size.
         method: Name of the method that made the map.
@@ -61,9 +62,10 @@ class Explanation:
         settings: The settings of the run; with the seed among them, the same map can be made again.
         versions: Versions of this package, torch and Python, and the kind of device.
         passes_run: How the passes were run, such as ``fp32, channels last``.
-        degenerate: For each image None, or the reason why its map should not be trusted.
+        trust: How far the maps can be trusted; ``trust.verdict(row)`` says it in a word and a sentence.
         notes: Other data to keep with the result, such as the network's spec and the photo's name.
-        trust: How far the maps can be trusted, where it was measured.
+        regions: Several regions that each suffice, where :meth:`maskstack.MDM.regions` was asked for them.
+        contrast: What would change the answer, where :meth:`maskstack.MDM.contrast` was asked for it.
         geometry: Where the network's input lies in each photo; empty for images given as tensors.
     """
 
@@ -71,7 +73,6 @@ class Explanation:
     stack: Tensor
     opening: Tensor
     spread: Tensor
-    agreement: Tensor
     masks: Tensor
     grids: tuple[Tensor, ...]
     method: str
@@ -89,9 +90,10 @@ class Explanation:
     settings: Mapping[str, Any]
     versions: Mapping[str, str]
     passes_run: str
-    degenerate: tuple[str | None, ...]
+    trust: Trust
     notes: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    trust: Trust | None = None
+    regions: Regions | None = None
+    contrast: Contrast | None = None
     geometry: tuple[Geometry | None, ...] = ()
 
     def __len__(self) -> int:
@@ -100,7 +102,7 @@ class Explanation:
     def __repr__(self) -> str:
         words = [f"{len(self)} image{'' if len(self) == 1 else 's'} of {' x '.join(map(str, self.saliency.shape[2:]))}"]
         for row in range(min(len(self), _NAMED)):
-            word = view.verdict(self.select(row))[0]
+            word = self.trust.verdict(row).word
             words.append(" ".join(view.class_title(self, row).split()) + (f" ({word})" if word else ""))
         more = ", ..." if len(self) > _NAMED else ""
         return f"Explanation({self.method}: {', '.join(words)}{more})"
@@ -109,7 +111,7 @@ class Explanation:
         """The same explanation with its tensors on another device."""
         changes: dict[str, Any] = {name: getattr(self, name).to(device) for name in _TENSORS}
         changes["grids"] = tuple(grid.to(device) for grid in self.grids)
-        changes["trust"] = None if self.trust is None else self.trust.to(device)
+        changes |= {name: part.to(device) for name, part in self._parts().items()}
         return dataclasses.replace(self, **changes)
 
     @property
@@ -123,16 +125,15 @@ class Explanation:
         return self.masks.mean(dim=(2, 3))
 
     @property
+    def agreement(self) -> Tensor:
+        """Mean rank correlation of each two members' masks, B; NaN where there is one member."""
+        return self.trust.agreement
+
+    @property
     def seed(self) -> int | None:
         """Seed of the run."""
         seed = self.settings.get("seed")
         return None if seed is None else int(seed)
-
-    def doubts(self, row: int) -> list[str]:
-        """All reasons not to trust one image's map, a sentence each; an empty list does not prove the map right."""
-        low = [] if self.trust is None else self.trust.doubts(row)
-        own = self.degenerate[row]
-        return low if own is None or own in low else [f"do not trust this map: {own}", *low]
 
     def summary(self) -> list[dict[str, Any]]:
         """The numbers of each image, as JSON can hold them: None for what is NaN or infinite."""
@@ -145,14 +146,12 @@ class Explanation:
                 "score_hidden": _json_numbers(self.score_hidden[row]),
                 "score_under_masks": _json_numbers(self.score_under_masks[row]),
                 "score_under_stack": _json_numbers(self.score_under_stack[row]),
-                "agreement": _json_numbers(self.agreement[row]),
                 "area": _json_numbers(self.area[row]),
                 "area_per_size": _json_numbers(self.area_per_size[row]),
                 "steps": self.steps[row].tolist(),
                 "forward_passes": int(self.forward_passes[row]),
                 "backward_passes": int(self.backward_passes[row]),
-                "degenerate": self.degenerate[row],
-                "trust": None if self.trust is None else self.trust.numbers(row),
+                **{name: part.as_dict(row) for name, part in self._parts().items()},
             }
             for row in range(len(self))
         ]
@@ -173,7 +172,7 @@ class Explanation:
         for name in _TUPLES:
             value = getattr(self, name)
             changes[name] = None if value is None else value[one]
-        changes["trust"] = None if self.trust is None else self.trust.select(row)
+        changes |= {name: part.select(row) for name, part in self._parts().items()}
         changes["geometry"] = self.geometry[one]
         return dataclasses.replace(self, **changes)
 
@@ -261,13 +260,17 @@ class Explanation:
         heading = f"{self.method}: {self.objective}, {len(self)} image{'' if len(self) == 1 else 's'}"
         return as_html(shown, heading=heading, more=len(self) - len(shown))
 
+    def _parts(self) -> dict[str, Trust | Regions | Contrast]:
+        """What was measured or found beside the maps, by field."""
+        parts = {name: getattr(self, name) for name in _PARTS}
+        return {name: part for name, part in parts.items() if part is not None}
+
     def _words(self, row: int) -> list[str]:
         words = [f"score {float(self.score_before[row]):.3g}"]
         if self.masks.shape[1]:
             words[0] += f", kept {float(self.score_under_stack[row]):.3g}, area {float(self.area[row]):.0%}"
-        if self.trust is not None:
-            words.append(f"trust: {self.trust.words(row)}")
-        return words + self.doubts(row)
+        verdict = self.trust.verdict(row)
+        return [*words, f"{verdict.word}: {verdict.sentence}"]
 
     def save(self, path: str | Path) -> Path:
         """Save the tensors as safetensors, and all else as JSON, in its header and in a readable file beside it.
@@ -282,10 +285,10 @@ class Explanation:
         """
         tensors: dict[str, Tensor] = {name: getattr(self, name) for name in _TENSORS}
         tensors |= {f"grid.{index}": grid for index, grid in enumerate(self.grids)}
-        if self.trust is not None:
-            tensors |= {f"trust.{name}": values for name, values in self.trust.tensors().items()}
-        names = [field.name for field in dataclasses.fields(self) if field.name not in (*_TENSORS, "grids", "trust")]
-        fields = {name: getattr(self, name) for name in names}
+        for part, found in self._parts().items():
+            tensors |= {f"{part}.{name}": values for name, values in found.tensors().items()}
+        names = [field.name for field in dataclasses.fields(self) if field.name not in (*_TENSORS, *_PARTS, "grids")]
+        fields = {name: getattr(self, name) for name in names} | {"problems": self.trust.problems}
         fields["geometry"] = [None if place is None else place.as_dict() for place in self.geometry]
         return storage.save(path, tensors, fields, self.summary())
 
@@ -298,7 +301,7 @@ class Explanation:
         """
         tensors, fields = storage.load(path)
         try:
-            parts: dict[str, dict[str, Tensor]] = {"grid": {}, "trust": {}}
+            parts: dict[str, dict[str, Tensor]] = {"grid": {}, **{name: {} for name in _PARTS}}
             for name in [name for name in tensors if "." in name]:
                 kind, _, own = name.partition(".")
                 parts[kind][own] = tensors.pop(name)
@@ -306,10 +309,13 @@ class Explanation:
             fields |= {name: None if fields[name] is None else tuple(fields[name]) for name in _TUPLES}
             # Files written before there was a geometry have none.
             places = fields.pop("geometry", [])
-            fields["geometry"] = tuple(None if place is None else Geometry.read(place) for place in places)
-            # Files written before there was trust have none.
-            trust = Trust(**parts["trust"]) if parts["trust"] else None
-            return cls(**{**tensors, **fields, "grids": grids, "trust": trust})
+            geometry = tuple(None if place is None else Geometry.read(place) for place in places)
+            problems = tuple(fields.pop("problems"))
+            trust = Trust(**parts["trust"], problems=problems) if parts["trust"] else Trust.not_measured(problems)
+            regions = Regions(**parts["regions"]) if parts["regions"] else None
+            contrast = Contrast(**parts["contrast"]) if parts["contrast"] else None
+            found = {"grids": grids, "trust": trust, "regions": regions, "contrast": contrast, "geometry": geometry}
+            return cls(**{**tensors, **fields, **found})
         except (LookupError, TypeError, ValueError) as error:
             raise InputError(f"{path} lacks parts of an explanation: {error}; get a complete copy") from error
 

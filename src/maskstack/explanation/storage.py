@@ -15,8 +15,8 @@ from torch import Tensor
 from maskstack.errors import InputError
 from maskstack.files import write_whole
 
-FORMAT = "maskstack-explanation-2"
-OLD_FORMAT = "maskstack-explanation-1"
+FORMAT = "maskstack-explanation-3"
+OLD_FORMATS = "maskstack-explanation-1", "maskstack-explanation-2"
 
 
 def save(path: str | Path, tensors: Mapping[str, Tensor], fields: Mapping[str, Any], summary: Any) -> Path:
@@ -49,7 +49,7 @@ def save(path: str | Path, tensors: Mapping[str, Tensor], fields: Mapping[str, A
 
 
 def load(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read the tensors and fields that :func:`save` wrote, also of the format before this one.
+    """Read the tensors and fields that :func:`save` wrote, also of the formats before this one.
 
     Raises:
         InputError: The file is missing, damaged, or not an explanation.
@@ -63,19 +63,27 @@ def load(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (safetensors.SafetensorError, OSError) as error:
         raise InputError(f"{path} is damaged or not a safetensors file ({error}); get a complete copy") from error
-    if header.get("format") not in (FORMAT, OLD_FORMAT):
+    if header.get("format") not in (FORMAT, *OLD_FORMATS):
         raise InputError(f"{path} is not an explanation file that this version can read; Explanation.save writes them")
     try:
         fields = json.loads(header["explanation"])
         for name in (f"grid.{index}" for index in range(int(header["grids"]))):
             if name not in tensors:
                 raise LookupError(name)
-        if header["format"] == OLD_FORMAT:
-            tensors["score_hidden"] = tensors["score_hidden"].T.contiguous()
-            tensors["opening"] = torch.zeros_like(tensors["score_before"])
-            tensors["spread"] = torch.zeros_like(tensors["stack"])
-            tensors["agreement"] = torch.full_like(tensors["score_before"], torch.nan)
-            fields["passes_run"] = fields["versions"].pop("passes", "")
+        if header["format"] != FORMAT:
+            _bring_up_to_date(header["format"], tensors, fields)
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{path} lacks parts of an explanation: {error}; get a complete copy") from error
     return tensors, fields
+
+
+def _bring_up_to_date(written: str, tensors: dict[str, Tensor], fields: dict[str, Any]) -> None:
+    """Change the contents of an old file to those of a new one. Its trust is dropped, as it was measured otherwise."""
+    if written == OLD_FORMATS[0]:
+        tensors["score_hidden"] = tensors["score_hidden"].T.contiguous()
+        tensors["opening"] = torch.zeros_like(tensors["score_before"])
+        tensors["spread"] = torch.zeros_like(tensors["stack"])
+        fields["passes_run"] = fields["versions"].pop("passes", "")
+    for name in [name for name in tensors if name == "agreement" or name.startswith("trust.")]:
+        del tensors[name]
+    fields["problems"] = fields.pop("degenerate")

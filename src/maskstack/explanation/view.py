@@ -9,16 +9,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 
 from maskstack.geometry import Geometry
 from maskstack.models.inputs import upright
+from maskstack.reliability.trust import REGION
+from maskstack.reliability.verdict import percent
 from maskstack.tensors import ranks
-from maskstack.trust.measure import REGION
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from maskstack.explanation.explanation import Explanation
+
+
+NOT_MEASURED = "not measured"
+"""The word of a verdict that no picture shows."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -53,7 +59,7 @@ class Shown:
 
     def lines(self, place: Geometry | None) -> list[str]:
         """Lines for a picture, the most important first."""
-        keeps = "" if self.kept is None else f", keeps {min(max(self.kept, 0), 1):.0%}"
+        keeps = "" if self.kept is None else f", keeps {percent(self.kept)}"
         return [self.title, f"region {self.share(place):.0%}{keeps}"]
 
 
@@ -70,33 +76,25 @@ def shown(found: Explanation, row: int) -> Shown:
     one = found.select(row)
     saliency = one.saliency[0, 0].detach().float().cpu()
     spread = one.spread[0, 0].float().cpu().numpy()
-    word, sentence, kept = verdict(one)
+    verdict = one.trust.verdict(0)
+    region, kept = _region(one, saliency)
     return Shown(
         saliency=saliency.numpy(),
-        region=(ranks(saliency) < round(REGION * saliency.numel())).numpy(),
+        region=region.numpy(),
         core=None,
         spread=spread if spread.any() else None,
         title=title(one),
-        word=word,
-        sentence=sentence,
+        word="" if verdict.word == NOT_MEASURED else verdict.word,
+        sentence=verdict.sentence,
         kept=kept,
     )
 
 
-def verdict(one: Explanation) -> tuple[str, str, float | None]:
-    """The verdict on an explanation's first image: its word, its sentence, and the share that the region keeps."""
-    doubts = one.doubts(0)
-    if one.trust is None:
-        return ("do not use", _sentence(doubts[0]), None) if doubts else ("", "", None)
-    kept = one.trust.numbers(0)["kept"]
-    if not doubts:
-        return "reliable", _sentence(one.trust.words(0).split(";")[0]), kept
-    return "do not use" if one.degenerate[0] else "doubtful", _sentence(doubts[0]), kept
-
-
-def _sentence(text: str) -> str:
-    _, _, rest = text.rpartition(": ")
-    return f"{rest[:1].upper()}{rest[1:]}."
+def _region(one: Explanation, saliency: Tensor) -> tuple[Tensor, float | None]:
+    """The region to outline, H x W booleans, and the share of the score that it keeps."""
+    if one.regions is not None and one.regions.count[0] > 0:
+        return one.regions.masks[0, 0].cpu(), float(one.regions.kept[0, 0])
+    return ranks(saliency) < round(REGION * saliency.numel()), one.trust.numbers(0).kept
 
 
 def title(one: Explanation) -> str:
@@ -152,7 +150,7 @@ def figure(
 
     what = shown(found, row)
     photo, place = on_photo(found, row, image)
-    keeps = "" if what.kept is None else f" keeps {min(max(what.kept, 0), 1):.0%} of the score"
+    keeps = "" if what.kept is None else f" keeps {percent(what.kept)} of the score"
     caption = Caption(
         title=what.title if heading is None else heading,
         word=what.word,

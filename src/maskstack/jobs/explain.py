@@ -188,8 +188,6 @@ def _is_complete(target: PhotoTarget, mdm: MDM, request: ExplainRequest) -> bool
         return False
     if request.searches == 1:
         return True
-    return (
-        found.trust is not None
-        and found.trust.seeds.shape[1] >= request.trust_seeds - 1
-        and (not request.trust_randomized or bool(found.trust.randomization.isfinite().all()))
+    return found.trust.seeds.shape[1] >= request.trust_seeds - 1 and (
+        not request.trust_randomized or bool(found.trust.randomization.isfinite().all())
     )

@@ -111,12 +111,12 @@ class SearchSettings:
     learning_rate: float = 0.8
     slow_fine: float = 0.5
     damping: float = 0.5
-    mask_weight: float = 2.5
+    mask_weight: float = 3.0
     removal: float = 2.0
-    removal_every: int = 3
+    removal_every: int = 2
     smoothness: float = 0.1
-    grid_blur: float = 0.009
-    fill: tuple[Fill, ...] = ("zero", "blur", "noise")
+    grid_blur: float = 0.011
+    fill: tuple[Fill, ...] = ("zero", "blur", "mean", "noise")
     blur: float = 0.045
     consistency: Consistency = "one_sided"
     parametrisation: Parametrisation = "sigmoid"

@@ -77,13 +77,21 @@ class UserModel:
         """
         if isinstance(goal, Objective):
             return goal
-        if isinstance(goal, str):
-            return objectives.NAMED[self.meaning](find_class(self.class_names, goal))
-        if isinstance(goal, Sequence) and any(isinstance(each, str) for each in goal):
-            return objectives.NAMED[self.meaning]([find_class(self.class_names, str(each)) for each in goal])
         if callable(goal) and not isinstance(goal, Tensor):
             return objectives.custom(goal, name=getattr(goal, "__name__", "custom"))
-        return objectives.NAMED[self.meaning](goal)
+        return objectives.NAMED[self.meaning](self.classes(goal))
+
+    def classes(self, target: Target | str | Sequence[str]) -> Target:
+        """The class indices that class names stand for; anything else is returned as it is.
+
+        Raises:
+            InputError: There is no class of a name; the message suggests similar ones.
+        """
+        if isinstance(target, str):
+            return find_class(self.class_names, target)
+        if isinstance(target, Sequence) and any(isinstance(each, str) for each in target):
+            return [find_class(self.class_names, str(each)) for each in target]
+        return target  # type: ignore[return-value]
 
     def prepared(self, photos: Any) -> tuple[Tensor, tuple[Geometry | None, ...]]:
         """The network's input for photos, and the geometry of each.

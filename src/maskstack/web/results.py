@@ -87,9 +87,8 @@ def words_panel(predicted: PredictedPhoto, found: Explanation, *, stopped: bool)
     lines = []
     if stopped:
         lines.append(f"Stopped after {int(found.steps[0].max())} steps; the map is what was found by then.")
-    lines += [f"{doubt[:1].upper()}{doubt[1:]}." for doubt in found.doubts(0)]
-    if found.trust is not None:
-        lines.append(f"Trust: {found.trust.words(0)}.")
+    verdict = found.trust.verdict(0)
+    lines.append(f"{verdict.word.capitalize()}: {verdict.sentence}")
     if predicted.net.weights == "random":
         lines.append("This network has random weights: its maps mean nothing.")
     passes = f"{int(found.forward_passes[0])} forward and {int(found.backward_passes[0])} backward passes"
@@ -129,7 +128,8 @@ def comparison_panel(
     for one, words in ((found, "MDM"), (other, method)):
         caption = f"{words}: {int(one.forward_passes[0] + one.backward_passes[0])} passes, {one.seconds:.1f} s"
         shown.append(Picture(_over_photo(predicted, one, opacity), f"map of {words} over the photo", caption))
-    notes = [] if other.degenerate[0] is None else [f"{method}: {other.degenerate[0]}."]
+    problem = other.trust.problems[0]
+    notes = [] if problem is None else [f"{method}: {problem}."]
     notes += [f"{method} used {key} {value}." for key, value in other.notes.items()]
     return panels.pictures(shown) + panels.paragraph(notes)
 

@@ -5,6 +5,8 @@ import dataclasses
 
 import pytest
 import torch
+from maskstack.trust.measure import CELLS, PASSES, REGION, cell_colours, measure
+from maskstack.trust.verdict import LOW, Trust
 from PIL import Image
 from tests.small import network, photos
 from torch import Tensor, nn
@@ -13,8 +15,6 @@ from maskstack import MDM, Explanation, InputError, LoadedModel, load_model, obj
 from maskstack.explainers.controls import Control
 from maskstack.metrics import cascade, rank_correlation
 from maskstack.scoring import Goal, scoring
-from maskstack.trust.measure import CELLS, PASSES, REGION, cell_colours, measure
-from maskstack.trust.verdict import LOW, Trust
 
 QUICK = {"sizes": (2, 5), "steps": 6}
 
