@@ -201,7 +201,7 @@ def test_photos_files_and_lists_of_both_are_prepared(tmp_path) -> None:
     photo = Image.new("RGB", (60, 40), "red")
     photo.save(tmp_path / "a.png")
     for given_, count in ((photo, 1), (tmp_path / "a.png", 1), (str(tmp_path / "a.png"), 1), ([photo] * 2, 2)):
-        images, places = model().prepare(given_)
+        images, places = model().prepare_photos(given_)
         assert images.shape == (count, 3, 32, 32)
         assert [place.photo for place in places] == [(40, 60)] * count
         torch.testing.assert_close(images[0], model().preprocess(photo))
@@ -221,7 +221,7 @@ def test_the_frame_is_that_of_the_upright_photo(tmp_path) -> None:
 @pytest.mark.parametrize("wrong", [3, np.zeros((3, 3)), [None], []], ids=repr)
 def test_what_is_no_photo_is_refused_in_a_sentence(wrong) -> None:
     with pytest.raises((InputError, TypeError), match=r"photo|iterable"):
-        model().prepare(wrong)
+        model().prepare_photos(wrong)
 
 
 def test_photos_that_are_too_small_or_too_large_are_refused() -> None:

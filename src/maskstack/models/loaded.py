@@ -50,7 +50,7 @@ class LoadedModel:
         """
         return class_name(self.class_names, index)
 
-    def prepare(self, photos: Photo | Sequence[Photo]) -> tuple[Tensor, tuple[Geometry | None, ...]]:
+    def prepare_photos(self, photos: Photo | Sequence[Photo]) -> tuple[Tensor, tuple[Geometry | None, ...]]:
         """The network's input for photos, on the network's device, and where it lies in each photo.
 
         Args:

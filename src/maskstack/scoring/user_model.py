@@ -60,7 +60,7 @@ class UserModel:
         Raises:
             InputError: The network is not callable, or the meaning is unknown.
         """
-        prepare: Prepare | None = getattr(model, "prepare", None) if isinstance(model, HasModel) else None
+        prepare: Prepare | None = getattr(model, "prepare_photos", None)
         if isinstance(model, HasModel) and not isinstance(model, torch.nn.Module):
             class_names = class_names or model.class_names
             model = model.model
