@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -11,12 +12,12 @@ from maskstack.batches import Batches
 from maskstack.masks.result import OnProgress, Progress, Score, SearchResult
 from maskstack.masks.search import image_scores, search
 from maskstack.masks.settings import SearchSettings
-from maskstack.reliability.cuts import AREAS, FILLS, cuts, scores_over_fills, shares, smallest_sufficient
+from maskstack.reliability.cuts import AREAS, FILLS, PIECES, Scores, cuts, scores_over_fills, shares, with_pieces
 from maskstack.reliability.evidence import Regions
 from maskstack.tensors import minmax
 
-CUT_PASSES = FILLS * (len(AREAS) + 1)
-"""Forward passes with which a region is cut out of a map."""
+CUT_PASSES = FILLS * (len(AREAS) * (1 + PIECES) + 2)
+"""Forward passes at most with which a region is cut out of a map."""
 
 
 def search_regions(
@@ -30,8 +31,10 @@ def search_regions(
 ) -> tuple[SearchResult, Regions]:
     """Search for regions that each keep a share of the score by themselves and have no pixel in common.
 
-    Each search may open its masks only outside of the regions found before it. It ends for an image where no region of
-    what is left suffices. The idea is that of HDM (arXiv 2301.04970).
+    The smallest region that suffices is cut out of the map: one of its cuts, or a connected piece of one. It is
+    followed by the next smallest in the same map. Where the map holds no further one, the image is searched again, with
+    masks that may open only outside of the regions found before. It ends for an image where a search finds none. The
+    idea is that of HDM (arXiv 2301.04970).
 
     Args:
         score: The score to keep. Its gradient has to reach the images.
@@ -70,26 +73,53 @@ def search_regions(
             progress=report,
         )
         first = first or found
-        maps[rows, number] = minmax(found.stack)
-        done = []
+        left = []
         for own, row in enumerate(rows.tolist()):
-            candidates = cuts(found.stack[own], free[own])
-            nothing = torch.zeros_like(candidates[:1])
-            each = scores_over_fills(scores, images[row], torch.cat([nothing, candidates]), row)
-            share = shares(each[1:], first.before[row], each[0])
-            chosen = smallest_sufficient(share, keep)
-            if chosen is None:
-                done.append(own)
-                continue
-            masks[row, number] = candidates[chosen]
-            kept[row, number] = share[chosen].amin()
-            rest = scores_over_fills(scores, images[row], ~masks[row].any(dim=0, keepdim=True), row)
-            remaining[row] = shares(rest, first.before[row], each[0]).amax()
-        rows = rows[[own for own in range(len(rows)) if own not in done]]
+            cut = _Cutter(scores, images[row], row, first.before[row], keep)
+            taken = masks[row].any(dim=0)
+            place = int(masks[row].flatten(1).any(dim=1).sum())
+            before = place
+            while place < count and (region := cut.next(found.stack[own], ~taken)) is not None:
+                masks[row, place], kept[row, place] = region
+                maps[row, place] = minmax(found.stack[own])
+                taken, place = taken | region[0], place + 1
+            remaining[row] = cut.remaining(~taken)
+            if before < place < count:
+                left.append(row)
+        rows = torch.tensor(left, dtype=torch.long, device=images.device)
         if stopped or not len(rows):
             break
     assert first is not None
     return first, Regions(masks=masks, kept=kept, remaining=remaining, maps=maps)
+
+
+@dataclass(frozen=True)
+class _Cutter:
+    """Cuts regions that suffice out of maps of one image."""
+
+    scores: Scores
+    image: Tensor
+    row: int
+    before: Tensor
+    keep: float
+
+    def next(self, saliency: Tensor, free: Tensor) -> tuple[Tensor, Tensor] | None:
+        """The smallest region of a map within the free pixels that suffices, H x W, and what it keeps; None if none."""
+        candidates = with_pieces(cuts(saliency, free))
+        if not len(candidates):
+            return None
+        kept = self._shares(candidates).amin(dim=1)
+        enough = (kept >= self.keep).nonzero()
+        return (candidates[enough[0, 0]], kept[enough[0, 0]]) if len(enough) else None
+
+    def remaining(self, shown: Tensor) -> Tensor:
+        """The share of the score with only these pixels shown, the higher of both fills."""
+        return self._shares(shown.unsqueeze(0)).amax()
+
+    def _shares(self, shown: Tensor) -> Tensor:
+        """Shares over the fills, N x F, with only these pixels shown, N x H x W."""
+        each = scores_over_fills(self.scores, self.image, torch.cat([torch.zeros_like(shown[:1]), shown]), self.row)
+        return shares(each[1:], self.before, each[0])
 
 
 def _score_of(score: Score, rows: Tensor, images: Tensor, own: Tensor) -> Tensor:

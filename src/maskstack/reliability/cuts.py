@@ -6,12 +6,19 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from maskstack.reliability.fills import cell_colours, spread_colours
 from maskstack.tensors import ranks
 
 AREAS = (0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.14, 0.19, 0.25, 0.32, 0.4, 0.5)
 """Shares of the pixels that are tried as a region, from the smallest to the largest."""
+
+PIECES, LEAST_PIECE = 4, 0.005
+"""Number of pieces of a cut that are tried each by itself, and their least share of the pixels."""
+
+CELL = 4
+"""Pieces that are closer than this number of pixels may count as one."""
 
 FILLS = 2
 """Number of fills over which regions are scored."""
@@ -34,6 +41,40 @@ def cuts(saliency: Tensor, allowed: Tensor | None = None) -> Tensor:
     return found if allowed is None else found & allowed
 
 
+def with_pieces(regions: Tensor) -> Tensor:
+    """Regions, A x H x W booleans, and each piece of those that fall into several, from the smallest to the largest.
+
+    Args:
+        regions: A x H x W booleans; regions of no pixel are left out.
+    """
+    found = []
+    for region, labels in zip(regions, _labels(regions), strict=True):
+        names, sizes = labels[region].unique(return_counts=True)
+        large = sizes >= LEAST_PIECE * region.numel()
+        largest = sizes.masked_fill(~large, 0).argsort(descending=True)[:PIECES]
+        pieces = [(labels == names[place]) & region for place in largest.tolist() if large[place]]
+        found += [region] if region.any() else []
+        found += pieces if len(names) > 1 else []
+    found.sort(key=lambda region: int(region.sum()))
+    return torch.stack(found) if found else regions[:0]
+
+
+def _labels(regions: Tensor) -> Tensor:
+    """A number for each connected piece of each region: A x H x W int64, 0 outside of the regions."""
+    height, width = regions.shape[1:]
+    cells = functional.max_pool2d(regions.unsqueeze(1).float(), CELL, ceil_mode=True)
+    labels = (
+        torch.arange(1, cells[0].numel() + 1, device=cells.device, dtype=torch.float32).view(cells[0].shape) * cells
+    )
+    while True:
+        spread = functional.max_pool2d(labels, 3, stride=1, padding=1) * cells
+        if torch.equal(spread, labels):
+            break
+        labels = spread
+    fine = labels.repeat_interleave(CELL, dim=2).repeat_interleave(CELL, dim=3)
+    return fine[:, 0, :height, :width].long() * regions
+
+
 def scores_over_fills(scores: Scores, image: Tensor, shown: Tensor, row: int) -> Tensor:
     """Scores of an image with only some pixels shown, over each fill: N x 2.
 
@@ -53,9 +94,3 @@ def shares(scores: Tensor, before: Tensor, hidden: Tensor) -> Tensor:
     """Scores N x F as shares: 0 is the score of each fill alone, F, and 1 that of the image; NaN without a gap."""
     gap = before - hidden
     return (scores - hidden) / gap.masked_fill(gap <= 0, torch.nan)
-
-
-def smallest_sufficient(kept: Tensor, least: float) -> int | None:
-    """Index of the first region that keeps this share over the fills, A x F, or None."""
-    found = (kept.amin(dim=1) >= least).nonzero()
-    return int(found[0]) if len(found) else None
