@@ -14,7 +14,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from maskstack.draw.badges import DO_NOT_USE, sign_of, sign_picture
+from maskstack.draw.badges import sign_of, sign_picture
 from maskstack.draw.overlay import COLOURS, Style, bounded, overlay
 from maskstack.geometry import Geometry
 
@@ -86,9 +86,9 @@ def explanation_figure(
     """
     words = caption or Caption()
     photo, place = bounded(image, saliency, geometry, MOST_SIDE)
-    options: dict[str, Any] = {"geometry": place, "region": region, "core": core}
-    if words.word == DO_NOT_USE and style != "masked":
-        opacity = 0.0
+    options: dict[str, Any] = {
+        "geometry": place, "region": region, "core": core, "word": words.word, "badge": False,
+    }  # fmt: skip
     marked = overlay(photo, saliency, style=style, opacity=opacity, colours=colours, **options)
     alone = overlay(photo, saliency, style="masked", **options)
     shown = np.ma.masked_invalid(place.carry_back(saliency, outside=np.nan))

@@ -63,6 +63,7 @@ def overlay(
     colours: str = COLOURS,
     word: str = "",
     lines: Sequence[str] = (),
+    badge: bool = True,
 ) -> Image.Image:
     """Draw a map and its region over the photo.
 
@@ -81,6 +82,7 @@ def overlay(
         colours: Name of a matplotlib colour map.
         word: The verdict, written into the corner where the map is lowest; with ``do not use`` there are no colours.
         lines: Further lines below the verdict.
+        badge: Whether the verdict is written.
 
     Raises:
         InputError: The sizes do not fit, or an option cannot be used.
@@ -102,7 +104,7 @@ def overlay(
         draw_contour(picture, region, place)
         if core is not None and core.any():
             draw_contour(picture, core.astype(bool), place, thin=True)
-    if word:
+    if word and badge:
         draw_badge(picture, word, lines, corner=_emptiest(shown))
     return picture
 

@@ -137,9 +137,18 @@ def overlay(found: Explanation, image: Any, *, row: int = 0, badge: bool = True,
 
     what = shown(found, row)
     photo, place = on_photo(found, row, image)
-    if badge:
-        options |= {"word": what.word, "lines": what.lines(place)}
-    return draw(photo, what.saliency, geometry=place, region=what.region, core=what.core, **options)
+    words = what.lines(place)
+    return draw(
+        photo,
+        what.saliency,
+        geometry=place,
+        region=what.region,
+        core=what.core,
+        word=what.word,
+        lines=words,
+        badge=badge,
+        **options,
+    )
 
 
 def figure(
