@@ -38,7 +38,7 @@ SIGNS: Mapping[str, Sign] = {
 UNKNOWN = Sign("\u2022", (190, 190, 190), 0)
 """The sign of any other word."""
 
-_WIDEST, _TALLEST = 0.62, 0.22  # Largest share of the picture that a badge may take.
+_WIDEST, _TALLEST = 0.62, 0.26  # Largest share of the picture that a badge may take.
 _BACK, _INK = (20, 20, 20), (255, 255, 255)
 
 

@@ -270,7 +270,7 @@ class Explanation:
         if self.masks.shape[1]:
             words[0] += f", kept {float(self.score_under_stack[row]):.3g}, area {float(self.area[row]):.0%}"
         verdict = self.trust.verdict(row)
-        return [*words, f"{verdict.word}: {verdict.sentence}"]
+        return [*words, verdict.sentence]
 
     def save(self, path: str | Path) -> Path:
         """Save the tensors as safetensors, and all else as JSON, in its header and in a readable file beside it.
