@@ -98,7 +98,7 @@ def overlay(
     elif word == DO_NOT_USE:
         picture = photo.copy()
     else:
-        # Low values of most colour maps are dark; beside an outline, they are left out more, so that the photo stays light.
+        # Low values of most colour maps are dark; with an outline they are hardly drawn, so that the photo stays light.
         tint = shown if style == "heat" else np.clip(shown, 0, 1) ** 1.5
         picture = Image.composite(_coloured(shown, colours), photo, _alpha(tint, strength))
     _veil_unseen(picture, place)

@@ -64,7 +64,7 @@ class Shown:
 
 
 def shown(found: Explanation, row: int) -> Shown:
-    """What a picture of an explanation's image shows.
+    """What a picture of an explanation's image shows; of a volume, the slice whose map is highest on average.
 
     Args:
         found: The explanation.
@@ -78,9 +78,11 @@ def shown(found: Explanation, row: int) -> Shown:
     spread = one.spread[0, 0].float().cpu().numpy()
     verdict = one.trust.verdict(0)
     region, kept = _region(one, saliency)
+    place = _strongest(saliency)
+    spread = spread[place]
     return Shown(
-        saliency=saliency.numpy(),
-        region=region.numpy(),
+        saliency=saliency[place].numpy(),
+        region=region[place].numpy(),
         core=None,
         spread=spread if spread.any() else None,
         title=title(one),
@@ -88,6 +90,14 @@ def shown(found: Explanation, row: int) -> Shown:
         sentence=verdict.sentence,
         kept=kept,
     )
+
+
+def _strongest(saliency: Tensor) -> tuple[int, ...]:
+    """Index of the slice of a volume whose map is highest on average; nothing for an image."""
+    if saliency.ndim == 2:
+        return ()
+    means = saliency.mean(dim=(-2, -1))
+    return tuple(int(each) for each in np.unravel_index(int(means.argmax()), tuple(means.shape)))
 
 
 def _region(one: Explanation, saliency: Tensor) -> tuple[Tensor, float | None]:

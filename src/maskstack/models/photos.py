@@ -14,15 +14,12 @@ from maskstack.errors import InputError, reason
 SMALLEST_SIDE = 8
 """Least number of pixels of the shorter side; a smaller image has no regions to distinguish."""
 
-MOST_PIXELS = 80_000_000
-"""Largest width x height of a photo."""
-
 SIXTEEN_BITS = 65535
 
 _RUNS_A_PROGRAM = frozenset({"EPS"})  # Pillow hands these files to Ghostscript.
 
 
-def open_photo(path: str | Path, *, max_pixels: int = MOST_PIXELS) -> Image.Image:
+def open_photo(path: str | Path, *, max_pixels: int = 80_000_000) -> Image.Image:
     """Open an image file as an upright RGB image.
 
     Args:
@@ -60,7 +57,7 @@ def _read(path: Path, max_pixels: int) -> Image.Image:
     formats = [name for name in Image.ID if name not in _RUNS_A_PROGRAM]
     try:
         with Image.open(path, formats=formats) as image:
-            check_photo_size(str(path), image.size, max_pixels=max_pixels)
+            _check_size(path, image.size, max_pixels)
             image.load()
             return to_rgb(image)
     except InputError as error:
@@ -76,22 +73,12 @@ def _read(path: Path, max_pixels: int) -> Image.Image:
         raise InputError(f"{path} is damaged and cannot be read ({reason(error)}); get a complete copy") from error
 
 
-def check_photo_size(name: str, size: tuple[int, int], *, max_pixels: int = MOST_PIXELS) -> None:
-    """Check that a photo is neither too large nor too small.
-
-    Args:
-        name: Its name in the message.
-        size: Width and height.
-        max_pixels: Largest width x height.
-
-    Raises:
-        InputError: It is too large or too small.
-    """
+def _check_size(path: Path, size: tuple[int, int], max_pixels: int) -> None:
     width, height = size
     if width * height > max_pixels:
-        raise InputError(f"{name} has {width} x {height} pixels, more than the limit of {max_pixels}; resize it first")
+        raise InputError(f"{path} has {width} x {height} pixels, more than the limit of {max_pixels}; resize it first")
     if min(size) < SMALLEST_SIDE:
-        raise InputError(f"{name} has {width} x {height} pixels; the shorter side must have at least {SMALLEST_SIDE}")
+        raise InputError(f"{path} has {width} x {height} pixels; the shorter side must have at least {SMALLEST_SIDE}")
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
