@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from maskstack import checks
 from maskstack.errors import ModelError
+from maskstack.explainers.photos import takes_photos
 from maskstack.explanation import Explanation
 from maskstack.objectives import Meaning
 from maskstack.reliability import Trust
@@ -96,11 +97,13 @@ class MapExplainer(ABC):
         self.user_model = UserModel.of(model, meaning=meaning, class_names=options.get("class_names", ()))
         self.settings = {**settings, "batch_size": self.batch_size}
 
+    @takes_photos
     def __call__(self, images: Tensor, objective: Goal = None, /) -> Explanation:
         """Explain a batch, see :class:`Explainer`.
 
         Args:
-            images: B x C x H x W, floating point, preprocessed for the network.
+            images: B x C x H x W, floating point, preprocessed for the network; or, for what ``load_model`` returned, a
+                PIL image, the name of an image file, or a list of them.
             objective: See :class:`maskstack.MDM`.
 
         Returns:

@@ -11,6 +11,7 @@ from maskstack import checks
 from maskstack.errors import InputError
 from maskstack.explainers.from_search import explanation_of
 from maskstack.explainers.mdm import MDM
+from maskstack.explainers.photos import takes_photos
 from maskstack.explanation import Explanation
 from maskstack.masks.grids import GridSize
 from maskstack.masks.modules import AUXILIARY, BENCHMARK, Plan, search_modules
@@ -19,7 +20,7 @@ from maskstack.masks.result import OnProgress
 from maskstack.masks.settings import SearchOptions
 from maskstack.objectives import Meaning
 from maskstack.reliability.measure import PASSES
-from maskstack.scoring import Goal, Model, check_images, scoring
+from maskstack.scoring import Goal, Model, UserModel, check_images, scoring
 
 
 class HDM:
@@ -84,6 +85,7 @@ class HDM:
             )
         self.plan = Plan.of(self.mdm.settings, benchmark, auxiliary, modules=modules, least=least)
 
+    @takes_photos
     def __call__(
         self,
         images: Tensor,
@@ -94,9 +96,10 @@ class HDM:
         """Explain a batch.
 
         Args:
-            images: B x C x H x W, floating point, preprocessed for the network.
-            objective: An objective, a function from the network's output to one number per image, a class index, one
-                class index per image, or None for each image's predicted class.
+            images: B x C x H x W, floating point, preprocessed for the network; or, for what ``load_model`` returned, a
+                PIL image, the name of an image file, or a list of them.
+            objective: An objective, a function from the network's output to one number per image, a class index or
+                name, one per image, or None for each image's predicted class.
             progress: Called after each step of each search, with the images still worked on in its preview; may end
                 the modules by returning False.
 
@@ -110,6 +113,11 @@ class HDM:
         with scoring(mdm.user_model, images, objective, **mdm.settings.running()) as scored:
             found = search_modules(scored, scored.images, plan, progress)
             return explanation_of("hdm", scored, found, plan.as_dict()).to(images.device)
+
+    @property
+    def user_model(self) -> UserModel:
+        """The network, with its preprocessing where that is known."""
+        return self.mdm.user_model
 
     @property
     def model(self) -> Callable[[Tensor], Any]:

@@ -12,6 +12,7 @@ from torch import Tensor
 from maskstack import checks
 from maskstack.errors import InputError
 from maskstack.explainers.from_search import checked, explanation_of
+from maskstack.explainers.photos import takes_photos
 from maskstack.explanation import Explanation
 from maskstack.masks.grids import check_sizes, fitting_sizes
 from maskstack.masks.presets import Preset
@@ -62,6 +63,7 @@ class MDM:
         self.settings = settings_named(preset).with_(**settings)
         self.own_sizes = "sizes" in settings
 
+    @takes_photos
     def __call__(
         self,
         images: Tensor,
@@ -73,9 +75,10 @@ class MDM:
         """Explain a batch.
 
         Args:
-            images: B x C x H x W, floating point, preprocessed for the network.
-            objective: An objective, a function from the network's output to one number per image, a class index, one
-                class index per image, or None for each image's predicted class.
+            images: B x C x H x W, floating point, preprocessed for the network; or, for what ``load_model`` returned, a
+                PIL image, the name of an image file, or a list of them.
+            objective: An objective, a function from the network's output to one number per image, a class index or
+                name, one per image, or None for each image's predicted class.
             fill_image: The fill of the name ``given``, which the settings then have to use.
             progress: Called after each step; may end the search by returning False.
 
@@ -91,6 +94,7 @@ class MDM:
             found = search(scored, scored.images, settings=settings, fill_image=fill_image, progress=progress)
             return explanation_of("mdm", scored, found, settings.as_dict()).to(images.device)
 
+    @takes_photos
     def regions(
         self,
         images: Tensor,
@@ -130,11 +134,12 @@ class MDM:
             explanation = explanation_of("mdm", scored, found, settings.as_dict())
             return dataclasses.replace(explanation, regions=regions).to(images.device)
 
+    @takes_photos
     def contrast(
         self,
         images: Tensor,
-        target: Target,
-        against: Target,
+        target: Target | str,
+        against: Target | str,
         *,
         progress: OnProgress | None = None,
     ) -> Explanation:
@@ -146,8 +151,8 @@ class MDM:
 
         Args:
             images: B x C x H x W, floating point, preprocessed for the network.
-            target: Class A: a class index, one per image, or None for each image's predicted class.
-            against: Class B: a class index, one per image, or None for the class that is the second.
+            target: Class A: a class index or name, one per image, or None for each image's predicted class.
+            against: Class B: a class index or name, one per image, or None for the class that is the second.
             progress: Called after each step; may end the search by returning False.
 
         Returns:
@@ -158,7 +163,9 @@ class MDM:
             ModelError: The network's output cannot be read, is not finite, or lets no gradient through.
         """
         check_images(images)
-        own, other = class_pair(self.user_model, images, target, against)
+        own, other = class_pair(
+            self.user_model, images, self.user_model.classes(target), self.user_model.classes(against)
+        )
         goal = contrast(own, other)
         settings = self.settings_for((images.shape[2], images.shape[3]))
         with scoring(self.user_model, images, goal, **self.settings.running()) as scored:
@@ -167,6 +174,7 @@ class MDM:
             explanation = explanation_of("mdm", scored, found, settings.as_dict())
             return dataclasses.replace(explanation, contrast=regions).to(images.device)
 
+    @takes_photos
     def check(
         self,
         images: Tensor,

@@ -8,21 +8,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from maskstack.errors import InputError
-from maskstack.explanation import storage
+from maskstack.explanation import storage, view
+from maskstack.geometry import Geometry
 from maskstack.reliability import Trust
 from maskstack.reliability.evidence import Contrast, Regions
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from PIL.Image import Image
+
+    from maskstack.draw.overlay import Style
 
 _TENSORS = (
     "saliency", "stack", "opening", "spread", "masks", "score_before", "score_hidden", "score_under_masks",
     "score_under_stack", "steps", "forward_passes", "backward_passes",
 )  # fmt: skip
+_NAMED = 3  # Number of images that the one line of an explanation names.
 _PARTS = ("trust", "regions", "contrast")
 _TUPLES = ("target", "target_name")
 
@@ -59,6 +66,7 @@ class Explanation:
         notes: Other data to keep with the result, such as the network's spec and the photo's name.
         regions: Several regions that each suffice, where :meth:`maskstack.MDM.regions` was asked for them.
         contrast: What would change the answer, where :meth:`maskstack.MDM.contrast` was asked for it.
+        geometry: Where the network's input lies in each photo; empty for images given as tensors.
     """
 
     saliency: Tensor
@@ -86,9 +94,18 @@ class Explanation:
     notes: Mapping[str, str] = dataclasses.field(default_factory=dict)
     regions: Regions | None = None
     contrast: Contrast | None = None
+    geometry: tuple[Geometry | None, ...] = ()
 
     def __len__(self) -> int:
         return len(self.saliency)
+
+    def __repr__(self) -> str:
+        words = [f"{len(self)} image{'' if len(self) == 1 else 's'} of {' x '.join(map(str, self.saliency.shape[2:]))}"]
+        for row in range(min(len(self), _NAMED)):
+            word = self.trust.verdict(row).word
+            words.append(" ".join(view.class_title(self, row).split()) + (f" ({word})" if word else ""))
+        more = ", ..." if len(self) > _NAMED else ""
+        return f"Explanation({self.method}: {', '.join(words)}{more})"
 
     def to(self, device: torch.device) -> Explanation:
         """The same explanation with its tensors on another device."""
@@ -156,42 +173,90 @@ class Explanation:
             value = getattr(self, name)
             changes[name] = None if value is None else value[one]
         changes |= {name: part.select(row) for name, part in self._parts().items()}
+        changes["geometry"] = self.geometry[one]
         return dataclasses.replace(self, **changes)
 
-    def plot(self, image: Any, *, row: int = 0, title: str | None = None) -> Figure:
-        """Draw one image's photo, the overlay, the masked photo and, if there are masks, the masks and their stack.
+    def photo_map(self, row: int = 0, *, outside: float = 0.0) -> NDArray[np.float32]:
+        """One image's map in the frame of its upright photo; for a tensor, the map as it is.
 
         Args:
-            image: What the network saw, as a PIL image or an H x W x 3 array in [0, 255] (or in [0, 1] if floating).
+            row: Which image of the batch.
+            outside: Value of the pixels that the network did not see.
+
+        Returns:
+            Height x width of the photo, in [0, 1].
+
+        Raises:
+            InputError: There is no such image.
+        """
+        one = self.select(row)
+        values = one.saliency[0, 0].detach().float().cpu().numpy()
+        place = one.geometry[0] if one.geometry else None
+        return values if place is None else place.carry_back(values, outside=outside)
+
+    def overlay(
+        self,
+        photo: Any,
+        *,
+        row: int = 0,
+        style: Style = "contour",
+        opacity: float | None = None,
+        colours: str = "magma",
+        badge: bool = True,
+    ) -> Image:
+        """Draw the region and the map over the photo, at the photo's own size, with the verdict in a corner.
+
+        Args:
+            photo: The photo as a PIL image or file name, or what the network saw.
+            row: Which image of the batch.
+            style: ``contour``, ``heat`` or ``masked``, see :func:`maskstack.draw.overlay`.
+            opacity: Opacity of the colours, or of the veil of ``masked``; None for the style's own.
+            colours: Name of a matplotlib colour map.
+            badge: Whether to write the verdict into a corner.
+
+        Raises:
+            InputError: The photo is not the explained one, or an option cannot be used.
+        """
+        return view.overlay(self, photo, row=row, badge=badge, style=style, opacity=opacity, colours=colours)
+
+    def plot(
+        self,
+        image: Any,
+        *,
+        row: int = 0,
+        title: str | None = None,
+        grids: bool = False,
+        style: Style = "contour",
+        opacity: float | None = None,
+        colours: str = "magma",
+    ) -> Figure:
+        """Draw one image's verdict, photo, region, masked photo, map and the spread of the members in a row.
+
+        Args:
+            image: The photo as a PIL image or file name; or what the network saw, as a PIL image or an H x W x 3 array
+                in [0, 255] (or in [0, 1] if floating).
             row: Which image of the batch.
             title: Title of the figure; by default the target and its score.
-        """
-        from maskstack.draw.figure import explanation_figure  # matplotlib is loaded only to draw
+            grids: Whether to add a row with the mask of each size.
+            style: Style of the region, see :meth:`overlay`.
+            opacity: Opacity of its colours, see :meth:`overlay`.
+            colours: Name of a matplotlib colour map.
 
-        one = self.select(row)
-        name = one.target_name[0] if one.target_name else "" if one.target is None else f"class {one.target[0]}"
-        masks = one.masks[0].cpu().numpy()
-        score = f"{one.objective.removeprefix('class_')} {float(one.score_before[0]):.3g}"
-        if len(masks):
-            score += f", kept {float(one.score_under_stack[0]):.3g}"
-        return explanation_figure(
-            image,
-            masks=masks,
-            # Without masks, the grids are the method's own.
-            sizes=[(grid.shape[1], grid.shape[2]) for grid in one.grids] if len(masks) else [],
-            stack=one.stack[0, 0].cpu().numpy(),
-            saliency=one.saliency[0, 0].cpu().numpy(),
-            title=title if title is not None else ": ".join(part for part in (name, score) if part),
-        )
+        Raises:
+            InputError: The image is not the explained one, or an option cannot be used.
+        """
+        options = {"style": style, "opacity": opacity, "colours": colours}
+        return view.figure(self, image, row=row, heading=title, grids=grids, options=options)
 
     def _repr_html_(self) -> str:
         """HTML for a notebook: the maps and the measured values, at most 400 kB for any number of images."""
         from maskstack.draw.html import MOST, MapPanel, as_html  # matplotlib is loaded only to draw
 
-        shown = [
-            MapPanel(self.saliency[row, 0].detach().float().cpu().numpy(), self._title(row), self._words(row))
-            for row in range(min(len(self), MOST))
-        ]
+        shown = []
+        for row in range(min(len(self), MOST)):
+            what = view.shown(self, row)
+            words = self._words(row)
+            shown.append(MapPanel(what.saliency, view.class_title(self, row), words, what.word, what.region))
         heading = f"{self.method}: {self.objective}, {len(self)} image{'' if len(self) == 1 else 's'}"
         return as_html(shown, heading=heading, more=len(self) - len(shown))
 
@@ -200,17 +265,12 @@ class Explanation:
         parts = {name: getattr(self, name) for name in _PARTS}
         return {name: part for name, part in parts.items() if part is not None}
 
-    def _title(self, row: int) -> str:
-        if self.target_name:
-            return self.target_name[row]
-        return self.objective if self.target is None else f"class {self.target[row]}"
-
     def _words(self, row: int) -> list[str]:
         words = [f"score {float(self.score_before[row]):.3g}"]
         if self.masks.shape[1]:
             words[0] += f", kept {float(self.score_under_stack[row]):.3g}, area {float(self.area[row]):.0%}"
         verdict = self.trust.verdict(row)
-        return [*words, f"{verdict.word}: {verdict.sentence}"]
+        return [*words, verdict.sentence]
 
     def save(self, path: str | Path) -> Path:
         """Save the tensors as safetensors, and all else as JSON, in its header and in a readable file beside it.
@@ -229,6 +289,7 @@ class Explanation:
             tensors |= {f"{part}.{name}": values for name, values in found.tensors().items()}
         names = [field.name for field in dataclasses.fields(self) if field.name not in (*_TENSORS, *_PARTS, "grids")]
         fields = {name: getattr(self, name) for name in names} | {"problems": self.trust.problems}
+        fields["geometry"] = [None if place is None else place.as_dict() for place in self.geometry]
         return storage.save(path, tensors, fields, self.summary())
 
     @classmethod
@@ -246,11 +307,14 @@ class Explanation:
                 parts[kind][own] = tensors.pop(name)
             grids = tuple(parts["grid"][str(index)] for index in range(len(parts["grid"])))
             fields |= {name: None if fields[name] is None else tuple(fields[name]) for name in _TUPLES}
+            # Files written before there was a geometry have none.
+            places = fields.pop("geometry", [])
+            geometry = tuple(None if place is None else Geometry.read(place) for place in places)
             problems = tuple(fields.pop("problems"))
             trust = Trust(**parts["trust"], problems=problems) if parts["trust"] else Trust.not_measured(problems)
             regions = Regions(**parts["regions"]) if parts["regions"] else None
             contrast = Contrast(**parts["contrast"]) if parts["contrast"] else None
-            found = {"grids": grids, "trust": trust, "regions": regions, "contrast": contrast}
+            found = {"grids": grids, "trust": trust, "regions": regions, "contrast": contrast, "geometry": geometry}
             return cls(**{**tensors, **fields, **found})
         except (LookupError, TypeError, ValueError) as error:
             raise InputError(f"{path} lacks parts of an explanation: {error}; get a complete copy") from error

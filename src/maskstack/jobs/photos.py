@@ -63,12 +63,14 @@ class PhotoTarget:
         image: C x H x W, preprocessed for the network.
         index: Index of the class.
         path: Path of the results, without the files' endings.
+        picture: The photo, upright.
     """
 
     photo: str
     image: Tensor
     index: int
     path: Path
+    picture: Image.Image
 
     def notes(self, spec: str) -> dict[str, str]:
         """Metadata that is stored with the explanation."""

@@ -10,7 +10,9 @@ import torch
 from torch import Tensor
 
 from maskstack import checks, objectives
+from maskstack.class_names import find_class
 from maskstack.errors import InputError
+from maskstack.geometry import Geometry
 from maskstack.objectives import Meaning, Objective, Target
 from maskstack.objectives.classification import class_name
 
@@ -28,8 +30,11 @@ class HasModel(Protocol):
 Model = Callable[[Tensor], Any] | HasModel
 """Any callable from images B x C x H x W to an output, usually an ``nn.Module``; or what ``load_model`` returned."""
 
-Goal = Objective | Callable[[Any], Tensor] | Target
-"""What to explain: an objective, a function from the output to one number per image, class indices, or None."""
+Goal = Objective | Callable[[Any], Tensor] | Target | str | Sequence[str]
+"""What to explain: an objective, a function from the output to one number per image, classes (index or name), None."""
+
+Prepare = Callable[[Any], tuple[Tensor, tuple[Geometry | None, ...]]]
+"""From photos or file names to the network's input, B x C x H x W, and the geometry of each photo."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +45,13 @@ class UserModel:
         model: From images to an output.
         meaning: Which score of a class is explained: a name of :data:`maskstack.objectives.NAMED`.
         class_names: Class names in the order of the class indices; empty if unknown.
+        prepare: Makes the network's input from photos; None if the preprocessing is unknown.
     """
 
     model: Callable[[Tensor], Any]
     meaning: Meaning
     class_names: tuple[str, ...]
+    prepare: Prepare | None = None
 
     @classmethod
     def of(cls, model: Model, *, meaning: Meaning, class_names: Sequence[str] = ()) -> UserModel:
@@ -53,21 +60,54 @@ class UserModel:
         Raises:
             InputError: The network is not callable, or the meaning is unknown.
         """
+        prepare: Prepare | None = getattr(model, "prepare_photos", None)
         if isinstance(model, HasModel) and not isinstance(model, torch.nn.Module):
             class_names = class_names or model.class_names
             model = model.model
         if not callable(model):
             raise InputError(f"the network is a {type(model).__name__}; give a callable from images to an output")
         checks.one_of("objective", meaning, objectives.NAMED)
-        return cls(model, meaning, tuple(class_names))
+        return cls(model, meaning, tuple(class_names), prepare)
 
     def objective(self, goal: Goal) -> Objective:
-        """The objective that a class index, None or a function of the output stands for."""
+        """The objective that a class index or name, None or a function of the output stands for.
+
+        Raises:
+            InputError: There is no class of a name.
+        """
         if isinstance(goal, Objective):
             return goal
         if callable(goal) and not isinstance(goal, Tensor):
             return objectives.custom(goal, name=getattr(goal, "__name__", "custom"))
-        return objectives.NAMED[self.meaning](goal)
+        return objectives.NAMED[self.meaning](self.classes(goal))
+
+    def classes(self, target: Target | str | Sequence[str]) -> Target:
+        """The class indices that class names stand for; anything else is returned as it is.
+
+        Raises:
+            InputError: There is no class of a name; the message suggests similar ones.
+        """
+        if isinstance(target, str):
+            return find_class(self.class_names, target)
+        if isinstance(target, Sequence) and any(isinstance(each, str) for each in target):
+            return [find_class(self.class_names, str(each)) for each in target]
+        return target  # type: ignore[return-value]
+
+    def prepared(self, photos: Any) -> tuple[Tensor, tuple[Geometry | None, ...]]:
+        """The network's input for photos, and the geometry of each.
+
+        Args:
+            photos: PIL image, file name, or a list of them.
+
+        Raises:
+            InputError: The preprocessing is unknown, or a photo cannot be read.
+        """
+        if self.prepare is None:
+            raise InputError(
+                f"the images are a {type(photos).__name__}; give a tensor B x C x H x W, or load the network with "
+                "load_model, which prepares photos and files"
+            )
+        return self.prepare(photos)
 
     def names(self, targets: Sequence[int] | None) -> tuple[str, ...] | None:
         """Name of each image's target, if the objective is about classes and these have names."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import shutil
 import signal
 import socket
 import tempfile
@@ -13,10 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from PIL import Image
 
-from maskstack.errors import InputError, MissingExtraError, require
+from maskstack.errors import InputError, require
 from maskstack.prototypes.checkpoint import load
+from maskstack.samples import sample_files
 from maskstack.web.live import SEARCH
 from maskstack.web.networks import Networks, offered
 from maskstack.web.sessions import Sessions
@@ -168,13 +169,6 @@ def _free_port(host: str, wanted: int | None) -> int:
 
 
 def _samples(folder: Path) -> dict[str, Path]:
-    """Sample photos, if scikit-image is installed."""
-    try:
-        data = require("skimage.data", extra="demo")
-    except MissingExtraError:
-        return {}
+    """Copies of the package's sample photos by their names."""
     folder.mkdir()
-    photos = {"cat": data.chelsea(), "coffee": data.coffee(), "cameraman": data.camera()}
-    for name, photo in photos.items():
-        Image.fromarray(photo).convert("RGB").save(folder / f"{name}.png")
-    return {name: folder / f"{name}.png" for name in photos}
+    return {file.stem: Path(shutil.copy(file, folder / file.name)) for file in sample_files()}
