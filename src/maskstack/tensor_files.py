@@ -44,7 +44,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str,
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read a safetensors file and, if it has a digest, compare it with the content.
+    """Read a safetensors file; its digest is not checked yet, see :func:`check_digest`.
 
     Returns:
         The tensors and the texts of the header; the digest is among them if the file has one.
@@ -59,9 +59,23 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     # A header that is damaged may name a type that torch does not have, or a tensor of any size.
     except (safetensors.SafetensorError, OSError, ValueError, RuntimeError, LookupError, TypeError) as error:
         raise InputError(f"{path} is damaged or not a safetensors file ({error}); get a complete copy") from error
-    if DIGEST in about and about[DIGEST] != digest_of(tensors, about):
-        raise InputError(f"{path} is damaged: its content does not fit its digest; get a complete copy")
     return tensors, about
+
+
+def check_digest(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, str], *, required: bool) -> None:
+    """Compare the content of a file with the digest in its header.
+
+    Args:
+        path: The file.
+        tensors: Its tensors.
+        about: The texts of its header.
+        required: Whether files of this format always have a digest.
+
+    Raises:
+        InputError: They differ, or a required digest is missing.
+    """
+    if required if DIGEST not in about else about[DIGEST] != digest_of(tensors, about):
+        raise InputError(f"{path} is damaged: its content does not fit its digest; get a complete copy")
 
 
 def header_of(path: Path) -> dict[str, str]:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from maskstack.errors import InputError
 from maskstack.explanation import storage
+from maskstack.explanation.checking import check_parts
 from maskstack.trust.verdict import Trust
 
 if TYPE_CHECKING:
@@ -231,6 +232,11 @@ class Explanation:
     def load(cls, path: str | Path) -> Explanation:
         """Load what :meth:`save` wrote.
 
+        The digest of the file is compared with its content, and all shapes and ranges are checked.
+
+        Warns:
+            UncheckedWarning: An older version wrote the file, without a digest.
+
         Raises:
             InputError: The file is missing, damaged, or not an explanation.
         """
@@ -244,8 +250,11 @@ class Explanation:
             fields |= {name: None if fields[name] is None else tuple(fields[name]) for name in _TUPLES}
             # Files written before there was trust have none.
             trust = Trust(**parts["trust"]) if parts["trust"] else None
+            check_parts(tensors, grids, fields)
+            if any(len(values) != len(tensors["saliency"]) for values in parts["trust"].values()):
+                raise ValueError("trust does not have one row for each image")
             return cls(**{**tensors, **fields, "grids": grids, "trust": trust})
-        except (LookupError, TypeError, ValueError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             raise InputError(f"{path} lacks parts of an explanation: {error}; get a complete copy") from error
 
 
