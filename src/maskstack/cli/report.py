@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from maskstack.cli.console import names_in
-from maskstack.cli.options import AsJson
+from maskstack.cli.options import AllowCode, AsJson
 from maskstack.leaderboard.comparison import Comparison, MethodOnMetric, is_control
 from maskstack.leaderboard.page import count, number
 from maskstack.leaderboard.report import WrittenReport, make_report
@@ -32,9 +32,12 @@ def report(
         bool, typer.Option("--only-common", help="Use only images on which all methods have a value.")
     ] = False,
     as_json: AsJson = False,
+    allow_code: AllowCode = False,
 ) -> None:
     """Compare the methods of one or more runs: tables, summary.csv and report.html."""
-    written = make_report(runs, out, reference=reference, methods=names_in(methods), only_common=only_common)
+    written = make_report(
+        runs, out, reference=reference, methods=names_in(methods), only_common=only_common, allow_code=allow_code
+    )
     if as_json:
         typer.echo(json.dumps(_document(written), indent=2))
         return

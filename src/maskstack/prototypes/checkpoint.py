@@ -17,7 +17,7 @@ from torch import Tensor
 
 from maskstack.errors import InputError, ModelError, reason
 from maskstack.files import write_whole
-from maskstack.models import LoadedModel, Preprocess, open_photo
+from maskstack.models import LoadedModel, Preprocess, check_spec_from_file, open_photo
 from maskstack.models.weights import load_weights, read_weights
 from maskstack.prototypes.building import build, offline
 from maskstack.prototypes.config import Config
@@ -132,15 +132,17 @@ def save(prototypes: Prototypes, folder: Path, *, pictures: dict[str, Image.Imag
     return write_whole(folder / ABOUT, lambda file: file.write_text(text, encoding="utf-8"))
 
 
-def load(folder: str | Path, *, kind: str | None = None) -> Prototypes:
+def load(folder: str | Path, *, kind: str | None = None, allow_code: bool = False) -> Prototypes:
     """Read a checkpoint.
 
     Args:
         folder: As ``maskstack prototypes train`` wrote it; or the run's folder, which holds it as ``checkpoint``.
         kind: The kind of network that is expected.
+        allow_code: Whether the checkpoint may name code as its backbone (``python:module:function``), which is then run.
 
     Raises:
-        InputError: There is no checkpoint, its JSON is damaged, or it is of another kind.
+        InputError: There is no checkpoint, its JSON is damaged, it is of another kind, or its backbone is code that is
+            not allowed.
         ModelError: Tensors are missing, damaged, or belong to another network.
         MissingExtraError: A package that the backbone needs is not installed.
     """
@@ -159,7 +161,8 @@ def load(folder: str | Path, *, kind: str | None = None) -> Prototypes:
     except (LookupError, TypeError, ValueError) as error:
         raise InputError(f"{folder / ABOUT} lacks parts of a checkpoint ({reason(error)}); get a whole copy") from error
     # The checkpoint holds all weights, so nothing is downloaded.
-    network_config = replace(config.network, backbone=offline(config.network.backbone))
+    backbone = check_spec_from_file(config.network.backbone, folder / ABOUT, allow_code=allow_code)
+    network_config = replace(config.network, backbone=offline(backbone))
     built = build(network_config, classes=len(names), seed=0, owners=owners)
     state = read_weights(folder / TENSORS)
     _check_whole(folder, state.keys(), built.network.state_dict().keys())

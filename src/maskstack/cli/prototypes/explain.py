@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from maskstack.cli.options import AsJson
+from maskstack.cli.options import AllowCode, AsJson
 from maskstack.files import write_whole
 from maskstack.jobs.naming import EXPLANATION, file_part, free_name, with_ending
 from maskstack.models import find_class, open_photo
@@ -41,10 +41,11 @@ def explain(
     data: _Data = None,
     out: Annotated[Path, typer.Option(help="Folder for the pages.")] = Path("out"),
     as_json: AsJson = False,
+    allow_code: AllowCode = False,
 ) -> None:
     """Draw the prototypes that contributed most to each image's class: this looks like that."""
     opened = [open_photo(image) for image in images]
-    prototypes = load(checkpoint)
+    prototypes = load(checkpoint, allow_code=allow_code)
     wanted = None if label == "predicted" else find_class(prototypes.class_names, label)
     console = Console(quiet=as_json, highlight=False)
     _tell_cost(console, prototypes, method, 2 * top * len(images))
@@ -71,9 +72,10 @@ def gallery(
     method: _Method = "mdm",
     data: _Data = None,
     out: Annotated[Path, typer.Option(help="Folder for the galleries.")] = Path("out"),
+    allow_code: AllowCode = False,
 ) -> None:
     """Draw all prototypes of a class, each in the training image it comes from."""
-    prototypes = load(checkpoint)
+    prototypes = load(checkpoint, allow_code=allow_code)
     labels = range(len(prototypes.class_names)) if label is None else [find_class(prototypes.class_names, label)]
     console = Console(highlight=False)
     _tell_cost(console, prototypes, method, sum(len(prototypes.prototypes_of(index)) for index in labels))
