@@ -22,7 +22,8 @@ RunFolder = Annotated[
 AllowCode = Annotated[
     bool,
     typer.Option(
-        "--allow-code", help="Run the code that a file read here names as its network (python:...); only if you trust it."
+        "--allow-code",
+        help="Run the code that a file read here names as its network (python:...); only if you trust it.",
     ),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps ...")]

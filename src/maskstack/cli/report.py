@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from maskstack.cli.console import names_in
+from maskstack.cli.console import names_in, plain_console
 from maskstack.cli.options import AllowCode, AsJson
 from maskstack.leaderboard.comparison import Comparison, MethodOnMetric, is_control
 from maskstack.leaderboard.page import count, number
@@ -41,11 +40,11 @@ def report(
     if as_json:
         typer.echo(json.dumps(_document(written), indent=2))
         return
-    console = Console(highlight=False)
+    console = plain_console()
     for comparison in written.comparisons:
         console.print(_table(comparison))
         console.print(_sentence(comparison, judge(comparison)), "\n")
-    console.print(f"wrote {written.page} and {written.summary}", soft_wrap=True, markup=False)
+    console.print(f"wrote {written.page} and {written.summary}", soft_wrap=True)
 
 
 def _table(comparison: Comparison) -> Table:

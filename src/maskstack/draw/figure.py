@@ -49,7 +49,7 @@ def explanation_figure(
     columns = max(len(panels) for panels in rows)
     aspect = photo.shape[0] / photo.shape[1]
     figure = Figure(figsize=(2.3 * columns, len(rows) * (2.3 * aspect + 0.35) + 0.4), layout="constrained")
-    figure.suptitle(title, fontsize=11)
+    figure.suptitle(title, fontsize=11, parse_math=False)
     axes = figure.subplots(len(rows), columns, squeeze=False)
     for row, panels in enumerate(rows):
         for column in range(columns):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from maskstack.jobs.progress import JobReporter
 from maskstack.masks.result import Progress
 from maskstack.models import LoadedModel, load_model, open_photo
 from maskstack.models.speed import pass_seconds
+from maskstack.runs.folder import locked
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,8 +73,13 @@ def explain_photos(request: ExplainRequest, reporter: JobReporter) -> None:
     """Explain photos and write the results; all input is checked before the first search.
 
     Raises:
-        MaskstackError: The request cannot be carried out.
+        MaskstackError: The request cannot be carried out, or another process writes to the folder.
     """
+    with contextlib.ExitStack() as reserved:
+        _explain_photos(request, reporter, reserved)
+
+
+def _explain_photos(request: ExplainRequest, reporter: JobReporter, reserved: contextlib.ExitStack) -> None:
     if request.animate is not None and request.animate not in FORMATS:
         raise InputError(f"--animate {request.animate} is not an animation format; give gif or webp")
     photos = [open_photo(photo) for photo in request.photos]
@@ -81,6 +88,7 @@ def explain_photos(request: ExplainRequest, reporter: JobReporter) -> None:
     net.model.to(device)
     mdm = request.explainer(net, request.objective)
     check_writable(request.out)
+    reserved.enter_context(locked(request.out))
     warn_of_random_weights(request.model, net, reporter)
     targets: list[PhotoTarget] = []
     taken: set[str] = set()
@@ -107,6 +115,11 @@ def explain_photos(request: ExplainRequest, reporter: JobReporter) -> None:
 def _explain(
     mdm: MDM, target: PhotoTarget, request: ExplainRequest, reporter: JobReporter, recorder: FrameRecorder
 ) -> Explanation:
+    # An explanation that was saved, but not drawn, is not searched for again.
+    found = is_finished(target, mdm, request.model, with_ending(target.path, EXPLANATION)) if request.resume else None
+    if found is not None and not request.animate and _has_trust(found, request):
+        return found
+
     def on_progress(progress: Progress) -> None:
         reporter.step(progress)
         if request.animate:
@@ -122,6 +135,8 @@ def _explain(
 def _write(
     target: PhotoTarget, net: LoadedModel, explanation: Explanation, animate: str | None, recorder: FrameRecorder
 ) -> dict[str, str]:
+    # First, so that it is there whatever happens while it is drawn.
+    saved = explanation.save(with_ending(target.path, EXPLANATION))
     picture = net.picture(target.image.cpu())
     drawn = overlay(picture, explanation.saliency[0, 0].cpu().numpy())
     figure = explanation.plot(picture)
@@ -133,16 +148,21 @@ def _write(
         content = animation(picture, recorder.frames, steps=recorder.steps, kind=animate)
         place = with_ending(target.path, masks_ending(animate))
         files["animation"] = write_whole(place, lambda file: file.write_bytes(content))
-    # Last, because a photo that has this file counts as finished.
-    files["explanation"] = explanation.save(with_ending(target.path, EXPLANATION))
+    files["explanation"] = saved
     return {kind: str(path) for kind, path in files.items()}
 
 
 def _is_complete(target: PhotoTarget, mdm: MDM, request: ExplainRequest) -> bool:
     """Whether all requested results exist: the map, its trust and the animation."""
     found = is_finished(target, mdm, request.model, with_ending(target.path, EXPLANATION))
-    if found is None or (request.animate and not with_ending(target.path, masks_ending(request.animate)).is_file()):
+    endings = [OVERLAY, FIGURE, *([masks_ending(request.animate)] if request.animate else [])]
+    if found is None or not all(with_ending(target.path, ending).is_file() for ending in endings):
         return False
+    return _has_trust(found, request)
+
+
+def _has_trust(found: Explanation, request: ExplainRequest) -> bool:
+    """Whether everything was measured that the request asks for."""
     if request.searches == 1:
         return True
     return (

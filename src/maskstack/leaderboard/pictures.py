@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors.numpy
-from numpy.typing import NDArray
 from PIL import Image
 
 from maskstack.draw.overlay import overlay
@@ -19,7 +17,7 @@ from maskstack.errors import reason
 from maskstack.leaderboard.comparison import Comparison, is_control
 from maskstack.leaderboard.record import RunRecord
 from maskstack.leaderboard.request import BenchRequest
-from maskstack.leaderboard.work import map_file
+from maskstack.leaderboard.work import find_map, read_map
 from maskstack.models import LoadedModel, check_spec_from_file, load_model
 from maskstack.runs.folder import RECORD
 
@@ -86,7 +84,7 @@ def gallery(
     lines = []
     try:
         for why, image, quality in chosen:
-            run = next(run for run in runs if map_file(run.folder, network.model, reference, image).is_file())
+            run = next(run for run in runs if find_map(run.folder, network.model, reference, image) is not None)
             if run.folder not in opened:
                 opened[run.folder] = (photos or partial(open_photos, allow_code=allow_code))(run, network.model)
             photo = opened[run.folder](image)
@@ -144,12 +142,12 @@ def _choose(comparison: Comparison, runs: Sequence[RunRecord]) -> list[tuple[str
 
 
 def _map(runs: Sequence[RunRecord], model: str, method: str, image: str) -> Path | None:
-    files = (map_file(run.folder, model, method, image) for run in runs)
-    return next((file for file in files if file.is_file()), None)
+    files = (find_map(run.folder, model, method, image) for run in runs)
+    return next((file for file in files if file is not None), None)
 
 
 def _overlay(photo: Image.Image, file: Path | None, method: str, image: str) -> MapPicture:
     if file is None:
         return MapPicture(method, "", None)
-    saliency: NDArray[np.float32] = safetensors.numpy.load_file(file)["saliency"].astype(np.float32)
-    return MapPicture(method, f"the map of {method} over {image}", thumbnail_uri(overlay(photo, saliency), _SIDE))
+    drawn = overlay(photo, read_map(file))
+    return MapPicture(method, f"the map of {method} over {image}", thumbnail_uri(drawn, _SIDE))

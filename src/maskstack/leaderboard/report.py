@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from maskstack.files import write_whole
+from maskstack.files import tidy, write_whole
 from maskstack.leaderboard.comparison import Comparison, compare
 from maskstack.leaderboard.page import render
 from maskstack.leaderboard.pictures import gallery
@@ -59,9 +59,12 @@ def make_report(
     bootstrap = Bootstrap()
     networks = read_results(runs, methods=methods, only_common=only_common)
     comparisons = tuple(compare(network, reference, bootstrap=bootstrap) for network in networks)
-    sections = [section(comparison, gallery(comparison, allow_code=allow_code), bootstrap) for comparison in comparisons]
+    sections = [
+        section(comparison, gallery(comparison, allow_code=allow_code), bootstrap) for comparison in comparisons
+    ]
     text = render(sections, only_common=only_common)
     folder = runs[0] / "report" if out is None else out
+    tidy(folder, below=False)
     summary = write_summary(folder / "summary.csv", comparisons)
     page = write_whole(folder / "report.html", lambda beside: beside.write_text(text, encoding="utf-8"))
     return WrittenReport(comparisons, summary, page)

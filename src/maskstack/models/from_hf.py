@@ -16,7 +16,6 @@ from maskstack.models.loaded import LoadedModel, loaded
 from maskstack.models.preprocess import Preprocess
 from maskstack.models.spec import Spec, adjusted
 
-
 _ATTENTION = (None, "eager", "sdpa", "flash_attention_2", "flex_attention")
 """Ways to compute attention that transformers has itself; any other name is that of code on the hub."""
 

@@ -15,7 +15,6 @@ from maskstack.models.frozen import GraphInput, load_graph
 from maskstack.models.loaded import LoadedModel
 from maskstack.models.spec import Spec
 
-
 _UNSAFE = re.compile(r"[^\w/:+. -]", re.ASCII)
 """Characters that a node's name loses: onnx2torch builds Python code from the names, and does not quote them."""
 
@@ -82,7 +81,8 @@ def _rename(graph: Any) -> None:
             for field in ("domain", "op_type"):
                 if _UNSAFE.search(getattr(message, field)):
                     raise ModelError(
-                        f"the network has an operator {getattr(message, field)[:60]!r}, which is not a name; export it again"
+                        f"the network has the operator {getattr(message, field)[:60]!r}, which is not a name; "
+                        "export it again"
                     )
 
 

@@ -85,4 +85,4 @@ def _cell(one: Standing | None) -> str:
     star = "*" if one.worse < SIGNIFICANT else ""
     failed = f" ({one.failed} failed)" if one.failed else ""
     median = f" ~{one.median:.3f}" if one.metric.endswith(("_anew", "_fixed")) else ""
-    return f"{one.mean:.3f} [{one.low:.3f}, {one.high:.3f}]{star}{median}{failed}".replace("[", "\\[")
+    return f"{one.mean:.3f} [{one.low:.3f}, {one.high:.3f}]{star}{median}{failed}"
