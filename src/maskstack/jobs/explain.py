@@ -88,7 +88,6 @@ def _explain_photos(request: ExplainRequest, reporter: JobReporter, reserved: co
     net.model.to(device)
     mdm = request.explainer(net, request.objective)
     check_writable(request.out)
-    reserved.enter_context(locked(request.out))
     warn_of_random_weights(request.model, net, reporter)
     targets: list[PhotoTarget] = []
     taken: set[str] = set()
@@ -98,6 +97,7 @@ def _explain_photos(request: ExplainRequest, reporter: JobReporter, reserved: co
         for rank, index in enumerate(classes, start=1):
             suffix = f".{rank}-{file_part(net.class_name(index))}" if len(classes) > 1 else ""
             targets.append(PhotoTarget(file, image, index, request.out / f"{stem}{suffix}"))
+    reserved.enter_context(locked(request.out))
     todo = [target for target in targets if not (request.resume and _is_complete(target, mdm, request))]
     reporter.cost(
         mdm.cost(len(todo) * request.searches),

@@ -86,9 +86,9 @@ def _make_gallery(request: GalleryRequest, reporter: JobReporter, reserved: cont
             f"--target {request.target} asks for several classes, but a gallery shows one; give top1 or a class"
         )
     check_writable(request.out)
-    reserved.enter_context(locked(request.out))
     taken: set[str] = set()
     rows = [_row(request, name, spec, photos, taken, device, reporter) for name, spec in specs.items()]
+    reserved.enter_context(locked(request.out))
     _report_cost(reporter, rows)
     with reporter.searching(sum(len(row.todo) for row in rows)):
         for row in rows:

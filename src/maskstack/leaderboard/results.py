@@ -163,7 +163,7 @@ def _protocols(rows: ResultTable) -> dict[str, dict[str, tuple[Any, ...]]]:
             own = dict(parse_json(protocol))
         except (ValueError, TypeError) as error:
             raise InputError(
-                f"a result of the metric {metric} has a protocol that cannot be read ({reason(error)}); measure it again"
+                f"a result of {metric} has a protocol that cannot be read ({reason(error)}); measure it again"
             ) from error
         for name, value in own.items():
             if value not in settings.get(name, ()):
