@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from maskstack import checks
+from maskstack.defaults import with_usual_defaults
 from maskstack.errors import ModelError
 from maskstack.explanation import Explanation
 from maskstack.objectives import Meaning
@@ -77,6 +78,7 @@ class MapExplainer(ABC):
         InputError: There is no such objective, the model is not callable or the batch size is not a positive number.
     """
 
+    @with_usual_defaults
     def __init__(
         self,
         method: str,
@@ -95,6 +97,7 @@ class MapExplainer(ABC):
         self.user_model = UserModel.of(model, meaning=meaning, class_names=options.get("class_names", ()))
         self.settings = {**settings, "batch_size": self.batch_size}
 
+    @with_usual_defaults
     def __call__(self, images: Tensor, objective: Goal = None, /) -> Explanation:
         """Explain a batch, see :class:`Explainer`.
 

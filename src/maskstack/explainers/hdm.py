@@ -8,6 +8,7 @@ from typing import Any, Unpack
 from torch import Tensor
 
 from maskstack import checks
+from maskstack.defaults import with_usual_defaults
 from maskstack.errors import InputError
 from maskstack.explainers.mdm import MDM, explanation_of
 from maskstack.explanation import Explanation
@@ -55,6 +56,7 @@ class HDM:
     torch.Size([2, 3, 16, 24])
     """
 
+    @with_usual_defaults
     def __init__(
         self,
         model: Model,
@@ -83,6 +85,7 @@ class HDM:
             )
         self.plan = Plan.of(self.mdm.settings, benchmark, auxiliary, modules=modules, least=least)
 
+    @with_usual_defaults
     def __call__(
         self,
         images: Tensor,

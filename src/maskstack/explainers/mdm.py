@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from maskstack import checks
+from maskstack.defaults import with_usual_defaults
 from maskstack.errors import InputError, ModelError
 from maskstack.explanation import Explanation
 from maskstack.masks.grids import check_sizes, fitting_sizes
@@ -49,6 +50,7 @@ class MDM:
     torch.Size([2, 1, 16, 24])
     """
 
+    @with_usual_defaults
     def __init__(
         self,
         model: Model,
@@ -62,6 +64,7 @@ class MDM:
         self.settings = settings_named(preset).with_(**settings)
         self.own_sizes = "sizes" in settings
 
+    @with_usual_defaults
     def __call__(
         self,
         images: Tensor,
@@ -92,6 +95,7 @@ class MDM:
             trust = measure(scored.scores, scored.images, found.stack, found.before, masks=found.masks)
             return explanation_of("mdm", scored, found, trust, settings.as_dict()).to(images.device)
 
+    @with_usual_defaults
     def check(
         self,
         images: Tensor,
