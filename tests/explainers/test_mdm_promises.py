@@ -250,9 +250,9 @@ def test_bad_targets_get_one_clear_sentence() -> None:
         mdm(images, custom(lambda output: output))
 
 
-def test_a_network_that_sees_nothing_is_called_degenerate() -> None:
+def test_a_network_that_sees_nothing_is_not_to_be_used() -> None:
     found = MDM(lambda x: x.mean(dim=(1, 2, 3), keepdim=True).flatten(1) * 0 + torch.ones(3), **QUICK)(photos(1), 1)
-    assert "no region explains the score" in found.degenerate[0]
+    assert "no region explains the score" in found.trust.problems[0]
     assert torch.isfinite(found.saliency).all()
 
 

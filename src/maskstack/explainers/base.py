@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from maskstack import checks
+from maskstack.defaults import with_usual_defaults
 from maskstack.errors import ModelError
 from maskstack.explainers.photos import takes_photos
 from maskstack.explanation import Explanation
@@ -79,6 +80,7 @@ class MapExplainer(ABC):
         InputError: There is no such objective, the model is not callable or the batch size is not a positive number.
     """
 
+    @with_usual_defaults
     def __init__(
         self,
         method: str,
@@ -98,6 +100,7 @@ class MapExplainer(ABC):
         self.settings = {**settings, "batch_size": self.batch_size}
 
     @takes_photos
+    @with_usual_defaults
     def __call__(self, images: Tensor, objective: Goal = None, /) -> Explanation:
         """Explain a batch, see :class:`Explainer`.
 

@@ -8,6 +8,7 @@ from typing import Any, Unpack
 from torch import Tensor
 
 from maskstack import checks
+from maskstack.defaults import with_usual_defaults
 from maskstack.errors import InputError
 from maskstack.explainers.from_search import explanation_of
 from maskstack.explainers.mdm import MDM
@@ -57,6 +58,7 @@ class HDM:
     torch.Size([2, 3, 16, 24])
     """
 
+    @with_usual_defaults
     def __init__(
         self,
         model: Model,
@@ -86,6 +88,7 @@ class HDM:
         self.plan = Plan.of(self.mdm.settings, benchmark, auxiliary, modules=modules, least=least)
 
     @takes_photos
+    @with_usual_defaults
     def __call__(
         self,
         images: Tensor,

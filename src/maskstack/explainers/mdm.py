@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from maskstack import checks
+from maskstack.defaults import with_usual_defaults
 from maskstack.errors import InputError
 from maskstack.explainers.from_search import checked, explanation_of
 from maskstack.explainers.photos import takes_photos
@@ -50,6 +51,7 @@ class MDM:
     torch.Size([2, 1, 16, 24])
     """
 
+    @with_usual_defaults
     def __init__(
         self,
         model: Model,
@@ -64,6 +66,7 @@ class MDM:
         self.own_sizes = "sizes" in settings
 
     @takes_photos
+    @with_usual_defaults
     def __call__(
         self,
         images: Tensor,
@@ -95,6 +98,7 @@ class MDM:
             return explanation_of("mdm", scored, found, settings.as_dict()).to(images.device)
 
     @takes_photos
+    @with_usual_defaults
     def regions(
         self,
         images: Tensor,
@@ -135,6 +139,7 @@ class MDM:
             return dataclasses.replace(explanation, regions=regions).to(images.device)
 
     @takes_photos
+    @with_usual_defaults
     def contrast(
         self,
         images: Tensor,
@@ -175,6 +180,7 @@ class MDM:
             return dataclasses.replace(explanation, contrast=regions).to(images.device)
 
     @takes_photos
+    @with_usual_defaults
     def check(
         self,
         images: Tensor,

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from maskstack.errors import InputError
 from maskstack.explanation import storage, view
+from maskstack.explanation.checking import check_parts
 from maskstack.geometry import Geometry
 from maskstack.reliability import Trust
 from maskstack.reliability.evidence import Contrast, Regions
@@ -296,6 +297,11 @@ class Explanation:
     def load(cls, path: str | Path) -> Explanation:
         """Load what :meth:`save` wrote.
 
+        The digest of the file is compared with its content, and all shapes and ranges are checked.
+
+        Warns:
+            UncheckedWarning: An older version wrote the file, without a digest.
+
         Raises:
             InputError: The file is missing, damaged, or not an explanation.
         """
@@ -314,9 +320,12 @@ class Explanation:
             trust = Trust(**parts["trust"], problems=problems) if parts["trust"] else Trust.not_measured(problems)
             regions = Regions(**parts["regions"]) if parts["regions"] else None
             contrast = Contrast(**parts["contrast"]) if parts["contrast"] else None
+            check_parts(tensors, grids, fields, trust)
+            if any(len(values) != len(tensors["saliency"]) for part in _PARTS for values in parts[part].values()):
+                raise ValueError("what was measured does not have one row for each image")
             found = {"grids": grids, "trust": trust, "regions": regions, "contrast": contrast, "geometry": geometry}
             return cls(**{**tensors, **fields, **found})
-        except (LookupError, TypeError, ValueError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             raise InputError(f"{path} lacks parts of an explanation: {error}; get a complete copy") from error
 
 

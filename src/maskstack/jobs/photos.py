@@ -15,6 +15,7 @@ from torch import Tensor
 from maskstack.errors import InputError
 from maskstack.explainers import MDM
 from maskstack.explanation import Explanation
+from maskstack.explanation.storage import is_complete
 from maskstack.jobs.progress import JobReporter
 from maskstack.masks.presets import Preset
 from maskstack.models import LoadedModel, find_class
@@ -151,6 +152,8 @@ def is_finished(target: PhotoTarget, mdm: MDM, spec: str, path: Path) -> Explana
         and found.objective == mdm.user_model.objective(target.index).name
         and found.settings == mdm.settings_for((target.image.shape[-2], target.image.shape[-1])).as_dict()
     )
+    if fits and not is_complete(path):
+        found.save(path)  # the earlier run ended between its two files
     return found if fits else None
 
 

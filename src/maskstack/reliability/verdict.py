@@ -91,9 +91,11 @@ def _doubts(numbers: Numbers) -> Iterator[str]:
     if gap is not None and LEAST_GAP <= gap < GAP:
         yield _map_words(numbers)
     if numbers.region_remaining is not None and numbers.region_remaining > REGION_REMAINING:
-        yield f"{percent(numbers.region_remaining)} of the score remains without the most salient {REGION:.0%} of the image"
+        left = percent(numbers.region_remaining)
+        yield f"{left} of the score remains without the most salient {REGION:.0%} of the image"
     if numbers.region_kept is not None and numbers.region_kept < REGION_KEPT:
-        yield f"the most salient {REGION:.0%} of the image keeps only {percent(numbers.region_kept)} of the score, cut out hard"
+        kept = percent(numbers.region_kept)
+        yield f"the most salient {REGION:.0%} of the image, cut out, keeps only {kept} of the score"
     if numbers.agreement is not None and LEAST_AGREEMENT <= numbers.agreement < AGREEMENT:
         yield f"the members of the search agree little (rank correlation {numbers.agreement:z.2f})"
     if numbers.seeds is not None and numbers.seeds < LEAST_SEEDS:

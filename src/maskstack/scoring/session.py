@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from maskstack import objectives
 from maskstack.batches import Batches
+from maskstack.defaults import usual_defaults
 from maskstack.errors import InputError, ModelError
 from maskstack.objectives import Meaning, Objective
 from maskstack.objectives.outputs import find_tensor
@@ -68,7 +69,7 @@ def scoring(
         model = UserModel.of(model, meaning=meaning, class_names=class_names)
     objective = model.objective(goal)
     started = time.perf_counter()
-    with untouched(model.model):
+    with usual_defaults(), untouched(model.model):
         prepared = PreparedModel(
             model.model,
             dtype=images.dtype,
