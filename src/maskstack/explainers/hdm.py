@@ -16,7 +16,7 @@ from maskstack.masks.modules import AUXILIARY, BENCHMARK, Plan, search_modules
 from maskstack.masks.presets import Preset
 from maskstack.masks.result import OnProgress
 from maskstack.masks.settings import SearchOptions
-from maskstack.objectives import Meaning
+from maskstack.objectives import Meaning, Output
 from maskstack.scoring import Goal, Model, check_images, scoring
 from maskstack.trust.measure import PASSES, measure
 
@@ -42,6 +42,7 @@ class HDM:
         preset: Name of the settings to start from, see :class:`MDM`.
         objective: What an integer target means: ``probability``, ``log_probability``, ``logit`` or ``margin``.
         class_names: Names of the classes, for the result.
+        output: Which output is explained, and what it is, see :class:`MDM`.
         **settings: Changes to the preset, see :class:`maskstack.masks.SearchSettings`. ``steps`` are those of a module,
             half of them for each of its searches; ``removal_every`` is 0 unless given here.
 
@@ -66,6 +67,7 @@ class HDM:
         preset: Preset = "single",
         objective: Meaning = "probability",
         class_names: Sequence[str] = (),
+        output: Output = None,
         **settings: Unpack[SearchOptions],
     ) -> None:
         checks.whole("modules", modules, least=1)
@@ -76,7 +78,7 @@ class HDM:
             )
         # A module has to find one sufficient part; later modules search for others, so no removal loss is needed.
         settings.setdefault("removal_every", 0)
-        self.mdm = MDM(model, preset=preset, objective=objective, class_names=class_names, **settings)
+        self.mdm = MDM(model, preset=preset, objective=objective, class_names=class_names, output=output, **settings)
         if "given" in self.mdm.settings.fill:
             raise InputError(
                 "HDM cannot use the fill 'given', because its modules change the image; choose another fill"

@@ -19,7 +19,7 @@ from maskstack.masks.result import OnProgress, SearchResult
 from maskstack.masks.search import search
 from maskstack.masks.settings import SearchOptions, SearchSettings
 from maskstack.metrics.cascade import cascade
-from maskstack.objectives import Meaning
+from maskstack.objectives import Meaning, Output
 from maskstack.scoring import Goal, Model, ScoredModel, UserModel, check_images, scoring
 from maskstack.scoring.captum import only_input, read_target, seen_by_captum, with_arguments
 from maskstack.scoring.untouched import untouched
@@ -37,6 +37,9 @@ class MDM:
         preset: Name of the settings to start from: ``default``, ``fast``, ``fine``, ``single`` or ``paper``.
         objective: What an integer target means: ``probability``, ``log_probability``, ``logit`` or ``margin``.
         class_names: Names of the classes, for the result.
+        output: Which of several outputs is explained, by its place or name; or what the output is, such as
+            ``probabilities``, a name of :data:`maskstack.objectives.Kind`; or both, as ``NAME:KIND``. By default, this
+            is found out at the first pass, and the result says it.
         **settings: Changes to the preset, see :class:`maskstack.SearchSettings`.
 
     Raises:
@@ -56,9 +59,10 @@ class MDM:
         preset: Preset = "default",
         objective: Meaning = "probability",
         class_names: Sequence[str] = (),
+        output: Output = None,
         **settings: Unpack[SearchOptions],
     ) -> None:
-        self.user_model = UserModel.of(model, meaning=objective, class_names=class_names)
+        self.user_model = UserModel.of(model, meaning=objective, class_names=class_names, output=output)
         self.settings = settings_named(preset).with_(**settings)
         self.own_sizes = "sizes" in settings
 
@@ -123,7 +127,7 @@ class MDM:
                 not a module whose parameters could be randomised.
         """
         goal = self.user_model.objective(explanation.target if objective is None else objective)
-        if len(images) != len(explanation) or goal.name != explanation.objective:
+        if len(images) != len(explanation) or not goal.stands_for(explanation.objective):
             raise InputError(
                 f"the explanation has {len(explanation)} images and the objective {explanation.objective}, but "
                 f"{len(images)} images and {goal.name} were given; give the explained images and objective"
@@ -220,7 +224,7 @@ class MDM:
     def _like(self, model: Any, **settings: Unpack[SearchOptions]) -> MDM:
         changed = self.settings.with_(**settings).as_dict()
         own = self.user_model
-        like = MDM(model, objective=own.meaning, class_names=own.class_names, **changed)
+        like = MDM(model, objective=own.meaning, class_names=own.class_names, output=own.output, **changed)
         like.own_sizes = self.own_sizes
         return like
 
@@ -229,7 +233,9 @@ def explanation_of(
     method: str, scored: ScoredModel, found: SearchResult, trust: Trust, settings: Mapping[str, Any]
 ) -> Explanation:
     """The explanation of what a mask search found, on the network's device."""
-    doubts = search_doubts(found.before, found.hidden, found.under_stack, found.stack, found.failed)
+    doubts = search_doubts(
+        found.before, found.hidden, found.under_stack, found.stack, found.failed, nothing=scored.objective.nothing
+    )
     return Explanation(
         saliency=minmax(found.stack).unsqueeze(1),
         stack=found.stack.unsqueeze(1),

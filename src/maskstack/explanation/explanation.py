@@ -13,7 +13,7 @@ from torch import Tensor
 
 from maskstack.errors import InputError
 from maskstack.explanation import storage
-from maskstack.trust.verdict import Trust
+from maskstack.trust.verdict import BLANK, LOW, Trust
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -57,6 +57,8 @@ class Explanation:
         degenerate: For each image None, or the reason why its map should not be trusted.
         notes: Other data to keep with the result, such as the network's spec and the photo's name.
         trust: How far the maps can be trusted, where it was measured.
+        output: What the network's output is, such as ``probabilities of 1000 classes``; empty if it was not read.
+        output_doubt: Why this is not certain, and how to choose; empty if it is certain.
     """
 
     saliency: Tensor
@@ -84,6 +86,8 @@ class Explanation:
     degenerate: tuple[str | None, ...]
     notes: Mapping[str, str] = dataclasses.field(default_factory=dict)
     trust: Trust | None = None
+    output: str = ""
+    output_doubt: str = ""
 
     def __len__(self) -> int:
         return len(self.saliency)
@@ -115,6 +119,9 @@ class Explanation:
         """All reasons not to trust one image's map, a sentence each; an empty list does not prove the map right."""
         low = [] if self.trust is None else self.trust.doubts(row)
         own = self.degenerate[row]
+        if own is not None and LOW + own not in low:
+            # The image's own reason also says why a blank image scores as high.
+            low = [each for each in low if each != LOW + BLANK]
         return low if own is None or own in low else [f"do not trust this map: {own}", *low]
 
     def summary(self) -> list[dict[str, Any]]:
@@ -194,6 +201,7 @@ class Explanation:
             for row in range(min(len(self), MOST))
         ]
         heading = f"{self.method}: {self.objective}, {len(self)} image{'' if len(self) == 1 else 's'}"
+        heading += f"; output: {self.output}" if self.output else ""
         return as_html(shown, heading=heading, more=len(self) - len(shown))
 
     def _title(self, row: int) -> str:

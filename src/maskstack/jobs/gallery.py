@@ -86,7 +86,8 @@ def make_gallery(request: GalleryRequest, reporter: JobReporter) -> Path:
         for row in rows:
             for target in row.todo:
                 found = row.mdm(target.image.unsqueeze(0), target.index, progress=reporter.step)
-                path = replace(found, notes=target.notes(row.spec)).save(with_ending(target.path, EXPLANATION))
+                notes = target.notes(row.spec, row.mdm.user_model.output)
+                path = replace(found, notes=notes).save(with_ending(target.path, EXPLANATION))
                 reporter.result(f"{Path(target.photo).name}, {row.name}", found, {"explanation": str(path)})
     cells = [(row.name, [_cell(row.net, target) for target in row.targets]) for row in rows]
     shown = [(Path(file).name, thumbnail(photo, 400)) for file, photo in zip(request.photos, photos, strict=True)]

@@ -15,6 +15,8 @@ from maskstack.tensors import score_scale
 LOW = "low trust: "
 """How every reason for low trust begins."""
 
+BLANK = "a blank image scores as high, so no region explains the score"
+
 LEAST_KEPT, MOST_LEFT, LEAST_FILL, LEAST_SIZES, LEAST_SEEDS, MOST_RANDOM = 0.2, 0.5, 0.2, 0.15, 0.5, 0.7
 """Trust is called low beyond these limits, which are our choice, from the table of ``docs/trust.md``."""
 
@@ -88,7 +90,7 @@ class Trust:
         sizes, seeds, randomization = found["sizes"], found["seeds"], found["randomization"]
         reasons = []
         if kept is None:
-            reasons.append("a blank image scores as high, so no region explains the score")
+            reasons.append(BLANK)
         elif kept < LEAST_KEPT:
             reasons.append(f"the region alone keeps {kept:z.0%} of the score")
         if removed is not None and removed > MOST_LEFT:
@@ -111,7 +113,7 @@ def with_doubts(reasons: tuple[str | None, ...], found: Trust) -> tuple[str | No
 
 
 def search_doubts(
-    before: Tensor, hidden: Tensor, under_stack: Tensor, stack: Tensor, failed: Tensor
+    before: Tensor, hidden: Tensor, under_stack: Tensor, stack: Tensor, failed: Tensor, *, nothing: str = ""
 ) -> list[str | None]:
     """For each image of a search, None or the reason why its map should not be trusted.
 
@@ -121,6 +123,7 @@ def search_doubts(
         under_stack: Score under the stacked masks, B.
         stack: The stacked masks, B x H x W.
         failed: Whether the search met a value that is not finite, B.
+        nothing: What a score of exactly zero means; empty if it means nothing special.
     """
     scale = score_scale(before, hidden.T)
     loss_hidden = ((before.unsqueeze(1) - hidden) / scale.unsqueeze(1)).amin(dim=1)
@@ -130,8 +133,10 @@ def search_doubts(
     for row in range(len(before)):
         if failed[row]:
             reasons.append("the network's output became NaN or infinite during the search")
+        elif nothing and before[row] == 0:
+            reasons.append(nothing)
         elif loss_hidden[row] < 0.05:
-            reasons.append("a blank image scores as high, so no region explains the score")
+            reasons.append(BLANK)
         elif spread[row] < 0.01:
             reasons.append("the mask is the same everywhere; the search found no region")
         elif loss_kept[row] > 0.5:
