@@ -41,14 +41,14 @@ class ModelKind:
     load: Callable[[Spec], LoadedModel]
     packages: Mapping[str, str]
     extra: str = ""
-    keys: tuple[str, ...] = ("classes", *PICTURE_KEYS)
+    keys: tuple[str, ...] = ("classes", "output", *PICTURE_KEYS)
     flags: tuple[str, ...] = ()
     named: bool = True
     choices: tuple[str, ...] = ()
     imagenet: bool = False
 
 
-_TRAINED = ("weights", "classes", *PICTURE_KEYS)
+_TRAINED = ("weights", "classes", "output", *PICTURE_KEYS)
 
 KINDS: Mapping[str, ModelKind] = {
     "bundled": ModelKind(
@@ -100,14 +100,14 @@ KINDS: Mapping[str, ModelKind] = {
         load_onnx,
         {"onnx": "onnx", "onnx2torch": "onnx2torch"},
         extra="models",
-        keys=("classes", *PICTURE_KEYS, "channels"),
+        keys=("classes", "output", *PICTURE_KEYS, "channels"),
     ),
     "exported": ModelKind(
         "files of torch.export.save",
         "exported:network.pt2,norm=imagenet",
         load_exported,
         {"torch": "torch"},
-        keys=("classes", *PICTURE_KEYS, "channels"),
+        keys=("classes", "output", *PICTURE_KEYS, "channels"),
     ),
     "python": ModelKind(
         "the result of your own function",

@@ -29,6 +29,7 @@ class LoadedModel:
         spec: The spec that was given to load the network.
         weights: Source of its weights: ``bundled``, ``pretrained``, ``random``, or the name of a file, folder or
             function.
+        output: Which output is explained, and what it is, see :class:`maskstack.MDM`; None to find out.
     """
 
     model: nn.Module
@@ -39,6 +40,7 @@ class LoadedModel:
     std: tuple[float, ...]
     spec: str
     weights: str
+    output: int | str | None = None
 
     def class_name(self, index: int) -> str:
         """Name of a class, or ``class`` and its index if the name is unknown.
