@@ -18,7 +18,7 @@ from maskstack.defaults import with_usual_defaults
 from maskstack.errors import ModelError
 from maskstack.explainers.photos import takes_photos
 from maskstack.explanation import Explanation
-from maskstack.objectives import Meaning
+from maskstack.objectives import Meaning, Output
 from maskstack.reliability import Trust
 from maskstack.scoring import Goal, Model, ScoredModel, UserModel, scoring
 
@@ -46,6 +46,7 @@ class MapOptions(TypedDict, total=False):
     objective: Meaning
     batch_size: int
     class_names: Sequence[str]
+    output: Output
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class MapExplainer(ABC):
         backward: Maximum number of backward passes of the method itself for an image.
         meaning: Which score of a class is explained by default: a name of :data:`maskstack.objectives.NAMED`.
         **options: ``objective`` says what a class index means; ``batch_size`` is the maximum number of images in one
-            pass, 32 by default; ``class_names`` are for the result.
+            pass, 32 by default; ``class_names`` are for the result; ``output`` is as for :class:`maskstack.MDM`.
 
     Raises:
         InputError: There is no such objective, the model is not callable or the batch size is not a positive number.
@@ -96,7 +97,9 @@ class MapExplainer(ABC):
         self.batch_size = options.get("batch_size", 32)
         checks.whole("batch_size", self.batch_size, least=1)
         meaning = options.get("objective", meaning)
-        self.user_model = UserModel.of(model, meaning=meaning, class_names=options.get("class_names", ()))
+        self.user_model = UserModel.of(
+            model, meaning=meaning, class_names=options.get("class_names", ()), output=options.get("output")
+        )
         self.settings = {**settings, "batch_size": self.batch_size}
 
     @takes_photos

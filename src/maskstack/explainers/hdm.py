@@ -19,7 +19,7 @@ from maskstack.masks.modules import AUXILIARY, BENCHMARK, Plan, search_modules
 from maskstack.masks.presets import Preset
 from maskstack.masks.result import OnProgress
 from maskstack.masks.settings import SearchOptions
-from maskstack.objectives import Meaning
+from maskstack.objectives import Meaning, Output
 from maskstack.reliability.measure import PASSES
 from maskstack.scoring import Goal, Model, UserModel, check_images, scoring
 
@@ -45,6 +45,7 @@ class HDM:
         preset: Name of the settings to start from, see :class:`MDM`.
         objective: What an integer target means: ``probability``, ``log_probability``, ``logit`` or ``margin``.
         class_names: Names of the classes, for the result.
+        output: Which output is explained, and what it is, see :class:`MDM`.
         **settings: Changes to the preset, see :class:`maskstack.masks.SearchSettings`. ``steps`` are those of a module,
             half of them for each of its searches; ``removal_every`` is 0 unless given here.
 
@@ -70,6 +71,7 @@ class HDM:
         preset: Preset = "single",
         objective: Meaning = "probability",
         class_names: Sequence[str] = (),
+        output: Output = None,
         **settings: Unpack[SearchOptions],
     ) -> None:
         checks.whole("modules", modules, least=1)
@@ -80,7 +82,7 @@ class HDM:
             )
         # A module has to find one sufficient part; later modules search for others, so no removal loss is needed.
         settings.setdefault("removal_every", 0)
-        self.mdm = MDM(model, preset=preset, objective=objective, class_names=class_names, **settings)
+        self.mdm = MDM(model, preset=preset, objective=objective, class_names=class_names, output=output, **settings)
         if "given" in self.mdm.settings.fill:
             raise InputError(
                 "HDM cannot use the fill 'given', because its modules change the image; choose another fill"

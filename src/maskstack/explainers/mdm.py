@@ -22,7 +22,7 @@ from maskstack.masks.regions import search_regions
 from maskstack.masks.result import OnProgress
 from maskstack.masks.search import search
 from maskstack.masks.settings import SearchOptions, SearchSettings
-from maskstack.objectives import Meaning, Target, contrast
+from maskstack.objectives import Meaning, Output, Target, contrast
 from maskstack.reliability.measure import PASSES
 from maskstack.scoring import Goal, Model, UserModel, check_images, scoring
 from maskstack.scoring.captum import only_input, read_target, seen_by_captum, with_arguments
@@ -39,6 +39,9 @@ class MDM:
         preset: Name of the settings to start from: ``default``, ``fast``, ``fine``, ``single`` or ``paper``.
         objective: What an integer target means: ``probability``, ``log_probability``, ``logit`` or ``margin``.
         class_names: Names of the classes, for the result.
+        output: Which of several outputs is explained, by its place or name; or what the output is, such as
+            ``probabilities``, a name of :data:`maskstack.objectives.Kind`; or both, as ``NAME:KIND``. By default, this
+            is found out at the first pass, and the result says it.
         **settings: Changes to the preset, see :class:`maskstack.SearchSettings`.
 
     Raises:
@@ -59,9 +62,10 @@ class MDM:
         preset: Preset = "default",
         objective: Meaning = "probability",
         class_names: Sequence[str] = (),
+        output: Output = None,
         **settings: Unpack[SearchOptions],
     ) -> None:
-        self.user_model = UserModel.of(model, meaning=objective, class_names=class_names)
+        self.user_model = UserModel.of(model, meaning=objective, class_names=class_names, output=output)
         self.settings = settings_named(preset).with_(**settings)
         self.own_sizes = "sizes" in settings
 
@@ -284,6 +288,6 @@ class MDM:
     def _like(self, model: Any, **settings: Unpack[SearchOptions]) -> MDM:
         changed = self.settings.with_(**settings).as_dict()
         own = self.user_model
-        like = MDM(model, objective=own.meaning, class_names=own.class_names, **changed)
+        like = MDM(model, objective=own.meaning, class_names=own.class_names, output=own.output, **changed)
         like.own_sizes = self.own_sizes
         return like

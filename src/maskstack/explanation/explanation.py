@@ -68,6 +68,8 @@ class Explanation:
         regions: Several regions that each suffice, where :meth:`maskstack.MDM.regions` was asked for them.
         contrast: What would change the answer, where :meth:`maskstack.MDM.contrast` was asked for it.
         geometry: Where the network's input lies in each photo; empty for images given as tensors.
+        output: What the network's output is, such as ``probabilities of 1000 classes``; empty if it was not read.
+        output_doubt: Why this is not certain, and how to choose; empty if it is certain.
     """
 
     saliency: Tensor
@@ -96,6 +98,8 @@ class Explanation:
     regions: Regions | None = None
     contrast: Contrast | None = None
     geometry: tuple[Geometry | None, ...] = ()
+    output: str = ""
+    output_doubt: str = ""
 
     def __len__(self) -> int:
         return len(self.saliency)
@@ -259,6 +263,7 @@ class Explanation:
             words = self._words(row)
             shown.append(MapPanel(what.saliency, view.class_title(self, row), words, what.word, what.region))
         heading = f"{self.method}: {self.objective}, {len(self)} image{'' if len(self) == 1 else 's'}"
+        heading += f"; output: {self.output}" if self.output else ""
         return as_html(shown, heading=heading, more=len(self) - len(shown))
 
     def _parts(self) -> dict[str, Trust | Regions | Contrast]:

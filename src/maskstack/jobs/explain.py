@@ -121,7 +121,16 @@ def _explain_photos(request: ExplainRequest, reporter: JobReporter, reserved: co
     targets: list[PhotoTarget] = []
     taken: set[str] = set()
     for file, photo in zip(request.photos, photos, strict=True):
-        image, classes = predict(net, photo, request.target, device=device, label=file, shown=5, reporter=reporter)
+        image, classes = predict(
+            net,
+            photo,
+            request.target,
+            device=device,
+            label=file,
+            shown=5,
+            reporter=reporter,
+            output=request.output,
+        )
         stem = free_name(Path(file).stem, taken)
         for rank, index in enumerate(classes, start=1):
             suffix = f".{rank}-{file_part(net.class_name(index))}" if len(classes) > 1 else ""
@@ -160,7 +169,7 @@ def _explain(
     explanation = mdm(images, target.index, progress=on_progress)
     if request.searches > 1:
         explanation = mdm.check(images, explanation, seeds=request.trust_seeds, randomize=request.trust_randomized)
-    return replace(explanation, notes=target.notes(request.model))
+    return replace(explanation, notes=target.notes(request.model, mdm.user_model.output))
 
 
 def _write(

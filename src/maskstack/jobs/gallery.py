@@ -96,9 +96,8 @@ def _make_gallery(request: GalleryRequest, reporter: JobReporter, reserved: cont
             for target in row.todo:
                 found = row.mdm(target.image.unsqueeze(0), target.index, progress=reporter.step)
                 place = (row.net.geometry(target.picture),)
-                path = replace(found, notes=target.notes(row.spec), geometry=place).save(
-                    with_ending(target.path, EXPLANATION)
-                )
+                notes = target.notes(row.spec, row.mdm.user_model.output)
+                path = replace(found, notes=notes, geometry=place).save(with_ending(target.path, EXPLANATION))
                 reporter.result(f"{Path(target.photo).name}, {row.name}", found, {"explanation": str(path)})
     cells = [(row.name, [_cell(row.net, target) for target in row.targets]) for row in rows]
     pictures = [

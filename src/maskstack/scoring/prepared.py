@@ -44,7 +44,7 @@ class PreparedModel:
         fold: bool = False,
         compile: bool = False,  # noqa: A002
     ) -> None:
-        self.model = torch.compile(model, dynamic=False) if compile else model
+        self.plain, self.model = model, torch.compile(model, dynamic=False) if compile else model
         self.dtype, self.precision, self.compiled = dtype, precision, compile
         self.format = torch.channels_last if channels_last else torch.preserve_format
         self.fold = fold and not compile
@@ -117,7 +117,8 @@ class PreparedModel:
     def _first_pass(self, images: Tensor) -> Any:
         """The network's own output; the first pass is observed, and the view is made from the recorded pairs."""
         if not self.fold or self._view is not None or not isinstance(self.model, nn.Module):
-            return self._run(self.model, images)
+            # Not compiled yet, so that what it does can be observed.
+            return self._run(self.plain, images)
         finder = PairFinder(self.model)
         if not finder.can_fold:
             self.fold = False

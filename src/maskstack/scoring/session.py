@@ -5,18 +5,19 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from maskstack import objectives
 from maskstack.batches import Batches
 from maskstack.defaults import usual_defaults
 from maskstack.errors import InputError, ModelError
-from maskstack.objectives import Meaning, Objective
-from maskstack.objectives.outputs import find_tensor
+from maskstack.objectives import Meaning, Objective, Reading
+from maskstack.objectives.objective import class_rows
+from maskstack.objectives.origins import Origins, can_observe
+from maskstack.objectives.recognise import Output, recognise
 from maskstack.scoring.prepared import PreparedModel
 from maskstack.scoring.untouched import device_of, untouched
 from maskstack.scoring.user_model import Goal, Model, UserModel
@@ -31,6 +32,7 @@ def scoring(
     *,
     meaning: Meaning = "probability",
     class_names: Sequence[str] = (),
+    output: Output = None,
     batch_size: int = 32,
     precision: str = "fp32",
     channels_last: bool = True,
@@ -49,6 +51,7 @@ def scoring(
             index per image, or None for each image's predicted class.
         meaning: Which score of a class is explained: a name of :data:`maskstack.objectives.NAMED`.
         class_names: Names of the classes, for the record.
+        output: Which output is explained, and how it is read, see :class:`maskstack.MDM`.
         batch_size: Maximum number of images in one pass.
         precision: ``fp32``, or ``bf16`` for autocast around the network.
         channels_last: Give the network images in the channels-last memory format.
@@ -66,7 +69,7 @@ def scoring(
     """
     check_images(images)
     if not isinstance(model, UserModel):
-        model = UserModel.of(model, meaning=meaning, class_names=class_names)
+        model = UserModel.of(model, meaning=meaning, class_names=class_names, output=output)
     objective = model.objective(goal)
     started = time.perf_counter()
     with usual_defaults(), untouched(model.model):
@@ -79,7 +82,7 @@ def scoring(
             compile=compile,
         )
         moved = images.detach().to(device_of(model.model, images))
-        bound = _bind(prepared, moved, objective, batch_size=batch_size)
+        bound = _bind(prepared, moved, objective, model, batch_size=batch_size)
         yield ScoredModel(prepared, bound, moved.float(), model, batch_size=batch_size, started=started)
 
 
@@ -173,9 +176,11 @@ class ScoredModel(nn.Module):
 
     def record(self) -> dict[str, Any]:
         """The record of how an explanation was made: objective, targets, passes, seconds and versions."""
-        targets = self.objective.targets
+        targets, reading = self.objective.targets, self.objective.reading
         return {
             "objective": self.objective.name,
+            "output": "" if reading is None else reading.words(),
+            "output_doubt": self.objective.output_doubt(),
             "target": None if targets is None else tuple(targets),
             "target_name": self.user_model.names(targets),
             "forward_passes": self.forward_passes.clone(),
@@ -241,14 +246,50 @@ def check_images(images: Any) -> None:
         raise InputError("images hold NaN or infinite values; replace these first")
 
 
-def _bind(prepared: PreparedModel, images: Tensor, objective: Objective, *, batch_size: int) -> Objective:
-    """Predict once, and bind the objective to the batch by the network's output."""
-    every = torch.arange(len(images), device=images.device)
-    with torch.no_grad():
-        outputs = Batches(batch_size).run(every, lambda chunk: prepared.first(images[chunk]))
-    if not objective.wanted:
-        return objective.bind(outputs[0], len(images))
-    scores = torch.cat([objectives.class_scores(find_tensor(output)).float() for output in outputs])
+def _bind(
+    prepared: PreparedModel, images: Tensor, objective: Objective, user_model: UserModel, *, batch_size: int
+) -> Objective:
+    """Predict once, read what the output is, and bind the objective to the batch."""
+    outputs, reading = predict_and_read(
+        prepared, images, user_model, batch_size=batch_size, needed=not objective.raw or user_model.output is not None
+    )
+    if objective.of_class is None:
+        return objective.bind(outputs[0], len(images), reading)
+    scores = torch.cat([class_rows(output, reading) for output in outputs])
     if len(scores) != len(images):
         raise ModelError(f"the network gave {len(scores)} outputs for {len(images)} images; it must give one for each")
-    return objective.bind(scores, len(images))
+    return objective.bind(scores, len(images), reading)
+
+
+def predict_and_read(
+    prepared: PreparedModel, images: Tensor, user_model: UserModel, *, batch_size: int = 32, needed: bool = True
+) -> tuple[list[Any], Reading | None]:
+    """Run the network once on each image, observed, and read what its output is.
+
+    Args:
+        prepared: The network.
+        images: B x C x H x W, on the network's device.
+        user_model: What the user handed over.
+        batch_size: Maximum number of images in one pass.
+        needed: Whether an output that cannot be read is an error, rather than None.
+
+    Raises:
+        InputError: There is no such output or kind.
+        ModelError: The network fails on the images, or no tensor could be found in its output.
+    """
+    every = torch.arange(len(images), device=images.device)
+    origins = Origins() if can_observe(user_model.model) else None
+    with torch.no_grad(), origins or nullcontext():
+        outputs = Batches(batch_size).run(every, lambda chunk: prepared.first(images[chunk]))
+    try:
+        return outputs, recognise(
+            outputs,
+            origins=origins,
+            model=user_model.model,
+            choice=user_model.output,
+            names=len(user_model.class_names),
+        )
+    except ModelError:
+        if needed:
+            raise
+        return outputs, None

@@ -13,7 +13,7 @@ from maskstack import checks, objectives
 from maskstack.class_names import find_class
 from maskstack.errors import InputError
 from maskstack.geometry import Geometry
-from maskstack.objectives import Meaning, Objective, Target
+from maskstack.objectives import Meaning, Objective, Output, Target
 from maskstack.objectives.classification import class_name
 
 
@@ -46,28 +46,34 @@ class UserModel:
         meaning: Which score of a class is explained: a name of :data:`maskstack.objectives.NAMED`.
         class_names: Class names in the order of the class indices; empty if unknown.
         prepare: Makes the network's input from photos; None if the preprocessing is unknown.
+        output: Which output is explained, and how it is read; None to find out.
     """
 
     model: Callable[[Tensor], Any]
     meaning: Meaning
     class_names: tuple[str, ...]
     prepare: Prepare | None = None
+    output: Output = None
 
     @classmethod
-    def of(cls, model: Model, *, meaning: Meaning, class_names: Sequence[str] = ()) -> UserModel:
+    def of(cls, model: Model, *, meaning: Meaning, class_names: Sequence[str] = (), output: Output = None) -> UserModel:
         """Make one from a network, or from what ``load_model`` returned, and check it.
 
         Raises:
-            InputError: The network is not callable, or the meaning is unknown.
+            InputError: The network is not callable, the meaning is unknown, or the output is not a place or a word.
         """
         prepare: Prepare | None = getattr(model, "prepare_photos", None)
         if isinstance(model, HasModel) and not isinstance(model, torch.nn.Module):
             class_names = class_names or model.class_names
+            output = getattr(model, "output", None) if output is None else output
             model = model.model
         if not callable(model):
             raise InputError(f"the network is a {type(model).__name__}; give a callable from images to an output")
         checks.one_of("objective", meaning, objectives.NAMED)
-        return cls(model, meaning, tuple(class_names), prepare)
+        if isinstance(output, bool) or not isinstance(output, int | str | None):
+            kinds = ", ".join(objectives.KINDS)
+            raise InputError(f"output is {output!r}; give the place or the name of an output, or a kind: {kinds}")
+        return cls(model, meaning, tuple(class_names), prepare, output)
 
     def objective(self, goal: Goal) -> Objective:
         """The objective that a class index or name, None or a function of the output stands for.
