@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from maskstack.models import LoadedModel as LoadedModel
     from maskstack.models import Node as Node
     from maskstack.models import load_model as load_model
+    from maskstack.scoring import with_arguments as with_arguments
     from maskstack.trust import Trust as Trust
 
 _PLACES = {
@@ -39,6 +40,7 @@ _PLACES = {
     "interop": ("MDMCAM", "explain_func"),
     "masks": ("SearchSettings",),
     "models": ("LoadedModel", "Node", "load_model"),
+    "scoring": ("with_arguments",),
     "trust": ("Trust",),
 }
 

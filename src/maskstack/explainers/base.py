@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypedDict, Unpack
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -18,6 +17,7 @@ from maskstack.errors import ModelError
 from maskstack.explanation import Explanation
 from maskstack.objectives import Meaning
 from maskstack.scoring import Goal, Model, ScoredModel, UserModel, scoring
+from maskstack.scoring.randomness import RandomStream, accelerators
 
 PREDICTIONS = 2
 """Forward passes per image that every map method needs besides its own: the prediction and the score."""
@@ -109,7 +109,8 @@ class MapExplainer(ABC):
             InputError: The images or the target cannot be used.
             ModelError: The network's output cannot be read, or it lacks the gradient that the method needs.
         """
-        with scoring(self.user_model, images, objective, batch_size=self.batch_size) as scored:
+        seed = self.settings.get("seed", 0)
+        with scoring(self.user_model, images, objective, batch_size=self.batch_size, seed=seed) as scored:
             before = scored.scores(scored.images)
             with torch.enable_grad():
                 found = self._maps(scored, scored.images)
@@ -156,31 +157,14 @@ class OneByOne(MapExplainer):
     def _maps(self, scored: ScoredModel, images: Tensor) -> Maps:
         found = []
         for row, image in enumerate(images):
-            with scored.only(row), seeded(self.settings.get("seed", 0), images.device):
+            stream = RandomStream(self.settings.get("seed", 0), accelerators([images.device]))
+            with scored.only(row), stream.drawn():
                 found.append(self._map(scored, image.unsqueeze(0)).detach())
         return Maps(torch.stack(found))
 
     @abstractmethod
     def _map(self, scored: ScoredModel, image: Tensor) -> Tensor:
         """The map, H x W, of one image 1 x C x H x W."""
-
-
-@contextmanager
-def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Inside the context, the global random generators of torch and numpy start from the seed; restored on exit."""
-    before = np.random.get_state()
-    cuda = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=cuda):
-        # Not torch.manual_seed, which would also seed the devices whose state is not restored.
-        torch.default_generator.manual_seed(seed)
-        if cuda:
-            with torch.cuda.device(device):
-                torch.cuda.manual_seed(seed)
-        np.random.seed(seed)
-        try:
-            yield
-        finally:
-            np.random.set_state(before)
 
 
 @contextmanager

@@ -21,8 +21,7 @@ from maskstack.masks.settings import SearchOptions, SearchSettings
 from maskstack.metrics.cascade import cascade
 from maskstack.objectives import Meaning
 from maskstack.scoring import Goal, Model, ScoredModel, UserModel, check_images, scoring
-from maskstack.scoring.captum import only_input, read_target, seen_by_captum, with_arguments
-from maskstack.scoring.untouched import untouched
+from maskstack.scoring.captum import only_input, read_target, seen_by_captum
 from maskstack.tensors import mean_agreement, minmax
 from maskstack.trust.measure import PASSES, likeness, measure
 from maskstack.trust.verdict import Trust, search_doubts, with_doubts
@@ -133,7 +132,7 @@ class MDM:
             raise InputError("the explanation has no trust measured; explain the images again with this version")
 
         def explained(seed: int) -> Explanation:
-            return self._like(self.model, seed=seed)(images, goal, fill_image=fill_image)
+            return self._like(self.user_model.with_(None), seed=seed)(images, goal, fill_image=fill_image)
 
         own = explanation.seed or 0
         others = [explained(own + number) for number in range(1, seeds)]
@@ -180,11 +179,10 @@ class MDM:
             images = only_input(inputs)
             baselines = only_input(baselines) if isinstance(baselines, tuple) else baselines
             return (self.attribute(images, baselines, target, additional_forward_args),)  # type: ignore[return-value]
-        with untouched(self.model):
-            fill = None if baselines is None else torch.as_tensor(baselines, dtype=inputs.dtype, device=inputs.device)
-            changes: SearchOptions = {} if fill is None else {"fill": ("given",)}
-            mdm = self._like(with_arguments(self.model, additional_forward_args), **changes)
-            saliency = mdm(inputs.detach(), read_target(target), fill_image=fill).saliency
+        fill = None if baselines is None else torch.as_tensor(baselines, dtype=inputs.dtype, device=inputs.device)
+        changes: SearchOptions = {} if fill is None else {"fill": ("given",)}
+        mdm = self._like(self.user_model.with_(additional_forward_args), **changes)
+        saliency = mdm(inputs.detach(), read_target(target), fill_image=fill).saliency
         return saliency.to(inputs.dtype).expand_as(inputs).clone()
 
     @property

@@ -6,8 +6,6 @@ import functools
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
-from torch import Tensor
-
 from maskstack.errors import InputError
 
 P = ParamSpec("P")
@@ -22,14 +20,6 @@ def seen_by_captum(method: Callable[P, T]) -> Callable[P, T]:
         return method(*args, **kwargs)
 
     return same
-
-
-def with_arguments(model: Callable[..., Any], arguments: Any) -> Callable[[Tensor], Any]:
-    """The network with Captum's ``additional_forward_args`` filled in."""
-    if arguments is None:
-        return model
-    more = arguments if isinstance(arguments, tuple) else (arguments,)
-    return lambda images: model(images, *more)
 
 
 def only_input(inputs: tuple[T, ...]) -> T:

@@ -8,6 +8,7 @@ from torch import Tensor
 from maskstack.errors import ModelError
 from maskstack.objectives import class_scores
 from maskstack.objectives.outputs import find_tensor
+from maskstack.scoring.failures import readable
 from maskstack.scoring.prepared import PreparedModel
 from maskstack.scoring.untouched import untouched
 from maskstack.scoring.user_model import Model, UserModel
@@ -23,9 +24,10 @@ def class_probabilities(model: Model, images: Tensor) -> Tensor:
     Raises:
         ModelError: The network does not take the images, or its output is not finite.
     """
-    network = UserModel.of(model, meaning="probability").model
-    with torch.no_grad(), untouched(network):
-        output = PreparedModel(network, dtype=images.dtype).first(images)
+    own = UserModel.of(model, meaning="probability")
+    with torch.no_grad(), untouched(own.model) as found, readable():
+        arguments = own.arguments.bind(len(images), images.device)
+        output = PreparedModel(own.model, found=found, arguments=arguments, dtype=images.dtype).first(images)
     scores = class_scores(find_tensor(output)).float()
     if not torch.isfinite(scores).all():
         raise ModelError("the network's output is NaN or infinite; check its weights and normalisation")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -13,6 +13,7 @@ from maskstack import checks, objectives
 from maskstack.errors import InputError
 from maskstack.objectives import Meaning, Objective, Target
 from maskstack.objectives.classification import class_name
+from maskstack.scoring.arguments import Arguments, WithArguments
 
 
 @runtime_checkable
@@ -25,8 +26,9 @@ class HasModel(Protocol):
     def class_names(self) -> Sequence[str]: ...  # noqa: D102
 
 
-Model = Callable[[Tensor], Any] | HasModel
-"""Any callable from images B x C x H x W to an output, usually an ``nn.Module``; or what ``load_model`` returned."""
+Model = Callable[..., Any] | HasModel | WithArguments
+"""Any callable from images B x C x H x W to an output, usually an ``nn.Module``; or what ``load_model`` returned; or
+what :func:`maskstack.with_arguments` made of one of them."""
 
 Goal = Objective | Callable[[Any], Tensor] | Target
 """What to explain: an objective, a function from the output to one number per image, class indices, or None."""
@@ -40,11 +42,13 @@ class UserModel:
         model: From images to an output.
         meaning: Which score of a class is explained: a name of :data:`maskstack.objectives.NAMED`.
         class_names: Class names in the order of the class indices; empty if unknown.
+        arguments: What the network is called with besides the images.
     """
 
-    model: Callable[[Tensor], Any]
+    model: Callable[..., Any]
     meaning: Meaning
     class_names: tuple[str, ...]
+    arguments: Arguments = field(default_factory=Arguments)
 
     @classmethod
     def of(cls, model: Model, *, meaning: Meaning, class_names: Sequence[str] = ()) -> UserModel:
@@ -53,13 +57,22 @@ class UserModel:
         Raises:
             InputError: The network is not callable, or the meaning is unknown.
         """
+        arguments = model.arguments if isinstance(model, WithArguments) else Arguments()
+        if isinstance(model, WithArguments):
+            model = model.model
         if isinstance(model, HasModel) and not isinstance(model, torch.nn.Module):
             class_names = class_names or model.class_names
             model = model.model
         if not callable(model):
             raise InputError(f"the network is a {type(model).__name__}; give a callable from images to an output")
         checks.one_of("objective", meaning, objectives.NAMED)
-        return cls(model, meaning, tuple(class_names))
+        return cls(model, meaning, tuple(class_names), arguments)
+
+    def with_(self, more: Any) -> WithArguments:
+        """The network with its own arguments and Captum's ``additional_forward_args``."""
+        positional = () if more is None else more if isinstance(more, tuple) else (more,)
+        own = self.arguments
+        return WithArguments(self.model, Arguments((*own.positional, *positional), own.named))
 
     def objective(self, goal: Goal) -> Objective:
         """The objective that a class index, None or a function of the output stands for."""
