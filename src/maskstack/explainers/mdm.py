@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from maskstack import checks
 from maskstack.errors import InputError, ModelError
 from maskstack.explanation import Explanation
-from maskstack.masks.grids import check_sizes, fitting_sizes
+from maskstack.masks.grids import check_sizes, fitting_sizes, grids_for
 from maskstack.masks.presets import Preset
 from maskstack.masks.presets import preset as settings_named
 from maskstack.masks.result import OnProgress, SearchResult
@@ -21,18 +21,18 @@ from maskstack.masks.settings import SearchOptions, SearchSettings
 from maskstack.metrics.cascade import cascade
 from maskstack.objectives import Meaning
 from maskstack.scoring import Goal, Model, ScoredModel, UserModel, check_images, scoring
-from maskstack.scoring.captum import only_input, read_target, seen_by_captum
+from maskstack.scoring.captum import CaptumAttribution, check_options, only_input, read_target, seen_by_captum
 from maskstack.tensors import mean_agreement, minmax
 from maskstack.trust.measure import PASSES, likeness, measure
 from maskstack.trust.verdict import Trust, search_doubts, with_doubts
 
 
-class MDM:
+class MDM(CaptumAttribution):
     """Explains a network's outputs by learned masks of several sizes.
 
     Args:
-        model: Any differentiable callable from images B x C x H x W to an output, usually an ``nn.Module``; or what
-            ``load_model`` returned. It comes back exactly as it was.
+        model: Any differentiable callable from images B x C x H x W, or volumes B x C x D x H x W, to an output,
+            usually an ``nn.Module``; or what ``load_model`` returned. It comes back exactly as it was.
         preset: Name of the settings to start from: ``default``, ``fast``, ``fine``, ``single`` or ``paper``.
         objective: What an integer target means: ``probability``, ``log_probability``, ``logit`` or ``margin``.
         class_names: Names of the classes, for the result.
@@ -72,7 +72,7 @@ class MDM:
         """Explain a batch.
 
         Args:
-            images: B x C x H x W, floating point, preprocessed for the network.
+            images: B x C x H x W, or volumes and clips B x C x D x H x W; floating point, preprocessed for the network.
             objective: An objective, a function from the network's output to one number per image, a class index, one
                 class index per image, or None for each image's predicted class.
             fill_image: The fill of the name ``given``, which the settings then have to use.
@@ -85,7 +85,7 @@ class MDM:
         if (fill_image is None) == ("given" in self.settings.fill):
             raise InputError("fill_image and fill='given' belong together; give both or neither")
         check_images(images)
-        settings = self.settings_for((images.shape[2], images.shape[3]))
+        settings = self.settings_for(tuple(images.shape[2:]))
         with scoring(self.user_model, images, objective, **self.settings.running()) as scored:
             found = search(scored, scored.images, settings=settings, fill_image=fill_image, progress=progress)
             trust = measure(scored.scores, scored.images, found.stack, found.before, masks=found.masks)
@@ -160,7 +160,7 @@ class MDM:
         baselines: Any = None,
         target: Any = None,
         additional_forward_args: Any = None,
-        **_options: Any,
+        **options: Any,
     ) -> Tensor | tuple[Tensor]:
         """The map in Captum's convention, so that its tools (NoiseTunnel, sensitivity_max, infidelity) can wrap it.
 
@@ -169,12 +169,17 @@ class MDM:
             baselines: What replaces the image where a mask is closed: a number, or a tensor that broadcasts to the
                 inputs; None for the fills of the settings.
             target: None, a class index, or one per image as a list or tensor; or an objective.
-            additional_forward_args: Further arguments of the network, the same for all images.
-            **_options: Ignored, as Captum's wrappers pass options of their own.
+            additional_forward_args: Further arguments of the network: tensors with a row for each image, whose rows
+                follow the images, and anything else, which is the same for all images.
+            **options: Options of Captum's methods that do not change the result, such as ``show_progress``.
 
         Returns:
             The map repeated over the channels, of the shape and type of ``inputs``; a tuple if they were one.
+
+        Raises:
+            InputError: There is no such option, or a further argument has more or fewer rows than there are images.
         """
+        check_options(options, ("inputs", "baselines", "target", "additional_forward_args"))
         if isinstance(inputs, tuple):
             images = only_input(inputs)
             baselines = only_input(baselines) if isinstance(baselines, tuple) else baselines
@@ -207,13 +212,17 @@ class MDM:
         forward, backward = self.settings.passes()
         return {"forward": images * (1 + forward + PASSES), "backward": images * backward}
 
-    def settings_for(self, image_size: tuple[int, int]) -> SearchSettings:
-        """The settings, with a preset's sizes reduced to those that fit the image; requested sizes are kept."""
+    def settings_for(self, image_size: tuple[int, ...]) -> SearchSettings:
+        """The settings, with a preset's sizes reduced to those that fit the image; requested sizes are kept.
+
+        On volumes, sizes of two numbers get a depth, see :func:`maskstack.masks.grids.grids_for`.
+        """
         sizes = self.settings.sizes
         if self.own_sizes:
             check_sizes(sizes, image_size)
-            return self.settings
-        return self.settings.with_(sizes=fitting_sizes(sizes, image_size))
+        else:
+            sizes = fitting_sizes(sizes, image_size)
+        return self.settings.with_(sizes=grids_for(sizes, image_size))
 
     def _like(self, model: Any, **settings: Unpack[SearchOptions]) -> MDM:
         changed = self.settings.with_(**settings).as_dict()
@@ -229,7 +238,7 @@ def explanation_of(
     """The explanation of what a mask search found, on the network's device."""
     doubts = search_doubts(found.before, found.hidden, found.under_stack, found.stack, found.failed)
     return Explanation(
-        saliency=minmax(found.stack).unsqueeze(1),
+        saliency=minmax(found.stack, dims=found.stack.ndim - 1).unsqueeze(1),
         stack=found.stack.unsqueeze(1),
         opening=found.opening,
         spread=found.members.std(dim=1, correction=0, keepdim=True),

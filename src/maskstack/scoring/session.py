@@ -231,7 +231,7 @@ def check_images(images: Any) -> None:
     """Check that images can be explained.
 
     Raises:
-        InputError: They are not a B x C x H x W tensor of finite floating-point numbers.
+        InputError: They are not a tensor B x C x H x W or B x C x D x H x W of finite floating-point numbers.
         ModelError: Autograd is switched off by inference mode.
     """
     if torch.is_inference_mode_enabled():
@@ -242,9 +242,11 @@ def check_images(images: Any) -> None:
         raise InputError("the images are on the meta device, where tensors have no values; move them to another device")
     if images.is_inference():
         raise ModelError("the images were made under torch.inference_mode(), which forbids gradients; clone() them")
-    if images.ndim != 4:
+    if images.ndim not in (4, 5):
         hint = "; add the batch dimension with .unsqueeze(0)" if images.ndim == 3 else ""
-        raise InputError(f"images have shape {tuple(images.shape)}; they must be B x C x H x W{hint}")
+        raise InputError(
+            f"images have shape {tuple(images.shape)}; they must be B x C x H x W, or volumes B x C x D x H x W{hint}"
+        )
     if 0 in images.shape:
         raise InputError(f"images have shape {tuple(images.shape)}; the batch is empty, give at least one image")
     if not images.is_floating_point():

@@ -47,10 +47,8 @@ def measure(
         InputError: The maps are not of the images' size, or not from 0 to 1.
     """
     if maps.shape != (len(images), *images.shape[2:]) or not (maps.amin() >= 0 and maps.amax() <= 1):
-        raise InputError(
-            f"the maps have shape {tuple(maps.shape)}; they must be {len(images)} x {images.shape[2]} x "
-            f"{images.shape[3]}, from 0 to 1"
-        )
+        wanted = " x ".join(map(str, (len(images), *images.shape[2:])))
+        raise InputError(f"the maps have shape {tuple(maps.shape)}; they must be {wanted}, from 0 to 1")
     every = torch.arange(len(images), device=images.device)
     fill = cell_colours(images)
     region = torch.stack([ranks(each) < round(REGION * each.numel()) for each in maps]).unsqueeze(1)
@@ -90,5 +88,8 @@ def cell_colours(images: Tensor) -> Tensor:
     Args:
         images: B x C x H x W.
     """
+    if images.ndim == 5:
+        deep = functional.adaptive_avg_pool3d(images, CELLS)
+        return functional.interpolate(deep, size=images.shape[2:], mode="trilinear", align_corners=False)
     cells = functional.adaptive_avg_pool2d(images, CELLS)
     return functional.interpolate(cells, size=images.shape[2:], mode="bilinear", align_corners=False)
