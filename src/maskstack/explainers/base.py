@@ -6,17 +6,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypedDict, Unpack
+from typing import Any, ClassVar, Protocol, TypedDict, Unpack
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from maskstack import checks
-from maskstack.errors import ModelError
+from maskstack.errors import InputError, ModelError
 from maskstack.explanation import Explanation
 from maskstack.objectives import Meaning
-from maskstack.scoring import Goal, Model, ScoredModel, UserModel, scoring
+from maskstack.scoring import Goal, Model, ScoredModel, UserModel, check_images, scoring
 from maskstack.scoring.randomness import RandomStream, accelerators
 
 PREDICTIONS = 2
@@ -77,6 +77,9 @@ class MapExplainer(ABC):
         InputError: There is no such objective, the model is not callable or the batch size is not a positive number.
     """
 
+    takes_volumes: ClassVar[bool] = False
+    """Whether the method also explains volumes, B x C x D x H x W."""
+
     def __init__(
         self,
         method: str,
@@ -109,13 +112,19 @@ class MapExplainer(ABC):
             InputError: The images or the target cannot be used.
             ModelError: The network's output cannot be read, or it lacks the gradient that the method needs.
         """
+        check_images(images)
+        if images.ndim == 5 and not self.takes_volumes:
+            raise InputError(
+                f"{self.method} explains images B x C x H x W, not volumes; use mdm, hdm, ig, smoothgrad, "
+                "gradientshap, occlusion, random or centre"
+            )
         seed = self.settings.get("seed", 0)
         with scoring(self.user_model, images, objective, batch_size=self.batch_size, seed=seed) as scored:
             before = scored.scores(scored.images)
             with torch.enable_grad():
                 found = self._maps(scored, scored.images)
         values = found.values.detach().float()
-        saliency = _scaled(values, (images.shape[2], images.shape[3]))
+        saliency = _scaled(values, tuple(images.shape[2:]))
         several = len(images)
         return Explanation(
             saliency=saliency,
@@ -185,12 +194,14 @@ def gradient_expected() -> Iterator[None]:
         ) from error
 
 
-def _scaled(values: Tensor, size: tuple[int, int]) -> Tensor:
+def _scaled(values: Tensor, size: tuple[int, ...]) -> Tensor:
     """Maps of the images' size, each from 0 to 1: B x 1 x H x W. A map that is the same everywhere becomes zero."""
     values = values.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0).unsqueeze(1)
     if values.shape[2:] != size:
-        values = functional.interpolate(values, size=size, mode="bilinear", align_corners=False)
-    low, high = values.amin(dim=(1, 2, 3), keepdim=True), values.amax(dim=(1, 2, 3), keepdim=True)
+        mode = "bilinear" if len(size) == 2 else "trilinear"
+        values = functional.interpolate(values, size=size, mode=mode, align_corners=False)
+    whole = tuple(range(1, values.ndim))
+    low, high = values.amin(dim=whole, keepdim=True), values.amax(dim=whole, keepdim=True)
     return (values - low) / (high - low).clamp_min(torch.finfo(torch.float32).tiny)
 
 

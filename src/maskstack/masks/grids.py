@@ -34,8 +34,8 @@ def as_grid_size(size: int | Sequence[int]) -> GridSize:
     values = tuple(size) if isinstance(size, Sequence) else (size, size)
     if len(values) not in (2, 3) or any(isinstance(v, bool) or not isinstance(v, int) or v < 1 for v in values):
         raise InputError(
-            "a grid size is a positive whole number, a pair (height, width) of them, or (depth, height, width) for "
-            f"volumes, not {size!r}"
+            "a grid size is a positive whole number or a pair (height, width) of them, or for volumes "
+            f"(depth, height, width), not {size!r}"
         )
     return values
 

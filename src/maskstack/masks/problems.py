@@ -109,7 +109,7 @@ class Problems:
 
     @property
     def rates(self) -> Tensor:
-        """Learning rate of each grid, P x G x 1 x 1 or P x G x 1 x 1 x 1, float64 on the CPU: above :data:`COARSE` cells it falls."""
+        """Learning rate of each grid, P x G x 1 x 1, float64 on the CPU: above :data:`COARSE` cells it falls."""
         finest = torch.tensor([max(size) for size in self.upsampler.sizes], dtype=torch.float64)
         slower = (COARSE / finest).clamp(max=1) ** self.settings.slow_fine
         rates = (self.settings.learning_rate * slower)[self.size.cpu()]

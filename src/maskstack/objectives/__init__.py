@@ -10,6 +10,7 @@ from maskstack.objectives.classification import (
     margin,
 )
 from maskstack.objectives.objective import Objective, Rows, Target, class_scores, custom, predicted_class
+from maskstack.objectives.similarity import similarity
 from maskstack.objectives.structured import box_score, cosine, region
 
 __all__ = [
@@ -29,4 +30,5 @@ __all__ = [
     "margin",
     "predicted_class",
     "region",
+    "similarity",
 ]
