@@ -215,7 +215,7 @@ BAD_IMAGES = {
     "batch is empty": torch.zeros(0, 3, 32, 32),
     "unsqueeze": torch.zeros(3, 32, 32),
     "larger than the image": torch.zeros(1, 3, 1, 1),
-    "failed on images of shape 1 x 4 x 32 x 32": torch.zeros(1, 4, 32, 32),
+    "takes images of 3 channels, but these have 4": torch.zeros(1, 4, 32, 32),
 }
 
 

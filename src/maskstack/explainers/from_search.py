@@ -33,7 +33,7 @@ def explanation_of(method: str, scored: ScoredModel, found: SearchResult, settin
         problems=found.problems(nothing=scored.objective.nothing),
     )
     return Explanation(
-        saliency=minmax(found.stack).unsqueeze(1),
+        saliency=minmax(found.stack, dims=found.stack.ndim - 1).unsqueeze(1),
         stack=found.stack.unsqueeze(1),
         opening=found.opening,
         spread=found.members.std(dim=1, correction=0, keepdim=True),

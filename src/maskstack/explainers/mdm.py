@@ -15,7 +15,7 @@ from maskstack.errors import InputError
 from maskstack.explainers.from_search import checked, explanation_of
 from maskstack.explainers.photos import takes_photos
 from maskstack.explanation import Explanation
-from maskstack.masks.grids import check_sizes, fitting_sizes
+from maskstack.masks.grids import check_sizes, fitting_sizes, grids_for
 from maskstack.masks.presets import Preset
 from maskstack.masks.presets import preset as settings_named
 from maskstack.masks.regions import search_regions
@@ -25,17 +25,16 @@ from maskstack.masks.settings import SearchOptions, SearchSettings
 from maskstack.objectives import Meaning, Output, Target, contrast
 from maskstack.reliability.measure import PASSES
 from maskstack.scoring import Goal, Model, UserModel, check_images, scoring
-from maskstack.scoring.captum import only_input, read_target, seen_by_captum, with_arguments
+from maskstack.scoring.captum import CaptumAttribution, check_options, only_input, read_target, seen_by_captum
 from maskstack.scoring.contrast import class_pair, contrast_of
-from maskstack.scoring.untouched import untouched
 
 
-class MDM:
+class MDM(CaptumAttribution):
     """Explains a network's outputs by learned masks of several sizes.
 
     Args:
-        model: Any differentiable callable from images B x C x H x W to an output, usually an ``nn.Module``; or what
-            ``load_model`` returned. It comes back exactly as it was.
+        model: Any differentiable callable from images B x C x H x W, or volumes B x C x D x H x W, to an output,
+            usually an ``nn.Module``; or what ``load_model`` returned. It comes back exactly as it was.
         preset: Name of the settings to start from: ``default``, ``fast``, ``fine``, ``single`` or ``paper``.
         objective: What an integer target means: ``probability``, ``log_probability``, ``logit`` or ``margin``.
         class_names: Names of the classes, for the result.
@@ -82,8 +81,8 @@ class MDM:
         """Explain a batch.
 
         Args:
-            images: B x C x H x W, floating point, preprocessed for the network; or, for what ``load_model`` returned, a
-                PIL image, the name of an image file, or a list of them.
+            images: B x C x H x W, or volumes and clips B x C x D x H x W; floating point, preprocessed for the network.
+                For what ``load_model`` returned also a PIL image, the name of an image file, or a list of them.
             objective: An objective, a function from the network's output to one number per image, a class index or
                 name, one per image, or None for each image's predicted class.
             fill_image: The fill of the name ``given``, which the settings then have to use.
@@ -96,7 +95,7 @@ class MDM:
         if (fill_image is None) == ("given" in self.settings.fill):
             raise InputError("fill_image and fill='given' belong together; give both or neither")
         check_images(images)
-        settings = self.settings_for((images.shape[2], images.shape[3]))
+        settings = self.settings_for(tuple(images.shape[2:]))
         with scoring(self.user_model, images, objective, **self.settings.running()) as scored:
             found = search(scored, scored.images, settings=settings, fill_image=fill_image, progress=progress)
             return explanation_of("mdm", scored, found, settings.as_dict()).to(images.device)
@@ -218,7 +217,7 @@ class MDM:
         goal = self.user_model.objective(explanation.target if objective is None else objective)
 
         def explained(seed: int) -> Explanation:
-            return self._like(self.model, seed=seed)(images, goal, fill_image=fill_image)
+            return self._like(self.user_model.with_(None), seed=seed)(images, goal, fill_image=fill_image)
 
         return checked(self.model, images, explanation, goal, explained, seeds=seeds, randomize=randomize)
 
@@ -229,7 +228,7 @@ class MDM:
         baselines: Any = None,
         target: Any = None,
         additional_forward_args: Any = None,
-        **_options: Any,
+        **options: Any,
     ) -> Tensor | tuple[Tensor]:
         """The map in Captum's convention, so that its tools (NoiseTunnel, sensitivity_max, infidelity) can wrap it.
 
@@ -238,21 +237,25 @@ class MDM:
             baselines: What replaces the image where a mask is closed: a number, or a tensor that broadcasts to the
                 inputs; None for the fills of the settings.
             target: None, a class index, or one per image as a list or tensor; or an objective.
-            additional_forward_args: Further arguments of the network, the same for all images.
-            **_options: Ignored, as Captum's wrappers pass options of their own.
+            additional_forward_args: Further arguments of the network: tensors with a row for each image, whose rows
+                follow the images, and anything else, which is the same for all images.
+            **options: Options of Captum's methods that do not change the result, such as ``show_progress``.
 
         Returns:
             The map repeated over the channels, of the shape and type of ``inputs``; a tuple if they were one.
+
+        Raises:
+            InputError: There is no such option, or a further argument has more or fewer rows than there are images.
         """
+        check_options(options, ("inputs", "baselines", "target", "additional_forward_args"))
         if isinstance(inputs, tuple):
             images = only_input(inputs)
             baselines = only_input(baselines) if isinstance(baselines, tuple) else baselines
             return (self.attribute(images, baselines, target, additional_forward_args),)  # type: ignore[return-value]
-        with untouched(self.model):
-            fill = None if baselines is None else torch.as_tensor(baselines, dtype=inputs.dtype, device=inputs.device)
-            changes: SearchOptions = {} if fill is None else {"fill": ("given",)}
-            mdm = self._like(with_arguments(self.model, additional_forward_args), **changes)
-            saliency = mdm(inputs.detach(), read_target(target), fill_image=fill).saliency
+        fill = None if baselines is None else torch.as_tensor(baselines, dtype=inputs.dtype, device=inputs.device)
+        changes: SearchOptions = {} if fill is None else {"fill": ("given",)}
+        mdm = self._like(self.user_model.with_(additional_forward_args), **changes)
+        saliency = mdm(inputs.detach(), read_target(target), fill_image=fill).saliency
         return saliency.to(inputs.dtype).expand_as(inputs).clone()
 
     @property
@@ -277,13 +280,17 @@ class MDM:
         forward, backward = self.settings.passes()
         return {"forward": images * (1 + forward + PASSES), "backward": images * backward}
 
-    def settings_for(self, image_size: tuple[int, int]) -> SearchSettings:
-        """The settings, with a preset's sizes reduced to those that fit the image; requested sizes are kept."""
+    def settings_for(self, image_size: tuple[int, ...]) -> SearchSettings:
+        """The settings, with a preset's sizes reduced to those that fit the image; requested sizes are kept.
+
+        On volumes, sizes of two numbers get a depth, see :func:`maskstack.masks.grids.grids_for`.
+        """
         sizes = self.settings.sizes
         if self.own_sizes:
             check_sizes(sizes, image_size)
-            return self.settings
-        return self.settings.with_(sizes=fitting_sizes(sizes, image_size))
+        else:
+            sizes = fitting_sizes(sizes, image_size)
+        return self.settings.with_(sizes=grids_for(sizes, image_size))
 
     def _like(self, model: Any, **settings: Unpack[SearchOptions]) -> MDM:
         changed = self.settings.with_(**settings).as_dict()

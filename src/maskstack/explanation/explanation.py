@@ -122,12 +122,12 @@ class Explanation:
     @property
     def area(self) -> Tensor:
         """Share of the image that the stack leaves open, B."""
-        return self.stack.mean(dim=(1, 2, 3))
+        return self.stack.mean(dim=tuple(range(1, self.stack.ndim)))
 
     @property
     def area_per_size(self) -> Tensor:
         """Share of the image that each size's mask leaves open, B x S."""
-        return self.masks.mean(dim=(2, 3))
+        return self.masks.mean(dim=tuple(range(2, self.masks.ndim)))
 
     @property
     def agreement(self) -> Tensor:

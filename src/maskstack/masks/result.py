@@ -82,7 +82,7 @@ class SearchResult:
         scale = score_scale(self.before, self.hidden.T)
         loss_hidden = ((self.before.unsqueeze(1) - self.hidden) / scale.unsqueeze(1)).amin(dim=1)
         loss_kept = (self.before - self.under_stack) / scale
-        spread = self.stack.amax(dim=(1, 2)) - self.stack.amin(dim=(1, 2))
+        spread = self.stack.flatten(1).amax(dim=1) - self.stack.flatten(1).amin(dim=1)
         reasons: list[str | None] = []
         for row in range(len(self.before)):
             if self.failed[row]:

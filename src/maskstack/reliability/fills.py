@@ -21,6 +21,9 @@ def cell_colours(images: Tensor) -> Tensor:
     Args:
         images: B x C x H x W.
     """
+    if images.ndim == 5:
+        deep = functional.adaptive_avg_pool3d(images, CELLS)
+        return functional.interpolate(deep, size=images.shape[2:], mode="trilinear", align_corners=False)
     cells = functional.adaptive_avg_pool2d(images, CELLS)
     return functional.interpolate(cells, size=images.shape[2:], mode="bilinear", align_corners=False)
 
@@ -35,10 +38,19 @@ def spread_colours(images: Tensor, shown: Tensor) -> Tensor:
         images: B x C x H x W.
         shown: How far each pixel is shown, B x 1 x H x W booleans or numbers in [0, 1].
     """
-    weights = shown.to(images)
+    weights, dims = shown.to(images), tuple(range(2, images.ndim))
     sigma = REACH * min(images.shape[-2:])
     reached = gaussian_blur(weights, sigma)
-    count = weights.sum(dim=(2, 3), keepdim=True)
-    mean = (images * weights).sum(dim=(2, 3), keepdim=True) / count.clamp_min(1)
-    mean = torch.where(count > 0, mean, images.mean(dim=(2, 3), keepdim=True))
+    count = weights.sum(dim=dims, keepdim=True)
+    mean = (images * weights).sum(dim=dims, keepdim=True) / count.clamp_min(1)
+    mean = torch.where(count > 0, mean, mean_colour(images))
     return torch.where(reached > 1e-4, gaussian_blur(images * weights, sigma) / reached.clamp_min(1e-4), mean)
+
+
+def mean_colour(images: Tensor) -> Tensor:
+    """Each image's mean colour everywhere.
+
+    Args:
+        images: B x C x H x W, or B x C x D x H x W.
+    """
+    return images.mean(dim=tuple(range(2, images.ndim)), keepdim=True).expand_as(images)

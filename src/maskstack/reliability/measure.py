@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from maskstack.errors import InputError
-from maskstack.reliability.fills import cell_colours, spread_colours
+from maskstack.reliability.fills import cell_colours, mean_colour, spread_colours
 from maskstack.reliability.trust import Trust
 from maskstack.reliability.verdict import REGION
 from maskstack.tensors import mean_agreement, rank_agreement, ranks, score_scale
@@ -48,12 +48,10 @@ def measure(
         InputError: The maps are not of the images' size, or not from 0 to 1.
     """
     if maps.shape != (len(images), *images.shape[2:]) or not (maps.amin() >= 0 and maps.amax() <= 1):
-        raise InputError(
-            f"the maps have shape {tuple(maps.shape)}; they must be {len(images)} x {images.shape[2]} x "
-            f"{images.shape[3]}, from 0 to 1"
-        )
+        wanted = " x ".join(map(str, (len(images), *images.shape[2:])))
+        raise InputError(f"the maps have shape {tuple(maps.shape)}; they must be {wanted}, from 0 to 1")
     region, soft = region_of(maps).to(images), maps.unsqueeze(1)
-    cells, mean = cell_colours(images), images.mean(dim=(2, 3), keepdim=True).expand_as(images)
+    cells, mean = cell_colours(images), mean_colour(images)
     found = [
         _shares(scores, images, region, before, hidden=cells, around=cells, within=cells),
         _shares(
