@@ -90,4 +90,6 @@ class Trust:
 
     def as_dict(self, row: int) -> dict[str, Any]:
         """The verdict on one image's map and its measurements, as JSON can hold them."""
-        return {**dataclasses.asdict(self.verdict(row)), **dataclasses.asdict(self.numbers(row))}
+        found = self.verdict(row)
+        verdict = {"word": found.word, "sentence": found.sentence, "reasons": list(found.reasons)}
+        return {**verdict, **dataclasses.asdict(self.numbers(row))}
