@@ -34,9 +34,9 @@ def test_says_what_it_sees_and_costs_and_writes_everything(photo, tmp_path, caps
     code, out, err = run(capsys, "explain", photo, "--out", tmp_path, *QUICK)
     assert code == 0, err
     assert "espresso 9" in out
-    assert "1 map: at most 15 forward and 3 backward passes" in out
+    assert re.search(r"1 map: at most \d+ forward and 3 backward passes", out)
     assert out.index("backward passes") < out.index("under the mask")
-    names = {file.name for file in tmp_path.iterdir()}
+    names = {file.name for file in tmp_path.iterdir() if file.name != ".lock"}
     assert names == {"coffee.overlay.png", "coffee.figure.png", "coffee.safetensors", "coffee.json"}
     with Image.open(tmp_path / "coffee.overlay.png") as overlay:
         assert overlay.size == (600, 400), "the photo's own size"
@@ -58,34 +58,29 @@ def test_json_is_one_document_and_nothing_else(photo, tmp_path, capsys) -> None:
 
 
 @pytest.mark.slow
-def test_trust_is_one_line_and_more_of_it_comes_on_request(photo, tmp_path, capsys) -> None:
+def test_the_verdict_is_one_line_and_more_is_measured_on_request(photo, tmp_path, capsys) -> None:
     arguments = ["explain", photo, "--out", tmp_path, *QUICK, "--resume"]
     _, out, _ = run(capsys, *arguments)
-    (line,) = [line for line in out.splitlines() if line.startswith("trust: ")]
-    assert re.fullmatch(
-        r"trust: the region alone keeps \d+% of the score; without it, -?\d+% of the score remains; "
-        r"over another fill the map keeps -?\d+%; agreement of sizes -?\d\.\d\d",
-        line,
-    )
+    assert len(re.findall(r"^(reliable|doubtful|do not use): .+\.$", out, flags=re.MULTILINE)) == 1
     code, out, err = run(capsys, *arguments, "--trust-seeds", 2, "--trust-randomized")
     assert code == 0, err
-    assert "1 map: at most 45 forward and 9 backward passes" in out, "what is finished lacks what is asked for now"
-    assert re.search(r"trust: .*; agreement of seeds \d\.\d\d; agreement with a randomised network -?\d\.\d\d", out)
+    assert re.search(r"1 map: at most \d+ forward and 9 backward passes", out), (
+        "what was measured lacks what is asked for"
+    )
     assert Explanation.load(tmp_path / "coffee.safetensors").trust.seeds.shape == (1, 1)
     _, out, _ = run(capsys, *arguments, "--trust-seeds", 2, "--json")
     assert json.loads(out)["cost"]["already_done"] == 1
     read = json.loads((tmp_path / "coffee.json").read_text())["images"][0]["trust"]
     assert read["seeds"] > 0.5
-    assert 0 < read["kept"] < 1.5
+    assert read["word"] in ("reliable", "doubtful", "do not use")
 
 
-def test_low_trust_is_said_in_words(tmp_path, capsys) -> None:
+def test_a_map_not_to_be_used_is_called_so(tmp_path, capsys) -> None:
     file = tmp_path / "grey.png"
     Image.new("RGB", (224, 224), "grey").save(file)
     code, out, err = run(capsys, "explain", file, "--out", tmp_path / "out", *QUICK)
     assert code == 0, err
-    assert "low trust: a blank image scores as high, so no region explains the score" in out
-    assert "do not trust this map: " in out
+    assert "do not use: A blank image scores as high, so no region explains the score." in out
 
 
 @pytest.mark.slow

@@ -37,7 +37,7 @@ def test_saved_to_disk(labelled, tmp_path, monkeypatch):
     with pytest.raises(InputError, match="no split val; choose one of train, test"):
         load_images(tmp_path / "two", split="val")
     (tmp_path / "one" / "state.json").write_text("{")
-    with pytest.raises(InputError, match="give a folder that save_to_disk wrote"):
+    with pytest.raises(InputError, match=r"state\.json cannot be read .*; save the data set again"):
         load_images(tmp_path / "one")
 
 

@@ -215,11 +215,12 @@ def test_a_map_without_masks_is_drawn_in_one_row() -> None:
     found = CAM(network(), class_names=[f"thing {index}" for index in range(CLASSES)])(photos(2, SIZE), 2)
     photo = np.zeros((32, 48, 3), dtype=np.uint8)
     figure = found.plot(photo, row=1)
-    titles = [axis.get_title() for axis in figure.axes]
-    assert titles[:2] == ["photo", "overlay"]
-    assert titles[2].startswith("masked, area ")
-    assert len(titles) == 3
-    assert figure.get_suptitle() == f"thing 2: logit {float(found.score_before[1]):.3g}"
+    titles = [axis.get_title(loc="left") for axis in figure.axes if axis.get_title(loc="left")]
+    assert titles[0] == "photo"
+    assert titles[1].startswith("region: ")
+    assert titles[2:] == ["the region alone", "map"]
+    score = f"thing 2: logit {float(found.score_before[1]):.3g}"
+    assert score in [text.get_text() for text in figure.texts]
 
 
 def test_the_settings_make_the_map_again() -> None:

@@ -90,8 +90,10 @@ def test_an_interruption_is_passed_on_and_leaves_nothing(kind: str, error: type[
         layers.insert(place, Interrupted(calls, error))
         stopping = nn.Sequential(*layers)
         before = state(stopping)
-        with pytest.raises(error, match="stop"):
+        # An error of the network becomes a sentence; Ctrl-C stays what it is.
+        with pytest.raises(error if error is KeyboardInterrupt else ModelError) as raised:
             CAM(stopping, kind=kind, layer=net[1], batch_size=1)(photos(1, SIZE), 1)
+        assert "stop" in str(raised.value) or "stop" in str(raised.value.__cause__)
         assert state(stopping) == before
 
 
@@ -131,7 +133,7 @@ def test_bad_arguments_get_one_clear_sentence() -> None:
         CAM(lambda images: images.mean(dim=(2, 3)))
     with pytest.raises(InputError, match="the layer 3 gives 1 x 5, in which there is no height and width"):
         CAM(network(), layer="3")(photos(1, SIZE), 1)
-    with pytest.raises(ModelError, match="failed on images of shape 1 x 3 x 224 x 224"):
+    with pytest.raises(ModelError, match="does not take images of shape 1 x 3 x 224 x 224"):
         CAM(nn.Sequential(nn.Conv2d(3, 4, 8), nn.Flatten(), nn.Linear(4, 2)), kind="scorecam").cost(1)
 
 
@@ -147,4 +149,5 @@ def test_nothing_is_kept_over_many_calls() -> None:
             gc.collect()
             return sum(issubclass(type(item), Tensor) for item in gc.get_objects())
 
+        living(1)  # what other tests left is collected
         assert living(3) == living(20)

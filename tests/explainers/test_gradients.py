@@ -62,7 +62,7 @@ def test_smoothgrad_averages_gradients_before_their_size_is_taken() -> None:
 
     batch = torch.zeros(1, 3, 12, 16)
     batch[0, 0, 0, 15] = 1  # the range, which the noise is a share of
-    found = SmoothGrad(Folded(), samples=400, noise=0.15)(batch, 0).saliency[0, 0]
+    found = SmoothGrad(Folded(), samples=400, noise=0.15, objective="logit", output="logits")(batch, 0).saliency[0, 0]
     assert found[:, 8:].mean() > 0.9
     assert found[:, :8].mean() < 0.2
 

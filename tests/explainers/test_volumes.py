@@ -105,7 +105,7 @@ def test_the_whole_of_an_explanation(explainer: type, tmp_path) -> None:
     assert found.grids[0].ndim == 4
     assert found.area.shape == (2,)
     assert found.area_per_size.ndim == 2
-    assert torch.isfinite(found.trust.kept + found.trust.fill).all() or found.degenerate[0] is not None
+    assert torch.isfinite(found.trust.kept).all() or found.trust.problems[0] is not None
     loaded = Explanation.load(found.save(tmp_path / "volume"))
     assert torch.equal(loaded.saliency, found.saliency)
     assert len(found.summary()) == 2

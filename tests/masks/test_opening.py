@@ -66,7 +66,9 @@ def needs_much(images: Tensor, _rows: Tensor) -> Tensor:
 
 def test_a_search_that_closed_too_far_is_opened_until_its_map_keeps_the_score() -> None:
     images = torch.ones(1, 3, 16, 16)
-    settings = SearchSettings(sizes=(2, 4), steps=30, members=1, mask_weight=30.0, fill="zero", keep=0.0)
+    settings = SearchSettings(
+        sizes=(2, 4), steps=30, members=1, mask_weight=30.0, removal_every=3, fill="zero", keep=0.0
+    )
     left = search(needs_much, images, settings=settings)
     kept = search(needs_much, images, settings=settings.with_(keep=1.0))
     assert left.opening.item() == 0

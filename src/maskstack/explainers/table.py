@@ -120,7 +120,7 @@ def option_names(build: Callable[..., Any]) -> list[str]:
     """The keyword options of a method's class, those of its ``**options`` included.
 
     >>> option_names(RISE)
-    ['masks', 'grid', 'p', 'seed', 'objective', 'batch_size', 'class_names']
+    ['masks', 'grid', 'p', 'seed', 'objective', 'batch_size', 'class_names', 'output']
     """
     found: list[str] = []
     hints = get_type_hints(build.__init__)

@@ -139,7 +139,11 @@ def to_rgb(image: Image.Image) -> Image.Image:
                 upright.paste(convert(band), (0, top))
         except ValueError as error:
             raise InputError(f"an image of mode {image.mode} cannot be converted to RGB; save it as RGB") from error
-    return upright if orientation is None else upright.transpose(orientation)
+    if orientation is None:
+        return upright
+    turned = upright.transpose(orientation)
+    turned.info.pop("exif", None)  # or it would be turned again
+    return turned
 
 
 def _conversion(image: Image.Image) -> Callable[[Image.Image], Image.Image] | None:

@@ -161,7 +161,7 @@ def _several(
         return "independent_logits", ""
     if stated == "regression":
         return "number", ""
-    unit = unit and origin in (None, "other") and values.numel() >= ENOUGH
+    unit = unit and origin in (None, "other") and count >= ENOUGH
     if names == count and not unit:
         return "logits", ""
     if shown in _EMBEDDING_NAMES or headless(model, origin) or _unit_length(values):

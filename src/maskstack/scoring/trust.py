@@ -37,7 +37,7 @@ def trust(
     >>> import torch
     >>> net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
     >>> trust(net, torch.rand(2, 3, 16, 24), torch.rand(2, 16, 24), 1).verdict(0).word
-    'doubtful'
+    'do not use'
     """
     with scoring(model, images, objective, meaning=meaning, batch_size=batch_size) as scored:
         before = scored.scores(scored.images)

@@ -17,6 +17,7 @@ from maskstack.explainers.cam import package
 from maskstack.explainers.cam.layers import NO_LAYERS, FoundLayer, find_layer, layer_name
 from maskstack.models.frozen import FixedBatch
 from maskstack.scoring import Model, ScoredModel
+from maskstack.scoring.failures import readable
 from maskstack.scoring.prepared import PreparedModel
 from maskstack.scoring.untouched import untouched
 
@@ -142,7 +143,7 @@ class CAM(MapExplainer):
         first = next(self.model.parameters(), torch.empty(0))
         image = torch.zeros(1, self._colours, *size, device=first.device)
         dtype = first.dtype if first.dtype.is_floating_point else torch.float32
-        with untouched(self.model):
+        with untouched(self.model), readable():
             return find_layer(self.model, self.layer, image=image, call=PreparedModel(self.model, dtype=dtype).first)
 
 
