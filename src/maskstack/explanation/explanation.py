@@ -210,13 +210,14 @@ class Explanation:
             words.append(f"trust: {self.trust.words(row)}")
         return words + self.doubts(row)
 
-    def save(self, path: str | Path) -> Path:
+    def save(self, path: str | Path, *, readable: bool = True) -> Path:
         """Save the tensors as safetensors, and all else as JSON, in its header and in a readable file beside it.
 
         Each of the two files is written completely or not at all; :meth:`load` needs only the first.
 
         Args:
             path: Path of the safetensors file; the suffix is added if it has none.
+            readable: Whether the readable file is written too.
 
         Raises:
             OutputError: The file cannot be written.
@@ -226,7 +227,9 @@ class Explanation:
         if self.trust is not None:
             tensors |= {f"trust.{name}": values for name, values in self.trust.tensors().items()}
         names = [field.name for field in dataclasses.fields(self) if field.name not in (*_TENSORS, "grids", "trust")]
-        return storage.save(path, tensors, {name: getattr(self, name) for name in names}, self.summary())
+        return storage.save(
+            path, tensors, {name: getattr(self, name) for name in names}, self.summary() if readable else None
+        )
 
     @classmethod
     def load(cls, path: str | Path) -> Explanation:

@@ -136,7 +136,7 @@ def _write(
     target: PhotoTarget, net: LoadedModel, explanation: Explanation, animate: str | None, recorder: FrameRecorder
 ) -> dict[str, str]:
     # First, so that it is there whatever happens while it is drawn.
-    saved = explanation.save(with_ending(target.path, EXPLANATION))
+    explanation.save(with_ending(target.path, EXPLANATION), readable=False)
     picture = net.picture(target.image.cpu())
     drawn = overlay(picture, explanation.saliency[0, 0].cpu().numpy())
     figure = explanation.plot(picture)
@@ -148,7 +148,8 @@ def _write(
         content = animation(picture, recorder.frames, steps=recorder.steps, kind=animate)
         place = with_ending(target.path, masks_ending(animate))
         files["animation"] = write_whole(place, lambda file: file.write_bytes(content))
-    files["explanation"] = saved
+    # The readable file comes last: a photo that has it is finished.
+    files["explanation"] = explanation.save(with_ending(target.path, EXPLANATION))
     return {kind: str(path) for kind, path in files.items()}
 
 
