@@ -15,6 +15,9 @@ from maskstack.cli.console import ConsoleReporter, duration, plural
 from maskstack.explanation import Explanation
 from maskstack.masks.result import Progress
 
+STYLES = {"reliable": "bold green", "doubtful": "bold yellow", "do not use": "bold red", "not measured": "bold"}
+"""Style of each verdict's word."""
+
 
 class ResultReporter(ConsoleReporter):
     """Prints for a person (tables on stdout, the bar on stderr) or, with JSON, for a program (one document on stdout).
@@ -37,6 +40,21 @@ class ResultReporter(ConsoleReporter):
         self.document["predictions"][photo] = [{"class": name, "probability": p} for name, p in best]
         line = ", ".join(f"{name} {p:.1%}" for name, p in best)
         self.out.print(Text.assemble((photo, "bold"), ": ", line), soft_wrap=True)
+
+    def numbers(self, photo: str, values: Sequence[float]) -> None:
+        """Print the numbers that the network gives for a photo, where it has no classes."""
+        self.document["predictions"][photo] = list(values)
+        more = ", ..." if len(values) > 8 else ""
+        line = ", ".join(f"{value:.4g}" for value in values[:8]) + more
+        self.out.print(Text.assemble((photo, "bold"), ": ", line), soft_wrap=True)
+
+    def output(self, words: str, doubt: str) -> None:
+        """Print what the network's output is, once for photos with the same output."""
+        if self.document.get("output") != words:
+            self.document["output"] = words
+            self.say(f"output: {words}")
+            if doubt:
+                self.warn(doubt.replace("output=", "--output "))
 
     def cost(self, passes: Mapping[str, int], *, todo: int, done: int, seconds: float) -> None:
         """Print the cost of the work before it starts."""
@@ -66,7 +84,7 @@ class ResultReporter(ConsoleReporter):
             {"photo": photo, **numbers, "seconds": explanation.seconds, "files": dict(files)}
         )
         cells = {
-            "class": numbers["target_name"] or f"class {numbers['target']}",
+            "class": numbers["target_name"] or ("-" if numbers["target"] is None else f"class {numbers['target']}"),
             numbers["objective"].replace("class_", ""): f"{float(explanation.score_before[0]):.3g}",
             "under the mask": f"{float(explanation.score_under_stack[0]):.3g}",
             "area shown": f"{float(explanation.area[0]):.0%}",
@@ -78,10 +96,9 @@ class ResultReporter(ConsoleReporter):
         self.out.print()
         self.out.print(Text(photo, style="bold"))
         self.out.print(table)
-        if explanation.trust is not None:
-            self.out.print(Text.assemble(("trust: ", "bold"), explanation.trust.words(0)), soft_wrap=True)
-        for reason in explanation.doubts(0):
-            self.out.print(Text(reason, style="bold yellow"), soft_wrap=True)
+        verdict = explanation.trust.verdict(0)
+        style = STYLES[verdict.word]
+        self.out.print(Text.assemble((f"{verdict.word}: ", style), verdict.sentence), soft_wrap=True)
         self.out.print(Text(f"  {next(iter(files.values()))}", style="dim"), soft_wrap=True)
 
     def finish(self, sentence: str) -> None:

@@ -84,12 +84,8 @@ def load(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             if name not in tensors:
                 raise LookupError(name)
         check_digest(path, tensors, header, required=kind == FORMAT)
-        if kind == OLD_FORMATS[0]:
-            tensors["score_hidden"] = tensors["score_hidden"].T.contiguous()
-            tensors["opening"] = torch.zeros_like(tensors["score_before"])
-            tensors["spread"] = torch.zeros_like(tensors["stack"])
-            tensors["agreement"] = torch.full_like(tensors["score_before"], torch.nan)
-            fields["passes_run"] = fields["versions"].pop("passes", "")
+        if kind != FORMAT:
+            _bring_up_to_date(kind, tensors, fields)
     except InputError:
         raise
     except (LookupError, TypeError, ValueError, AttributeError) as error:
@@ -102,3 +98,15 @@ def load(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             stacklevel=3,
         )
     return tensors, fields
+
+
+def _bring_up_to_date(written: str, tensors: dict[str, Tensor], fields: dict[str, Any]) -> None:
+    """Change the contents of an old file to those of a new one. Its trust is dropped, as it was measured otherwise."""
+    if written == OLD_FORMATS[0]:
+        tensors["score_hidden"] = tensors["score_hidden"].T.contiguous()
+        tensors["opening"] = torch.zeros_like(tensors["score_before"])
+        tensors["spread"] = torch.zeros_like(tensors["stack"])
+        fields["passes_run"] = fields["versions"].pop("passes", "")
+    for name in [name for name in tensors if name == "agreement" or name.startswith("trust.")]:
+        del tensors[name]
+    fields["problems"] = fields.pop("degenerate")

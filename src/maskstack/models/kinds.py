@@ -46,7 +46,7 @@ class ModelKind:
     load: Callable[[Spec], LoadedModel]
     packages: Mapping[str, str]
     extra: str = ""
-    keys: tuple[str, ...] = ("classes", *PICTURE_KEYS)
+    keys: tuple[str, ...] = ("classes", "output", *PICTURE_KEYS)
     flags: tuple[str, ...] = ()
     named: bool = True
     choices: tuple[str, ...] = ()
@@ -54,7 +54,7 @@ class ModelKind:
     runs_code: bool = True
 
 
-_TRAINED = ("weights", "classes", *PICTURE_KEYS)
+_TRAINED = ("weights", "classes", "output", *PICTURE_KEYS)
 
 KINDS: Mapping[str, ModelKind] = {
     "bundled": ModelKind(
@@ -110,7 +110,7 @@ KINDS: Mapping[str, ModelKind] = {
         load_onnx,
         {"onnx": "onnx", "onnx2torch": "onnx2torch"},
         extra="models",
-        keys=("classes", *PICTURE_KEYS, "channels"),
+        keys=("classes", "output", *PICTURE_KEYS, "channels"),
         runs_code=False,
     ),
     "exported": ModelKind(
@@ -118,7 +118,7 @@ KINDS: Mapping[str, ModelKind] = {
         "exported:network.pt2,norm=imagenet",
         load_exported,
         {"torch": "torch"},
-        keys=("classes", *PICTURE_KEYS, "channels"),
+        keys=("classes", "output", *PICTURE_KEYS, "channels"),
         runs_code=False,
     ),
     "python": ModelKind(

@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from PIL import Image
 
 from maskstack.allocator import share_blocks
-from maskstack.errors import InputError, MissingExtraError, OutputError, require
+from maskstack.errors import InputError, OutputError, require
 from maskstack.prototypes.checkpoint import load
 from maskstack.runs.folder import locked
+from maskstack.samples import sample_files
 from maskstack.web.guard import AllowedHosts, Guard, is_loopback
 from maskstack.web.live import search_thread
 from maskstack.web.networks import Networks, offered
@@ -229,13 +229,6 @@ def _free_port(host: str, wanted: int | None) -> int:
 
 
 def _samples(folder: Path) -> dict[str, Path]:
-    """Sample photos, if scikit-image is installed."""
-    try:
-        data = require("skimage.data", extra="demo")
-    except MissingExtraError:
-        return {}
+    """Copies of the package's sample photos by their names."""
     folder.mkdir()
-    photos = {"cat": data.chelsea(), "coffee": data.coffee(), "cameraman": data.camera()}
-    for name, photo in photos.items():
-        Image.fromarray(photo).convert("RGB").save(folder / f"{name}.png")
-    return {name: folder / f"{name}.png" for name in photos}
+    return {file.stem: Path(shutil.copy(file, folder / file.name)) for file in sample_files()}

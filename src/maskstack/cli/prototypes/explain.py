@@ -107,9 +107,10 @@ def _tell(console: Console, path: Path, found: Answer, page: Path) -> None:
         numbers = (f"{one.activation:.2f}", f"{one.weight:.2f}", f"{one.contribution:.2f}")
         table.add_row(str(one.prototype), *numbers, one.source)
     console.print(table)
-    for row, doubt in enumerate(found.found.degenerate):
-        if doubt is not None:
-            console.print(f"  prototype {found.evidence[row].prototype}: {doubt}", style="bold yellow", soft_wrap=True)
+    for row, problem in enumerate(found.found.trust.problems):
+        if problem is not None:
+            line = f"  prototype {found.evidence[row].prototype}: {problem}"
+            console.print(line, style="bold yellow", soft_wrap=True)
     console.print(f"  {page}", style="dim", soft_wrap=True)
 
 
