@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -179,7 +180,7 @@ def test_hosts_by_name_and_address() -> None:
 
 def test_room_is_made_by_removing_the_oldest_unused_files(tmp_path) -> None:
     now = [1_000_000.0]
-    used = tmp_path / "used" / "u.png"
+    used = tmp_path / "u" / "u.png"
     room = UploadRoom(tmp_path, lambda: [used], most_bytes=100, most_files=3, clock=lambda: now[0])
 
     def arrive(name: str, size: int) -> bool:
@@ -188,8 +189,6 @@ def test_room_is_made_by_removing_the_oldest_unused_files(tmp_path) -> None:
         path = tmp_path / name.partition(".")[0] / name
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(bytes(size))
-        import os
-
         os.utime(path, (now[0], now[0]))
         room.release(size)
         return True
