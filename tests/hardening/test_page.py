@@ -137,7 +137,7 @@ BAD = [
     "/svelte/..%2f..%2fx", "/monitoring", "/monitoring/summary", "/monitoring/x", "/gradio_api/monitoring",
     "//monitoring",
     "/?a=" + "a" * 5000, "/gradio_api/queue/data?session_hash=%00", "/gradio_api/proxy=http://evil.example", "/docs",
-    "/openapi.json", "/%0d%0aX: y", "/gradio_api/heartbeat/%00", "/custom_component/%2e%2e/x", "/a%7fb",
+    "/openapi.json", "/%0d%0aX:%20y", "/gradio_api/heartbeat/%00", "/custom_component/%2e%2e/x", "/a%7fb",
 ]  # fmt: skip
 
 
