@@ -28,6 +28,13 @@ def share_blocks() -> None:
     _set({_ARENA_MAX: 1})
 
 
+def give_back_blocks() -> None:
+    """Give memory that is free back to the system; elsewhere than with glibc do nothing."""
+    if sys.platform.startswith("linux"):
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL("libc.so.6").malloc_trim(0)
+
+
 def _set(options: dict[int, int]) -> None:
     if not sys.platform.startswith("linux"):
         return

@@ -128,7 +128,7 @@ def test_a_full_disk_leaves_nothing_half_written(folder, monkeypatch, capsys) ->
 
     def full_after_one(handle: int) -> None:
         written.append(handle)
-        if len(written) > 2:  # the probe and the overlay fit
+        if len(written) > 2:  # the probe and the explanation fit
             raise OSError(28, "No space left on device")
         real(handle)
 
@@ -137,7 +137,7 @@ def test_a_full_disk_leaves_nothing_half_written(folder, monkeypatch, capsys) ->
     captured = capsys.readouterr()
     assert code == 2
     assert "No space left on device" in captured.err
-    assert [file.name for file in Path("res").iterdir()] == ["good.overlay.png"]
+    assert [file.name for file in Path("res").iterdir()] == ["good.safetensors"]
 
 
 def test_ctrl_c_keeps_what_is_finished_and_nothing_half_written(folder) -> None:

@@ -104,7 +104,7 @@ def test_names_are_printed_and_drawn_as_they_are(name, capsys) -> None:
 
     from maskstack.cli.console import ConsoleReporter, plain_console
     from maskstack.draw.curves import faithfulness_curves
-    from maskstack.draw.figure import explanation_figure
+    from maskstack.draw.figure import Caption, explanation_figure
 
     table = Table(name)
     table.add_row(name)
@@ -116,8 +116,8 @@ def test_names_are_printed_and_drawn_as_they_are(name, capsys) -> None:
         reporter.start(name, 2)
         reporter.describe(name)
     assert capsys.readouterr().out.count(name) >= 4
-    grey, sizes = np.full((16, 16), 0.5, np.float32), [(4, 4)]
-    picture = np.zeros((16, 16, 3), np.uint8)
-    figure = explanation_figure(picture, masks=grey[None], sizes=sizes, stack=grey, saliency=grey, title=name)
-    figure.savefig(io.BytesIO())
+    grey, picture = np.full((16, 16), 0.5, np.float32), np.zeros((16, 16, 3), np.uint8)
+    grey[4:9, 4:9] = 1.0
+    caption = Caption(title=name, word="doubtful", sentence=name, region=name, masked=name)
+    explanation_figure(picture, saliency=grey, caption=caption).savefig(io.BytesIO())
     faithfulness_curves({name: ([0, 1], [1, 0])}, name=name).savefig(io.BytesIO())

@@ -278,13 +278,14 @@ class Explanation:
         verdict = self.trust.verdict(row)
         return [*words, verdict.sentence]
 
-    def save(self, path: str | Path) -> Path:
+    def save(self, path: str | Path, *, readable: bool = True) -> Path:
         """Save the tensors as safetensors, and all else as JSON, in its header and in a readable file beside it.
 
         Each of the two files is written completely or not at all; :meth:`load` needs only the first.
 
         Args:
             path: Path of the safetensors file; the suffix is added if it has none.
+            readable: Whether the readable file is written too.
 
         Raises:
             OutputError: The file cannot be written.
@@ -296,7 +297,7 @@ class Explanation:
         names = [field.name for field in dataclasses.fields(self) if field.name not in (*_TENSORS, *_PARTS, "grids")]
         fields = {name: getattr(self, name) for name in names} | {"problems": self.trust.problems}
         fields["geometry"] = [None if place is None else place.as_dict() for place in self.geometry]
-        return storage.save(path, tensors, fields, self.summary())
+        return storage.save(path, tensors, fields, self.summary() if readable else None)
 
     @classmethod
     def load(cls, path: str | Path) -> Explanation:

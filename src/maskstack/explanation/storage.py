@@ -27,7 +27,7 @@ def save(path: str | Path, tensors: Mapping[str, Tensor], fields: Mapping[str, A
         path: Path of the safetensors file; the suffix is added if it has none.
         tensors: The tensors by name.
         fields: Everything else, as JSON can hold it.
-        summary: The numbers of each image, for the readable file.
+        summary: The numbers of each image, for the readable file; None to write only the first file.
 
     Returns:
         Path of the safetensors file.
@@ -40,6 +40,8 @@ def save(path: str | Path, tensors: Mapping[str, Tensor], fields: Mapping[str, A
     grids = sum(name.startswith("grid.") for name in tensors)
     header = {"format": FORMAT, "grids": str(grids), "explanation": json.dumps(fields, default=dict)}
     digest = write_tensors(path, tensors, header)
+    if summary is None:
+        return path
     readable = json.dumps({**fields, "images": summary, DIGEST: digest}, indent=2, default=dict)
     write_whole(path.with_suffix(".json"), lambda file: file.write_text(readable + "\n", encoding="utf-8"))
     return path

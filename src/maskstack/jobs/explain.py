@@ -176,7 +176,7 @@ def _write(
     target: PhotoTarget, net: LoadedModel, explanation: Explanation, request: ExplainRequest, recorder: FrameRecorder
 ) -> dict[str, str]:
     # First, so that it is there whatever happens while it is drawn.
-    saved = explanation.save(with_ending(target.path, EXPLANATION))
+    explanation.save(with_ending(target.path, EXPLANATION), readable=False)
     # A preprocessing that turns or bends the photo leaves only the picture that the network sees.
     picture = target.picture if explanation.geometry[0] else net.picture(target.image.cpu())
     drawn = explanation.overlay(picture, **request.drawing)
@@ -198,7 +198,8 @@ def _write(
     if request.map_kind:
         place = with_ending(target.path, ENDINGS[request.map_kind])
         files["map"] = write_map(place, explanation.photo_map(), request.map_kind)
-    files["explanation"] = saved
+    # The readable file comes last: a photo that has it is finished.
+    files["explanation"] = explanation.save(with_ending(target.path, EXPLANATION))
     return {kind: str(path) for kind, path in files.items()}
 
 

@@ -149,7 +149,9 @@ def _convert(onnx: Any, onnx2torch: Any, path: Path, graph: Any) -> Any:
     # onnx2torch's Slice indexes by a list, which makes torch warn at each run. The user cannot change that.
     warnings.filterwarnings("ignore", message="Using a non-tuple sequence", module=r"onnx2torch\.")
     try:
-        return onnx2torch.convert(with_folded_constants(lowered(graph, onnx), onnx))
+        prepared = with_folded_constants(lowered(graph, onnx), onnx)
+        _rename(prepared)  # again, as lowering makes nodes
+        return onnx2torch.convert(prepared)
     # The converters of onnx2torch raise different types of error for a valid but unusual graph.
     except Exception as error:
         raise ModelError(

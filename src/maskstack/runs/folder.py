@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 from maskstack.errors import InputError, OutputError, reason
 from maskstack.files import parse_json, tidy, write_whole
@@ -69,21 +70,39 @@ def locked(run: Path) -> Iterator[None]:
         InputError: Another process uses the folder.
         OutputError: The folder cannot be written to.
     """
-    try:
-        run.mkdir(parents=True, exist_ok=True)
-        file = (run / ".lock").open("w")
-    except OSError as error:
-        raise OutputError(f"cannot write to {run}: {error.strerror or error}; choose another --out") from error
-    with file:
-        if fcntl is not None:
-            try:
+    place = run / ".lock"
+    while True:
+        try:
+            run.mkdir(parents=True, exist_ok=True)
+            file = place.open("w")
+        except OSError as error:
+            raise OutputError(f"cannot write to {run}: {error.strerror or error}; choose another --out") from error
+        try:
+            if fcntl is not None:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise InputError(
-                    f"{run} is in use by another process; wait until it has finished, or choose another --out"
-                ) from error
-            tidy(run)  # what a killed process left; no other process works here now
-        yield
+        except OSError as error:
+            file.close()
+            raise InputError(
+                f"{run} is in use by another process; wait until it has finished, or choose another --out"
+            ) from error
+        # A process that ended meanwhile has removed the file, so that a lock on it reserves nothing.
+        if _is_still(place, file):
+            break
+        file.close()
+    with file:
+        tidy(run)  # what a killed process left; no other process works here now
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                place.unlink()
+
+
+def _is_still(place: Path, file: IO[str]) -> bool:
+    try:
+        return fcntl is None or os.path.samestat(place.stat(), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False
 
 
 @contextlib.contextmanager

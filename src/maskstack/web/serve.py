@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from maskstack.allocator import share_blocks
+from maskstack.allocator import give_back_blocks, share_blocks
 from maskstack.errors import InputError, OutputError, require
 from maskstack.prototypes.checkpoint import load
 from maskstack.runs.folder import locked
@@ -137,6 +137,7 @@ def serve(settings: AppSettings, say: Callable[[str], None]) -> None:
                 while True:
                     time.sleep(20)
                     room.sweep()
+                    give_back_blocks()
         except KeyboardInterrupt:
             pass
         finally:
