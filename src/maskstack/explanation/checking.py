@@ -30,11 +30,11 @@ def check_parts(
         ValueError: A part does not fit; the message names it.
     """
     maps = tensors["saliency"]
-    if maps.ndim != 4 or maps.shape[1] != 1:
-        raise ValueError(f"the saliency is {_shape(maps)}, not B x 1 x H x W")
+    if maps.ndim not in (4, 5) or maps.shape[1] != 1:
+        raise ValueError(f"the saliency is {_shape(maps)}, not B x 1 x H x W or B x 1 x D x H x W")
     count, area = len(maps), tuple(maps.shape[2:])
     _check_fields(fields, count)
-    sizes = tensors["masks"].shape[1] if tensors["masks"].ndim == 4 else 0
+    sizes = tensors["masks"].shape[1] if tensors["masks"].ndim == maps.ndim else 0
     shapes: dict[str, tuple[int, ...]] = {
         "saliency": (count, 1, *area), "stack": (count, 1, *area), "spread": (count, 1, *area),
         "masks": (count, sizes, *area),
@@ -55,8 +55,8 @@ def check_parts(
         _check_range(name, tensors[name], failed)
     _check_trust(trust, count)
     for grid in grids:
-        if grid.ndim != 3 or len(grid) != count:
-            raise ValueError(f"a grid is {_shape(grid)}, not B x h x w")
+        if grid.ndim != maps.ndim - 1 or len(grid) != count:
+            raise ValueError(f"a grid is {_shape(grid)}, not B x h x w with the dimensions of the maps")
 
 
 def _check_trust(trust: Trust, count: int) -> None:
@@ -76,7 +76,7 @@ def _check_range(name: str, values: Tensor, failed: Tensor) -> None:
     if not values.is_floating_point():
         raise ValueError(f"{name} is of type {values.dtype}")
     inside = (values >= -_ROUNDING) & (values <= 1 + _ROUNDING)
-    inside |= values.isnan() & failed.view(-1, 1, 1, 1)
+    inside |= values.isnan() & failed.view(-1, *[1] * (values.ndim - 1))
     if not bool(inside.all()):
         raise ValueError(f"{name} has values outside [0, 1]")
 
