@@ -106,9 +106,15 @@ def test_the_whole_of_an_explanation(explainer: type, tmp_path) -> None:
     assert found.area.shape == (2,)
     assert found.area_per_size.ndim == 2
     assert torch.isfinite(found.trust.kept).all() or found.trust.problems[0] is not None
+    assert len(found.trust.kept) == 2
+    assert found.trust.verdict(0).word
     loaded = Explanation.load(found.save(tmp_path / "volume"))
     assert torch.equal(loaded.saliency, found.saliency)
     assert len(found.summary()) == 2
+    assert "<img" in found._repr_html_()
+    slice_of = torch.rand(12, 16, 3).numpy()
+    assert found.plot(slice_of, grids=True).axes
+    assert found.overlay(slice_of).size
 
 
 @pytest.mark.parametrize("preset", ["default", "fast", "paper"])

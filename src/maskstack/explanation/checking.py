@@ -56,7 +56,7 @@ def check_parts(
     _check_trust(trust, count)
     for grid in grids:
         if grid.ndim != maps.ndim - 1 or len(grid) != count:
-            raise ValueError(f"a grid is {_shape(grid)}, not B x h x w")
+            raise ValueError(f"a grid is {_shape(grid)}, not B x h x w with the dimensions of the maps")
 
 
 def _check_trust(trust: Trust, count: int) -> None:

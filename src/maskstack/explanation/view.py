@@ -179,7 +179,8 @@ def figure(
         region=f"region: {what.share(place):.0%} of the {'image' if place is None else 'photo'}",
         masked=f"the region alone{keeps}",
     )
-    masks = found.masks[row].float().cpu().numpy() if grids else None
+    slices = (slice(None), *_strongest(found.saliency[row, 0]))
+    masks = found.masks[row][slices].float().cpu().numpy() if grids else None
     return explanation_figure(
         photo,
         saliency=what.saliency,
@@ -188,7 +189,7 @@ def figure(
         core=what.core,
         spread=what.spread,
         masks=masks,
-        sizes=[(grid.shape[1], grid.shape[2]) for grid in found.grids] if grids and found.masks.shape[1] else [],
+        sizes=[(grid.shape[-2], grid.shape[-1]) for grid in found.grids] if grids and found.masks.shape[1] else [],
         caption=caption,
         **options,
     )
