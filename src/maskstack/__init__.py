@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from maskstack.reliability import Trust as Trust
     from maskstack.reliability import Verdict as Verdict
     from maskstack.samples import sample_photos as sample_photos
+    from maskstack.scoring import with_arguments as with_arguments
     from maskstack.scoring.trust import trust as trust
 
 _PLACES = {
@@ -43,6 +44,7 @@ _PLACES = {
     "samples": ("sample_photos",),
     "models": ("LoadedModel", "Node", "load_model"),
     "reliability": ("Trust", "Verdict"),
+    "scoring": ("with_arguments",),
     "scoring.trust": ("trust",),
 }
 

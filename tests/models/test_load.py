@@ -23,7 +23,7 @@ from maskstack.models.load import try_out
         ("bundled,sise=224", r"did you mean size\?"),
         ("bundled,pretrained", "the model kind bundled has no flags; leave out pretrained"),
         ("timm:resnet18,pretraned", r"the flag for timm is 'pretraned'.*did you mean pretrained\?"),
-        ("onnx:a.onnx,num_classes=3", "the key for onnx is 'num_classes'; it must be one of classes, size"),
+        ("onnx:a.onnx,num_classes=3", "the key for onnx is 'num_classes'; it must be one of classes, output, size"),
         ("bundled,classes=none.txt", "cannot be read"),
     ],
 )

@@ -73,10 +73,11 @@ def test_selected_images_keep_their_own_targets(images: list[int]) -> None:
 
 @pytest.mark.parametrize("output", [torch.tensor([[2.0], [-1.0]]), torch.tensor([2.0, -1.0])], ids=["B x 1", "B"])
 def test_a_single_output_is_read_through_the_sigmoid(output) -> None:
-    expected = [1 / (1 + math.exp(-2)), 1 / (1 + math.exp(1))]
-    assert read(objectives.class_probability(), output, 2) == pytest.approx(expected)
-    with pytest.raises(ModelError, match="margin needs at least two classes"):
-        read(objectives.margin(0), output, 2)
+    positive = [1 / (1 + math.exp(-2)), 1 / (1 + math.exp(1))]
+    assert read(objectives.class_probability(1), output, 2) == pytest.approx(positive)
+    assert read(objectives.class_probability(0), output, 2) == pytest.approx([1 - p for p in positive])
+    assert read(objectives.class_probability(), output, 2) == pytest.approx([positive[0], 1 - positive[1]])
+    assert read(objectives.margin(0), output, 2) == pytest.approx([-2.0, 1.0])
 
 
 def test_half_precision_outputs_are_read_in_float32() -> None:
@@ -108,7 +109,7 @@ def test_wrong_targets_are_named(make, words: str) -> None:
 
 
 def test_an_output_other_than_class_scores_is_refused_with_its_shape() -> None:
-    with pytest.raises(ModelError, match=r"shape \(2, 4, 8, 8\), not images x classes; use objectives.region"):
+    with pytest.raises(ModelError, match=r"a map of 4 x 8 x 8, not images x classes; use objectives.region"):
         objectives.class_logit(1).bind(torch.zeros(2, 4, 8, 8), 2)
 
 

@@ -99,9 +99,32 @@ def test_what_cannot_be_asked_gets_one_sentence() -> None:
         mdm.regions(photos(1), 1, count=0)
     with pytest.raises(InputError, match="keep is"):
         mdm.regions(photos(1), 1, keep=0.0)
-    single = nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 40, 1))
-    with pytest.raises(ModelError, match="there is no second class"):
-        MDM(single, **QUICK).contrast(photos(1), None, None)
+    with pytest.raises(ModelError, match="embedding"):
+        MDM(nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 40, 7)), output="embedding", **QUICK).contrast(
+            photos(1), None, None
+        )
+
+
+def test_a_single_logit_has_two_classes_to_compare() -> None:
+    class Corner(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            return 6 * images[:, :, :8, :8].mean(dim=(1, 2, 3)).unsqueeze(1) - 2
+
+    found = MDM(Corner(), output="logit", **QUICK).contrast(scene(), None, None)
+    assert (int(found.contrast.target[0]), int(found.contrast.against[0])) == (1, 0)
+    assert bool(found.contrast.turned[0])
+
+
+def test_volumes_have_regions() -> None:
+    class Middle(nn.Module):
+        def forward(self, volumes: Tensor) -> Tensor:
+            return torch.stack([volumes[:, 0, 2:6, 6:12, 6:12].mean(dim=(1, 2, 3)) * 5, volumes[:, 0, 0, 0, 0]], dim=1)
+
+    volume = torch.zeros(1, 1, 8, 24, 24)
+    volume[:, :, 2:6, 6:12, 6:12] = 1
+    found = MDM(Middle(), objective="logit", output="logits", members=2, steps=10).regions(volume, 0, count=2)
+    assert int(found.regions.count[0]) >= 1
+    assert found.regions.masks[0, 0, 2:6, 6:12, 6:12].float().mean() > 0.3
 
 
 def test_cuts_grow_and_stay_where_they_may() -> None:

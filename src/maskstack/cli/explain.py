@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from maskstack.cli.options import AsJson, Device, Photos, PresetName, Resume, with_search_options
+from maskstack.cli.options import AsJson, Device, OutputChoice, Photos, PresetName, Resume, with_search_options
 from maskstack.cli.results import ResultReporter
 from maskstack.jobs.explain import ExplainRequest, explain_photos
 from maskstack.objectives import NAMED
@@ -35,6 +35,7 @@ def explain(
     objective: Annotated[
         str, typer.Option(help=f"Which score of the class is explained: {', '.join(NAMED)}.")
     ] = "probability",
+    output: OutputChoice = "",
     preset: PresetName = "default",
     trust_seeds: Annotated[int, _trust(min=1, help="Number of seeds whose maps are compared, the first included.")] = 1,
     trust_randomized: Annotated[
@@ -64,6 +65,7 @@ def explain(
         resume=resume,
         device=device,
         objective=objective,
+        output=output,
         preset=preset,
         settings=settings,
         trust_seeds=trust_seeds,

@@ -11,6 +11,7 @@ import typer
 
 from maskstack.jobs.options import SearchOption, read_settings, search_options
 from maskstack.masks.presets import PRESETS
+from maskstack.objectives.reading import KINDS
 
 Photos = Annotated[list[str], typer.Argument(metavar="PHOTO...", help="Image files, in any format that Pillow reads.")]
 Resume = Annotated[
@@ -19,9 +20,26 @@ Resume = Annotated[
 RunFolder = Annotated[
     Path, typer.Option(help="Folder of the run; if it holds an interrupted run, that run is continued.")
 ]
+AllowCode = Annotated[
+    bool,
+    typer.Option(
+        "--allow-code",
+        help="Run the code that a file read here names as its network (python:...); only if you trust it.",
+    ),
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps ...")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs, nothing else.")]
 PresetName = Annotated[str, typer.Option(help=f"Search settings to start from: {', '.join(PRESETS)}.")]
+
+OutputChoice = Annotated[
+    str,
+    typer.Option(
+        "--output",
+        help="Which of several outputs is explained, by its place or name; or what the output is, if this was found "
+        f"wrong: {', '.join(KINDS)}; or both, as NAME:KIND.",
+        show_default=False,
+    ),
+]
 
 SEARCH = "Search settings (the defaults shown are those of the preset 'default')"
 

@@ -41,6 +41,21 @@ class ResultReporter(ConsoleReporter):
         line = ", ".join(f"{name} {p:.1%}" for name, p in best)
         self.out.print(Text.assemble((photo, "bold"), ": ", line), soft_wrap=True)
 
+    def numbers(self, photo: str, values: Sequence[float]) -> None:
+        """Print the numbers that the network gives for a photo, where it has no classes."""
+        self.document["predictions"][photo] = list(values)
+        more = ", ..." if len(values) > 8 else ""
+        line = ", ".join(f"{value:.4g}" for value in values[:8]) + more
+        self.out.print(Text.assemble((photo, "bold"), ": ", line), soft_wrap=True)
+
+    def output(self, words: str, doubt: str) -> None:
+        """Print what the network's output is, once for photos with the same output."""
+        if self.document.get("output") != words:
+            self.document["output"] = words
+            self.say(f"output: {words}")
+            if doubt:
+                self.warn(doubt.replace("output=", "--output "))
+
     def cost(self, passes: Mapping[str, int], *, todo: int, done: int, seconds: float) -> None:
         """Print the cost of the work before it starts."""
         expected = seconds * passes["backward"]
@@ -69,7 +84,7 @@ class ResultReporter(ConsoleReporter):
             {"photo": photo, **numbers, "seconds": explanation.seconds, "files": dict(files)}
         )
         cells = {
-            "class": numbers["target_name"] or f"class {numbers['target']}",
+            "class": numbers["target_name"] or ("-" if numbers["target"] is None else f"class {numbers['target']}"),
             numbers["objective"].replace("class_", ""): f"{float(explanation.score_before[0]):.3g}",
             "under the mask": f"{float(explanation.score_under_stack[0]):.3g}",
             "area shown": f"{float(explanation.area[0]):.0%}",

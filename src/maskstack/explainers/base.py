@@ -6,20 +6,21 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypedDict, Unpack
+from typing import Any, ClassVar, Protocol, TypedDict, Unpack
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from maskstack import checks
-from maskstack.errors import ModelError
+from maskstack.defaults import with_usual_defaults
+from maskstack.errors import InputError, ModelError
 from maskstack.explainers.photos import takes_photos
 from maskstack.explanation import Explanation
-from maskstack.objectives import Meaning
+from maskstack.objectives import Meaning, Output
 from maskstack.reliability import Trust
-from maskstack.scoring import Goal, Model, ScoredModel, UserModel, scoring
+from maskstack.scoring import Goal, Model, ScoredModel, UserModel, check_images, scoring
+from maskstack.scoring.randomness import RandomStream, accelerators
 
 PREDICTIONS = 2
 """Forward passes per image that every map method needs besides its own: the prediction and the score."""
@@ -45,6 +46,7 @@ class MapOptions(TypedDict, total=False):
     objective: Meaning
     batch_size: int
     class_names: Sequence[str]
+    output: Output
 
 
 @dataclass(frozen=True)
@@ -73,12 +75,16 @@ class MapExplainer(ABC):
         backward: Maximum number of backward passes of the method itself for an image.
         meaning: Which score of a class is explained by default: a name of :data:`maskstack.objectives.NAMED`.
         **options: ``objective`` says what a class index means; ``batch_size`` is the maximum number of images in one
-            pass, 32 by default; ``class_names`` are for the result.
+            pass, 32 by default; ``class_names`` are for the result; ``output`` is as for :class:`maskstack.MDM`.
 
     Raises:
         InputError: There is no such objective, the model is not callable or the batch size is not a positive number.
     """
 
+    takes_volumes: ClassVar[bool] = False
+    """Whether the method also explains volumes, B x C x D x H x W."""
+
+    @with_usual_defaults
     def __init__(
         self,
         method: str,
@@ -94,10 +100,13 @@ class MapExplainer(ABC):
         self.batch_size = options.get("batch_size", 32)
         checks.whole("batch_size", self.batch_size, least=1)
         meaning = options.get("objective", meaning)
-        self.user_model = UserModel.of(model, meaning=meaning, class_names=options.get("class_names", ()))
+        self.user_model = UserModel.of(
+            model, meaning=meaning, class_names=options.get("class_names", ()), output=options.get("output")
+        )
         self.settings = {**settings, "batch_size": self.batch_size}
 
     @takes_photos
+    @with_usual_defaults
     def __call__(self, images: Tensor, objective: Goal = None, /) -> Explanation:
         """Explain a batch, see :class:`Explainer`.
 
@@ -113,12 +122,19 @@ class MapExplainer(ABC):
             InputError: The images or the target cannot be used.
             ModelError: The network's output cannot be read, or it lacks the gradient that the method needs.
         """
-        with scoring(self.user_model, images, objective, batch_size=self.batch_size) as scored:
+        check_images(images)
+        if images.ndim == 5 and not self.takes_volumes:
+            raise InputError(
+                f"{self.method} explains images B x C x H x W, not volumes; use mdm, hdm, ig, smoothgrad, "
+                "gradientshap, occlusion, random or centre"
+            )
+        seed = self.settings.get("seed", 0)
+        with scoring(self.user_model, images, objective, batch_size=self.batch_size, seed=seed) as scored:
             before = scored.scores(scored.images)
             with torch.enable_grad():
                 found = self._maps(scored, scored.images)
         values = found.values.detach().float()
-        saliency = _scaled(values, (images.shape[2], images.shape[3]))
+        saliency = _scaled(values, tuple(images.shape[2:]))
         several = len(images)
         return Explanation(
             saliency=saliency,
@@ -159,31 +175,14 @@ class OneByOne(MapExplainer):
     def _maps(self, scored: ScoredModel, images: Tensor) -> Maps:
         found = []
         for row, image in enumerate(images):
-            with scored.only(row), seeded(self.settings.get("seed", 0), images.device):
+            stream = RandomStream(self.settings.get("seed", 0), accelerators([images.device]))
+            with scored.only(row), stream.drawn():
                 found.append(self._map(scored, image.unsqueeze(0)).detach())
         return Maps(torch.stack(found))
 
     @abstractmethod
     def _map(self, scored: ScoredModel, image: Tensor) -> Tensor:
         """The map, H x W, of one image 1 x C x H x W."""
-
-
-@contextmanager
-def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Inside the context, the global random generators of torch and numpy start from the seed; restored on exit."""
-    before = np.random.get_state()
-    cuda = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=cuda):
-        # Not torch.manual_seed, which would also seed the devices whose state is not restored.
-        torch.default_generator.manual_seed(seed)
-        if cuda:
-            with torch.cuda.device(device):
-                torch.cuda.manual_seed(seed)
-        np.random.seed(seed)
-        try:
-            yield
-        finally:
-            np.random.set_state(before)
 
 
 @contextmanager
@@ -204,12 +203,14 @@ def gradient_expected() -> Iterator[None]:
         ) from error
 
 
-def _scaled(values: Tensor, size: tuple[int, int]) -> Tensor:
+def _scaled(values: Tensor, size: tuple[int, ...]) -> Tensor:
     """Maps of the images' size, each from 0 to 1: B x 1 x H x W. A map that is the same everywhere becomes zero."""
     values = values.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0).unsqueeze(1)
     if values.shape[2:] != size:
-        values = functional.interpolate(values, size=size, mode="bilinear", align_corners=False)
-    low, high = values.amin(dim=(1, 2, 3), keepdim=True), values.amax(dim=(1, 2, 3), keepdim=True)
+        mode = "bilinear" if len(size) == 2 else "trilinear"
+        values = functional.interpolate(values, size=size, mode=mode, align_corners=False)
+    whole = tuple(range(1, values.ndim))
+    low, high = values.amin(dim=whole, keepdim=True), values.amax(dim=whole, keepdim=True)
     return (values - low) / (high - low).clamp_min(torch.finfo(torch.float32).tiny)
 
 

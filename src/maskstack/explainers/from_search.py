@@ -30,10 +30,10 @@ def explanation_of(method: str, scored: ScoredModel, found: SearchResult, settin
         found.before,
         probability=class_probability(scored, found.before),
         members=found.members,
-        problems=found.problems(),
+        problems=found.problems(nothing=scored.objective.nothing),
     )
     return Explanation(
-        saliency=minmax(found.stack).unsqueeze(1),
+        saliency=minmax(found.stack, dims=found.stack.ndim - 1).unsqueeze(1),
         stack=found.stack.unsqueeze(1),
         opening=found.opening,
         spread=found.members.std(dim=1, correction=0, keepdim=True),
@@ -72,7 +72,7 @@ def checked(
         seeds: Seeds to compare, the explanation's own included.
         randomize: Whether to compare with the network with random parameters.
     """
-    if len(images) != len(explanation) or goal.name != explanation.objective:
+    if len(images) != len(explanation) or not goal.stands_for(explanation.objective):
         raise InputError(
             f"the explanation has {len(explanation)} images and the objective {explanation.objective}, but "
             f"{len(images)} images and {goal.name} were given; give the explained images and objective"

@@ -8,6 +8,7 @@ from typing import Any, Unpack
 from torch import Tensor
 
 from maskstack import checks
+from maskstack.defaults import with_usual_defaults
 from maskstack.errors import InputError
 from maskstack.explainers.from_search import explanation_of
 from maskstack.explainers.mdm import MDM
@@ -18,7 +19,7 @@ from maskstack.masks.modules import AUXILIARY, BENCHMARK, Plan, search_modules
 from maskstack.masks.presets import Preset
 from maskstack.masks.result import OnProgress
 from maskstack.masks.settings import SearchOptions
-from maskstack.objectives import Meaning
+from maskstack.objectives import Meaning, Output
 from maskstack.reliability.measure import PASSES
 from maskstack.scoring import Goal, Model, UserModel, check_images, scoring
 
@@ -44,6 +45,7 @@ class HDM:
         preset: Name of the settings to start from, see :class:`MDM`.
         objective: What an integer target means: ``probability``, ``log_probability``, ``logit`` or ``margin``.
         class_names: Names of the classes, for the result.
+        output: Which output is explained, and what it is, see :class:`MDM`.
         **settings: Changes to the preset, see :class:`maskstack.masks.SearchSettings`. ``steps`` are those of a module,
             half of them for each of its searches; ``removal_every`` is 0 unless given here.
 
@@ -57,6 +59,7 @@ class HDM:
     torch.Size([2, 3, 16, 24])
     """
 
+    @with_usual_defaults
     def __init__(
         self,
         model: Model,
@@ -68,6 +71,7 @@ class HDM:
         preset: Preset = "single",
         objective: Meaning = "probability",
         class_names: Sequence[str] = (),
+        output: Output = None,
         **settings: Unpack[SearchOptions],
     ) -> None:
         checks.whole("modules", modules, least=1)
@@ -78,7 +82,7 @@ class HDM:
             )
         # A module has to find one sufficient part; later modules search for others, so no removal loss is needed.
         settings.setdefault("removal_every", 0)
-        self.mdm = MDM(model, preset=preset, objective=objective, class_names=class_names, **settings)
+        self.mdm = MDM(model, preset=preset, objective=objective, class_names=class_names, output=output, **settings)
         if "given" in self.mdm.settings.fill:
             raise InputError(
                 "HDM cannot use the fill 'given', because its modules change the image; choose another fill"
@@ -86,6 +90,7 @@ class HDM:
         self.plan = Plan.of(self.mdm.settings, benchmark, auxiliary, modules=modules, least=least)
 
     @takes_photos
+    @with_usual_defaults
     def __call__(
         self,
         images: Tensor,
@@ -109,7 +114,7 @@ class HDM:
         """
         mdm = self.mdm
         check_images(images)
-        plan = self.plan.fitting((images.shape[2], images.shape[3]))
+        plan = self.plan.fitting(tuple(images.shape[2:]))
         with scoring(mdm.user_model, images, objective, **mdm.settings.running()) as scored:
             found = search_modules(scored, scored.images, plan, progress)
             return explanation_of("hdm", scored, found, plan.as_dict()).to(images.device)

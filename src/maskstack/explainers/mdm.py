@@ -10,34 +10,37 @@ import torch
 from torch import Tensor
 
 from maskstack import checks
+from maskstack.defaults import with_usual_defaults
 from maskstack.errors import InputError
 from maskstack.explainers.from_search import checked, explanation_of
 from maskstack.explainers.photos import takes_photos
 from maskstack.explanation import Explanation
-from maskstack.masks.grids import check_sizes, fitting_sizes
+from maskstack.masks.grids import check_sizes, fitting_sizes, grids_for
 from maskstack.masks.presets import Preset
 from maskstack.masks.presets import preset as settings_named
 from maskstack.masks.regions import search_regions
 from maskstack.masks.result import OnProgress
 from maskstack.masks.search import search
 from maskstack.masks.settings import SearchOptions, SearchSettings
-from maskstack.objectives import Meaning, Target, contrast
+from maskstack.objectives import Meaning, Output, Target, contrast
 from maskstack.reliability.measure import PASSES
 from maskstack.scoring import Goal, Model, UserModel, check_images, scoring
-from maskstack.scoring.captum import only_input, read_target, seen_by_captum, with_arguments
+from maskstack.scoring.captum import CaptumAttribution, check_options, only_input, read_target, seen_by_captum
 from maskstack.scoring.contrast import class_pair, contrast_of
-from maskstack.scoring.untouched import untouched
 
 
-class MDM:
+class MDM(CaptumAttribution):
     """Explains a network's outputs by learned masks of several sizes.
 
     Args:
-        model: Any differentiable callable from images B x C x H x W to an output, usually an ``nn.Module``; or what
-            ``load_model`` returned. It comes back exactly as it was.
+        model: Any differentiable callable from images B x C x H x W, or volumes B x C x D x H x W, to an output,
+            usually an ``nn.Module``; or what ``load_model`` returned. It comes back exactly as it was.
         preset: Name of the settings to start from: ``default``, ``fast``, ``fine``, ``single`` or ``paper``.
         objective: What an integer target means: ``probability``, ``log_probability``, ``logit`` or ``margin``.
         class_names: Names of the classes, for the result.
+        output: Which of several outputs is explained, by its place or name; or what the output is, such as
+            ``probabilities``, a name of :data:`maskstack.objectives.Kind`; or both, as ``NAME:KIND``. By default, this
+            is found out at the first pass, and the result says it.
         **settings: Changes to the preset, see :class:`maskstack.SearchSettings`.
 
     Raises:
@@ -50,6 +53,7 @@ class MDM:
     torch.Size([2, 1, 16, 24])
     """
 
+    @with_usual_defaults
     def __init__(
         self,
         model: Model,
@@ -57,13 +61,15 @@ class MDM:
         preset: Preset = "default",
         objective: Meaning = "probability",
         class_names: Sequence[str] = (),
+        output: Output = None,
         **settings: Unpack[SearchOptions],
     ) -> None:
-        self.user_model = UserModel.of(model, meaning=objective, class_names=class_names)
+        self.user_model = UserModel.of(model, meaning=objective, class_names=class_names, output=output)
         self.settings = settings_named(preset).with_(**settings)
         self.own_sizes = "sizes" in settings
 
     @takes_photos
+    @with_usual_defaults
     def __call__(
         self,
         images: Tensor,
@@ -75,8 +81,8 @@ class MDM:
         """Explain a batch.
 
         Args:
-            images: B x C x H x W, floating point, preprocessed for the network; or, for what ``load_model`` returned, a
-                PIL image, the name of an image file, or a list of them.
+            images: B x C x H x W, or volumes and clips B x C x D x H x W; floating point, preprocessed for the network.
+                For what ``load_model`` returned also a PIL image, the name of an image file, or a list of them.
             objective: An objective, a function from the network's output to one number per image, a class index or
                 name, one per image, or None for each image's predicted class.
             fill_image: The fill of the name ``given``, which the settings then have to use.
@@ -89,12 +95,13 @@ class MDM:
         if (fill_image is None) == ("given" in self.settings.fill):
             raise InputError("fill_image and fill='given' belong together; give both or neither")
         check_images(images)
-        settings = self.settings_for((images.shape[2], images.shape[3]))
+        settings = self.settings_for(tuple(images.shape[2:]))
         with scoring(self.user_model, images, objective, **self.settings.running()) as scored:
             found = search(scored, scored.images, settings=settings, fill_image=fill_image, progress=progress)
             return explanation_of("mdm", scored, found, settings.as_dict()).to(images.device)
 
     @takes_photos
+    @with_usual_defaults
     def regions(
         self,
         images: Tensor,
@@ -135,6 +142,7 @@ class MDM:
             return dataclasses.replace(explanation, regions=regions).to(images.device)
 
     @takes_photos
+    @with_usual_defaults
     def contrast(
         self,
         images: Tensor,
@@ -175,6 +183,7 @@ class MDM:
             return dataclasses.replace(explanation, contrast=regions).to(images.device)
 
     @takes_photos
+    @with_usual_defaults
     def check(
         self,
         images: Tensor,
@@ -208,7 +217,7 @@ class MDM:
         goal = self.user_model.objective(explanation.target if objective is None else objective)
 
         def explained(seed: int) -> Explanation:
-            return self._like(self.model, seed=seed)(images, goal, fill_image=fill_image)
+            return self._like(self.user_model.with_(None), seed=seed)(images, goal, fill_image=fill_image)
 
         return checked(self.model, images, explanation, goal, explained, seeds=seeds, randomize=randomize)
 
@@ -219,7 +228,7 @@ class MDM:
         baselines: Any = None,
         target: Any = None,
         additional_forward_args: Any = None,
-        **_options: Any,
+        **options: Any,
     ) -> Tensor | tuple[Tensor]:
         """The map in Captum's convention, so that its tools (NoiseTunnel, sensitivity_max, infidelity) can wrap it.
 
@@ -228,21 +237,25 @@ class MDM:
             baselines: What replaces the image where a mask is closed: a number, or a tensor that broadcasts to the
                 inputs; None for the fills of the settings.
             target: None, a class index, or one per image as a list or tensor; or an objective.
-            additional_forward_args: Further arguments of the network, the same for all images.
-            **_options: Ignored, as Captum's wrappers pass options of their own.
+            additional_forward_args: Further arguments of the network: tensors with a row for each image, whose rows
+                follow the images, and anything else, which is the same for all images.
+            **options: Options of Captum's methods that do not change the result, such as ``show_progress``.
 
         Returns:
             The map repeated over the channels, of the shape and type of ``inputs``; a tuple if they were one.
+
+        Raises:
+            InputError: There is no such option, or a further argument has more or fewer rows than there are images.
         """
+        check_options(options, ("inputs", "baselines", "target", "additional_forward_args"))
         if isinstance(inputs, tuple):
             images = only_input(inputs)
             baselines = only_input(baselines) if isinstance(baselines, tuple) else baselines
             return (self.attribute(images, baselines, target, additional_forward_args),)  # type: ignore[return-value]
-        with untouched(self.model):
-            fill = None if baselines is None else torch.as_tensor(baselines, dtype=inputs.dtype, device=inputs.device)
-            changes: SearchOptions = {} if fill is None else {"fill": ("given",)}
-            mdm = self._like(with_arguments(self.model, additional_forward_args), **changes)
-            saliency = mdm(inputs.detach(), read_target(target), fill_image=fill).saliency
+        fill = None if baselines is None else torch.as_tensor(baselines, dtype=inputs.dtype, device=inputs.device)
+        changes: SearchOptions = {} if fill is None else {"fill": ("given",)}
+        mdm = self._like(self.user_model.with_(additional_forward_args), **changes)
+        saliency = mdm(inputs.detach(), read_target(target), fill_image=fill).saliency
         return saliency.to(inputs.dtype).expand_as(inputs).clone()
 
     @property
@@ -267,17 +280,21 @@ class MDM:
         forward, backward = self.settings.passes()
         return {"forward": images * (1 + forward + PASSES), "backward": images * backward}
 
-    def settings_for(self, image_size: tuple[int, int]) -> SearchSettings:
-        """The settings, with a preset's sizes reduced to those that fit the image; requested sizes are kept."""
+    def settings_for(self, image_size: tuple[int, ...]) -> SearchSettings:
+        """The settings, with a preset's sizes reduced to those that fit the image; requested sizes are kept.
+
+        On volumes, sizes of two numbers get a depth, see :func:`maskstack.masks.grids.grids_for`.
+        """
         sizes = self.settings.sizes
         if self.own_sizes:
             check_sizes(sizes, image_size)
-            return self.settings
-        return self.settings.with_(sizes=fitting_sizes(sizes, image_size))
+        else:
+            sizes = fitting_sizes(sizes, image_size)
+        return self.settings.with_(sizes=grids_for(sizes, image_size))
 
     def _like(self, model: Any, **settings: Unpack[SearchOptions]) -> MDM:
         changed = self.settings.with_(**settings).as_dict()
         own = self.user_model
-        like = MDM(model, objective=own.meaning, class_names=own.class_names, **changed)
+        like = MDM(model, objective=own.meaning, class_names=own.class_names, output=own.output, **changed)
         like.own_sizes = self.own_sizes
         return like

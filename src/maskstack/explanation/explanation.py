@@ -15,6 +15,7 @@ from torch import Tensor
 
 from maskstack.errors import InputError
 from maskstack.explanation import storage, view
+from maskstack.explanation.checking import check_parts
 from maskstack.geometry import Geometry
 from maskstack.reliability import Trust
 from maskstack.reliability.evidence import Contrast, Regions
@@ -67,6 +68,8 @@ class Explanation:
         regions: Several regions that each suffice, where :meth:`maskstack.MDM.regions` was asked for them.
         contrast: What would change the answer, where :meth:`maskstack.MDM.contrast` was asked for it.
         geometry: Where the network's input lies in each photo; empty for images given as tensors.
+        output: What the network's output is, such as ``probabilities of 1000 classes``; empty if it was not read.
+        output_doubt: Why this is not certain, and how to choose; empty if it is certain.
     """
 
     saliency: Tensor
@@ -95,6 +98,8 @@ class Explanation:
     regions: Regions | None = None
     contrast: Contrast | None = None
     geometry: tuple[Geometry | None, ...] = ()
+    output: str = ""
+    output_doubt: str = ""
 
     def __len__(self) -> int:
         return len(self.saliency)
@@ -117,12 +122,12 @@ class Explanation:
     @property
     def area(self) -> Tensor:
         """Share of the image that the stack leaves open, B."""
-        return self.stack.mean(dim=(1, 2, 3))
+        return self.stack.mean(dim=tuple(range(1, self.stack.ndim)))
 
     @property
     def area_per_size(self) -> Tensor:
         """Share of the image that each size's mask leaves open, B x S."""
-        return self.masks.mean(dim=(2, 3))
+        return self.masks.mean(dim=tuple(range(2, self.masks.ndim)))
 
     @property
     def agreement(self) -> Tensor:
@@ -258,6 +263,7 @@ class Explanation:
             words = self._words(row)
             shown.append(MapPanel(what.saliency, view.class_title(self, row), words, what.word, what.region))
         heading = f"{self.method}: {self.objective}, {len(self)} image{'' if len(self) == 1 else 's'}"
+        heading += f"; output: {self.output}" if self.output else ""
         return as_html(shown, heading=heading, more=len(self) - len(shown))
 
     def _parts(self) -> dict[str, Trust | Regions | Contrast]:
@@ -296,6 +302,11 @@ class Explanation:
     def load(cls, path: str | Path) -> Explanation:
         """Load what :meth:`save` wrote.
 
+        The digest of the file is compared with its content, and all shapes and ranges are checked.
+
+        Warns:
+            UncheckedWarning: An older version wrote the file, without a digest.
+
         Raises:
             InputError: The file is missing, damaged, or not an explanation.
         """
@@ -314,9 +325,12 @@ class Explanation:
             trust = Trust(**parts["trust"], problems=problems) if parts["trust"] else Trust.not_measured(problems)
             regions = Regions(**parts["regions"]) if parts["regions"] else None
             contrast = Contrast(**parts["contrast"]) if parts["contrast"] else None
+            check_parts(tensors, grids, fields, trust)
+            if any(len(values) != len(tensors["saliency"]) for part in _PARTS for values in parts[part].values()):
+                raise ValueError("what was measured does not have one row for each image")
             found = {"grids": grids, "trust": trust, "regions": regions, "contrast": contrast, "geometry": geometry}
             return cls(**{**tensors, **fields, **found})
-        except (LookupError, TypeError, ValueError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             raise InputError(f"{path} lacks parts of an explanation: {error}; get a complete copy") from error
 
 

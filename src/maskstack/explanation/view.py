@@ -13,15 +13,16 @@ from torch import Tensor
 
 from maskstack.geometry import Geometry
 from maskstack.models.inputs import upright
-from maskstack.reliability.trust import REGION
 from maskstack.reliability.verdict import percent
-from maskstack.tensors import ranks
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from maskstack.explanation.explanation import Explanation
 
+
+REGION, CORE = 0.5, 0.9
+"""Values of the map from which on a pixel belongs to the region, and to its core."""
 
 NOT_MEASURED = "not measured"
 """The word of a verdict that no picture shows."""
@@ -33,13 +34,13 @@ class Shown:
 
     Attributes:
         saliency: Map, H x W in [0, 1].
-        region: The region that the verdict is about, H x W.
-        core: An inner part of it, H x W; None if there is none.
+        region: The region, H x W: where the mask is at least half open, or all regions if several were found.
+        core: Its core, H x W: where the mask is nearly open, or the first of several regions; None if there is none.
         spread: Standard deviation of the members' masks, H x W; None for a single member.
         title: The class and its score.
         word: The verdict; empty if nothing was measured.
         sentence: Why, in one sentence.
-        kept: Share of the score that the region keeps; None if it is not known.
+        kept: Share of the score that the map, or the first of several regions, keeps; None if it is not known.
     """
 
     saliency: NDArray[np.float32]
@@ -77,13 +78,13 @@ def shown(found: Explanation, row: int) -> Shown:
     saliency = one.saliency[0, 0].detach().float().cpu()
     spread = one.spread[0, 0].float().cpu().numpy()
     verdict = one.trust.verdict(0)
-    region, kept = _region(one, saliency)
+    region, core, kept = _regions(one, saliency)
     place = _strongest(saliency)
     spread = spread[place]
     return Shown(
         saliency=saliency[place].numpy(),
         region=region[place].numpy(),
-        core=None,
+        core=None if core is None else core[place].numpy(),
         spread=spread if spread.any() else None,
         title=title(one),
         word="" if verdict.word == NOT_MEASURED else verdict.word,
@@ -100,11 +101,12 @@ def _strongest(saliency: Tensor) -> tuple[int, ...]:
     return tuple(int(each) for each in np.unravel_index(int(means.argmax()), tuple(means.shape)))
 
 
-def _region(one: Explanation, saliency: Tensor) -> tuple[Tensor, float | None]:
-    """The region to outline, H x W booleans, and the share of the score that it keeps."""
+def _regions(one: Explanation, saliency: Tensor) -> tuple[Tensor, Tensor | None, float | None]:
+    """The region to outline and its core, H x W booleans, and the share of the score that is kept."""
     if one.regions is not None and one.regions.count[0] > 0:
-        return one.regions.masks[0, 0].cpu(), float(one.regions.kept[0, 0])
-    return ranks(saliency) < round(REGION * saliency.numel()), one.trust.numbers(0).kept
+        return one.regions.masks[0].any(dim=0).cpu(), one.regions.masks[0, 0].cpu(), float(one.regions.kept[0, 0])
+    core = saliency >= CORE
+    return saliency >= REGION, core if core.any() else None, one.trust.numbers(0).map_kept
 
 
 def title(one: Explanation) -> str:

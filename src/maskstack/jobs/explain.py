@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from maskstack.jobs.progress import JobReporter
 from maskstack.masks.result import Progress
 from maskstack.models import LoadedModel, load_model, open_photo
 from maskstack.models.speed import pass_seconds
+from maskstack.runs.folder import locked
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,8 +103,13 @@ def explain_photos(request: ExplainRequest, reporter: JobReporter) -> None:
     """Explain photos and write the results; all input is checked before the first search.
 
     Raises:
-        MaskstackError: The request cannot be carried out.
+        MaskstackError: The request cannot be carried out, or another process writes to the folder.
     """
+    with contextlib.ExitStack() as reserved:
+        _explain_photos(request, reporter, reserved)
+
+
+def _explain_photos(request: ExplainRequest, reporter: JobReporter, reserved: contextlib.ExitStack) -> None:
     request.check()
     photos = [open_photo(photo) for photo in request.photos]
     net = load_model(request.model)
@@ -114,11 +121,21 @@ def explain_photos(request: ExplainRequest, reporter: JobReporter) -> None:
     targets: list[PhotoTarget] = []
     taken: set[str] = set()
     for file, photo in zip(request.photos, photos, strict=True):
-        image, classes = predict(net, photo, request.target, device=device, label=file, shown=5, reporter=reporter)
+        image, classes = predict(
+            net,
+            photo,
+            request.target,
+            device=device,
+            label=file,
+            shown=5,
+            reporter=reporter,
+            output=request.output,
+        )
         stem = free_name(Path(file).stem, taken)
         for rank, index in enumerate(classes, start=1):
             suffix = f".{rank}-{file_part(net.class_name(index))}" if len(classes) > 1 else ""
             targets.append(PhotoTarget(file, image, index, request.out / f"{stem}{suffix}", photo))
+    reserved.enter_context(locked(request.out))
     todo = [target for target in targets if not (request.resume and _is_complete(target, mdm, request))]
     reporter.cost(
         mdm.cost(len(todo) * request.searches),
@@ -138,6 +155,11 @@ def explain_photos(request: ExplainRequest, reporter: JobReporter) -> None:
 def _explain(
     mdm: MDM, target: PhotoTarget, request: ExplainRequest, reporter: JobReporter, recorder: FrameRecorder
 ) -> Explanation:
+    # An explanation that was saved, but not drawn, is not searched for again.
+    found = is_finished(target, mdm, request.model, with_ending(target.path, EXPLANATION)) if request.resume else None
+    if found is not None and not request.animate and _has_trust(found, request):
+        return found
+
     def on_progress(progress: Progress) -> None:
         reporter.step(progress)
         if request.animate:
@@ -147,12 +169,14 @@ def _explain(
     explanation = mdm(images, target.index, progress=on_progress)
     if request.searches > 1:
         explanation = mdm.check(images, explanation, seeds=request.trust_seeds, randomize=request.trust_randomized)
-    return replace(explanation, notes=target.notes(request.model))
+    return replace(explanation, notes=target.notes(request.model, mdm.user_model.output))
 
 
 def _write(
     target: PhotoTarget, net: LoadedModel, explanation: Explanation, request: ExplainRequest, recorder: FrameRecorder
 ) -> dict[str, str]:
+    # First, so that it is there whatever happens while it is drawn.
+    saved = explanation.save(with_ending(target.path, EXPLANATION))
     # A preprocessing that turns or bends the photo leaves only the picture that the network sees.
     picture = target.picture if explanation.geometry[0] else net.picture(target.image.cpu())
     drawn = explanation.overlay(picture, **request.drawing)
@@ -174,18 +198,22 @@ def _write(
     if request.map_kind:
         place = with_ending(target.path, ENDINGS[request.map_kind])
         files["map"] = write_map(place, explanation.photo_map(), request.map_kind)
-    # Last, because a photo that has this file counts as finished.
-    files["explanation"] = explanation.save(with_ending(target.path, EXPLANATION))
+    files["explanation"] = saved
     return {kind: str(path) for kind, path in files.items()}
 
 
 def _is_complete(target: PhotoTarget, mdm: MDM, request: ExplainRequest) -> bool:
     """Whether all requested results exist: the map, its trust and the animation."""
     found = is_finished(target, mdm, request.model, with_ending(target.path, EXPLANATION))
-    endings = [masks_ending(request.animate)] if request.animate else []
+    endings = [OVERLAY, FIGURE, *([masks_ending(request.animate)] if request.animate else [])]
     endings += [ENDINGS[request.map_kind]] if request.map_kind else []
     if found is None or not all(with_ending(target.path, ending).is_file() for ending in endings):
         return False
+    return _has_trust(found, request)
+
+
+def _has_trust(found: Explanation, request: ExplainRequest) -> bool:
+    """Whether everything was measured that the request asks for."""
     if request.searches == 1:
         return True
     return found.trust.seeds.shape[1] >= request.trust_seeds - 1 and (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from maskstack.jobs.photos import PhotosRequest, PhotoTarget, is_finished, predi
 from maskstack.jobs.progress import JobReporter
 from maskstack.models import LoadedModel, load_model, named_spec, open_photo
 from maskstack.models.speed import pass_seconds
+from maskstack.runs.folder import locked
 
 DPI = 110
 
@@ -70,8 +72,13 @@ def make_gallery(request: GalleryRequest, reporter: JobReporter) -> Path:
         Path of the gallery.
 
     Raises:
-        MaskstackError: The request cannot be carried out.
+        MaskstackError: The request cannot be carried out, or another process writes to the folder.
     """
+    with contextlib.ExitStack() as reserved:
+        return _make_gallery(request, reporter, reserved)
+
+
+def _make_gallery(request: GalleryRequest, reporter: JobReporter, reserved: contextlib.ExitStack) -> Path:
     photos = [open_photo(photo) for photo in request.photos]
     device = pick_device(request.device)
     specs = _named(request.models)
@@ -82,15 +89,15 @@ def make_gallery(request: GalleryRequest, reporter: JobReporter) -> Path:
     check_writable(request.out)
     taken: set[str] = set()
     rows = [_row(request, name, spec, photos, taken, device, reporter) for name, spec in specs.items()]
+    reserved.enter_context(locked(request.out))
     _report_cost(reporter, rows)
     with reporter.searching(sum(len(row.todo) for row in rows)):
         for row in rows:
             for target in row.todo:
                 found = row.mdm(target.image.unsqueeze(0), target.index, progress=reporter.step)
                 place = (row.net.geometry(target.picture),)
-                path = replace(found, notes=target.notes(row.spec), geometry=place).save(
-                    with_ending(target.path, EXPLANATION)
-                )
+                notes = target.notes(row.spec, row.mdm.user_model.output)
+                path = replace(found, notes=notes, geometry=place).save(with_ending(target.path, EXPLANATION))
                 reporter.result(f"{Path(target.photo).name}, {row.name}", found, {"explanation": str(path)})
     cells = [(row.name, [_cell(row.net, target) for target in row.targets]) for row in rows]
     pictures = [

@@ -15,11 +15,12 @@ from torch import Tensor
 from maskstack.errors import InputError
 from maskstack.explainers import MDM
 from maskstack.explanation import Explanation
+from maskstack.explanation.storage import is_complete
 from maskstack.jobs.progress import JobReporter
 from maskstack.masks.presets import Preset
 from maskstack.models import LoadedModel, find_class
 from maskstack.objectives import Meaning
-from maskstack.scoring.predict import class_probabilities
+from maskstack.scoring.predict import prediction
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +35,7 @@ class PhotosRequest:
         settings: Changes to the preset.
         resume: Whether to skip photos with finished results that fit the request.
         device: Name of a device, or ``auto``.
+        output: Which output is explained, and what it is, see :class:`maskstack.MDM`; empty to find out.
     """
 
     photos: tuple[str, ...]
@@ -43,6 +45,7 @@ class PhotosRequest:
     settings: Mapping[str, Any] = field(default_factory=dict)
     resume: bool = False
     device: str = "auto"
+    output: str = ""
 
     def explainer(self, net: LoadedModel, objective: str = "probability") -> MDM:
         """MDM for a network, with the settings asked for.
@@ -51,7 +54,13 @@ class PhotosRequest:
             MaskstackError: A setting cannot be used.
         """
         settings = cast(Any, self.settings)
-        return MDM(net, preset=cast(Preset, self.preset), objective=cast(Meaning, objective), **settings)
+        return MDM(
+            net,
+            preset=cast(Preset, self.preset),
+            objective=cast(Meaning, objective),
+            output=read_output(self.output),
+            **settings,
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,9 +81,19 @@ class PhotoTarget:
     path: Path
     picture: Image.Image
 
-    def notes(self, spec: str) -> dict[str, str]:
-        """Metadata that is stored with the explanation."""
-        return {"model": spec, "photo": Path(self.photo).name}
+    def notes(self, spec: str, output: int | str | None = None) -> dict[str, str]:
+        """Metadata that is stored with the explanation: the network, the photo, and the output if one was chosen."""
+        chosen = {} if output is None else {"output": str(output)}
+        return {"model": spec, "photo": Path(self.photo).name, **chosen}
+
+
+def read_output(text: str) -> int | str | None:
+    """The place or the name of an output; None where the text is empty.
+
+    >>> read_output("1"), read_output("aux:probabilities"), read_output("")
+    (1, 'aux:probabilities', None)
+    """
+    return int(text) if re.fullmatch(r"-?\d+", text) else text or None
 
 
 def top_count(target: str) -> int | None:
@@ -106,6 +125,7 @@ def predict(
     label: str,
     shown: int,
     reporter: JobReporter,
+    output: str = "",
 ) -> tuple[Tensor, list[int]]:
     """Predict a photo's class, report the best classes, and choose the classes to explain.
 
@@ -117,6 +137,7 @@ def predict(
         label: The photo's name in the report.
         shown: Number of classes to report.
         reporter: Receives them.
+        output: Which output is read, and what it is; empty to find out.
 
     Returns:
         The network's input, C x H x W, and the indices of the classes.
@@ -126,7 +147,12 @@ def predict(
     """
     index, count = read_target(target, net)
     image = net.preprocess(photo).to(device)
-    scores = class_probabilities(net, image.unsqueeze(0))[0]
+    found = prediction(net, image.unsqueeze(0), output=read_output(output))
+    reporter.output(found.reading.words(), found.reading.doubt)
+    scores = found.values[0]
+    if found.reading.kind == "number":
+        reporter.numbers(label, scores.tolist())
+        return image, [_which_number(index, count, len(scores))]
     best = scores.topk(min(shown, len(scores)))
     pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
     reporter.predictions(label, [(net.class_name(index), probability) for index, probability in pairs])
@@ -139,6 +165,18 @@ def predict(
     return image, scores.topk(count).indices.tolist()
 
 
+def _which_number(index: int | None, count: int, numbers: int) -> int:
+    """The number to explain, of a network that gives numbers."""
+    if index is None and (count > 1 or numbers > 1):
+        raise InputError(
+            f"the network's output is {numbers} numbers, not class scores; give one by its index, --target 0 to "
+            f"{numbers - 1}, or --output logits if these are class scores"
+        )
+    if not 0 <= (index or 0) < numbers:
+        raise InputError(f"target {index} is out of range; the network has numbers 0 to {numbers - 1}")
+    return index or 0
+
+
 def is_finished(target: PhotoTarget, mdm: MDM, spec: str, path: Path) -> Explanation | None:
     """The explanation in a file if it fits this network, photo, class, objective and settings; otherwise None."""
     try:
@@ -146,11 +184,13 @@ def is_finished(target: PhotoTarget, mdm: MDM, spec: str, path: Path) -> Explana
     except InputError:
         return None
     fits = (
-        found.notes == target.notes(spec)
-        and found.target == (target.index,)
-        and found.objective == mdm.user_model.objective(target.index).name
+        found.notes == target.notes(spec, mdm.user_model.output)
+        and (found.target or (0,)) == (target.index,)
+        and mdm.user_model.objective(target.index).stands_for(found.objective)
         and found.settings == mdm.settings_for((target.image.shape[-2], target.image.shape[-1])).as_dict()
     )
+    if fits and not is_complete(path):
+        found.save(path)  # the earlier run ended between its two files
     return found if fits else None
 
 

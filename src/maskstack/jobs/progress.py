@@ -19,6 +19,12 @@ class JobReporter(Protocol):
     def predictions(self, photo: str, best: Sequence[tuple[str, float]]) -> None:
         """Called with the best classes of a photo, each with its probability."""
 
+    def numbers(self, photo: str, values: Sequence[float]) -> None:
+        """Called with the numbers that the network gives for a photo, where it has no classes."""
+
+    def output(self, words: str, doubt: str) -> None:
+        """Called with what the network's output is, and why this is not certain; empty if it is certain."""
+
     def cost(self, passes: Mapping[str, int], *, todo: int, done: int, seconds: float) -> None:
         """Called before the first search.
 

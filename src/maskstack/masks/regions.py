@@ -81,7 +81,7 @@ def search_regions(
             before = place
             while place < count and (region := cut.next(found.stack[own], ~taken)) is not None:
                 masks[row, place], kept[row, place] = region
-                maps[row, place] = minmax(found.stack[own])
+                maps[row, place] = minmax(found.stack[own], dims=free.ndim - 1)
                 taken, place = taken | region[0], place + 1
             remaining[row] = cut.remaining(~taken)
             if before < place < count:

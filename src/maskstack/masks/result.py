@@ -73,16 +73,22 @@ class SearchResult:
     steps: Tensor
     failed: Tensor
 
-    def problems(self) -> tuple[str | None, ...]:
-        """For each image None, or the reason why its map cannot be used."""
+    def problems(self, *, nothing: str = "") -> tuple[str | None, ...]:
+        """For each image None, or the reason why its map cannot be used.
+
+        Args:
+            nothing: What a score of exactly zero means; empty if it means nothing special.
+        """
         scale = score_scale(self.before, self.hidden.T)
         loss_hidden = ((self.before.unsqueeze(1) - self.hidden) / scale.unsqueeze(1)).amin(dim=1)
         loss_kept = (self.before - self.under_stack) / scale
-        spread = self.stack.amax(dim=(1, 2)) - self.stack.amin(dim=(1, 2))
+        spread = self.stack.flatten(1).amax(dim=1) - self.stack.flatten(1).amin(dim=1)
         reasons: list[str | None] = []
         for row in range(len(self.before)):
             if self.failed[row]:
                 reasons.append("the network's output became NaN or infinite during the search")
+            elif nothing and self.before[row] == 0:
+                reasons.append(nothing)
             elif loss_hidden[row] < 0.05:
                 reasons.append(BLANK)
             elif spread[row] < 0.01:

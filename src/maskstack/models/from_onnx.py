@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import re
 import warnings
+from collections import namedtuple
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from maskstack.errors import ModelError, reason, require
 from maskstack.models.frozen import GraphInput, load_graph
 from maskstack.models.loaded import LoadedModel
+from maskstack.models.onnx_folding import with_folded_constants
+from maskstack.models.onnx_lowering import lowered
 from maskstack.models.spec import Spec
+
+_UNSAFE = re.compile(r"[^\w/:+. -]", re.ASCII)
+"""Characters that a node's name loses: onnx2torch builds Python code from the names, and does not quote them."""
+EXPORT = (
+    "torch.onnx.export(model.eval(), (images,), 'network.onnx', dynamo=False, opset_version=17, "
+    "do_constant_folding=True)"
+)
+"""The call that makes a file which onnx2torch can read."""
 
 
 def load_onnx(spec: Spec) -> LoadedModel:
@@ -27,26 +41,71 @@ def load_onnx(spec: Spec) -> LoadedModel:
         ModelError: The file is damaged, the input is not one image, or onnx2torch does not support an operator.
     """
     onnx = require("onnx", extra="models")
+    for part in ("inliner", "reference"):
+        require(f"onnx.{part}", extra="models")
     onnx2torch = require("onnx2torch", extra="models")
 
     def read(path: Path) -> tuple[nn.Module, GraphInput]:
         graph = _read(onnx, path)
         taken = _input(onnx, path, graph)
-        return _convert(onnx2torch, path, graph), taken
+        model = _convert(onnx, onnx2torch, path, graph)
+        names = [each.name for each in graph.graph.output]
+        return (model if len(names) == 1 else NamedOutputs(model, names)), taken
 
     return load_graph(spec, read)
 
 
 def _read(onnx: Any, path: Path) -> Any:
     try:
-        graph = onnx.load(str(path))
+        graph = onnx.load(str(path), format="protobuf", load_external_data=False)
+        _check_external_data(path, graph)
+        onnx.load_external_data_for_model(graph, str(path.parent))
         onnx.checker.check_model(graph)
+    except ModelError:
+        raise
     # DecodeError of protobuf, ValidationError of the checker, or a missing file of external data.
     except Exception as error:
         raise ModelError(
             f"{path} is damaged or is not an ONNX file; get a complete copy with its external data"
         ) from error
+    _rename(graph)
     return graph
+
+
+def _check_external_data(path: Path, graph: Any) -> None:
+    """Refuse tensors in files outside of the network's own folder, before any of these files is opened."""
+    folder = path.parent.resolve()
+    for message in _messages(graph):
+        for entry in message.external_data if message.DESCRIPTOR.name == "TensorProto" else ():
+            if entry.key == "location":
+                place = folder / entry.value
+                if place.is_symlink() or not place.resolve().is_relative_to(folder) or "\\" in entry.value:
+                    raise ModelError(
+                        f"{path} names the file {entry.value[:60]!r}, which is not in its own folder; export it with "
+                        "its external data beside it"
+                    )
+
+
+def _rename(graph: Any) -> None:
+    """Give the nodes names that mean nothing in Python code."""
+    for message in _messages(graph):
+        if message.DESCRIPTOR.name == "NodeProto":
+            message.name = _UNSAFE.sub("_", message.name)
+            for field in ("domain", "op_type"):
+                if _UNSAFE.search(getattr(message, field)):
+                    raise ModelError(
+                        f"the network has the operator {getattr(message, field)[:60]!r}, which is not a name; "
+                        "export it again"
+                    )
+
+
+def _messages(message: Any) -> Iterator[Any]:
+    """A protobuf message and all messages within it."""
+    yield message
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            for each in [value] if hasattr(value, "ListFields") else value:
+                yield from _messages(each)
 
 
 def _input(onnx: Any, path: Path, model: Any) -> GraphInput:
@@ -62,15 +121,38 @@ def _input(onnx: Any, path: Path, model: Any) -> GraphInput:
     return GraphInput.of(str(path), dims)
 
 
-def _convert(onnx2torch: Any, path: Path, graph: Any) -> Any:
+class NamedOutputs(nn.Module):
+    """A network whose several outputs have the names that its file gives them.
+
+    Args:
+        model: Network that returns its outputs in order.
+        names: Their names.
+    """
+
+    def __init__(self, model: nn.Module, names: Sequence[str]) -> None:
+        super().__init__()
+        self.model, self.names = model, tuple(names)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """The outputs, as a tuple with a name for each."""
+        made: tuple[Tensor, ...] = _named(self.names)(*self.model(images))
+        return made
+
+
+@lru_cache(8)
+def _named(names: tuple[str, ...]) -> Any:
+    # Names that Python does not allow become their places.
+    return namedtuple("Outputs", names, rename=True)
+
+
+def _convert(onnx: Any, onnx2torch: Any, path: Path, graph: Any) -> Any:
     # onnx2torch's Slice indexes by a list, which makes torch warn at each run. The user cannot change that.
     warnings.filterwarnings("ignore", message="Using a non-tuple sequence", module=r"onnx2torch\.")
     try:
-        return onnx2torch.convert(graph)
-    except NotImplementedError as error:
-        raise ModelError(
-            f"{path} has an operator that onnx2torch cannot convert to PyTorch ({error}); export it without it"
-        ) from error
+        return onnx2torch.convert(with_folded_constants(lowered(graph, onnx), onnx))
     # The converters of onnx2torch raise different types of error for a valid but unusual graph.
     except Exception as error:
-        raise ModelError(f"{path} cannot be converted to PyTorch ({reason(error)}); export it again") from error
+        raise ModelError(
+            f"{path} cannot be converted to PyTorch ({reason(error)}); export it again by {EXPORT}, or save the "
+            "network with torch.export.save, and load that as exported:FILE.pt2"
+        ) from error

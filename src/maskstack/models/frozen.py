@@ -111,7 +111,7 @@ class FixedBatch(nn.Module):
         self.model, self.batch = model, batch
 
     def forward(self, images: Tensor) -> Any:
-        """The network's output for B x C x H x W; tuples become lists.
+        """The network's output for B x C x H x W; tuples without names become lists.
 
         Raises:
             ModelError: The output contains something other than tensors in mappings, tuples and lists.
@@ -130,6 +130,8 @@ def _join(parts: list[Any], count: int) -> Any:
         return torch.cat(parts)[:count]
     if isinstance(first, Mapping):
         return {key: _join([part[key] for part in parts], count) for key in first}
+    if hasattr(first, "_fields"):
+        return type(first)(*(_join(list(each), count) for each in zip(*parts, strict=True)))
     if isinstance(first, tuple | list):
         return [_join(list(each), count) for each in zip(*parts, strict=True)]
     raise ModelError(f"the network returned a {type(first).__name__}; export it so that it returns tensors")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,13 +12,15 @@ from PIL import Image
 from torch import nn
 
 from maskstack import checks
-from maskstack.errors import InputError, ModelError, reason
+from maskstack.errors import InputError, MaskstackError, ModelError, reason
 from maskstack.models.classes import imagenet_names, read_names
 from maskstack.models.kinds import KINDS, ModelKind
 from maskstack.models.loaded import RANDOM, LoadedModel
 from maskstack.models.spec import Spec, parse_spec
 from maskstack.models.weights import load_weights, read_weights
-from maskstack.objectives.outputs import find_tensor
+from maskstack.objectives import Output, Reading, recognise
+from maskstack.objectives.origins import Origins, can_observe
+from maskstack.objectives.outputs import select_tensor
 
 
 def load_model(
@@ -57,7 +60,8 @@ def load_model(
     with torch.inference_mode(mode=False), torch.enable_grad():
         model = _with_weights(kind.load(parsed), parsed)
         model.model.eval()
-        classes = _class_count(model)
+        model = replace(model, output=_chosen(parsed, model))
+        classes = _class_count(model, len(names or model.class_names))
     return replace(model, class_names=_fit_names(names or model.class_names, classes, kind, model))
 
 
@@ -84,36 +88,49 @@ def _with_weights(model: LoadedModel, spec: Spec) -> LoadedModel:
     return replace(model, weights=path.name)
 
 
-def _class_count(model: LoadedModel) -> int | None:
+def _chosen(spec: Spec, model: LoadedModel) -> int | str | None:
+    text = spec.options.get("output")
+    if text is None:
+        return model.output
+    return int(text) if text.lstrip("-").isdigit() else text
+
+
+def _class_count(model: LoadedModel, names: int) -> int | None:
     """Number of classes that the network distinguishes, found by a test run; None if it is not a classifier."""
     height, width = model.input_size
     blank = Image.new("RGB", (width, height))
     shape = tuple(model.preprocess(blank).shape)
     if len(shape) != 3:
         raise InputError(f"the preprocessing of {model.spec} gives a tensor of shape {shape}; it must be C x H x W")
-    output = try_out(model.model, shape)
-    return output[0] if len(output) == 1 else None
+    reading = try_out(model.model, shape, choice=model.output, names=names)
+    return None if reading.kind in ("map", "embedding") else reading.classes
 
 
-def try_out(model: nn.Module, shape: tuple[int, int, int]) -> tuple[int, ...]:
+def try_out(model: nn.Module, shape: tuple[int, int, int], *, choice: Output = None, names: int = 0) -> Reading:
     """Run a network on one image of noise and compute the gradient with respect to this image.
 
     Args:
         model: Network on any device.
         shape: C, H, W of its input.
+        choice: Which output is explained, and what it is.
+        names: Number of known class names.
 
     Returns:
-        The shape of the output for the image, without the batch dimension.
+        What the output is.
 
     Raises:
+        InputError: The network does not have this output.
         ModelError: The network fails on the image, its output has no tensor, or no gradient reaches the image.
     """
     device = next((tensor.device for tensor in model.state_dict().values()), torch.device("cpu"))
     noise = torch.rand(1, *shape, generator=torch.Generator().manual_seed(0)).to(device).requires_grad_()
     try:
-        output = find_tensor(model(noise))
+        with Origins() if can_observe(model) else nullcontext() as origins:
+            raw = model(noise)
+        reading = recognise([raw], origins=origins, model=model, choice=choice, names=names)
+        output = select_tensor(raw, reading.name)
         grad = torch.autograd.grad(output.float().sum(), noise, allow_unused=True)[0] if output.requires_grad else None
-    except ModelError:
+    except MaskstackError:
         raise
     # A network may raise any error for an input of the wrong shape; the message is the same for all of them.
     except Exception as error:
@@ -125,7 +142,7 @@ def try_out(model: nn.Module, shape: tuple[int, int, int]) -> tuple[int, ...]:
         raise ModelError(
             "no gradient reaches the network's input, so no mask can be learned; give a network that does not detach it"
         )
-    return tuple(output.shape[1:])
+    return reading
 
 
 def _fit_names(names: tuple[str, ...], classes: int | None, kind: ModelKind, model: LoadedModel) -> tuple[str, ...]:

@@ -31,6 +31,7 @@ class LoadedModel:
         spec: The spec that was given to load the network.
         weights: Source of its weights: ``bundled``, ``pretrained``, ``random``, or the name of a file, folder or
             function.
+        output: Which output is explained, and what it is, see :class:`maskstack.MDM`; None to find out.
     """
 
     model: nn.Module
@@ -41,6 +42,7 @@ class LoadedModel:
     std: tuple[float, ...]
     spec: str
     weights: str
+    output: int | str | None = None
 
     def class_name(self, index: int) -> str:
         """Name of a class, or ``class`` and its index if the name is unknown.

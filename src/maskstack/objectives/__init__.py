@@ -10,12 +10,19 @@ from maskstack.objectives.classification import (
     margin,
 )
 from maskstack.objectives.objective import Objective, Rows, Target, class_scores, custom, predicted_class
+from maskstack.objectives.reading import KINDS, Kind, Reading
+from maskstack.objectives.recognise import Output, recognise
+from maskstack.objectives.similarity import similarity
 from maskstack.objectives.structured import box_score, cosine, region
 
 __all__ = [
+    "KINDS",
     "NAMED",
+    "Kind",
     "Meaning",
     "Objective",
+    "Output",
+    "Reading",
     "Rows",
     "Target",
     "box_score",
@@ -28,5 +35,7 @@ __all__ = [
     "log_probability",
     "margin",
     "predicted_class",
+    "recognise",
     "region",
+    "similarity",
 ]

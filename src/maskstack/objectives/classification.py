@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from maskstack.errors import InputError, ModelError
-from maskstack.objectives.objective import Objective, Rows, Target, class_scores
+from maskstack.errors import InputError
+from maskstack.objectives.objective import ClassRead, Objective, Rows, Target
+from maskstack.objectives.reading import Reading, pick
 
 
 def class_name(names: Sequence[str], index: int) -> str:
@@ -19,31 +20,39 @@ def class_name(names: Sequence[str], index: int) -> str:
 
 
 def class_logit(target: Target = None) -> Objective:
-    """The logit of the class.
+    """The logit of the class; of a network that gives probabilities, the logarithm of their odds.
 
     Args:
         target: A class index for all images, one per image, or None for the predicted class.
     """
-    return _of_class("class_logit", target, lambda scores, rows: _pick(scores, rows["target"]))
+    return _of_class("class_logit", target, lambda reading, scores, rows: reading.logit(scores, rows["target"]))
 
 
-def class_probability(target: Target = None, *, activation: str = "softmax") -> Objective:
+def class_probability(target: Target = None, *, activation: str | None = None) -> Objective:
     """The probability of the class.
 
-    For a network with a single output, the sigmoid is used, as softmax over one class is always 1.
+    Probabilities in the network's output are used as they are. A single output has two classes: the probability of
+    class 0 is 1 minus that of class 1.
 
     Args:
         target: A class index for all images, one per image, or None for the predicted class.
-        activation: ``softmax``, or ``sigmoid`` if an image can have several classes.
+        activation: What makes probabilities of logits: ``softmax``, or ``sigmoid`` if an image can have several
+            classes; None for what the network states, which is usually softmax.
 
     Raises:
         InputError: The activation is another word.
     """
     log_read = _log_probability(activation)
-    return _of_class("class_probability", target, lambda scores, rows: log_read(scores, rows).exp())
+
+    def read(reading: Reading, scores: Tensor, rows: Rows) -> Tensor:
+        if reading.kind in ("probability", "probabilities", "independent_probabilities"):
+            return pick(reading.probabilities(scores), rows["target"])
+        return log_read(reading, scores, rows).exp()
+
+    return _of_class("class_probability", target, read)
 
 
-def log_probability(target: Target = None, *, activation: str = "softmax") -> Objective:
+def log_probability(target: Target = None, *, activation: str | None = None) -> Objective:
     """The logarithm of the probability of the class, see :func:`class_probability`."""
     return _of_class("log_probability", target, _log_probability(activation))
 
@@ -59,29 +68,25 @@ def contrast(target: int | Sequence[int] | Tensor, other: int | Sequence[int] | 
         InputError: A target is not made of class indices.
     """
     both = {"target": _indices("target", target), "other": _indices("other", other)}
-    return Objective(
-        "contrast",
-        lambda output, rows: _pick(class_scores(output), rows["target"]) - _pick(class_scores(output), rows["other"]),
-        both,
-        wanted=("target", "other"),
-    )
+
+    def read(reading: Reading, scores: Tensor, rows: Rows) -> Tensor:
+        values = reading.comparable(scores)
+        return pick(values, rows["target"]) - pick(values, rows["other"])
+
+    return _objective("contrast", read, both, wanted=("target", "other"))
 
 
 def margin(target: Target = None) -> Objective:
-    """Logit of the class minus the greatest logit of the other classes.
+    """Logit of the class minus the highest logit of all other classes.
 
     Args:
         target: A class index for all images, one per image, or None for the predicted class.
-
-    Raises:
-        ModelError: The network has fewer than two classes; raised when the output is read.
     """
 
-    def read(scores: Tensor, rows: Rows) -> Tensor:
-        if scores.shape[1] < 2:
-            raise ModelError("margin needs at least two classes; use class_logit for a single output")
-        own = functional.one_hot(rows["target"], scores.shape[1]).bool()
-        return _pick(scores, rows["target"]) - scores.masked_fill(own, -torch.inf).amax(dim=1)
+    def read(reading: Reading, scores: Tensor, rows: Rows) -> Tensor:
+        values = reading.comparable(scores)
+        own = functional.one_hot(rows["target"], values.shape[1]).bool()
+        return pick(values, rows["target"]) - values.masked_fill(own, -torch.inf).amax(dim=1)
 
     return _of_class("margin", target, read)
 
@@ -98,27 +103,27 @@ NAMED: Mapping[str, Callable[..., Objective]] = {
 """Objectives that need only a target, by their names on the command line."""
 
 
-def _of_class(name: str, target: Target, read: Callable[[Tensor, Rows], Tensor]) -> Objective:
+def _of_class(name: str, target: Target, read: ClassRead) -> Objective:
     rows = {} if target is None else {"target": _indices("target", target)}
-    return Objective(
-        name, lambda output, rows: read(class_scores(output), rows), rows, wanted=("target",), predicts=target is None
-    )
+    return _objective(name, read, rows, wanted=("target",), predicts=target is None)
 
 
-def _log_probability(activation: str) -> Callable[[Tensor, Rows], Tensor]:
-    if activation not in ("softmax", "sigmoid"):
+def _objective(name: str, read: ClassRead, rows: Rows, *, wanted: tuple[str, ...], predicts: bool = False) -> Objective:
+    return Objective(name, _unread, rows, wanted=wanted, predicts=predicts, of_class=read)
+
+
+def _unread(_output: Tensor, _rows: Rows) -> Tensor:
+    raise AssertionError("the score of a class is read by of_class")
+
+
+def _log_probability(activation: str | None) -> ClassRead:
+    if activation not in (None, "softmax", "sigmoid"):
         raise InputError(f"activation is {activation!r}; it must be one of softmax, sigmoid")
 
-    def read(scores: Tensor, rows: Rows) -> Tensor:
-        alone = activation == "sigmoid" or scores.shape[1] == 1
-        logs = functional.logsigmoid(scores) if alone else functional.log_softmax(scores, dim=1)
-        return _pick(logs, rows["target"])
+    def read(reading: Reading, scores: Tensor, rows: Rows) -> Tensor:
+        return pick(reading.log_probabilities(scores, activation), rows["target"])
 
     return read
-
-
-def _pick(scores: Tensor, target: Tensor) -> Tensor:
-    return scores.gather(1, target.unsqueeze(1)).squeeze(1)
 
 
 def _indices(key: str, values: int | Sequence[int] | Tensor) -> Tensor:

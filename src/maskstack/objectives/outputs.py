@@ -1,4 +1,4 @@
-"""Finding the tensor in the output of a network."""
+"""Finding the tensor in the output of a network, and choosing one of several by its name or place."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from maskstack.errors import ModelError
+from maskstack.errors import InputError, ModelError
 
 LOGIT_KEYS = ("logits", "out", "output", "prediction", "predictions", "pred")
 
@@ -24,11 +24,56 @@ def find_tensor(output: Any) -> Tensor:
     """
     found = _find(output)
     if found is None:
+        names = list(named_tensors(output))
+        choose = f"choose one with output= ({_some(names)}), or " if len(names) > 1 else ""
         raise ModelError(
-            f"the network returned {_describe(output)}, in which no single tensor could be found; pass an objective "
-            "that reads it: objectives.custom(function of the output -> one number per image)"
+            f"the network returned {_describe(output)}, in which no single tensor could be found; {choose}pass an "
+            "objective that reads it: objectives.custom(function of the output -> one number per image)"
         )
     return found
+
+
+def select_tensor(output: Any, name: str | None) -> Tensor:
+    """The tensor of this name in a network's output, see :func:`named_tensors`; that of :func:`find_tensor` for None.
+
+    Raises:
+        InputError: The output has no tensor of this name.
+        ModelError: No name is given, and no single tensor could be found.
+    """
+    if name is None:
+        return find_tensor(output)
+    named = named_tensors(output)
+    if name not in named:
+        raise InputError(f"the network has no output {name!r}; its outputs are {_some(list(named))}")
+    return named[name]
+
+
+def named_tensors(output: Any) -> dict[str, Tensor]:
+    """All tensors of an output by name: their keys, fields or places; a single tensor has the name of its place, 0.
+
+    >>> import torch
+    >>> list(named_tensors({"out": torch.zeros(1), "stages": [torch.zeros(1), torch.zeros(1)]}))
+    ['out', 'stages.0', 'stages.1']
+    """
+    if isinstance(output, Tensor):
+        return {"0": output}
+    found: dict[str, Tensor] = {}
+    for name, value in _parts(output):
+        if isinstance(value, Tensor):
+            found[name] = value
+        elif isinstance(value, Mapping | tuple | list):
+            found |= {f"{name}.{inner}": each for inner, each in named_tensors(value).items()}
+    return found
+
+
+def _parts(output: Any) -> list[tuple[str, Any]]:
+    if isinstance(output, Mapping):
+        return [(str(key), value) for key, value in output.items()]
+    if isinstance(output, tuple | list):
+        fields = getattr(output, "_fields", None)
+        names = fields if fields is not None and len(fields) == len(output) else range(len(output))
+        return [(str(name), value) for name, value in zip(names, output, strict=True)]
+    return [(name, value) for name, value in getattr(output, "__dict__", {}).items() if isinstance(value, Tensor)]
 
 
 def _find(output: Any) -> Tensor | None:
@@ -56,3 +101,8 @@ def _describe(output: Any) -> str:
     if isinstance(output, tuple | list):
         return f"a {kind} of {', '.join(type(item).__name__ for item in output[:4]) or 'nothing'}"
     return f"a {kind}"
+
+
+def _some(names: list[str], *, most: int = 8) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return (", ".join(names[:most]) or "none that are tensors") + more

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from maskstack.errors import InputError, ModelError
 from maskstack.objectives.objective import Objective, Rows
+from maskstack.objectives.recognise import as_rows
 
 
 def box_score(box: Sequence[float] | Tensor, reduce: Callable[[Any], tuple[Tensor, Tensor]]) -> Objective:
@@ -40,7 +41,9 @@ def box_score(box: Sequence[float] | Tensor, reduce: Callable[[Any], tuple[Tenso
         # One more detection of score zero, as a masked image may have no detections.
         return functional.pad(overlaps * scores, (0, 1)).amax(dim=1)
 
-    return Objective("box_score", read, {"box": boxes}, raw=True)
+    return Objective(
+        "box_score", read, {"box": boxes}, raw=True, nothing="the detector found nothing that overlaps the box"
+    )
 
 
 def cosine(embedding: Tensor) -> Objective:
@@ -58,6 +61,7 @@ def cosine(embedding: Tensor) -> Objective:
         raise InputError("an embedding must be finite numbers, D for all images or B x D")
 
     def read(output: Tensor, rows: Rows) -> Tensor:
+        output = as_rows(output)
         if output.ndim != 2 or output.shape[1] != rows["embedding"].shape[1]:
             raise ModelError(
                 f"the network's output has shape {tuple(output.shape)}, the embedding has "
@@ -68,12 +72,12 @@ def cosine(embedding: Tensor) -> Objective:
     return Objective("cosine", read, {"embedding": values})
 
 
-def region(mask: Tensor, channel: int) -> Objective:
+def region(mask: Tensor, channel: int = 0) -> Objective:
     """Mean of one channel of the output over a region, for example in a segmentation network.
 
     Args:
         mask: Weights or booleans for the output's pixels, h x w for all images or B x h x w.
-        channel: Index of the channel in the output, B x K x h x w.
+        channel: Index of the channel in the output, B x K x h x w; an output B x h x w, such as a depth, has one.
 
     Raises:
         InputError: The mask is empty; or, when the output is read, the mask or the channel does not fit it.
@@ -84,6 +88,8 @@ def region(mask: Tensor, channel: int) -> Objective:
         raise InputError("the region's mask must be h x w or B x h x w and mark at least one pixel of each image")
 
     def read(output: Tensor, rows: Rows) -> Tensor:
+        if output.ndim == 3:
+            output = output.unsqueeze(1)
         if output.ndim != 4 or output.shape[2:] != rows["region"].shape[1:]:
             raise InputError(
                 f"the region's mask is {tuple(rows['region'].shape[1:])} and the network's output "

@@ -61,18 +61,19 @@ def with_pieces(regions: Tensor) -> Tensor:
 
 def _labels(regions: Tensor) -> Tensor:
     """A number for each connected piece of each region: A x H x W int64, 0 outside of the regions."""
-    height, width = regions.shape[1:]
-    cells = functional.max_pool2d(regions.unsqueeze(1).float(), CELL, ceil_mode=True)
-    labels = (
-        torch.arange(1, cells[0].numel() + 1, device=cells.device, dtype=torch.float32).view(cells[0].shape) * cells
-    )
+    pool = functional.max_pool3d if regions.ndim == 4 else functional.max_pool2d
+    cells = pool(regions.unsqueeze(1).float(), CELL, ceil_mode=True)
+    numbers = torch.arange(1, cells[0].numel() + 1, device=cells.device, dtype=torch.float32)
+    labels = numbers.view(cells[0].shape) * cells
     while True:
-        spread = functional.max_pool2d(labels, 3, stride=1, padding=1) * cells
+        spread = pool(labels, 3, stride=1, padding=1) * cells
         if torch.equal(spread, labels):
             break
         labels = spread
-    fine = labels.repeat_interleave(CELL, dim=2).repeat_interleave(CELL, dim=3)
-    return fine[:, 0, :height, :width].long() * regions
+    for dim in range(2, labels.ndim):
+        labels = labels.repeat_interleave(CELL, dim=dim)
+    inside = tuple(slice(0, size) for size in regions.shape[1:])
+    return labels[:, 0][(slice(None), *inside)].long() * regions
 
 
 def scores_over_fills(scores: Scores, image: Tensor, shown: Tensor, row: int) -> Tensor:

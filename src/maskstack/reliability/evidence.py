@@ -57,7 +57,7 @@ class Regions(_OfImages):
     @property
     def area(self) -> Tensor:
         """Share of the image that each region covers, B x K."""
-        return self.masks.float().mean(dim=(2, 3))
+        return self.masks.flatten(2).float().mean(dim=2)
 
     @property
     def count(self) -> Tensor:

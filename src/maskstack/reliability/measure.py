@@ -1,4 +1,4 @@
-"""Measures of how far a map can be trusted: its region alone, and the image without it, over two fills."""
+"""Measures of how far a map can be trusted: what it keeps of the score, and what remains without it."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ import torch
 from torch import Tensor
 
 from maskstack.errors import InputError
-from maskstack.reliability.fills import cell_colours, spread_colours
-from maskstack.reliability.trust import REGION, Trust
+from maskstack.reliability.fills import cell_colours, mean_colour, spread_colours
+from maskstack.reliability.trust import Trust
+from maskstack.reliability.verdict import REGION
 from maskstack.tensors import mean_agreement, rank_agreement, ranks, score_scale
 
 PASSES = 6
-"""Forward passes to measure one map: for each of two fills the fill alone, the region alone, the image without it."""
+"""Forward passes to measure one map: for each of two fills the fill alone, what is shown, and what is hidden."""
 
 BLANK = "a blank image scores as high, so no region explains the score"
 
@@ -47,21 +48,20 @@ def measure(
         InputError: The maps are not of the images' size, or not from 0 to 1.
     """
     if maps.shape != (len(images), *images.shape[2:]) or not (maps.amin() >= 0 and maps.amax() <= 1):
-        raise InputError(
-            f"the maps have shape {tuple(maps.shape)}; they must be {len(images)} x {images.shape[2]} x "
-            f"{images.shape[3]}, from 0 to 1"
-        )
-    region = region_of(maps)
-    nothing = torch.zeros_like(region)
-    cells = cell_colours(images)
+        wanted = " x ".join(map(str, (len(images), *images.shape[2:])))
+        raise InputError(f"the maps have shape {tuple(maps.shape)}; they must be {wanted}, from 0 to 1")
+    region, soft = region_of(maps).to(images), maps.unsqueeze(1)
+    cells, mean = cell_colours(images), mean_colour(images)
     found = [
-        _shares(scores, images, region, before, (cells, cells, cells)),
+        _shares(scores, images, region, before, hidden=cells, around=cells, within=cells),
         _shares(
             scores,
             images,
-            region,
+            soft,
             before,
-            tuple(spread_colours(images, shown) for shown in (nothing, region, ~region)),
+            hidden=mean,
+            around=spread_colours(images, soft),
+            within=spread_colours(images, 1 - soft),
         ),
     ]
     kept = torch.stack([kept for kept, _ in found], dim=1)
@@ -105,24 +105,28 @@ def likeness(maps: Tensor, others: Tensor) -> Tensor:
 def _shares(
     scores: Callable[[Tensor, Tensor], Tensor],
     images: Tensor,
-    region: Tensor,
+    masks: Tensor,
     before: Tensor,
-    fills: Sequence[Tensor],
+    *,
+    hidden: Tensor,
+    around: Tensor,
+    within: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    """Share of the score that the region alone keeps, and share that remains without it, B each.
+    """Share of the score that is kept under masks, and share that remains under the inverted masks, B each.
 
     Args:
         scores: See :func:`measure`.
         images: B x C x H x W.
-        region: B x 1 x H x W booleans.
+        masks: B x 1 x H x W in [0, 1].
         before: Score of each image, B.
-        fills: What is shown where everything is hidden, where all but the region is, and where the region is.
+        hidden: What is shown where everything is hidden, B x C x H x W.
+        around: What is shown where the mask is closed.
+        within: What is shown where the inverted mask is closed.
     """
-    everything, around, within = fills
     every = torch.arange(len(images), device=images.device)
-    hidden = scores(everything, every).float()
-    alone = scores(torch.where(region, images, around), every).float()
-    without = scores(torch.where(region, within, images), every).float()
-    gap = before - hidden
-    gap = gap.masked_fill(gap < LEAST_GAP * score_scale(before, hidden), torch.nan)
-    return (alone - hidden) / gap, (without - hidden) / gap
+    nothing = scores(hidden, every).float()
+    shown = scores(torch.lerp(around, images, masks), every).float()
+    without = scores(torch.lerp(images, within, masks), every).float()
+    gap = before - nothing
+    gap = gap.masked_fill(gap < LEAST_GAP * score_scale(before, nothing), torch.nan)
+    return (shown - nothing) / gap, (without - nothing) / gap

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,23 +12,20 @@ from torch import Tensor
 
 from maskstack.reliability.verdict import Numbers, Verdict, verdict
 
-REGION = 0.3
-"""Share of the pixels that are the region of a map."""
-
 
 @dataclass(frozen=True, eq=False)
 class Trust:
     """Measurements of the maps of B images. NaN means that a value was not measured, or is not defined.
 
     Scores are shares: 1 is the score of the whole image, 0 that of the fill alone. Shares are therefore also defined
-    for negative or unbounded objectives, and may lie outside [0, 1]. The region is the most salient 30% of the pixels,
-    with a hard edge. There are two fills, which no search uses: the image's mean colours in 4 x 4 cells, smoothed; and
-    the colours of the shown pixels, spread over the hidden ones. If a fill alone scores as high as the image, its
-    shares are not defined.
+    for negative or unbounded objectives, and may lie outside [0, 1]. If a fill alone scores as high as the image, its
+    shares are not defined. Two fills are used, neither of which any search uses. Column 0 is the region, which is the
+    most salient 45% of the pixels with a hard edge, over the image's mean colours in 4 x 4 cells. Column 1 is the map
+    itself as a mask, over the colours of what it shows, spread over what it hides.
 
     Attributes:
-        kept: Share of the score that the region alone keeps over each fill, B x 2.
-        remaining: Share that remains with the region replaced by each fill, B x 2.
+        kept: Share of the score that the region or the map alone keeps, B x 2.
+        remaining: Share that remains with the region or the map hidden, B x 2.
         agreement: Mean rank correlation of the maps of each two members of a committee, B.
         probability: Probability of the class that is explained, B; NaN if the objective is not about a class.
         seeds: Rank correlation with the map of each further seed, on request; B x K, K = 0 if not requested.
@@ -75,13 +71,18 @@ class Trust:
         return dataclasses.replace(self, **changes)
 
     def numbers(self, row: int) -> Numbers:
-        """One image's measurements: the worse of the two fills, and the mean over the seeds; None for NaN."""
-        worst = {
-            "kept": self.kept[row].nan_to_num(nan=torch.inf).amin(),
-            "remaining": self.remaining[row].nan_to_num(nan=-torch.inf).amax(),
+        """One image's measurements, with the mean over the seeds; None for NaN."""
+        found = {
+            "region_kept": self.kept[row, 0],
+            "region_remaining": self.remaining[row, 0],
+            "map_kept": self.kept[row, 1],
+            "map_remaining": self.remaining[row, 1],
+            "agreement": self.agreement[row],
+            "probability": self.probability[row],
+            "seeds": self.seeds[row].float().mean(),
+            "randomization": self.randomization[row],
         }
-        found = {name: float(worst.get(name, values[row].float().mean())) for name, values in self.tensors().items()}
-        return Numbers(**{name: value if math.isfinite(value) else None for name, value in found.items()})
+        return Numbers(**{name: float(value) if torch.isfinite(value) else None for name, value in found.items()})
 
     def verdict(self, row: int) -> Verdict:
         """The verdict on one image's map."""
@@ -89,4 +90,6 @@ class Trust:
 
     def as_dict(self, row: int) -> dict[str, Any]:
         """The verdict on one image's map and its measurements, as JSON can hold them."""
-        return {**dataclasses.asdict(self.verdict(row)), **dataclasses.asdict(self.numbers(row))}
+        found = self.verdict(row)
+        verdict = {"word": found.word, "sentence": found.sentence, "reasons": list(found.reasons)}
+        return {**verdict, **dataclasses.asdict(self.numbers(row))}

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 Word = Literal["reliable", "doubtful", "do not use", "not measured"]
 
-KEPT, REMAINING, AGREEMENT, PROBABILITY = 0.5, 0.5, 0.3, 0.05
-"""A map is reliable only if its region keeps at least ``KEPT`` of the score, at most ``REMAINING`` remains without it,
-the members agree at least by ``AGREEMENT``, and the class has at least this probability. Chosen by
-``benchmarks/trust.py``, see ``docs/trust.md``."""
+REGION = 0.45
+"""Share of the pixels that are the region of a map."""
 
-LEAST_KEPT, LEAST_AGREEMENT = 0.2, 0.1
+GAP, REGION_KEPT, REGION_REMAINING, AGREEMENT, PROBABILITY = 0.65, 0.1, 0.3, 0.3, 0.05
+"""A map is reliable only if it keeps at least ``GAP`` more of the score than remains without it, its region with a hard
+edge keeps at least ``REGION_KEPT`` and leaves at most ``REGION_REMAINING``, the members agree at least by
+``AGREEMENT``, and the class has at least this probability. Chosen with ``benchmarks/trust.py``, see ``docs/trust.md``.
+"""
+
+LEAST_GAP, LEAST_AGREEMENT = 0.3, 0.1
 """Below these, a map should not be used."""
 
 LEAST_SEEDS, MOST_RANDOM = 0.5, 0.7
@@ -23,8 +28,10 @@ LEAST_SEEDS, MOST_RANDOM = 0.5, 0.7
 class Numbers:
     """What was measured of one map; None where it was not measured or is not defined, see :class:`Trust`."""
 
-    kept: float | None
-    remaining: float | None
+    region_kept: float | None
+    region_remaining: float | None
+    map_kept: float | None
+    map_remaining: float | None
     agreement: float | None
     probability: float | None
     seeds: float | None
@@ -53,35 +60,58 @@ def verdict(numbers: Numbers, problem: str | None) -> Verdict:
         numbers: What was measured.
         problem: What went wrong, so that the map cannot be used; None if nothing did.
     """
-    serious = [] if problem is None else [problem]
-    if numbers.kept is not None and numbers.kept < LEAST_KEPT:
-        serious.append(f"the region alone keeps only {percent(numbers.kept)} of the score")
-    if numbers.agreement is not None and numbers.agreement < LEAST_AGREEMENT:
-        serious.append(f"the members of the search disagree (rank correlation {numbers.agreement:z.2f})")
-    if numbers.randomization is not None and numbers.randomization > MOST_RANDOM:
-        serious.append(
-            f"a network with random weights gives nearly the same map (rank correlation {numbers.randomization:z.2f})"
-        )
-    doubts = []
-    if numbers.probability is not None and numbers.probability < PROBABILITY:
-        doubts.append(f"the network gives this class a probability of only {numbers.probability:.1%}")
-    if numbers.kept is not None and LEAST_KEPT <= numbers.kept < KEPT:
-        doubts.append(f"the region alone keeps only {percent(numbers.kept)} of the score")
-    if numbers.remaining is not None and numbers.remaining > REMAINING:
-        doubts.append(f"{percent(numbers.remaining)} of the score remains without the region")
-    if numbers.agreement is not None and LEAST_AGREEMENT <= numbers.agreement < AGREEMENT:
-        doubts.append(f"the members of the search agree little (rank correlation {numbers.agreement:z.2f})")
-    if numbers.seeds is not None and numbers.seeds < LEAST_SEEDS:
-        doubts.append(f"another seed gives another map (rank correlation {numbers.seeds:z.2f})")
+    serious = [reason for reason in (problem, *_serious(numbers)) if reason]
+    doubts = list(_doubts(numbers))
     reasons = tuple(serious + doubts)
     if serious:
-        return Verdict("do not use", _sentence(reasons[0]), reasons)
+        return Verdict("do not use", _sentence(serious[0]), reasons)
     if doubts:
         return Verdict("doubtful", _sentence(" and ".join(doubts[:2])), reasons)
-    if numbers.kept is None or numbers.remaining is None:
+    if numbers.map_kept is None or numbers.map_remaining is None:
         return Verdict("not measured", "Nothing was measured; maskstack.trust measures the maps of any method.")
-    kept, remaining = percent(numbers.kept), percent(numbers.remaining)
-    return Verdict("reliable", f"The region alone keeps {kept} of the score, and without it {remaining} remains.")
+    kept, remaining = percent(numbers.map_kept), percent(numbers.map_remaining)
+    return Verdict("reliable", f"What the map shows keeps {kept} of the score; with it hidden, {remaining} remains.")
+
+
+def _serious(numbers: Numbers) -> Iterator[str]:
+    gap = _gap(numbers)
+    if gap is not None and gap < LEAST_GAP:
+        yield _map_words(numbers)
+    if numbers.agreement is not None and numbers.agreement < LEAST_AGREEMENT:
+        yield f"the members of the search disagree (rank correlation {numbers.agreement:z.2f})"
+    if numbers.randomization is not None and numbers.randomization > MOST_RANDOM:
+        alike = f"(rank correlation {numbers.randomization:z.2f})"
+        yield f"a network with random weights gives nearly the same map {alike}"
+
+
+def _doubts(numbers: Numbers) -> Iterator[str]:
+    gap = _gap(numbers)
+    if numbers.probability is not None and numbers.probability < PROBABILITY:
+        yield f"the network gives this class a probability of only {numbers.probability:.1%}"
+    if gap is not None and LEAST_GAP <= gap < GAP:
+        yield _map_words(numbers)
+    if numbers.region_remaining is not None and numbers.region_remaining > REGION_REMAINING:
+        left = percent(numbers.region_remaining)
+        yield f"{left} of the score remains without the most salient {REGION:.0%} of the image"
+    if numbers.region_kept is not None and numbers.region_kept < REGION_KEPT:
+        kept = percent(numbers.region_kept)
+        yield f"the most salient {REGION:.0%} of the image, cut out, keeps only {kept} of the score"
+    if numbers.agreement is not None and LEAST_AGREEMENT <= numbers.agreement < AGREEMENT:
+        yield f"the members of the search agree little (rank correlation {numbers.agreement:z.2f})"
+    if numbers.seeds is not None and numbers.seeds < LEAST_SEEDS:
+        yield f"another seed gives another map (rank correlation {numbers.seeds:z.2f})"
+
+
+def _gap(numbers: Numbers) -> float | None:
+    if numbers.map_kept is None or numbers.map_remaining is None:
+        return None
+    # More than the whole score counts as the whole score.
+    return min(numbers.map_kept, 1) - max(numbers.map_remaining, 0)
+
+
+def _map_words(numbers: Numbers) -> str:
+    kept, remaining = percent(numbers.map_kept or 0), percent(numbers.map_remaining or 0)
+    return f"what the map shows keeps {kept} of the score, but with it hidden {remaining} remains"
 
 
 def percent(share: float) -> str:

@@ -1,7 +1,19 @@
 """Run a user's network: inputs are checked, the network is restored afterwards, and passes are counted."""
 
-from maskstack.scoring.predict import class_probabilities
+from maskstack.scoring.arguments import with_arguments
+from maskstack.scoring.predict import Prediction, class_probabilities, prediction
 from maskstack.scoring.session import ScoredModel, check_images, scoring
 from maskstack.scoring.user_model import Goal, Model, UserModel
 
-__all__ = ["Goal", "Model", "ScoredModel", "UserModel", "check_images", "class_probabilities", "scoring"]
+__all__ = [
+    "Goal",
+    "Model",
+    "Prediction",
+    "ScoredModel",
+    "UserModel",
+    "check_images",
+    "class_probabilities",
+    "prediction",
+    "scoring",
+    "with_arguments",
+]

@@ -5,15 +5,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from maskstack import objectives
 from maskstack.batches import Batches
 from maskstack.errors import InputError, ModelError
-from maskstack.objectives import Target, class_scores
-from maskstack.objectives.outputs import find_tensor
+from maskstack.objectives import Target
+from maskstack.objectives.objective import class_rows
 from maskstack.reliability.cuts import cuts
 from maskstack.reliability.evidence import Contrast
 from maskstack.reliability.fills import spread_colours
-from maskstack.scoring.predict import class_probabilities
-from maskstack.scoring.session import ScoredModel
+from maskstack.scoring.session import ScoredModel, scoring
 from maskstack.scoring.user_model import UserModel
 
 
@@ -22,11 +22,12 @@ def class_pair(user_model: UserModel, images: Tensor, target: Target, against: T
 
     Raises:
         InputError: The two are the same class, or their numbers do not fit the images.
-        ModelError: The network has a single class.
+        ModelError: The network's output has no classes, or a single one.
     """
-    best = class_probabilities(user_model.model, images).cpu()
+    with scoring(user_model, images, objectives.class_probability(0)) as scored:
+        best = _probabilities(scored, scored.images, torch.arange(len(images), device=scored.images.device)).cpu()
     if best.shape[1] < 2:
-        raise ModelError("the network has a single output, so there is no second class; explain the output instead")
+        raise ModelError("the network has a single class, so there is no second one; explain its output instead")
     own = best.argmax(dim=1) if target is None else _one_each("target", target, len(images))
     if against is None:
         other = best.scatter(1, own.unsqueeze(1), -1).argmax(dim=1)
@@ -80,7 +81,9 @@ def _probabilities(scored: ScoredModel, images: Tensor, rows: Tensor) -> Tensor:
     """Probabilities of all classes, N x K, of images made from those of these indices; passes are counted."""
     every = torch.arange(len(images), device=images.device)
     outputs = Batches(scored.batch_size).run(every, lambda chunk: scored.output(images[chunk], rows[chunk]))
-    return torch.cat([class_scores(find_tensor(output)).float() for output in outputs]).softmax(dim=1)
+    reading = scored.objective.reading
+    assert reading is not None  # objectives of classes are bound to a reading
+    return reading.probabilities(torch.cat([class_rows(output, reading) for output in outputs]))
 
 
 def _first(found: Tensor) -> int | None:

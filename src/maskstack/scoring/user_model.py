@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -13,8 +13,9 @@ from maskstack import checks, objectives
 from maskstack.class_names import find_class
 from maskstack.errors import InputError
 from maskstack.geometry import Geometry
-from maskstack.objectives import Meaning, Objective, Target
+from maskstack.objectives import Meaning, Objective, Output, Target
 from maskstack.objectives.classification import class_name
+from maskstack.scoring.arguments import Arguments, WithArguments
 
 
 @runtime_checkable
@@ -27,8 +28,9 @@ class HasModel(Protocol):
     def class_names(self) -> Sequence[str]: ...  # noqa: D102
 
 
-Model = Callable[[Tensor], Any] | HasModel
-"""Any callable from images B x C x H x W to an output, usually an ``nn.Module``; or what ``load_model`` returned."""
+Model = Callable[..., Any] | HasModel | WithArguments
+"""Any callable from images B x C x H x W to an output, usually an ``nn.Module``; or what ``load_model`` returned; or
+what :func:`maskstack.with_arguments` made of one of them."""
 
 Goal = Objective | Callable[[Any], Tensor] | Target | str | Sequence[str]
 """What to explain: an objective, a function from the output to one number per image, classes (index or name), None."""
@@ -46,28 +48,45 @@ class UserModel:
         meaning: Which score of a class is explained: a name of :data:`maskstack.objectives.NAMED`.
         class_names: Class names in the order of the class indices; empty if unknown.
         prepare: Makes the network's input from photos; None if the preprocessing is unknown.
+        output: Which output is explained, and how it is read; None to find out.
+        arguments: What the network is called with besides the images.
     """
 
-    model: Callable[[Tensor], Any]
+    model: Callable[..., Any]
     meaning: Meaning
     class_names: tuple[str, ...]
     prepare: Prepare | None = None
+    output: Output = None
+    arguments: Arguments = field(default_factory=Arguments)
 
     @classmethod
-    def of(cls, model: Model, *, meaning: Meaning, class_names: Sequence[str] = ()) -> UserModel:
+    def of(cls, model: Model, *, meaning: Meaning, class_names: Sequence[str] = (), output: Output = None) -> UserModel:
         """Make one from a network, or from what ``load_model`` returned, and check it.
 
         Raises:
-            InputError: The network is not callable, or the meaning is unknown.
+            InputError: The network is not callable, the meaning is unknown, or the output is not a place or a word.
         """
+        arguments = model.arguments if isinstance(model, WithArguments) else Arguments()
+        if isinstance(model, WithArguments):
+            model = model.model
         prepare: Prepare | None = getattr(model, "prepare_photos", None)
         if isinstance(model, HasModel) and not isinstance(model, torch.nn.Module):
             class_names = class_names or model.class_names
+            output = getattr(model, "output", None) if output is None else output
             model = model.model
         if not callable(model):
             raise InputError(f"the network is a {type(model).__name__}; give a callable from images to an output")
         checks.one_of("objective", meaning, objectives.NAMED)
-        return cls(model, meaning, tuple(class_names), prepare)
+        if isinstance(output, bool) or not isinstance(output, int | str | None):
+            kinds = ", ".join(objectives.KINDS)
+            raise InputError(f"output is {output!r}; give the place or the name of an output, or a kind: {kinds}")
+        return cls(model, meaning, tuple(class_names), prepare, output, arguments)
+
+    def with_(self, more: Any) -> WithArguments:
+        """The network with its own arguments and Captum's ``additional_forward_args``."""
+        positional = () if more is None else more if isinstance(more, tuple) else (more,)
+        own = self.arguments
+        return WithArguments(self.model, Arguments((*own.positional, *positional), own.named))
 
     def objective(self, goal: Goal) -> Objective:
         """The objective that a class index or name, None or a function of the output stands for.

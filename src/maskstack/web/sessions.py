@@ -152,6 +152,11 @@ class Sessions:
         """Whether the user has closed the page; an event of theirs may still be waiting."""
         return key in self._ended
 
+    def files(self) -> set[Path]:
+        """The uploads that sessions use."""
+        with self._lock:
+            return {path for session in self._sessions.values() for path in session.uploads.values()}
+
     def end_all(self) -> None:
         """End all sessions."""
         with self._lock:

@@ -1,0 +1,108 @@
+"""Which operation made a network's output: a softmax, a sigmoid, a linear layer, a normalisation of features."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils.weak import WeakTensorKeyDictionary
+
+Origin = Literal["softmax", "log_softmax", "sigmoid", "linear", "rectified", "features", "other"]
+"""The last operation that changed a tensor's values.
+
+``linear`` stands for linear layers and convolutions, also shifted, scaled or averaged over positions; ``rectified`` for
+a ReLU of these; ``features`` for normalised or averaged activations, as a network without a class head gives them.
+"""
+
+_MADE_BY: Mapping[str, Origin] = {
+    **dict.fromkeys(("softmax", "_softmax", "softmin", "gumbel_softmax"), "softmax"),
+    **dict.fromkeys(("log_softmax", "_log_softmax"), "log_softmax"),
+    **dict.fromkeys(("sigmoid", "sigmoid_", "expit", "special_expit", "hardsigmoid"), "sigmoid"),
+    **dict.fromkeys(
+        ("linear", "bilinear", "addmm", "matmul", "__matmul__", "__rmatmul__", "mm", "bmm", "baddbmm", "einsum",
+         "conv1d", "conv2d", "conv3d", "convolution"),
+        "linear",
+    ),
+    **dict.fromkeys(("batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm", "native_layer_norm",
+        "normalize", "gelu", "silu", "elu", "leaky_relu", "hardswish", "mish", "scaled_dot_product_attention"),
+        "features"),
+}  # fmt: skip
+_RELU = frozenset({"relu", "relu_", "relu6", "hardtanh", "clamp_min", "threshold"})
+_SAME_VALUES = frozenset({
+    "flatten", "view", "reshape", "squeeze", "unsqueeze", "contiguous", "to", "float", "double", "half", "type", "cpu",
+    "cuda", "clone", "detach", "select", "narrow", "slice", "index_select", "gather", "transpose", "permute", "movedim",
+    "chunk", "split", "unbind", "expand", "dropout", "feature_dropout", "dropout2d", "alias", "_unsafe_view", "cat",
+    "stack", "concat", "concatenate", "_to_copy", "type_as", "requires_grad_", "__getitem__", "swapaxes", "expand_as",
+    "view_as", "reshape_as", "native_dropout", "lift_fresh_copy", "identity",
+})  # fmt: skip
+_AVERAGES = frozenset({
+    "mean", "sum", "avg_pool2d", "adaptive_avg_pool2d", "adaptive_avg_pool1d", "avg_pool1d", "amax", "max_pool2d",
+    "adaptive_max_pool2d", "_adaptive_avg_pool2d", "avg_pool3d", "adaptive_avg_pool3d",
+})  # fmt: skip
+_AFFINE = frozenset({
+    "add", "add_", "sub", "sub_", "mul", "mul_", "div", "div_", "neg", "__add__", "__radd__", "__sub__", "__rsub__",
+    "__mul__", "__rmul__", "__truediv__", "__iadd__", "__imul__", "__neg__", "rsub", "multiply", "true_divide",
+})  # fmt: skip
+
+
+class Origins(TorchFunctionMode):
+    """Notes, within its context, which operation made each tensor; it keeps no tensor in memory."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._made: Any = WeakTensorKeyDictionary()
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Run the function, and note what made its result."""
+        given = [self._made[each] for each in _tensors(args) if each in self._made]
+        result = func(*args, **(kwargs or {}))
+        for tensor in _tensors((result,)):
+            # Asking for a shape or an attribute gives no new tensor, or one with the values of its source.
+            self._made[tensor] = _origin(_name(func), given)
+        return result
+
+    def of(self, tensor: Tensor) -> Origin | None:
+        """The origin of a tensor; None where no operation was seen, as in compiled or scripted networks."""
+        found: Origin | None = self._made.get(tensor)
+        return found
+
+
+def can_observe(model: Any) -> bool:
+    """Whether the operations of a network can be observed; a compiled one hides them and would be compiled again."""
+    modules = model.modules() if isinstance(model, nn.Module) else ()
+    compiled = any(hasattr(each, "_orig_mod") or vars(each).get("_compiled_call_impl") is not None for each in modules)
+    return not compiled and not hasattr(model, "_torchdynamo_orig_callable")
+
+
+def _origin(name: str, given: Sequence[Origin]) -> Origin:
+    if name in _MADE_BY:
+        return _MADE_BY[name]
+    same = given[0] if given and all(each == given[0] for each in given) else None
+    if name in _SAME_VALUES or name == "__get__":
+        return same or "other"
+    if name in _RELU:
+        return "rectified" if same == "linear" else "features"
+    if name in _AVERAGES:
+        return same if same in ("linear", "rectified", "features") else "features" if same is None else "other"
+    if name in _AFFINE and same == "linear":
+        return "linear"
+    return "other"
+
+
+def _name(func: Callable[..., Any]) -> str:
+    # The functions of an exported graph are named like softmax.int.
+    return str(getattr(func, "__name__", "")).partition(".")[0]
+
+
+def _tensors(values: Sequence[Any]) -> list[Tensor]:
+    found = []
+    for value in values:
+        if isinstance(value, Tensor):
+            found.append(value)
+        elif isinstance(value, tuple | list):
+            found.extend(each for each in value if isinstance(each, Tensor))
+    return found

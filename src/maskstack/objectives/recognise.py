@@ -1,0 +1,219 @@
+"""Recognising what a network's output is: from its values, what made it, the network's own words, and its structure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from maskstack.errors import InputError
+from maskstack.objectives.origins import Origin, Origins
+from maskstack.objectives.outputs import named_tensors, select_tensor
+from maskstack.objectives.reading import KINDS, Kind, Reading
+
+Output = int | str | None
+"""Choice of an output: its place or name, or a name of :data:`Kind` that says how to read it, or ``NAME:KIND``."""
+
+_ALIASES: Mapping[str, Kind] = {"regression": "number", "numbers": "number", "independent": "independent_probabilities"}
+
+LARGEST_LOGIT = 20.0
+"""A single output beyond this is not the logit of a probability: its sigmoid would be 1 in single precision."""
+
+MANY = 32
+"""Least number of values that are called an embedding for what made them alone."""
+
+ENOUGH = 12
+"""Least number of values that are called probabilities for their range alone: a few logits may be in it by chance."""
+
+_HEADS = ("fc", "head", "classifier", "head.fc", "heads.head", "heads", "last_linear", "classif")
+_EMBEDDING_NAMES = frozenset({
+    "pooler_output", "image_embeds", "image_features", "embedding", "embeddings", "features", "feature",
+    "last_hidden_state",
+})  # fmt: skip
+
+
+def recognise(
+    outputs: Sequence[Any], *, origins: Origins | None = None, model: Any = None, choice: Output = None, names: int = 0
+) -> Reading:
+    """Read what an output is.
+
+    Args:
+        outputs: The network's raw output for the images, in one part or several.
+        origins: What was observed while they were made; None if nothing was.
+        model: The network.
+        choice: The user's choice of an output, of its kind, or of both.
+        names: Number of class names that are known; 0 for none.
+
+    Raises:
+        InputError: There is no such output or kind.
+        ModelError: The output has no tensor, or several of which none is known to be the result.
+    """
+    named = named_tensors(outputs[0])
+    wanted, kind = _resolve(choice, list(named))
+    first = select_tensor(outputs[0], wanted)
+    parts = [select_tensor(output, wanted) for output in outputs]
+    values = as_rows(torch.cat([part.detach() for part in parts]) if len(parts) > 1 else parts[0].detach())
+    shown = next((name for name, each in named.items() if each is first), "")
+    several = tuple(named) if len(named) > 1 else ()
+    found = Reading("map", tuple(values.shape[1:]), wanted, shown if several else "", several)
+    if kind is not None:
+        return replace(found, kind=_fitting(kind, found))
+    several_doubt = ""
+    if several and wanted is None and shown not in ("logits", "out"):
+        several_doubt = f"the network has several outputs, of which {shown} is explained; choose another with output="
+    if values.ndim > 2:
+        return replace(found, doubt=several_doubt)
+    origin = None if origins is None else origins.of(first)
+    kind, doubt = _kind(values.float(), origin, model, shown, names)
+    return replace(found, kind=kind, doubt=several_doubt or doubt)
+
+
+def as_rows(output: Tensor) -> Tensor:
+    """The output as B x K where it has no positions: B becomes B x 1, and dimensions of 1 at its end are removed."""
+    if output.ndim == 0:
+        return output.reshape(1, 1)
+    while output.ndim > 2 and output.shape[-1] == 1:
+        output = output.squeeze(-1)
+    return output.unsqueeze(1) if output.ndim == 1 else output
+
+
+def _resolve(choice: Output, names: list[str]) -> tuple[str | None, Kind | None]:
+    """Name of the chosen output and the chosen kind."""
+    if choice is None:
+        return None, None
+    if isinstance(choice, int) and not isinstance(choice, bool):
+        if not -len(names) <= choice < len(names):
+            raise InputError(f"output {choice} is out of range; the network has {len(names)}: {', '.join(names)}")
+        return names[choice], None
+    text = str(choice)
+    if text in names:
+        # A key like "probabilities" says both what is chosen and what it is.
+        return text, next((kind for kind in KINDS if kind == text), None)
+    head, colon, tail = text.rpartition(":")
+    kind = next((kind for kind in KINDS if kind == _ALIASES.get(tail, tail)), None)
+    if kind is not None and (not colon or head in names):
+        return (head if colon else None), kind
+    raise InputError(
+        f"output {text!r} is neither an output of the network ({', '.join(names[:8])}) nor a kind of output "
+        f"({', '.join(KINDS)}); write NAME, KIND or NAME:KIND"
+    )
+
+
+def _fitting(kind: Kind, found: Reading) -> Kind:
+    """The kind as the user chose it, for an output of this shape."""
+    if len(found.shape) > 1 and kind != "map":
+        raise InputError(f"the output is {found.words()}, so it cannot be read as {kind}; leave out output={kind}")
+    if found.classes == 1:
+        return {"logits": "logit", "independent_logits": "logit"}.get(kind) or {  # type: ignore[return-value]
+            "probabilities": "probability", "independent_probabilities": "probability"
+        }.get(kind, kind)  # fmt: skip
+    if kind in ("logit", "probability"):
+        raise InputError(f"the output has {found.classes} values, so it is not a single {kind}; write output={kind}s")
+    return kind
+
+
+def _kind(values: Tensor, origin: Origin | None, model: Any, shown: str, names: int) -> tuple[Kind, str]:
+    """Kind of an output B x K, and the doubt about it."""
+    if not torch.isfinite(values).all():
+        return ("logit" if values.shape[1] == 1 else "logits"), ""  # reported as NaN or infinite by what follows
+    stated = _stated(model)
+    if values.shape[1] == 1:
+        return _single(values, origin, stated, names)
+    return _several(values, origin, stated, model, shown, names)
+
+
+def _single(values: Tensor, origin: Origin | None, stated: str, names: int) -> tuple[Kind, str]:
+    unit = bool(values.min() >= 0 and values.max() <= 1)
+    if stated == "regression":
+        return "number", ""
+    if unit and (origin in ("sigmoid", "softmax") or (names == 2 and origin != "linear")):
+        return "probability", ""
+    if names == 2:
+        return "logit", ""
+    if float(values.abs().max()) > LARGEST_LOGIT:
+        return "number", ""
+    if origin in ("linear", None):
+        if unit and origin is None:
+            return "probability", "a single output from 0 to 1 may also be a logit or a number; " + _choose(
+                "logit", "number"
+            )
+        return "logit", "a single output may also be a number, as of a regression; " + _choose("number")
+    return "number", "a single output that no linear layer and no sigmoid made; " + _choose("logit", "probability")
+
+
+def _several(
+    values: Tensor, origin: Origin | None, stated: str, model: Any, shown: str, names: int
+) -> tuple[Kind, str]:
+    count = values.shape[1]
+    tolerance = 1e-3 if values.dtype == torch.float32 else 1e-2
+    unit = bool(values.min() >= -tolerance and values.max() <= 1 + tolerance)
+    if origin != "linear":
+        if unit and bool(((values.sum(dim=1) - 1).abs() < 10 * tolerance).all()):
+            return "probabilities", ""
+        if bool(values.max() <= tolerance) and bool((values.logsumexp(dim=1).abs() < 10 * tolerance).all()):
+            return "log_probabilities", ""
+        if unit and origin == "sigmoid":
+            return "independent_probabilities", ""
+    if stated == "multi_label_classification":
+        return "independent_logits", ""
+    if stated == "regression":
+        return "number", ""
+    unit = unit and origin in (None, "other") and values.numel() >= ENOUGH
+    if names == count and not unit:
+        return "logits", ""
+    if shown in _EMBEDDING_NAMES or headless(model, origin) or _unit_length(values):
+        return "embedding", ""
+    if origin == "features" and count >= MANY:
+        return "embedding", ""
+    if unit:
+        return "independent_probabilities", "all values are from 0 to 1; " + _choose("logits", "number")
+    if origin in ("features", "rectified"):
+        return "logits", "no linear layer made the output, so it may not be class scores; " + _choose(
+            "embedding", "number"
+        )
+    return "logits", ""
+
+
+def _choose(*kinds: str) -> str:
+    return "if so, say it with " + " or ".join(f"output={kind}" for kind in kinds)
+
+
+def _stated(model: Any) -> str:
+    """The kind of problem that a network of Hugging Face states in its configuration; empty if it states none."""
+    config = getattr(_inner(model), "config", None)
+    problem = getattr(config, "problem_type", None)
+    if problem is None and getattr(config, "num_labels", None) == 1:
+        return "regression"  # as transformers itself takes a single label
+    return problem if isinstance(problem, str) else ""
+
+
+def headless(model: Any, origin: Origin | None = None) -> bool:
+    """Whether a network was built without its class head, so that its output is an embedding."""
+    inner = _inner(model)
+    if not isinstance(inner, nn.Module):
+        return False
+    if getattr(inner, "num_classes", None) == 0:
+        return True
+    named = dict(inner.named_modules())
+    heads = [named[name] for name in _HEADS if name in named and not list(named[name].children())]
+    return bool(heads) and all(isinstance(head, nn.Identity) for head in heads) and origin != "softmax"
+
+
+def _inner(model: Any) -> Any:
+    """The network within wrappers: the last of a Sequential, the only child of a module."""
+    while isinstance(model, nn.Module) and type(model).__module__.partition(".")[0] not in ("timm", "transformers"):
+        children = list(model.children())
+        if isinstance(model, nn.Sequential) and children:
+            model = children[-1]
+        elif len(children) == 1 and not list(model.parameters(recurse=False)):
+            model = children[0]
+        else:
+            break
+    return model
+
+
+def _unit_length(values: Tensor) -> bool:
+    return values.shape[1] >= 4 and bool(((values.norm(dim=1) - 1).abs() < 1e-3).all())
