@@ -29,6 +29,8 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }  # fmt: skip
 
+_SAYS_ORIENTATION = ("exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp")
+
 _RUNS_A_PROGRAM = frozenset({"EPS"})  # Pillow hands these files to Ghostscript.
 
 
@@ -139,7 +141,12 @@ def to_rgb(image: Image.Image) -> Image.Image:
                 upright.paste(convert(band), (0, top))
         except ValueError as error:
             raise InputError(f"an image of mode {image.mode} cannot be converted to RGB; save it as RGB") from error
-    return upright if orientation is None else upright.transpose(orientation)
+    if orientation is None:
+        return upright
+    turned = upright.transpose(orientation)
+    for key in _SAYS_ORIENTATION:  # Otherwise the image would be turned again when it is preprocessed.
+        turned.info.pop(key, None)
+    return turned
 
 
 def _conversion(image: Image.Image) -> Callable[[Image.Image], Image.Image] | None:
