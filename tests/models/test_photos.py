@@ -6,6 +6,7 @@ from PIL import Image
 
 from maskstack.errors import InputError
 from maskstack.models import open_photo
+from maskstack.models.photos import to_rgb
 
 
 def refused(path, match, **options):
@@ -79,3 +80,15 @@ def test_a_picture_without_regions(tmp_path, size):
 def test_a_picture_of_nan_names_the_file(tmp_path):
     Image.new("F", (8, 8), float("nan")).save(tmp_path / "nan.tiff")
     refused(tmp_path / "nan.tiff", "NaN")
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_turned_photo_is_turned_once(orientation: int, kind: str, tmp_path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.new("RGB", (40, 20)).save(tmp_path / "photo", kind, exif=exif)
+    photo = open_photo(tmp_path / "photo")
+    assert photo.size == ((40, 20) if orientation < 5 else (20, 40))
+    assert to_rgb(photo).size == photo.size
+    assert to_rgb(photo).getexif().get(0x0112, 1) == 1

@@ -83,7 +83,7 @@ def test_the_lines_run_and_explain_the_class_for_as_many_steps(tmp_path, monkeyp
     assert found.steps.max() == 3
     assert torch.equal(found.saliency, names["explanation"].saliency)
     mdm = MDM(names["net"], preset="fast", sizes=(3, 8))
-    live = mdm(names["images"], 2, progress=lambda state: state.step < 3)
+    live = mdm("it's.png", 2, progress=lambda state: state.step < 3)
     assert torch.equal(found.saliency, live.saliency), "the lines make the map of the stopped search again"
     with Image.open(tmp_path / "figure.png") as figure:
         assert figure.width > 100

@@ -29,6 +29,8 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }  # fmt: skip
 
+_SAYS_ORIENTATION = ("exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp")
+
 _RUNS_A_PROGRAM = frozenset({"EPS"})  # Pillow hands these files to Ghostscript.
 
 
@@ -142,7 +144,8 @@ def to_rgb(image: Image.Image) -> Image.Image:
     if orientation is None:
         return upright
     turned = upright.transpose(orientation)
-    turned.info.pop("exif", None)  # or it would be turned again
+    for key in _SAYS_ORIENTATION:  # Otherwise the image would be turned again when it is preprocessed.
+        turned.info.pop(key, None)
     return turned
 
 

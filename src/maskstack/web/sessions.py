@@ -23,7 +23,7 @@ Curves = Mapping[str, tuple[list[float], list[float]]]
 """Insertion and deletion curve of each method, by its name."""
 
 
-SIDE = 1000
+SIDE = 640
 """Largest number of pixels of the longer side of a photo that the page draws on."""
 
 
