@@ -98,15 +98,16 @@ def _chosen(spec: Spec, model: LoadedModel) -> int | str | None:
 def _class_count(model: LoadedModel, names: int) -> int | None:
     """Number of classes that the network distinguishes, found by a test run; None if it is not a classifier."""
     height, width = model.input_size
-    blank = Image.new("RGB", (width, height))
-    shape = tuple(model.preprocess(blank).shape)
+    shape: tuple[int, ...] = (len(model.mean), height, width)
+    if len(model.mean) in (1, 3):
+        shape = tuple(model.preprocess(Image.new("RGB", (width, height))).shape)
     if len(shape) != 3:
         raise InputError(f"the preprocessing of {model.spec} gives a tensor of shape {shape}; it must be C x H x W")
     reading = try_out(model.model, shape, choice=model.output, names=names)
     return None if reading.kind in ("map", "embedding") else reading.classes
 
 
-def try_out(model: nn.Module, shape: tuple[int, int, int], *, choice: Output = None, names: int = 0) -> Reading:
+def try_out(model: nn.Module, shape: tuple[int, ...], *, choice: Output = None, names: int = 0) -> Reading:
     """Run a network on one image of noise and compute the gradient with respect to this image.
 
     Args:
