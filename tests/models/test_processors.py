@@ -13,7 +13,7 @@ from maskstack.models.own_transform import SAME, _photo
 from maskstack.models.spec import parse_spec
 
 EVERY = bool(os.environ.get("MASKSTACK_EVERY"))
-"""Whether to go through all preprocessings, which takes minutes, or only those of classifiers and small inputs."""
+"""Whether to go through all preprocessings, which takes minutes, or only those of classifiers."""
 
 PHOTOS = ((410, 290), (211, 310)) if EVERY else ((211, 310),)
 LARGEST = 2000 if EVERY else 240
@@ -23,7 +23,8 @@ OFTEN = (
     "DINOv3ViTImageProcessor", "EfficientNetImageProcessor", "LevitImageProcessor", "MobileNetV1ImageProcessor",
     "MobileNetV2ImageProcessor", "MobileViTImageProcessor", "PerceiverImageProcessor", "PoolFormerImageProcessor",
     "PPLCNetImageProcessor", "PvtImageProcessor", "SegformerImageProcessor", "SiglipImageProcessor",
-    "ViTImageProcessor", "VideoMAEImageProcessor", "VivitImageProcessor", "Qwen2VLImageProcessor", "ImageGPTImageProcessor",
+    "ViTImageProcessor", "VideoMAEImageProcessor", "VivitImageProcessor", "Qwen2VLImageProcessor",
+    "ImageGPTImageProcessor",
 )  # fmt: skip
 """Processors of image classifiers, and two that do not make one image of a photo."""
 

@@ -16,10 +16,10 @@ from maskstack.explanation import Explanation
 from maskstack.files import write_whole
 from maskstack.jobs.machine import check_writable, pick_device
 from maskstack.jobs.naming import EXPLANATION, FIGURE, OVERLAY, file_part, free_name, masks_ending, with_ending
-from maskstack.jobs.photos import PhotosRequest, PhotoTarget, is_finished, predict, warn_of_random_weights
+from maskstack.jobs.photos import PhotosRequest, PhotoTarget, is_finished, predict, read_output, warn_of_random_weights
 from maskstack.jobs.progress import JobReporter
 from maskstack.masks.result import Progress
-from maskstack.models import LoadedModel, load_model, open_photo
+from maskstack.models import LoadedModel, load_model, said_of
 from maskstack.models.speed import pass_seconds
 
 
@@ -75,8 +75,8 @@ def explain_photos(request: ExplainRequest, reporter: JobReporter) -> None:
     """
     if request.animate is not None and request.animate not in FORMATS:
         raise InputError(f"--animate {request.animate} is not an animation format; give gif or webp")
-    photos = [open_photo(photo) for photo in request.photos]
-    net = load_model(request.model)
+    photos = request.open_photos()
+    net = load_model(request.model, output=read_output(request.output))
     device = pick_device(request.device)
     net.model.to(device)
     mdm = request.explainer(net, request.objective)
@@ -98,7 +98,7 @@ def explain_photos(request: ExplainRequest, reporter: JobReporter) -> None:
         stem = free_name(Path(file).stem, taken)
         for rank, index in enumerate(classes, start=1):
             suffix = f".{rank}-{file_part(net.class_name(index))}" if len(classes) > 1 else ""
-            targets.append(PhotoTarget(file, image, index, request.out / f"{stem}{suffix}"))
+            targets.append(PhotoTarget(file, image, index, request.out / f"{stem}{suffix}", said_of(photo)))
     todo = [target for target in targets if not (request.resume and _is_complete(target, mdm, request))]
     reporter.cost(
         mdm.cost(len(todo) * request.searches),
