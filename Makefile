@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Two processes of one thread each take little more than half of the time that one takes.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 
-.PHONY: demo test quick check docs clean
+.PHONY: demo test quick harden check docs clean
 
 # torch and torchvision have to match, so the pair that is tested together is named in one place.
 $(BIN)/python:
@@ -30,6 +30,11 @@ test: $(VENV)/dev.stamp
 # All tests but those marked slow.
 quick: $(VENV)/dev.stamp
 	$(PYTEST) -m "not slow"
+
+# The generated tests of damage, kills, names, code in data and the page, with large counts; HARDEN_SHARE=0.1 runs a tenth.
+HARDEN_SHARE ?= 1
+harden: $(VENV)/dev.stamp
+	MASKSTACK_HARDEN=1 MASKSTACK_HARDEN_SHARE=$(HARDEN_SHARE) $(BIN)/python -m pytest tests/hardening -n 2 --dist worksteal
 
 check: $(VENV)/dev.stamp
 	$(BIN)/ruff check .

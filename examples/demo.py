@@ -4,22 +4,14 @@ Usage: python examples/demo.py [FOLDER]
 """
 
 import sys
-from pathlib import Path
-
-from PIL import Image
-from skimage import data
 
 from maskstack.cli.main import main
+from maskstack.samples import sample_files
 
 
 def demo(out: str) -> int:
-    """Explain scikit-image's cat, coffee and cameraman with the bundled network."""
-    photos = {"cat": data.chelsea(), "coffee": data.coffee(), "cameraman": data.camera()}
-    files = [Path(out) / "photos" / f"{name}.png" for name in photos]
-    for file, pixels in zip(files, photos.values(), strict=True):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(pixels).save(file)
-    return main(["explain", *map(str, files), "--out", out])
+    """Explain the cat, the coffee and the cameraman with the bundled network."""
+    return main(["explain", *map(str, sample_files()), "--out", out])
 
 
 if __name__ == "__main__":

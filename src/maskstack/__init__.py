@@ -2,9 +2,8 @@
 
 Names are imported when they are first used, so that ``import maskstack`` is quick.
 
->>> from maskstack import MDM, load_model  # doctest: +SKIP
->>> net = load_model("bundled")  # doctest: +SKIP
->>> explanation = MDM(net)(net.preprocess(photo).unsqueeze(0))  # doctest: +SKIP
+>>> from maskstack import MDM, load_model, sample_photos  # doctest: +SKIP
+>>> explanation = MDM(load_model("bundled"))(sample_photos()[0], "tiger cat")  # doctest: +SKIP
 """
 
 from importlib import import_module
@@ -30,7 +29,11 @@ if TYPE_CHECKING:
     from maskstack.models import LoadedModel as LoadedModel
     from maskstack.models import Node as Node
     from maskstack.models import load_model as load_model
-    from maskstack.trust import Trust as Trust
+    from maskstack.reliability import Trust as Trust
+    from maskstack.reliability import Verdict as Verdict
+    from maskstack.samples import sample_photos as sample_photos
+    from maskstack.scoring import with_arguments as with_arguments
+    from maskstack.scoring.trust import trust as trust
 
 _PLACES = {
     "errors": ("InputError", "MaskstackError", "MissingExtraError", "ModelError", "OutputError"),
@@ -38,8 +41,11 @@ _PLACES = {
     "explanation": ("Explanation",),
     "interop": ("MDMCAM", "explain_func"),
     "masks": ("SearchSettings",),
+    "samples": ("sample_photos",),
     "models": ("LoadedModel", "Node", "load_model"),
-    "trust": ("Trust",),
+    "reliability": ("Trust", "Verdict"),
+    "scoring": ("with_arguments",),
+    "scoring.trust": ("trust",),
 }
 
 __all__ = ["__version__", "objectives", *chain(*_PLACES.values())]

@@ -39,7 +39,7 @@ class Batches:
             try:
                 results.append(work(indices[start : start + size]))
             except (RuntimeError, ValueError, AssertionError, MemoryError) as error:
-                too_large = _is_out_of_memory(error)
+                too_large = is_out_of_memory(error)
                 if size == 1 and too_large:
                     raise ModelError(
                         "one image alone does not fit in memory; use a smaller input or a device with more memory"
@@ -61,7 +61,8 @@ def chunk_size(left: int, limit: int) -> int:
     return limit if left >= limit else 1 << (left.bit_length() - 1)
 
 
-def _is_out_of_memory(error: BaseException) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, on any device."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     signs = ("out of memory", "can't allocate memory", "not enough memory", "could not create a memory")

@@ -29,6 +29,10 @@ class MissingExtraError(MaskstackError, ImportError):
     """A package that only an optional extra installs is not installed."""
 
 
+class UncheckedWarning(UserWarning):
+    """A file was written by an older version and has no digest, so damage in it cannot be noticed."""
+
+
 def reason(error: BaseException, *, longest: int = 200) -> str:
     r"""The first line of another library's error message, or the error's type if it has no message.
 

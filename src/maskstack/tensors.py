@@ -16,7 +16,7 @@ def gaussian_blur(images: Tensor, sigma: float) -> Tensor:
     """Blur by a Gaussian cut at three standard deviations; the edges are repeated.
 
     Args:
-        images: B x C x H x W.
+        images: B x C x H x W, or with any other number of spatial dimensions.
         sigma: Standard deviation in pixels; 0 changes nothing.
     """
     radius = math.ceil(3 * sigma)
@@ -29,56 +29,72 @@ def gaussian_blur(images: Tensor, sigma: float) -> Tensor:
 
 
 def filtered(images: Tensor, kernel: Tensor, *, padding: str) -> Tensor:
-    """Convolve rows and columns with one symmetric kernel.
+    """Convolve along each spatial dimension with one symmetric kernel.
 
     Args:
-        images: B x C x H x W.
+        images: B x C x H x W, or with any other number of spatial dimensions.
         kernel: Weights, an odd number of them.
         padding: What is outside of the image, as ``torch.nn.functional.pad`` names it.
     """
     radius = len(kernel) // 2
     kernel = kernel.to(images)
-    batch, channels, height, width = images.shape
-    planes = images.reshape(batch * channels, 1, height, width)
-    planes = functional.pad(planes, (radius, radius, 0, 0), mode=padding)
-    planes = functional.conv2d(planes, kernel.view(1, 1, 1, -1))
-    planes = functional.pad(planes, (0, 0, radius, radius), mode=padding)
-    planes = functional.conv2d(planes, kernel.view(1, 1, -1, 1))
-    return planes.reshape(batch, channels, height, width)
+    planes = images
+    for axis in range(images.ndim - 1, 1, -1):
+        # As planes whose rows run along the axis, or whose columns do; the other dimensions are taken together.
+        if axis == images.ndim - 1:
+            planes = planes.reshape(-1, 1, images.shape[-2] if images.ndim > 3 else 1, images.shape[-1])
+            planes = functional.pad(planes, (radius, radius, 0, 0), mode=padding)
+            planes = functional.conv2d(planes, kernel.view(1, 1, 1, -1))
+        else:
+            planes = planes.reshape(-1, 1, images.shape[axis], math.prod(images.shape[axis + 1 :]))
+            planes = functional.pad(planes, (0, 0, radius, radius), mode=padding)
+            planes = functional.conv2d(planes, kernel.view(1, 1, -1, 1))
+    return planes.reshape(images.shape)
 
 
 def blend(masks: Tensor, images: Tensor, fill: Tensor) -> Tensor:
     """Show the image where the mask is open and the fill where it is closed.
 
     Args:
-        masks: P x H x W in [0, 1].
+        masks: P x H x W in [0, 1], or with any other number of spatial dimensions, as the images.
         images: P x C x H x W.
         fill: P x C x H x W.
     """
     return torch.lerp(fill, images, masks.unsqueeze(1))
 
 
-def minmax(maps: Tensor) -> Tensor:
+def minmax(maps: Tensor, *, dims: int = 2) -> Tensor:
     """Scale each map to [0, 1]; a map of one value becomes zero everywhere.
 
     Args:
         maps: ... x H x W.
+        dims: Number of dimensions of a map, the last ones.
 
     >>> minmax(torch.tensor([[2.0, 4.0], [3.0, 2.0]]))
     tensor([[0.0000, 1.0000], [0.5000, 0.0000]])
     """
-    low = maps.amin(dim=(-2, -1), keepdim=True)
-    spread = maps.amax(dim=(-2, -1), keepdim=True) - low
+    own = tuple(range(-dims, 0))
+    low = maps.amin(dim=own, keepdim=True)
+    spread = maps.amax(dim=own, keepdim=True) - low
     # A range as small as the rounding errors is not contrast: scaling it up would show noise.
     flat = spread <= 1e-6
     return ((maps - low) / spread.masked_fill(flat, 1)).masked_fill(flat, 0)
+
+
+def spread_over(values: Tensor, other: Tensor) -> Tensor:
+    """Values, one for each first index, with as many dimensions of size one as the other tensor has more.
+
+    >>> spread_over(torch.ones(2), torch.zeros(2, 3, 4)).shape
+    torch.Size([2, 1, 1])
+    """
+    return values.reshape(-1, *[1] * (other.ndim - 1))
 
 
 def ranks(saliency: Tensor, *, descending: bool = True) -> Tensor:
     """Place of each pixel in the order of the map; equal values are taken in reading order.
 
     Args:
-        saliency: H x W, without NaN.
+        saliency: H x W, or with any other number of dimensions, without NaN.
         descending: The most salient pixel has place 0; otherwise the least salient.
 
     Returns:

@@ -39,7 +39,7 @@ def test_says_what_it_sees_and_costs_and_writes_everything(photo, tmp_path, caps
     names = {file.name for file in tmp_path.iterdir()}
     assert names == {"coffee.overlay.png", "coffee.figure.png", "coffee.safetensors", "coffee.json"}
     with Image.open(tmp_path / "coffee.overlay.png") as overlay:
-        assert overlay.size == (224, 224)
+        assert overlay.size == (600, 400), "the photo's own size"
     found = Explanation.load(tmp_path / "coffee.safetensors")
     assert found.target_name == ("espresso",)
     assert found.notes == {"model": "bundled", "photo": "coffee.jpg"}
@@ -182,7 +182,7 @@ def test_the_masks_can_be_watched_being_learned(kind, photo, tmp_path, capsys) -
     with Image.open(tmp_path / f"coffee.masks.{kind}") as film:
         assert film.format.lower() == kind
         assert film.n_frames == 5
-        assert film.size == (224, 228)
+        assert film.size == (600, 404)
     assert "1 already done" in run(capsys, *arguments, "--animate", kind)[1]
 
 

@@ -13,10 +13,9 @@ import pytest
 import torch
 import typer.main
 from markdown_it import MarkdownIt
-from PIL import Image
 from tests.prototypes.conftest import Silent, config, write_folders
-from torch import nn
 
+from maskstack import sample_photos
 from maskstack.cli.main import app, main
 from maskstack.models.kinds import KINDS
 from maskstack.models.spec import parse_spec
@@ -102,16 +101,14 @@ def parsed(words: list[str]) -> None:
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """The names and files that the pages assume, in an empty folder; see docs/index.md."""
+    """No names, in a folder with two photos; the pages define what their code uses."""
     pytest.importorskip("efficientnet_lite_pytorch", reason="the extra 'demo' is not installed")
-    data = pytest.importorskip("skimage.data", reason="the extra 'demo' is not installed")
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(0)
-    photos = [Image.fromarray(data.chelsea()), Image.fromarray(data.coffee())]
-    photos[0].save("photo.jpg")
-    photos[1].save("coffee.png")
-    network = nn.Sequential(nn.Conv2d(3, 8, 5), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(32, 4))
-    return {"photos": photos, "photo": photos[0], "network": network, "small_images": torch.rand(2, 3, 64, 64)}
+    cat, coffee, _ = sample_photos()
+    cat.save("photo.jpg")
+    coffee.save("coffee.png")
+    return {}
 
 
 RUNNING = [page for page in PAGES if any(language in ("python", "console") for language, *_ in blocks(page))]

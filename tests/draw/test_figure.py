@@ -1,65 +1,127 @@
 """The figure of one explanation."""
 
 import io
+from itertools import combinations
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from maskstack.draw import as_rgb, explanation_figure, overlay
+from maskstack.draw import explanation_figure, overlay
+from maskstack.draw.figure import MOST_SIDE, Caption
 from maskstack.errors import InputError
+from maskstack.geometry import Geometry
 
 RANDOM = np.random.default_rng(0)
 PHOTO = RANDOM.integers(0, 256, (12, 18, 3), dtype=np.uint8)
-SALIENCY, STACK = RANDOM.random((2, 12, 18), dtype=np.float32)
+SALIENCY, SPREAD = RANDOM.random((2, 12, 18), dtype=np.float32)
+REGION = SALIENCY > 0.7
+CAPTION = Caption(
+    title="espresso 95%",
+    word="reliable",
+    sentence="The region alone keeps 93% of the score.",
+    region="region: 12% of the photo",
+    masked="the region alone keeps 93% of the score",
+)
 
 
-def draw(sizes: list[tuple[int, int]], title: str = "a cat") -> tuple[Figure, np.ndarray]:
-    masks = RANDOM.random((len(sizes), 12, 18), dtype=np.float32)
-    return explanation_figure(PHOTO, masks=masks, sizes=sizes, stack=STACK, saliency=SALIENCY, title=title), masks
+def draw(photo=PHOTO, **options) -> Figure:
+    given = {"saliency": SALIENCY, "region": REGION, "spread": SPREAD, "caption": CAPTION, **options}
+    return explanation_figure(photo, **given)
 
 
 def panels(figure: Figure) -> dict[str, object]:
-    return {axis.get_title(): axis.images[0] for axis in figure.axes if axis.images}
+    return {
+        axis.get_title(loc="left").replace("\n", " "): axis.images[0] for axis in figure.axes if axis.get_title("left")
+    }
 
 
-@pytest.mark.parametrize("count", [1, 4, 7])
-def test_there_is_a_panel_for_photo_overlay_masked_photo_stack_and_every_size(count: int) -> None:
-    sizes = [(index + 2, index + 3) for index in range(count)]
-    figure, masks = draw(sizes)
+def test_there_is_one_row_of_photo_region_masked_photo_map_and_spread() -> None:
+    figure = draw()
     found = panels(figure)
-    own = [f"{h} x {w}, area {mask.mean():.0%}" for (h, w), mask in zip(sizes, masks, strict=True)]
-    assert list(found) == ["photo", "overlay", f"masked, area {STACK.mean():.0%}", "stack", *own]
-    for name, mask in zip(own, masks, strict=True):
-        np.testing.assert_array_equal(found[name].get_array(), mask)
-    assert figure.get_suptitle() == "a cat"
-    assert not any(axis.axison for axis in figure.axes), "ticks and frames around images"
+    assert list(found) == ["photo", CAPTION.region, CAPTION.masked, "map", "spread of the members"]
+    tops = {round(axis.get_position().y0, 3) for axis in figure.axes if axis.get_title("left")}
+    assert len(tops) == 1
+    assert len(panels(draw(spread=None))) == 4
+
+
+def test_grids_are_a_second_row_on_request() -> None:
+    masks = RANDOM.random((2, 12, 18), dtype=np.float32)
+    found = panels(draw(masks=masks, sizes=[(4, 5), (7, 8)]))
+    assert list(found)[-2:] == ["4 x 5 cells", "7 x 8 cells"]
+    np.testing.assert_allclose(found["4 x 5 cells"].get_array(), masks[0], atol=1e-6)
 
 
 def test_each_panel_shows_what_its_title_says() -> None:
-    found = panels(draw([(2, 2)])[0])
-    photo = as_rgb(PHOTO)
-    np.testing.assert_array_equal(found["photo"].get_array(), photo)
-    np.testing.assert_array_equal(found["overlay"].get_array(), as_rgb(overlay(PHOTO, SALIENCY)))
-    masked = found[f"masked, area {STACK.mean():.0%}"].get_array()
-    np.testing.assert_allclose(masked, photo * STACK[:, :, None], rtol=1e-6)
-    np.testing.assert_array_equal(found["stack"].get_array(), SALIENCY)
+    found = panels(draw())
+    options = {"region": REGION}
+    np.testing.assert_array_equal(found["photo"].get_array(), PHOTO)
+    np.testing.assert_array_equal(found[CAPTION.region].get_array(), overlay(PHOTO, SALIENCY, **options))
+    masked = overlay(PHOTO, SALIENCY, style="masked", **options)
+    np.testing.assert_array_equal(found[CAPTION.masked].get_array(), masked)
+    np.testing.assert_allclose(found["map"].get_array(), SALIENCY, atol=1e-6)
+    np.testing.assert_allclose(found["spread of the members"].get_array(), SPREAD, atol=1e-6)
 
 
-def test_maps_are_drawn_on_the_one_scale_from_0_to_1() -> None:
-    for name, panel in panels(draw([(2, 2), (3, 3)])[0]).items():
-        if name == "stack" or name[0].isdigit():
-            assert panel.get_clim() == (0, 1), name
-            assert panel.get_cmap().name == "inferno"
+def test_maps_have_a_bar_and_one_scale_from_0_to_1() -> None:
+    figure = draw()
+    assert panels(figure)["map"].get_clim() == (0, 1)
+    bars = [axis for axis in figure.axes if not axis.get_title("left") and not axis.images]
+    assert len(bars) == 2
+    assert bars[0].get_ylim() == (0, 1)
+
+
+def words(figure: Figure) -> list:
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    found = [*figure.texts, *[axis.title for axis in figure.axes], *[axis._left_title for axis in figure.axes]]
+    return [(text.get_text(), text.get_window_extent(canvas.get_renderer())) for text in found if text.get_text()]
+
+
+@pytest.mark.parametrize("shape", [(12, 18), (40, 8), (8, 60), (300, 200)], ids=str)
+@pytest.mark.parametrize("word", ["", "doubtful", "do not use"])
+def test_the_words_are_there_and_do_not_overlap(shape: tuple[int, int], word: str) -> None:
+    saliency = RANDOM.random(shape, dtype=np.float32)
+    caption = Caption(title="a long name of a class, 5%", word=word, sentence="A long sentence that says why. " * 6)
+    figure = explanation_figure(RANDOM.random((*shape, 3)), saliency=saliency, spread=saliency, caption=caption)
+    found = words(figure)
+    joined = " ".join(text for text, _ in found)
+    for expected in (word, caption.title, caption.sentence.split(".")[0], "photo", "map", "spread of the members"):
+        assert expected in joined.replace("\n", " ")
+    for (one, first), (other, second) in combinations(found, 2):
+        wide = min(first.x1, second.x1) - max(first.x0, second.x0)
+        high = min(first.y1, second.y1) - max(first.y0, second.y0)
+        assert wide <= 1 or high <= 1, f"{one!r} and {other!r} overlap"
+    for text, box in found:
+        assert -1 <= box.x0 < box.x1 <= figure.bbox.x1 + 1, text
+        assert -1 <= box.y0 < box.y1 <= figure.bbox.y1 + 1, text
+
+
+def test_a_map_that_must_not_be_used_does_not_glow() -> None:
+    caption = Caption(word="do not use")
+    shown = panels(draw(caption=caption))["region"].get_array()
+    plain = overlay(PHOTO, SALIENCY, region=REGION, opacity=0)
+    np.testing.assert_array_equal(shown, plain)
+
+
+@pytest.mark.parametrize("side", [30, 500, 3000])
+def test_panels_have_the_photos_own_resolution_up_to_a_bound(side: int) -> None:
+    photo = Image.new("RGB", (side, side // 2), "red")
+    place = Geometry((side // 2, side), (12, 18), (0.0, 0.0, float(side), side / 2))
+    figure = draw(photo, geometry=place)
+    (axis,) = [axis for axis in figure.axes if axis.get_title("left") == "photo"]
+    wide = axis.get_position().width * figure.get_figwidth() * figure.dpi
+    assert axis.images[0].get_array().shape[1] == min(side, MOST_SIDE)
+    assert wide >= min(side, MOST_SIDE) - 1
 
 
 def test_it_is_written_as_a_picture_and_belongs_to_no_window() -> None:
     before = plt.get_fignums()
-    figure, _masks = draw([(2, 2)])
     written = io.BytesIO()
-    figure.savefig(written, format="png", dpi=50)
+    draw().savefig(written, format="png", dpi=50)
     pixels = np.asarray(Image.open(written).convert("RGB")).astype(int)
     assert pixels.std() > 10
     assert (pixels != pixels[0, 0]).any(axis=2).mean() > 0.2, "the panels leave most of the figure empty"
@@ -68,6 +130,6 @@ def test_it_is_written_as_a_picture_and_belongs_to_no_window() -> None:
 
 def test_masks_and_sizes_have_to_match() -> None:
     with pytest.raises(ValueError, match="zip"):
-        explanation_figure(PHOTO, masks=SALIENCY[None], sizes=[(2, 2), (3, 3)], stack=STACK, saliency=SALIENCY)
+        draw(masks=SALIENCY[None], sizes=[(2, 2), (3, 3)])
     with pytest.raises(InputError, match="they must have the same size"):
-        explanation_figure(PHOTO[:5], masks=SALIENCY[None], sizes=[(2, 2)], stack=STACK, saliency=SALIENCY)
+        draw(PHOTO[:5])

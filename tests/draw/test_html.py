@@ -50,7 +50,8 @@ def test_an_explanation_shows_itself():
     html = found._repr_html_()
     assert len(pictures(html)) == 2
     assert "&lt;c&gt;" in html
-    assert "trust:" in html
+    assert html.count(found.trust.verdict(0).sentence) >= 1
+    assert f"<strong>{found.trust.verdict(0).word}</strong>" in html
     assert f"area {float(found.area[0]):.0%}" in html
     plain = MDM(net, sizes=(2, 4), steps=3)(torch.rand(1, 3, 16, 24), lambda output: output[:, 0])
     assert "&lt;lambda&gt;" in plain._repr_html_()

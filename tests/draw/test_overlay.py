@@ -10,8 +10,10 @@ from PIL import Image
 
 from maskstack.draw import as_rgb, overlay
 from maskstack.errors import InputError
+from maskstack.geometry import Geometry
 
-PHOTO = np.random.default_rng(0).integers(0, 256, (9, 14, 3), dtype=np.uint8)
+RANDOM = np.random.default_rng(0)
+PHOTO = RANDOM.integers(0, 256, (9, 14, 3), dtype=np.uint8)
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "P", "1", "CMYK", "I;16"])
@@ -57,34 +59,107 @@ def test_the_input_is_not_written_to() -> None:
     assert (saliency == 0.5).all()
 
 
-def test_a_low_map_leaves_the_photo_darker_and_greyer_but_there() -> None:
-    laid = np.asarray(overlay(PHOTO, np.zeros((9, 14), dtype=np.float32))) / 255
-    photo = PHOTO / 255
-    np.testing.assert_allclose(laid, 0.5 * photo + 0.25 * photo.mean(axis=2, keepdims=True), atol=1 / 255)
+def plain(photo, saliency, **options):
+    """The colours alone, without an outline."""
+    return np.asarray(overlay(photo, saliency, style="heat", **options))
+
+
+def test_where_the_map_is_low_the_photo_keeps_its_colours() -> None:
+    np.testing.assert_array_equal(plain(PHOTO, np.zeros((9, 14), dtype=np.float32)), PHOTO)
+    saliency = np.zeros((90, 140), dtype=np.float32)
+    saliency[30:60, 30:60] = 1
+    photo = np.kron(PHOTO, np.ones((10, 10, 1), dtype=np.uint8))
+    drawn = np.asarray(overlay(photo, saliency))
+    np.testing.assert_array_equal(drawn[:, 70:], photo[:, 70:])
+    inside = drawn[36:54, 36:54].astype(int) - photo[36:54, 36:54]
+    assert 0 < np.abs(inside).mean() < 60, "the region is coloured lightly"
 
 
 def test_a_high_map_takes_the_maps_colour() -> None:
     white = np.full((4, 4, 3), 255, dtype=np.uint8)
-    for colours in ("inferno", "viridis"):
-        laid = np.asarray(overlay(white, np.ones((4, 4), dtype=np.float32), opacity=1.0, colours=colours)) / 255
+    for colours in ("magma", "viridis"):
+        laid = plain(white, np.ones((4, 4), dtype=np.float32), opacity=1.0, colours=colours) / 255
         np.testing.assert_allclose(laid[0, 0], matplotlib.colormaps[colours](1.0)[:3], atol=1 / 255)
 
 
 def test_the_colours_share_grows_evenly_with_the_map() -> None:
     white, half = np.full((1, 3, 3), 255, dtype=np.uint8), np.array([[0, 0.5, 1]], dtype=np.float32)
-    laid = np.asarray(overlay(white, half, opacity=0.6))[0] / 255
-    colours = matplotlib.colormaps["inferno"](half[0])[:, :3]
+    laid = plain(white, half, opacity=0.6)[0] / 255
+    colours = matplotlib.colormaps["magma"](half[0])[:, :3]
     for share, colour, pixel in zip((0, 0.3, 0.6), colours, laid, strict=True):
-        np.testing.assert_allclose(pixel, (1 - share) * 0.75 + share * colour, atol=1 / 255)
+        np.testing.assert_allclose(pixel, (1 - share) + share * colour, atol=2 / 255)
 
 
 def test_only_the_marked_half_changes_with_the_map() -> None:
     saliency = np.zeros((9, 14), dtype=np.float32)
-    plain = np.asarray(overlay(PHOTO, saliency)).astype(int)
     saliency[:, 7:] = 0.8
-    marked = np.asarray(overlay(PHOTO, saliency)).astype(int)
-    np.testing.assert_array_equal(marked[:, :7], plain[:, :7])
-    assert np.abs(marked[:, 7:] - plain[:, 7:]).mean() > 30
+    marked = plain(PHOTO, saliency).astype(int)
+    np.testing.assert_array_equal(marked[:, :7], PHOTO[:, :7])
+    assert np.abs(marked[:, 7:] - PHOTO[:, 7:]).mean() > 30
+
+
+def test_masked_shows_the_region_alone() -> None:
+    photo = np.kron(PHOTO, np.ones((10, 10, 1), dtype=np.uint8))
+    region = np.zeros((90, 140), dtype=bool)
+    region[30:60, 30:60] = True
+    drawn = np.asarray(overlay(photo, region.astype(np.float32), region=region, style="masked")).astype(int)
+    np.testing.assert_array_equal(drawn[38:52, 38:52], photo[38:52, 38:52])
+    assert drawn[:, 80:].std() < 0.3 * photo[:, 80:].std()
+
+
+@pytest.mark.parametrize("word", ["reliable", "doubtful", "do not use"])
+def test_the_verdict_is_written_where_the_map_is_lowest(word) -> None:
+    photo, saliency = np.full((300, 400, 3), 90, dtype=np.uint8), np.zeros((300, 400), dtype=np.float32)
+    saliency[200:, :150] = 1
+    drawn = overlay(photo, saliency, word=word, lines=["espresso 95%", "region 12%, keeps 90%"])
+    changed = (np.abs(np.asarray(drawn).astype(int) - np.asarray(overlay(photo, saliency, style="heat"))) > 30).any(2)
+    assert changed[:60, :200].any()
+    if word == "do not use":
+        np.testing.assert_array_equal(np.asarray(drawn)[220:280, 20:130], photo[220:280, 20:130])
+
+
+@pytest.mark.parametrize("size", [(8, 8), (8, 400), (400, 8), (40, 60)], ids=str)
+def test_a_picture_too_small_for_the_verdict_gets_its_sign_or_a_part_of_it(size) -> None:
+    photo = np.full((*size, 3), 90, dtype=np.uint8)
+    drawn = overlay(photo, np.zeros(size, dtype=np.float32), word="doubtful", lines=["long words " * 9])
+    assert drawn.size == size[::-1]
+
+
+def test_what_the_network_did_not_see_is_veiled_and_hatched() -> None:
+    photo = np.kron(RANDOM.integers(0, 256, (20, 40, 3), dtype=np.uint8), np.ones((10, 10, 1), dtype=np.uint8))
+    place = Geometry((200, 400), (64, 64), (100.0, 0.0, 300.0, 200.0))
+    drawn = np.asarray(overlay(photo, np.zeros((64, 64), dtype=np.float32), geometry=place)).astype(int)
+    np.testing.assert_array_equal(drawn[5:195, 105:295], photo[5:195, 105:295])
+    for unseen in (slice(0, 98), slice(302, 400)):
+        assert drawn[:, unseen].std() < 0.7 * photo[:, unseen].std()
+        assert (drawn[:, unseen] != photo[:, unseen]).any(axis=2).mean() > 0.95
+
+
+def test_a_large_photo_is_drawn_smaller_and_a_small_one_at_its_size() -> None:
+    saliency = np.eye(32, dtype=np.float32)
+    for photo, size in (((9, 14), (14, 9)), ((3000, 9000), (6928, 2309))):
+        place = Geometry(photo, (32, 32), (0.0, 0.0, float(photo[1]), float(photo[0])))
+        assert overlay(Image.new("RGB", photo[::-1]), saliency, geometry=place).size == size
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"style": "glow"}, "style is 'glow'; it must be one of contour, heat, masked"),
+        ({"opacity": 1.5}, r"opacity is 1.5; it must be a number in \[0, 1\]"),
+        ({"colours": "virids"}, "not a colour map of matplotlib; did you mean viridis?"),
+    ],
+    ids=str,
+)
+def test_options_that_cannot_be_used_are_refused(options, match) -> None:
+    with pytest.raises(InputError, match=match):
+        overlay(PHOTO, np.zeros((9, 14), dtype=np.float32), **options)
+
+
+def test_a_photo_that_is_not_the_explained_one_is_refused() -> None:
+    place = Geometry((9, 15), (9, 14), (0.0, 0.0, 14.0, 9.0))
+    with pytest.raises(InputError, match="give that photo"):
+        overlay(PHOTO, np.zeros((9, 14), dtype=np.float32), geometry=place)
 
 
 def test_the_overlay_is_a_picture_of_the_photos_size() -> None:

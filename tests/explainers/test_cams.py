@@ -70,7 +70,7 @@ def test_each_map_is_the_one_its_paper_writes(kind: str) -> None:
     large = functional.interpolate(expected[None, None], size=(32, 48), mode="bilinear")[0, 0]
     assert np.corrcoef(ranks(large), ranks(found.saliency[0, 0]))[0, 1] > 0.999
     assert (float(found.saliency.amin()), float(found.saliency.amax())) == (0, 1)
-    assert found.degenerate == (None,)
+    assert found.trust.problems == (None,)
 
 
 def test_activations_are_those_of_the_layer_though_the_next_one_works_in_place() -> None:

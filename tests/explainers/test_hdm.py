@@ -51,7 +51,7 @@ def test_where_one_region_suffices_one_search_finds_one_and_the_modules_both() -
     assert one[1] < 0.1
     found = HDM(net, benchmark=(3, 6), auxiliary=12, **alone)(image, 0)
     assert min(brightness(found)) > 0.5
-    assert found.degenerate == (None,)
+    assert found.trust.problems == (None,)
 
 
 def test_an_image_with_nothing_left_is_done_after_one_module_while_others_go_on() -> None:
@@ -183,10 +183,10 @@ def test_progress_counts_over_all_modules_and_can_stop_them() -> None:
     assert modules(stopped) == [1]
 
 
-def test_a_network_that_sees_nothing_takes_one_module_and_is_called_degenerate() -> None:
+def test_a_network_that_sees_nothing_takes_one_module_and_is_not_to_be_used() -> None:
     found = HDM(lambda x: x.mean(dim=(1, 2, 3), keepdim=True).flatten(1) * 0 + torch.ones(3), **QUICK)(photos(1), 1)
     assert modules(found) == [1]
-    assert "no region explains the score" in found.degenerate[0]
+    assert "no region explains the score" in found.trust.problems[0]
     assert torch.isfinite(found.saliency).all()
 
 

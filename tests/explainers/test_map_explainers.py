@@ -69,7 +69,7 @@ def test_maps_are_finite_from_0_to_1_and_of_the_images_size(method: str) -> None
     assert found.saliency.amin(dim=(1, 2, 3)).tolist() == [0, 0]
     assert found.saliency.amax(dim=(1, 2, 3)).tolist() == [1, 1]
     assert found.method == method
-    assert found.degenerate == (None, None)
+    assert found.trust.problems == (None, None)
 
 
 @every

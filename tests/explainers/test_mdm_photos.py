@@ -26,7 +26,7 @@ def test_the_map_lies_on_the_object(photo: str, net: LoadedModel) -> None:
     image = net.preprocess(Image.fromarray(getattr(data, photo)()))
     found = MDM(net)(image.unsqueeze(0))
     assert found.target_name == (name,)
-    assert found.degenerate == (None,)
+    assert found.trust.problems == (None,)
     saliency = found.saliency[0, 0]
     inside = torch.zeros_like(saliency, dtype=torch.bool)
     inside[y1:y2, x1:x2] = True

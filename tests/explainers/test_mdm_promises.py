@@ -215,7 +215,7 @@ BAD_IMAGES = {
     "batch is empty": torch.zeros(0, 3, 32, 32),
     "unsqueeze": torch.zeros(3, 32, 32),
     "larger than the image": torch.zeros(1, 3, 1, 1),
-    "failed on images of shape 1 x 4 x 32 x 32": torch.zeros(1, 4, 32, 32),
+    "takes images of 3 channels, but these have 4": torch.zeros(1, 4, 32, 32),
 }
 
 
@@ -250,9 +250,9 @@ def test_bad_targets_get_one_clear_sentence() -> None:
         mdm(images, custom(lambda output: output))
 
 
-def test_a_network_that_sees_nothing_is_called_degenerate() -> None:
+def test_a_network_that_sees_nothing_is_not_to_be_used() -> None:
     found = MDM(lambda x: x.mean(dim=(1, 2, 3), keepdim=True).flatten(1) * 0 + torch.ones(3), **QUICK)(photos(1), 1)
-    assert "no region explains the score" in found.degenerate[0]
+    assert "no region explains the score" in found.trust.problems[0]
     assert torch.isfinite(found.saliency).all()
 
 

@@ -1,11 +1,17 @@
 """MDM in the calling conventions of Captum, Quantus and pytorch-grad-cam, under those libraries themselves."""
 
+import copy
+import pickle
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from maskstack import MDM, MDMCAM, InputError, explain_func
+from maskstack import MDM, MDMCAM, InputError, ModelError, explain_func
+from maskstack.interop.grad_cam import _objective
 from maskstack.objectives import class_logit
 
 QUICK = {"sizes": (2, 5), "steps": 5, "consistency": "absolute"}
@@ -98,3 +104,117 @@ def test_drop_in_for_pytorch_grad_cam(network, images) -> None:
     assert picture.shape == (24, 24, 3)
     with pytest.raises(InputError, match="2 targets for 3 images"):
         cam(input_tensor=images, targets=targets[:2])
+
+
+def test_captum_takes_it_for_an_attribution(network, images) -> None:
+    captum = pytest.importorskip("captum.attr", reason="captum is not installed")
+    mdm = MDM(network, **QUICK)
+    assert isinstance(mdm, captum.Attribution)
+    assert isinstance(mdm, MDM)
+    assert type(mdm) is MDM
+    assert not isinstance(mdm, captum.IntegratedGradients)
+    for other in (pickle.loads(pickle.dumps(mdm)), copy.copy(mdm), copy.deepcopy(mdm)):
+        assert type(other) is MDM
+        assert torch.equal(other.attribute(images, target=1), mdm.attribute(images, target=1))
+
+
+def test_captum_is_not_imported_for_it() -> None:
+    code = "import sys, torch, maskstack; maskstack.MDM(torch.nn.Flatten()); sys.exit('captum' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_unknown_options_of_attribute_are_errors(network, images) -> None:
+    mdm = MDM(network, **QUICK)
+    with pytest.raises(InputError, match=r"no option 'targt'; did you mean target\?"):
+        mdm.attribute(images, targt=5)
+    with pytest.raises(InputError, match="no convergence delta"):
+        mdm.attribute((images,), target=1, return_convergence_delta=True)
+    mdm.attribute(images, target=1, return_convergence_delta=False, show_progress=True)
+
+
+class OneOutput(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(16, 1))
+
+    def forward(self, inputs):
+        return self.net(inputs)
+
+
+class Segmenter(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = nn.Conv2d(3, 4, 3, padding=1)
+
+    def forward(self, inputs):
+        return {"out": self.net(inputs), "aux": self.net(inputs)}
+
+
+class Detector(nn.Module):
+    """Boxes at fixed places, scored by the brightness inside; nothing is found in a dark image."""
+
+    def forward(self, inputs):
+        found = []
+        for image in inputs:
+            boxes = torch.tensor([[2.0, 2, 10, 10], [12.0, 12, 22, 22]])
+            scores = torch.stack([image[:, 2:10, 2:10].mean(), image[:, 12:22, 12:22].mean()])
+            keep = scores > 0.3
+            found.append({"boxes": boxes[keep], "labels": torch.tensor([1, 2])[keep], "scores": scores[keep]})
+        return found
+
+
+def test_every_target_of_pytorch_grad_cam(network, images) -> None:
+    targets = pytest.importorskip("pytorch_grad_cam.utils.model_targets", reason="grad-cam is not installed")
+    mask = np.zeros((24, 24), np.float32)
+    mask[4:9, 5:11] = 1
+    boxes = np.array([[2.0, 2, 10, 10], [12.0, 12, 22, 22]])
+    cases = {
+        "ClassifierOutputTarget": (network, targets.ClassifierOutputTarget(2)),
+        "ClassifierOutputSoftmaxTarget": (network, targets.ClassifierOutputSoftmaxTarget(2)),
+        "ClassifierOutputReST": (network, getattr(targets, "ClassifierOutputReST", targets.ClassifierOutputTarget)(2)),
+        "BinaryClassifierOutputTarget": (OneOutput(), targets.BinaryClassifierOutputTarget(0)),
+        "SoftmaxOutputTarget": (OneOutput(), targets.SoftmaxOutputTarget()),
+        "RawScoresOutputTarget": (OneOutput(), targets.RawScoresOutputTarget()),
+        "SemanticSegmentationTarget": (Segmenter(), targets.SemanticSegmentationTarget(1, mask)),
+        "FasterRCNNBoxScoreTarget": (Detector(), targets.FasterRCNNBoxScoreTarget([1, 2], boxes)),
+    }
+    if hasattr(targets, "FinerWeightedTarget"):
+        cases["FinerWeightedTarget"] = (network, targets.FinerWeightedTarget(0, [1, 2], 0.5))
+    known = [name for name, kind in vars(targets).items() if isinstance(kind, type)]
+    assert set(known) <= set(cases), "pytorch-grad-cam has a target that is not tried here"
+    for name, (model, target) in cases.items():
+        model.eval()
+        cam = MDMCAM(model, **{**QUICK, "consistency": "one_sided"})
+        maps = cam(input_tensor=images, targets=[target] * 3)
+        assert maps.shape == (3, 24, 24), name
+        assert np.isfinite(maps).all(), name
+        output = cam.outputs
+        row = output[0] if isinstance(output, list) else output["out"][0] if isinstance(output, dict) else output[0]
+        expected = float(torch.as_tensor(target(row)).sum())
+        score = cam.mdm(images, _objective([target] * 3, 3)).score_before[0]
+        assert float(score) == pytest.approx(expected, rel=1e-4), name
+
+
+def test_the_opposite_class_of_a_single_output_has_the_opposite_score(images) -> None:
+    targets = pytest.importorskip("pytorch_grad_cam.utils.model_targets", reason="grad-cam is not installed")
+    mdm = MDM(OneOutput().eval(), **QUICK)
+    both = [
+        mdm(images, _objective([targets.BinaryClassifierOutputTarget(kind)] * 3, 3)).score_before for kind in (0, 1)
+    ]
+    torch.testing.assert_close(both[0], -both[1])
+
+
+def test_class_indices_are_targets_and_unknown_keywords_warn(network, images) -> None:
+    cam = MDMCAM(network, **QUICK)
+    expected = cam(images, targets=[lambda row: row[1]] * 3)
+    for targets in ([1, 1, 1], (1, 1, 1), torch.tensor([1, 1, 1]), np.array([1, 1, 1]), 1):
+        np.testing.assert_allclose(cam(images, targets), expected, atol=1e-5)
+    assert torch.equal(cam.outputs, network(images).detach())
+    with pytest.warns(UserWarning, match="ignores aug_smooth, eigen_smooth, use_gpu"):
+        cam(images, [1, 1, 1], aug_smooth=True, eigen_smooth=True, use_gpu=True)
+    with pytest.warns(UserWarning, match="ignores use_cuda"):
+        MDMCAM(network, use_cuda=True, **QUICK)
+    with pytest.raises(ModelError, match="gave 5 numbers for an image"):
+        cam(images, targets=[lambda row: row] * 3)
+    with pytest.raises(InputError, match="give one kind"):
+        cam(images, targets=["a", "b", "c"])

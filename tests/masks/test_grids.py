@@ -93,7 +93,7 @@ def test_a_grid_finer_than_the_image_is_refused(size) -> None:
 
 
 @pytest.mark.parametrize(
-    "size", [0, -1, True, 2.5, "7", "77", None, (), (1, 2, 3), (2, 0), (2, 2.0), (True, 2)], ids=repr
+    "size", [0, -1, True, 2.5, "7", "77", None, (), (1, 2, 3, 4), (1, 2, 0), (2, 0), (2, 2.0), (True, 2)], ids=repr
 )
 def test_what_is_no_grid_size_is_refused(size) -> None:
     with pytest.raises(InputError, match="positive whole number or a pair"):

@@ -80,7 +80,7 @@ def test_the_native_map_is_the_networks_own_upsampled(kind: str) -> None:
         torch.testing.assert_close(found.grids[0][row], own[0, 0])
     assert found.settings["upsampling"] == mode
     assert found.method == "native"
-    assert found.degenerate == (None, None, None)
+    assert found.trust.problems == (None, None, None)
     assert torch.equal(found.saliency[2], finder(network, "native", batch_size=1)(images[2:], [0]).saliency[0])
 
 

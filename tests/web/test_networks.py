@@ -171,7 +171,7 @@ def test_modules_and_folders_are_seen_from_the_list(tmp_path, spec, there) -> No
     (tmp_path / "nets.py").touch()
     (tmp_path / "vit").mkdir()
     (tmp_path / "models.toml").write_text(f'mine = "{spec}"\n')
-    assert offered(folder=tmp_path)["mine"] == there.format(tmp_path)
+    assert offered(folder=tmp_path, allow_code=True)["mine"] == there.format(tmp_path)
 
 
 def test_a_comma_in_a_path_is_said(tmp_path) -> None:

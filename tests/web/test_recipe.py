@@ -47,7 +47,7 @@ def calls(text: str) -> dict[str, ast.Call]:
 def test_whatever_something_is_called_the_lines_stay_the_same_program(what, nasty) -> None:
     made = calls(lines(**{what: nasty}))
     assert made.keys() == calls(lines()).keys()
-    texts = {"spec": made["load_model"], "photo": made["open_photo"]}
+    texts = {"spec": made["load_model"], "photo": made["plot"]}
     if what in texts:
         assert ast.literal_eval(texts[what].args[0]) == nasty
 
@@ -64,7 +64,7 @@ def test_what_was_stopped_is_stopped_at_the_same_step() -> None:
     for text in (whole, stopped):
         assert {word.arg: ast.literal_eval(word.value) for word in calls(text)["MDM"].keywords} == {"preset": "fast"}
     assert "progress" not in whole
-    assert "(images, 282, progress=lambda state: state.step < 17)" in stopped
+    assert "('cat.jpg', 282, progress=lambda state: state.step < 17)" in stopped
 
 
 def test_the_lines_run_and_explain_the_class_for_as_many_steps(tmp_path, monkeypatch) -> None:

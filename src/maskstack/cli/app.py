@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from maskstack.cli.console import plain_console
+from maskstack.cli.options import AllowCode
 from maskstack.jobs.machine import pick_device
 from maskstack.web.serve import AppSettings, is_loopback, serve
 
@@ -34,9 +35,14 @@ def app(
     max_megapixels: Annotated[int, typer.Option(min=1, help="Maximum size of a photo.")] = 50,
     queue: Annotated[int, typer.Option(min=1, help="Maximum number of waiting requests.")] = 16,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(help="A further name by which browsers may call the page, such as that of a proxy."),
+    ] = None,
+    allow_code: AllowCode = False,
 ) -> None:
     """Serve a page that explains photos in the browser; Ctrl-C ends it."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = plain_console(soft_wrap=True)
     settings = AppSettings(
         models=tuple(model or ()),
         folder=models,
@@ -47,6 +53,8 @@ def app(
         max_megapixels=max_megapixels,
         queue=queue,
         device=pick_device(device),
+        allow_hosts=tuple(allow_host or ()),
+        allow_code=allow_code,
     )
 
     def say(address: str) -> None:

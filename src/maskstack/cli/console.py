@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -43,6 +43,11 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
+def plain_console(**options: Any) -> Console:
+    """A console that prints names as they are: nothing in a text is markup, a smiley or a number to highlight."""
+    return Console(markup=False, emoji=False, highlight=False, **options)
+
+
 class ConsoleReporter:
     """Prints sentences and moves a progress bar, which only a terminal shows. Use it in a ``with`` statement.
 
@@ -54,11 +59,13 @@ class ConsoleReporter:
 
     def __init__(self, *, quiet: bool = False, width: int | None = None, transient: bool = False) -> None:
         self.quiet = quiet
-        self.out = Console(quiet=quiet, highlight=False)
+        self.out = plain_console(quiet=quiet)
         if width is not None and not self.out.is_terminal:
-            self.out = Console(quiet=quiet, highlight=False, width=width)
-        self.errors = Console(stderr=True, highlight=False)
-        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
+            self.out = plain_console(quiet=quiet, width=width)
+        self.errors = plain_console(stderr=True)
+        columns = (
+            TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.percentage:>3.0f}%"),
+        )  # fmt: skip
         hidden = quiet or not self.errors.is_terminal
         self.bar = Progress(*columns, TimeRemainingColumn(), console=self.errors, disable=hidden, transient=transient)
         self._task: TaskID | None = None
@@ -72,7 +79,7 @@ class ConsoleReporter:
 
     def say(self, sentence: str) -> None:
         """Print a sentence."""
-        self.out.print(sentence, soft_wrap=True, markup=False)
+        self.out.print(sentence, soft_wrap=True)
 
     def warn(self, sentence: str, *, kind: str = "note") -> None:
         """Print a sentence on stderr."""

@@ -27,6 +27,7 @@ from maskstack.objectives import NAMED
 _trust = partial(
     typer.Option, rich_help_panel="Further measures of trust (each further search costs as much as the map itself)"
 )
+_picture = partial(typer.Option, rich_help_panel="Pictures")
 
 
 @with_search_options
@@ -55,6 +56,17 @@ def explain(
     animate: Annotated[
         str | None, typer.Option(help="gif or webp: also write an animation of the masks while they are learned.")
     ] = None,
+    map_kind: Annotated[
+        str | None, _picture("--map", help="npy, png or nifti: also write the map in the photo's own frame.")
+    ] = None,
+    style: Annotated[
+        str, _picture(help="contour (outline and light colours), heat (colours only) or masked (only the region).")
+    ] = "contour",
+    opacity: Annotated[
+        float | None, _picture(help="Opacity of the colours, or of the veil of masked, from 0 to 1.")
+    ] = None,
+    colours: Annotated[str, _picture(help="Name of a matplotlib colour map.")] = "magma",
+    grids: Annotated[bool, _picture("--grids", help="Add a row with the mask of each size to the figure.")] = False,
 ) -> None:
     """Show which region of each photo made the network predict a class."""
     request = ExplainRequest(
@@ -73,6 +85,11 @@ def explain(
         trust_seeds=trust_seeds,
         trust_randomized=trust_randomized,
         animate=animate,
+        map_kind=map_kind,
+        style=style,
+        opacity=opacity,
+        colours=colours,
+        grids=grids,
     )
     reporter = ResultReporter(as_json=as_json)
     explain_photos(request, reporter)

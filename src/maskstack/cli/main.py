@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
+import warnings
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
 
 from maskstack.allocator import keep_large_blocks
 from maskstack.cli.lazy import Verb, lazy_group
-from maskstack.errors import MaskstackError
+from maskstack.errors import MaskstackError, UncheckedWarning
 from maskstack.version import __version__
 
 INTERRUPTED = 130
@@ -66,6 +68,14 @@ def run() -> None:
 def main(arguments: list[str]) -> int:
     """Run the command line on these arguments and return its exit code."""
     keep_large_blocks()
+    with warnings.catch_warnings():
+        # Each note once, as a sentence.
+        warnings.simplefilter("default", UncheckedWarning)
+        warnings.showwarning = _showing(warnings.showwarning)
+        return _run(arguments)
+
+
+def _run(arguments: list[str]) -> int:
     try:
         code = app(arguments, prog_name="maskstack", standalone_mode=False)
     except MaskstackError as error:
@@ -86,6 +96,18 @@ def main(arguments: list[str]) -> int:
             f"stopped; finished results are kept, and {_again(arguments)} continues from there", code=INTERRUPTED
         )
     return code if isinstance(code, int) else 0
+
+
+def _showing(otherwise: Callable[..., None]) -> Callable[..., None]:
+    """How warnings are printed: those of this package as a note, all others as Python does."""
+
+    def show(message: Warning | str, category: type[Warning], *place: Any) -> None:
+        if issubclass(category, UncheckedWarning):
+            sys.stderr.write(f"note: {message}\n")
+        else:
+            otherwise(message, category, *place)
+
+    return show
 
 
 def _command(arguments: list[str]) -> str:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from rich.console import Console
 from rich.table import Table
 
+from maskstack.cli.console import plain_console
 from maskstack.explainers.table import METHODS
 from maskstack.leaderboard.measures import GROUPS
 
 
 def methods() -> None:
     """List the methods and groups of metrics that 'maskstack bench' knows."""
-    console = Console(highlight=False)
+    console = plain_console()
     for title, lines in (
         ("methods", {name: method.about for name, method in METHODS.items()}),
         ("metrics", {name: group.about for name, group in GROUPS.items()}),

@@ -6,9 +6,9 @@ import json
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Column, Table
 
+from maskstack.cli.console import plain_console
 from maskstack.models import installed_models
 
 
@@ -18,7 +18,7 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="Print JSON for 
     if as_json:
         typer.echo(json.dumps([kind._asdict() for kind in found], indent=2))
         return
-    console = Console(highlight=False)
+    console = plain_console()
     headings = (Column(heading, overflow="fold") for heading in ("kind", "what", "here"))
     table = Table(*headings, box=None, pad_edge=False)
     for kind in found:
@@ -26,4 +26,4 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="Print JSON for 
     console.print(table)
     console.print("\nexamples:")
     for kind in found:
-        console.print(f"  --model {kind.example}", markup=False, soft_wrap=True)
+        console.print(f"  --model {kind.example}", soft_wrap=True)

@@ -20,6 +20,13 @@ Resume = Annotated[
 RunFolder = Annotated[
     Path, typer.Option(help="Folder of the run; if it holds an interrupted run, that run is continued.")
 ]
+AllowCode = Annotated[
+    bool,
+    typer.Option(
+        "--allow-code",
+        help="Run the code that a file read here names as its network (python:...); only if you trust it.",
+    ),
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps ...")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs, nothing else.")]
 PresetName = Annotated[str, typer.Option(help=f"Search settings to start from: {', '.join(PRESETS)}.")]

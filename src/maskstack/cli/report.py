@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from maskstack.cli.console import names_in
-from maskstack.cli.options import AsJson
+from maskstack.cli.console import names_in, plain_console
+from maskstack.cli.options import AllowCode, AsJson
 from maskstack.leaderboard.comparison import Comparison, MethodOnMetric, is_control
 from maskstack.leaderboard.page import count, number
 from maskstack.leaderboard.report import WrittenReport, make_report
@@ -32,17 +31,20 @@ def report(
         bool, typer.Option("--only-common", help="Use only images on which all methods have a value.")
     ] = False,
     as_json: AsJson = False,
+    allow_code: AllowCode = False,
 ) -> None:
     """Compare the methods of one or more runs: tables, summary.csv and report.html."""
-    written = make_report(runs, out, reference=reference, methods=names_in(methods), only_common=only_common)
+    written = make_report(
+        runs, out, reference=reference, methods=names_in(methods), only_common=only_common, allow_code=allow_code
+    )
     if as_json:
         typer.echo(json.dumps(_document(written), indent=2))
         return
-    console = Console(highlight=False)
+    console = plain_console()
     for comparison in written.comparisons:
         console.print(_table(comparison))
         console.print(_sentence(comparison, judge(comparison)), "\n")
-    console.print(f"wrote {written.page} and {written.summary}", soft_wrap=True, markup=False)
+    console.print(f"wrote {written.page} and {written.summary}", soft_wrap=True)
 
 
 def _table(comparison: Comparison) -> Table:

@@ -15,6 +15,9 @@ from maskstack.cli.console import ConsoleReporter, duration, plural
 from maskstack.explanation import Explanation
 from maskstack.masks.result import Progress
 
+STYLES = {"reliable": "bold green", "doubtful": "bold yellow", "do not use": "bold red", "not measured": "bold"}
+"""Style of each verdict's word."""
+
 
 class ResultReporter(ConsoleReporter):
     """Prints for a person (tables on stdout, the bar on stderr) or, with JSON, for a program (one document on stdout).
@@ -93,10 +96,9 @@ class ResultReporter(ConsoleReporter):
         self.out.print()
         self.out.print(Text(photo, style="bold"))
         self.out.print(table)
-        if explanation.trust is not None:
-            self.out.print(Text.assemble(("trust: ", "bold"), explanation.trust.words(0)), soft_wrap=True)
-        for reason in explanation.doubts(0):
-            self.out.print(Text(reason, style="bold yellow"), soft_wrap=True)
+        verdict = explanation.trust.verdict(0)
+        style = STYLES[verdict.word]
+        self.out.print(Text.assemble((f"{verdict.word}: ", style), verdict.sentence), soft_wrap=True)
         self.out.print(Text(f"  {next(iter(files.values()))}", style="dim"), soft_wrap=True)
 
     def finish(self, sentence: str) -> None:

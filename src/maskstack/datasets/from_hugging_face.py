@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,7 +13,8 @@ from PIL import Image
 from maskstack.datasets.annotated import AnnotatedImage, AnnotatedImages, Box
 from maskstack.datasets.boxes import checked_box, main_class
 from maskstack.errors import InputError, reason, require
-from maskstack.models.photos import to_rgb
+from maskstack.files import parse_json
+from maskstack.models.photos import check_size, open_image, to_rgb
 
 _LABELS = ("label", "labels", "class")
 _CATEGORIES = ("category", "categories", "label", "labels", "category_id")
@@ -25,10 +27,15 @@ class _LazyImage:
     dataset: Any
     column: str
     index: int
+    stored: bool = False
 
     def __call__(self) -> Image.Image:
         try:
             image = self.dataset[self.index][self.column]
+            if self.stored:
+                image = _decoded(image)
+        except InputError as error:
+            raise InputError(f"image {self.index} of the data set {error}") from error
         # The library raises different types of error for a damaged image.
         except Exception as error:
             raise InputError(
@@ -60,7 +67,9 @@ def from_hugging_face(
         InputError: The split does not exist, there is no column of images or no row, or a box is invalid.
     """
     library = require("datasets", extra="datasets")
+    stored = False
     if isinstance(dataset, str | Path):
+        _check_inside(Path(dataset))
         try:
             dataset = library.load_from_disk(str(dataset))
         # Damaged files raise errors of pyarrow, json and the library.
@@ -68,8 +77,11 @@ def from_hugging_face(
             raise InputError(
                 f"{dataset} cannot be read ({reason(error)}); give a folder that save_to_disk wrote"
             ) from error
+        stored = True
     dataset = _split(dataset, split)
     column = _image_column(dataset, library)
+    if stored:
+        dataset = dataset.cast_column(column, library.Image(decode=False))
     label = next((name for name in _LABELS if name in dataset.features), None)
     kept = [name for name in (label, "objects") if name in dataset.features]
     # Without the images, so that none of them is decoded here.
@@ -84,7 +96,7 @@ def from_hugging_face(
         # If there is a label, the objects may have other classes or none.
         shown = tuple(ours or [box for _, box in objects if label])
         number, text = _numbered(wanted, names)
-        reader = _LazyImage(dataset, column, index)
+        reader = _LazyImage(dataset, column, index, stored)
         images.append(AnnotatedImage(None, f"{index:06}", number, text, shown, reader=reader))
     if not images:
         raise InputError("the data set has no rows; give one with images")
@@ -92,6 +104,38 @@ def from_hugging_face(
         names = tuple(sorted({image.class_name for image in images if image.class_name}))
         images = [replace(image, label=names.index(image.class_name) if image.class_name else None) for image in images]
     return AnnotatedImages(tuple(images), names, "huggingface", indices_given=not names)
+
+
+def _check_inside(folder: Path) -> None:
+    """Refuse a saved data set whose state names files of other folders, before one of them is opened."""
+    for state in [*folder.glob("state.json"), *folder.glob("*/state.json")]:
+        try:
+            files = [each["filename"] for each in parse_json(state.read_bytes())["_data_files"]]
+            inside = all(Path(file).name == file for file in files)
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            raise InputError(f"{state} cannot be read ({reason(error)}); save the data set again") from error
+        if not inside:
+            raise InputError(f"{state} names a file that is not beside it; save the data set again")
+    listing = folder / "dataset_dict.json"
+    if listing.is_file():
+        try:
+            splits = parse_json(listing.read_bytes())["splits"]
+            inside = all(Path(split).name == split and split != ".." for split in splits)
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            raise InputError(f"{listing} cannot be read ({reason(error)}); save the data set again") from error
+        if not inside:
+            raise InputError(f"{listing} names a folder that is not beside it; save the data set again")
+
+
+def _decoded(stored: Any) -> Image.Image:
+    """The image that a data set on disk holds. The library would open whatever path or address stands in its place."""
+    content = stored.get("bytes") if isinstance(stored, Mapping) else None
+    if not content:
+        raise InputError("is not in the data set, but in another file; save the data set with its images")
+    image = open_image(BytesIO(content))
+    check_size("the image", image.size)
+    image.load()
+    return image
 
 
 def _split(dataset: Any, split: str | None) -> Any:

@@ -117,5 +117,8 @@ def _parse_xml(path: Path) -> Element:
             )
         parser.Parse(path.read_bytes(), True)
         return builder.close()
-    except (OSError, expat.ExpatError) as error:
+    except InputError:
+        raise
+    # An unknown encoding is a LookupError, a wrong one a ValueError.
+    except (OSError, expat.ExpatError, LookupError, ValueError, RecursionError) as error:
         raise InputError(f"{path} cannot be read as XML ({reason(error)}); get a complete copy") from error

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from maskstack.errors import InputError, reason
+from maskstack.models.photos import open_image
 
 VOID = 255  # Pascal VOC's value for pixels of uncertain class.
 
@@ -95,7 +96,7 @@ class MaskFile:
             InputError: The file cannot be read.
         """
         try:
-            with Image.open(self.path) as image:
+            with open_image(self.path) as image:
                 indexed = image.mode == "P"
                 values = np.asarray(image if indexed else image.convert("L"))
         # Pillow's decoders raise many types of error for a damaged file, from SyntaxError to struct.error.

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from maskstack.draw.overlay import as_rgb, overlay
+from maskstack.draw.overlay import bounded, overlay
 from maskstack.draw.pictures import encoded
 from maskstack.errors import InputError
+from maskstack.geometry import Geometry
 
 FORMATS = ("gif", "webp")
 
@@ -20,6 +21,9 @@ MOST_FRAMES = 40
 
 FRAME, LAST = 120, 2000
 """Duration of a frame and of the last frame, in milliseconds."""
+
+MOST_SIDE = 800
+"""Largest number of pixels of a frame's longer side."""
 
 MOST_BYTES = 2_000_000
 """Maximum size of the file in bytes. GIF hardly compresses photographs, so too large files get smaller frames."""
@@ -37,17 +41,26 @@ def frame_steps(steps: int) -> list[int]:
     return sorted({round(1 + index * (steps - 1) / max(count - 1, 1)) for index in range(count)})
 
 
-def animation(image: Any, stacks: Sequence[tuple[int, NDArray[np.float32]]], *, steps: int, kind: str) -> bytes:
+def animation(
+    image: Any,
+    stacks: Sequence[tuple[int, NDArray[np.float32]]],
+    *,
+    steps: int,
+    kind: str,
+    geometry: Geometry | None = None,
+) -> bytes:
     """Draw a search as a repeating animation of the stacked masks over the photo, with a progress bar.
 
     Args:
-        image: The image that the network sees, see :func:`maskstack.draw.overlay.as_rgb`.
+        image: The photo, or the image that the network sees, see :func:`maskstack.draw.overlay.overlay`.
         stacks: Step and stacked masks, H x W in [0, 1], in the order of the steps.
         steps: Number of steps of the whole search.
         kind: ``gif`` or ``webp``.
+        geometry: Where the network's input lies in the photo; None if it is the whole image at its own size.
 
     Returns:
-        Content of the file, at most :data:`MOST_BYTES`; frames have the photo's size if the file is small enough.
+        Content of the file, at most :data:`MOST_BYTES`; frames have the photo's size if it is at most
+        :data:`MOST_SIDE` pixels and the file is small enough.
 
     Raises:
         InputError: The kind is unknown, there is no frame, or the masks do not have the photo's size.
@@ -56,9 +69,9 @@ def animation(image: Any, stacks: Sequence[tuple[int, NDArray[np.float32]]], *, 
         raise InputError(f"the kind of animation is {kind!r}; it must be gif or webp")
     if not stacks:
         raise InputError("there is no step to draw; run the search for at least one step")
-    photo = as_rgb(image)
-    frames = [_frame(photo, stack, step / steps) for step, stack in stacks]
-    frames[-1] = _frame(photo, stacks[-1][1], 1.0)
+    photo, place = bounded(image, stacks[0][1], geometry, MOST_SIDE)
+    frames = [_frame(photo, stack, place, step / steps) for step, stack in stacks]
+    frames[-1] = _frame(photo, stacks[-1][1], place, 1.0)
     drawn = _file(frames, kind)
     while len(drawn) > MOST_BYTES:
         share = 0.95 * (MOST_BYTES / len(drawn)) ** 0.5
@@ -74,8 +87,8 @@ def _file(frames: Sequence[Image.Image], kind: str) -> bytes:
     return encoded(frames[0], kind, save_all=True, append_images=frames[1:], duration=times, loop=0, **options)
 
 
-def _frame(photo: NDArray[np.float32], stack: NDArray[np.float32], done: float) -> Image.Image:
-    shown = overlay(photo, stack)
+def _frame(photo: Image.Image, stack: NDArray[np.float32], place: Geometry, done: float) -> Image.Image:
+    shown = overlay(photo, stack, geometry=place)
     frame = Image.new("RGB", (shown.width, shown.height + _BAR), (40, 40, 40))
     frame.paste(shown)
     bar = ImageDraw.Draw(frame)

@@ -40,7 +40,7 @@ def search_curve(
     low, high = min(0.0, *values), max(0.0, *values)
     axis.set_ylim(low - (room if low < 0 else 0), high + (room if high > 0 else 0))
     axis.set_xlabel("step", fontsize=9)
-    axis.set_ylabel(name, fontsize=9)
+    axis.set_ylabel(name, fontsize=9, parse_math=False)
     axis.legend(fontsize=8, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
     return figure
 
@@ -65,8 +65,9 @@ def faithfulness_curves(
         axis.set_title(title, fontsize=9)
         axis.set_xlabel("% of the pixels", fontsize=9)
         _plain(axis)
-    axes[0].set_ylabel(name, fontsize=9)
-    axes[1].legend(fontsize=8, frameon=False)
+    axes[0].set_ylabel(name, fontsize=9, parse_math=False)
+    for text in axes[1].legend(fontsize=8, frameon=False).get_texts():
+        text.set_parse_math(False)
     return figure
 
 

@@ -10,9 +10,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from PIL import Image
 
-from maskstack.draw.overlay import as_rgb, overlay
+from maskstack.draw.overlay import as_rgb, bounded, overlay
 from maskstack.errors import InputError
+from maskstack.geometry import Geometry
+
+MOST_SIDE = 400
+"""Largest number of pixels of a photo's longer side in a gallery."""
 
 SIDE, LEFT, GAP, LINE = 2.3, 1.7, 0.12, 0.165
 """Sizes in inches: longer side of an image, width of the networks' names, gap, and height of a line of text."""
@@ -23,14 +28,29 @@ class GalleryCell:
     """The map of one network for one photograph.
 
     Attributes:
-        picture: The image that the network sees, see :func:`maskstack.draw.overlay.as_rgb`.
-        saliency: Map, H x W in [0, 1], of the image's size.
+        picture: The photo, or the image that the network sees, see :func:`maskstack.draw.overlay.overlay`.
+        saliency: Map of the network's input, H x W in [0, 1].
         words: Lines of text below, such as the class and the score of the shown part.
+        geometry: Where the network's input lies in the photo; None if it is the whole image at its own size.
+        region: The region, H x W; where the map is at least half of its maximum if not given.
+        verdict: The verdict, which is written into the picture; empty if there is none.
     """
 
     picture: Any
     saliency: NDArray[np.float32]
     words: Sequence[str]
+    geometry: Geometry | None = None
+    region: NDArray[np.bool_] | None = None
+    verdict: str = ""
+
+    def drawn(self) -> Image.Image:
+        """The cell's picture.
+
+        Raises:
+            InputError: The map does not fit the picture.
+        """
+        photo, place = bounded(self.picture, self.saliency, self.geometry, MOST_SIDE)
+        return overlay(photo, self.saliency, geometry=place, region=self.region, word=self.verdict)
 
 
 def gallery_figure(
@@ -54,15 +74,16 @@ def gallery_figure(
             raise InputError(f"{name} has {len(cells)} cells for {len(photos)} photographs; give one for each")
     names = [_wrapped(name, 28) for name, _ in photos]
     pictures = [as_rgb(picture) for _, picture in photos]
+    drawn = [[cell.drawn() for cell in cells] for _, cells in rows]
     lines = max(len(cell.words) for _, cells in rows for cell in cells)
     # Positions are computed here: automatic layouts ignore the shapes of the images and cut off the names above them.
     wide = LEFT + (SIDE + GAP) * len(photos)
     heading = _wrapped(title, round(11 * wide))
     above = GAP + 0.24 * (heading.count("\n") + 1) * bool(title) + LINE * max(name.count("\n") + 1 for name in names)
     tops, y = [above], above + _height(pictures) + 2 * GAP
-    for _, cells in rows:
+    for shown in drawn:
         tops.append(y)
-        y += _height([as_rgb(cell.picture) for cell in cells]) + GAP + LINE * lines
+        y += _height([as_rgb(picture) for picture in shown]) + GAP + LINE * lines
     figure = Figure(figsize=(wide, y + GAP))
     if title:
         figure.suptitle(heading, y=1 - GAP / figure.get_figheight(), va="top", fontsize=11, parse_math=False)
@@ -70,11 +91,11 @@ def gallery_figure(
     for axis, name, picture in zip(places[0][1:], names, pictures, strict=True):
         axis.imshow(picture)
         axis.set_title(name, fontsize=9, parse_math=False)
-    for row, (name, cells) in zip(places[1:], rows, strict=True):
+    for row, shown, (name, cells) in zip(places[1:], drawn, rows, strict=True):
         beside: dict[str, Any] = {"ha": "right", "va": "center", "fontsize": 9, "parse_math": False}
         row[0].text(1.0, 0.5, _wrapped(name, 20), transform=row[0].transAxes, **beside)
-        for axis, cell in zip(row[1:], cells, strict=True):
-            axis.imshow(overlay(cell.picture, cell.saliency))
+        for axis, marked, cell in zip(row[1:], shown, cells, strict=True):
+            axis.imshow(np.asarray(marked))
             words = "\n".join(_wrapped(line, 34, lines=1) for line in cell.words)
             below: dict[str, Any] = {"ha": "center", "va": "top", "fontsize": 8, "parse_math": False}
             axis.text(0.5, -0.03, words, transform=axis.transAxes, **below)

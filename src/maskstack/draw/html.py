@@ -10,8 +10,11 @@ import matplotlib
 import numpy as np
 from numpy.typing import NDArray
 
+from maskstack.draw.badges import sign_of
+from maskstack.draw.contours import draw_contour
 from maskstack.draw.overlay import COLOURS
 from maskstack.draw.pictures import as_picture, data_uri, encoded
+from maskstack.geometry import Geometry
 
 MOST, SIDE = 8, 160
 """Largest number of images, and longer side of their maps in pixels; together far below :data:`MOST_BYTES`."""
@@ -31,11 +34,15 @@ class MapPanel:
         saliency: Map, H x W in [0, 1].
         title: Name of what was explained.
         words: Lines of text below the map.
+        verdict: The verdict, which is shown with its sign; empty if there is none.
+        region: The region, H x W, which gets an outline; None if there is none.
     """
 
     saliency: NDArray[np.float32]
     title: str
     words: Sequence[str]
+    verdict: str = ""
+    region: NDArray[np.bool_] | None = None
 
 
 def as_html(panels: Sequence[MapPanel], *, heading: str, more: int = 0) -> str:
@@ -60,18 +67,34 @@ def as_html(panels: Sequence[MapPanel], *, heading: str, more: int = 0) -> str:
 
 def _figure(panel: MapPanel) -> str:
     lines = "".join(f"<div>{_text(line)}</div>" for line in panel.words[:8])
+    badge = f'<div style="margin:2px 0">{_badge(panel.verdict)}</div>' if panel.verdict else ""
     return (
         f'<figure style="margin:0;width:{SIDE}px"><img width="{SIDE}" alt="map of {_text(panel.title)}" '
-        f'src="{_png(panel.saliency)}"><figcaption style="font-size:12px">'
+        f'src="{_png(panel)}"><figcaption style="font-size:12px">{badge}'
         f"<strong>{_text(panel.title)}</strong>{lines}</figcaption></figure>"
     )
 
 
-def _png(saliency: NDArray[np.float32]) -> str:
-    grey = as_picture(saliency)
+def _badge(verdict: str) -> str:
+    sign = sign_of(verdict)
+    red, green, blue = sign.colour
+    return (
+        f'<span style="background:#141414;color:#fff;padding:1px 6px;border-radius:3px"><span aria-hidden="true" '
+        f'style="color:rgb({red},{green},{blue})">{sign.letter}</span> <strong>{_text(verdict)}</strong></span>'
+    )
+
+
+def _png(panel: MapPanel) -> str:
+    grey = as_picture(panel.saliency)
+    height, width = panel.saliency.shape
+    place = Geometry.whole((height, width))
     grey.thumbnail((SIDE, SIDE))
     colours = (matplotlib.colormaps[COLOURS](np.arange(256))[:, :3] * 255).round().astype(np.uint8)
     grey.putpalette(colours.tobytes())  # Grey values become colours with one byte per pixel.
+    if panel.region is not None:
+        outlined = grey.convert("RGB")
+        draw_contour(outlined, panel.region, place.scaled((grey.height, grey.width)))
+        grey = outlined.quantize(256)
     return data_uri(encoded(grey, "PNG", optimize=True), "image/png")
 
 

@@ -1,19 +1,34 @@
-"""Drawing a map over its photo."""
+"""Drawing a map and its region over the photo."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import matplotlib
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 
-from maskstack.draw.pictures import as_picture
+from maskstack.checks import did_you_mean, one_of, share
+from maskstack.draw.badges import DO_NOT_USE, draw_badge
+from maskstack.draw.contours import draw_contour, line_width
 from maskstack.errors import InputError
+from maskstack.geometry import Geometry
 
-COLOURS = "inferno"
+COLOURS = "magma"
 """Name of the colour map, which is perceptually uniform and readable without colour vision."""
+
+Style = Literal["contour", "heat", "masked"]
+
+OPACITY = {"contour": 0.35, "heat": 0.75, "masked": 0.85}
+"""The styles, and the opacity of the colours, or of the veil over what is not the region, by default."""
+
+HALF = 0.5
+"""A map's own region, where none is given: the pixels from this share of its maximum."""
+
+_VEIL, _HATCH = (128, 128, 128), (95, 95, 95)
+_VEILED = 0.5  # Opacity of the veil over what the network did not see.
 
 
 def as_rgb(image: Any) -> NDArray[np.float32]:
@@ -36,25 +51,161 @@ def as_rgb(image: Any) -> NDArray[np.float32]:
     return np.broadcast_to(np.clip(array / scale, 0, 1), (*array.shape[:2], 3)).astype(np.float32)
 
 
-def overlay(image: Any, saliency: NDArray[np.float32], *, opacity: float = 0.85, colours: str = COLOURS) -> Image.Image:
-    """Draw a map over its photo: the photo is grey and dark where the map is low, and coloured where it is high.
+def overlay(
+    image: Any,
+    saliency: NDArray[np.float32],
+    *,
+    geometry: Geometry | None = None,
+    region: NDArray[np.bool_] | None = None,
+    core: NDArray[np.bool_] | None = None,
+    style: Style = "contour",
+    opacity: float | None = None,
+    colours: str = COLOURS,
+    word: str = "",
+    lines: Sequence[str] = (),
+    badge: bool = True,
+) -> Image.Image:
+    """Draw a map and its region over the photo.
+
+    ``contour`` draws the region's outline over the photo, lightly coloured where the map is high; ``heat`` draws the
+    colours more strongly and no outline; ``masked`` hides everything but the region. What the network did not see is
+    veiled and hatched. The picture has the photo's size, or :data:`maskstack.geometry.MOST_PIXELS` if that is smaller.
 
     Args:
-        image: The photo, see :func:`as_rgb`.
-        saliency: Map, H x W in [0, 1], of the photo's size.
-        opacity: Opacity of the colour where the map is 1.
+        image: The photo, or the image that the network sees: PIL image or array, see :func:`as_rgb`.
+        saliency: Map of the network's input, H x W in [0, 1].
+        geometry: Where the network's input lies in the photo; None if it is the whole image at its own size.
+        region: The region, H x W; where the map is at least half of its maximum if not given.
+        core: An inner part of the region, H x W, which gets a thinner outline.
+        style: ``contour``, ``heat`` or ``masked``.
+        opacity: Opacity of the colours where the map is 1, or of the veil; :data:`OPACITY` if not given.
         colours: Name of a matplotlib colour map.
+        word: The verdict, written into the corner where the map is lowest; with ``do not use`` there are no colours.
+        lines: Further lines below the verdict.
+        badge: Whether the verdict is written.
 
     Raises:
-        InputError: The map does not have the photo's size.
+        InputError: The sizes do not fit, or an option cannot be used.
     """
-    photo = as_rgb(image)
-    if saliency.shape != photo.shape[:2]:
-        raise InputError(f"the map is {saliency.shape} and the photo {photo.shape[:2]}; they must have the same size")
-    colour = matplotlib.colormaps[colours](saliency)[..., :3]
-    share = np.clip(saliency, 0, 1)[..., None]
-    grey = photo.mean(axis=2, keepdims=True)
-    # The coloured part keeps the brightness of the photo, so that the marked object is visible.
-    marked = colour * (0.35 + 0.65 * grey)
-    blended = (1 - opacity * share) * (0.5 * photo + 0.25 * grey) + opacity * share * marked
-    return as_picture(blended)
+    check_style(style, opacity, colours)
+    strength = OPACITY[style] if opacity is None else opacity
+    photo, place = framed(image, saliency, geometry)
+    region = saliency >= HALF * max(float(saliency.max()), 1e-6) if region is None else region.astype(bool)
+    shown = place.carry_back(saliency)
+    if style == "masked":
+        outside = 1 - np.clip(place.carry_back(region.astype(np.float32)), 0, 1)
+        picture = Image.composite(_pale(photo), photo, _alpha(outside, strength))
+    elif word == DO_NOT_USE:
+        picture = photo.copy()
+    else:
+        # Low values of most colour maps are dark; with an outline they are hardly drawn, so that the photo stays light.
+        tint = shown if style == "heat" else np.clip(shown, 0, 1) ** 1.5
+        picture = Image.composite(_coloured(shown, colours), photo, _alpha(tint, strength))
+    _veil_unseen(picture, place)
+    if style != "heat":
+        draw_contour(picture, region, place)
+        if core is not None and core.any():
+            draw_contour(picture, core.astype(bool), place, thin=True)
+    if word and badge:
+        draw_badge(picture, word, lines, corner=_emptiest(shown))
+    return picture
+
+
+def check_style(style: str, opacity: float | None, colours: str) -> None:
+    """Check the options of a drawing.
+
+    Raises:
+        InputError: There is no such style or colour map, or the opacity is not from 0 to 1.
+    """
+    one_of("style", style, OPACITY)
+    if opacity is not None:
+        share("opacity", opacity, zero=True, one=True)
+    if colours not in matplotlib.colormaps:
+        guess = did_you_mean(colours, list(matplotlib.colormaps)).strip()
+        raise InputError(
+            f"colours is {colours!r}, which is not a colour map of matplotlib; "
+            f"{guess or 'give inferno, viridis, cividis or magma'}"
+        )
+
+
+def framed(image: Any, saliency: NDArray[np.float32], geometry: Geometry | None) -> tuple[Image.Image, Geometry]:
+    """The photo as an RGB picture of the size it is drawn at, and the geometry of that picture.
+
+    Raises:
+        InputError: The photo does not have the size that the geometry or the map says.
+    """
+    picture = image.convert("RGB") if isinstance(image, Image.Image) else None
+    if picture is None:
+        picture = Image.fromarray((as_rgb(image) * 255).round().astype(np.uint8))
+    size = (picture.height, picture.width)
+    if geometry is None:
+        if saliency.shape != size:
+            raise InputError(f"the map is {saliency.shape} and the photo {size}; they must have the same size")
+        geometry = Geometry.whole(size)
+    elif geometry.photo != size:
+        raise InputError(f"the photo is {size}, but the explained photo was {geometry.photo}; give that photo")
+    drawn = geometry.drawn
+    if drawn != size:
+        picture = picture.resize((drawn[1], drawn[0]), Image.Resampling.BOX)
+    return picture, geometry.scaled(drawn)
+
+
+def bounded(
+    image: Any, saliency: NDArray[np.float32], geometry: Geometry | None, side: int
+) -> tuple[Image.Image, Geometry]:
+    """As :func:`framed`, but the longer side has at most ``side`` pixels."""
+    photo, place = framed(image, saliency, geometry)
+    scale = side / max(photo.size)
+    if scale >= 1:
+        return photo, place
+    size = max(round(photo.width * scale), 1), max(round(photo.height * scale), 1)
+    return photo.resize(size, Image.Resampling.BOX), place.scaled((size[1], size[0]))
+
+
+def _coloured(shown: NDArray[np.float32], colours: str) -> Image.Image:
+    palette = (matplotlib.colormaps[colours](np.arange(256))[:, :3] * 255).round().astype(np.uint8)
+    picture = _alpha(shown, 1.0)
+    picture.putpalette(palette.tobytes())
+    return picture.convert("RGB")
+
+
+def _alpha(values: NDArray[np.float32], strength: float) -> Image.Image:
+    return Image.fromarray((np.clip(values, 0, 1) * (255 * strength)).round().astype(np.uint8))
+
+
+def _pale(photo: Image.Image) -> Image.Image:
+    """A light grey version of the photo, in which it can hardly be recognised."""
+    return Image.blend(photo.convert("L").convert("RGB"), Image.new("RGB", photo.size, (236, 236, 236)), 0.8)
+
+
+def _veil_unseen(picture: Image.Image, place: Geometry) -> None:
+    """Veil and hatch what the network did not see, and draw the edge of what it saw."""
+    height, width = place.photo
+    left, top, right, bottom = place.seen()
+    if (left, top, right, bottom) == (0, 0, width, height):
+        return
+    line = max(round(line_width(place.photo)), 1)
+    period = max(10 * line, 12)
+    pen = ImageDraw.Draw(picture)
+    for box in ((0, 0, width, top), (0, bottom, width, height), (0, top, left, bottom), (right, top, width, bottom)):
+        if box[2] <= box[0] or box[3] <= box[1]:
+            continue
+        part = picture.crop(box)
+        part = Image.blend(part, Image.new("RGB", part.size, _VEIL), _VEILED)
+        across, down = np.arange(box[0], box[2]), np.arange(box[1], box[3])
+        hatched = (np.add.outer(down, across) % period < line).astype(np.uint8) * 255
+        part.paste(_HATCH, mask=Image.fromarray(hatched))
+        picture.paste(part, box[:2])
+    pen.rectangle((left - 1, top - 1, right, bottom), outline=(255, 255, 255))
+
+
+def _emptiest(shown: NDArray[np.float32]) -> tuple[bool, bool]:
+    """The corner where the map is lowest: whether it is the right one, and whether it is the lower one."""
+    height, width = (max(side // 3, 1) for side in shown.shape)
+    places = {
+        (False, True): shown[-height:, :width],
+        (False, False): shown[:height, :width],
+        (True, True): shown[-height:, -width:],
+        (True, False): shown[:height, -width:],
+    }
+    return min(places, key=lambda corner: round(float(places[corner].mean()), 2))

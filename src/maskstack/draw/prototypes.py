@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patheffects import Normal, Stroke
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
@@ -23,9 +22,6 @@ LEVEL = 0.5
 
 SMOOTHING = 0.03
 """Standard deviation of the blur before a region is outlined, as a share of the shorter side; maps are not blurred."""
-
-OUTLINE = "#f0e442"
-"""Yellow that colour-blind people can see; drawn on a dark edge, so that it is visible on any photo."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,12 +156,8 @@ def _source(axis: Axes, source: Any, region: Map | None) -> None:
 
 
 def _region(axis: Axes, photo: NDArray[np.float32], region: Map) -> None:
-    """The photo, dimmed outside of the region, with the region's outline."""
-    inside = region_of(_smooth(_fitting(region, photo)))
-    axis.imshow(np.where(inside[..., None], photo, 0.25 + 0.35 * photo), vmin=0, vmax=1)
-    if inside.any() and not inside.all():
-        outline = axis.contour(inside, levels=[0.5], colors=[OUTLINE], linewidths=1.4)
-        outline.set_path_effects([Stroke(linewidth=3.2, foreground="black"), Normal()])
+    """The photo, veiled outside of the region, with the region's outline."""
+    axis.imshow(np.asarray(overlay(photo, region, region=region_of(_smooth(_fitting(region, photo))), style="masked")))
 
 
 def region_of(values: Map, *, level: float = LEVEL) -> NDArray[np.bool_]:

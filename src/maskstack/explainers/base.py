@@ -6,18 +6,21 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypedDict, Unpack
+from typing import Any, ClassVar, Protocol, TypedDict, Unpack
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from maskstack import checks
-from maskstack.errors import ModelError
+from maskstack.defaults import with_usual_defaults
+from maskstack.errors import InputError, ModelError
+from maskstack.explainers.photos import takes_photos
 from maskstack.explanation import Explanation
 from maskstack.objectives import Meaning, Output
-from maskstack.scoring import Goal, Model, ScoredModel, UserModel, scoring
+from maskstack.reliability import Trust
+from maskstack.scoring import Goal, Model, ScoredModel, UserModel, check_images, scoring
+from maskstack.scoring.randomness import RandomStream, accelerators
 
 PREDICTIONS = 2
 """Forward passes per image that every map method needs besides its own: the prediction and the score."""
@@ -78,6 +81,10 @@ class MapExplainer(ABC):
         InputError: There is no such objective, the model is not callable or the batch size is not a positive number.
     """
 
+    takes_volumes: ClassVar[bool] = False
+    """Whether the method also explains volumes, B x C x D x H x W."""
+
+    @with_usual_defaults
     def __init__(
         self,
         method: str,
@@ -98,11 +105,14 @@ class MapExplainer(ABC):
         )
         self.settings = {**settings, "batch_size": self.batch_size}
 
+    @takes_photos
+    @with_usual_defaults
     def __call__(self, images: Tensor, objective: Goal = None, /) -> Explanation:
         """Explain a batch, see :class:`Explainer`.
 
         Args:
-            images: B x C x H x W, floating point, preprocessed for the network.
+            images: B x C x H x W, floating point, preprocessed for the network; or, for what ``load_model`` returned, a
+                PIL image, the name of an image file, or a list of them.
             objective: See :class:`maskstack.MDM`.
 
         Returns:
@@ -112,19 +122,25 @@ class MapExplainer(ABC):
             InputError: The images or the target cannot be used.
             ModelError: The network's output cannot be read, or it lacks the gradient that the method needs.
         """
-        with scoring(self.user_model, images, objective, batch_size=self.batch_size) as scored:
+        check_images(images)
+        if images.ndim == 5 and not self.takes_volumes:
+            raise InputError(
+                f"{self.method} explains images B x C x H x W, not volumes; use mdm, hdm, ig, smoothgrad, "
+                "gradientshap, occlusion, random or centre"
+            )
+        seed = self.settings.get("seed", 0)
+        with scoring(self.user_model, images, objective, batch_size=self.batch_size, seed=seed) as scored:
             before = scored.scores(scored.images)
             with torch.enable_grad():
                 found = self._maps(scored, scored.images)
         values = found.values.detach().float()
-        saliency = _scaled(values, (images.shape[2], images.shape[3]))
+        saliency = _scaled(values, tuple(images.shape[2:]))
         several = len(images)
         return Explanation(
             saliency=saliency,
             stack=saliency,
             opening=saliency.new_zeros(several),
             spread=torch.zeros_like(saliency),
-            agreement=saliency.new_full((several,), torch.nan),
             masks=saliency.new_empty(several, 0, *saliency.shape[2:]),
             grids=tuple(grid.detach().float() for grid in found.grids),
             method=self.method,
@@ -134,7 +150,7 @@ class MapExplainer(ABC):
             score_under_stack=saliency.new_full((several,), torch.nan),
             steps=torch.empty(several, 0, dtype=torch.int64, device=saliency.device),
             settings=dict(self.settings),
-            degenerate=tuple(_doubt(value) for value in values),
+            trust=Trust.not_measured(tuple(_problem(value) for value in values)),
             notes=dict(found.notes),
             **scored.record(),
         ).to(images.device)
@@ -159,31 +175,14 @@ class OneByOne(MapExplainer):
     def _maps(self, scored: ScoredModel, images: Tensor) -> Maps:
         found = []
         for row, image in enumerate(images):
-            with scored.only(row), seeded(self.settings.get("seed", 0), images.device):
+            stream = RandomStream(self.settings.get("seed", 0), accelerators([images.device]))
+            with scored.only(row), stream.drawn():
                 found.append(self._map(scored, image.unsqueeze(0)).detach())
         return Maps(torch.stack(found))
 
     @abstractmethod
     def _map(self, scored: ScoredModel, image: Tensor) -> Tensor:
         """The map, H x W, of one image 1 x C x H x W."""
-
-
-@contextmanager
-def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Inside the context, the global random generators of torch and numpy start from the seed; restored on exit."""
-    before = np.random.get_state()
-    cuda = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=cuda):
-        # Not torch.manual_seed, which would also seed the devices whose state is not restored.
-        torch.default_generator.manual_seed(seed)
-        if cuda:
-            with torch.cuda.device(device):
-                torch.cuda.manual_seed(seed)
-        np.random.seed(seed)
-        try:
-            yield
-        finally:
-            np.random.set_state(before)
 
 
 @contextmanager
@@ -204,16 +203,18 @@ def gradient_expected() -> Iterator[None]:
         ) from error
 
 
-def _scaled(values: Tensor, size: tuple[int, int]) -> Tensor:
+def _scaled(values: Tensor, size: tuple[int, ...]) -> Tensor:
     """Maps of the images' size, each from 0 to 1: B x 1 x H x W. A map that is the same everywhere becomes zero."""
     values = values.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0).unsqueeze(1)
     if values.shape[2:] != size:
-        values = functional.interpolate(values, size=size, mode="bilinear", align_corners=False)
-    low, high = values.amin(dim=(1, 2, 3), keepdim=True), values.amax(dim=(1, 2, 3), keepdim=True)
+        mode = "bilinear" if len(size) == 2 else "trilinear"
+        values = functional.interpolate(values, size=size, mode=mode, align_corners=False)
+    whole = tuple(range(1, values.ndim))
+    low, high = values.amin(dim=whole, keepdim=True), values.amax(dim=whole, keepdim=True)
     return (values - low) / (high - low).clamp_min(torch.finfo(torch.float32).tiny)
 
 
-def _doubt(values: Tensor) -> str | None:
+def _problem(values: Tensor) -> str | None:
     if not torch.isfinite(values).all():
         return "the method gave NaN or infinite values"
     if values.amax() == values.amin():

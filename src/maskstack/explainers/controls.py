@@ -38,6 +38,7 @@ class Control(MapExplainer):
         checks.whole("seed", seed, least=0)
         super().__init__(kind, model, {"kind": kind, "seed": seed}, **options)
         self.draw, self.seed = KINDS[kind], seed
+        self.takes_volumes = kind != "edges"  # type: ignore[misc]
 
     def _maps(self, _scored: ScoredModel, images: Tensor) -> Maps:
         return Maps(torch.stack([self.draw(image, self.seed) for image in images]))
@@ -47,16 +48,19 @@ def _random(image: Tensor, seed: int) -> Tensor:
     # Seeded by the image's content: maps in a batch differ, and an image's map does not depend on the batch.
     own = int(image.double().abs().sum().mul(1e3).round().item()) % (2**31)
     generator = torch.Generator().manual_seed(seed * 2**31 + own)
-    grid = torch.rand(1, 1, 7, 7, generator=generator)
-    size = (image.shape[1], image.shape[2])
-    return functional.interpolate(grid, size=size, mode="bilinear", align_corners=False)[0, 0]
+    size = tuple(image.shape[1:])
+    grid = torch.rand(1, 1, *[7] * len(size), generator=generator)
+    mode = "bilinear" if len(size) == 2 else "trilinear"
+    return functional.interpolate(grid, size=size, mode=mode, align_corners=False)[0, 0]
 
 
 def _centre(image: Tensor, _seed: int) -> Tensor:
-    height, width = image.shape[1:]
-    y = torch.linspace(-1, 1, height).unsqueeze(1) / 0.5
-    x = torch.linspace(-1, 1, width).unsqueeze(0) / 0.5
-    return torch.exp(-(x**2 + y**2) / 2)
+    # Powers are added from the last dimension to the first.
+    squares = torch.zeros(())
+    for axis, side in reversed(list(enumerate(image.shape[1:], start=1))):
+        places = torch.linspace(-1, 1, side) / 0.5
+        squares = squares + (places**2).reshape([-1 if other == axis else 1 for other in range(1, image.ndim)])
+    return torch.exp(-squares / 2)
 
 
 def _edges(image: Tensor, _seed: int) -> Tensor:

@@ -31,6 +31,8 @@ class IntegratedGradients(OneByOne):
         MissingExtraError: captum is not installed.
     """
 
+    takes_volumes = True
+
     def __init__(self, model: Model, *, steps: int = 50, **options: Unpack[MapOptions]) -> None:
         checks.whole("steps", steps, least=1)
         super().__init__("ig", model, {"steps": steps}, forward=steps, backward=steps, meaning="logit", **options)
@@ -59,6 +61,8 @@ class SmoothGrad(OneByOne):
         InputError: An option is out of range.
         MissingExtraError: captum is not installed.
     """
+
+    takes_volumes = True
 
     def __init__(
         self, model: Model, *, samples: int = 25, noise: float = 0.15, seed: int = 0, **options: Unpack[MapOptions]
@@ -104,6 +108,8 @@ class GradientSHAP(OneByOne):
         InputError: An option is out of range.
         MissingExtraError: captum is not installed.
     """
+
+    takes_volumes = True
 
     def __init__(
         self,

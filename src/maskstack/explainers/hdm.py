@@ -8,8 +8,11 @@ from typing import Any, Unpack
 from torch import Tensor
 
 from maskstack import checks
+from maskstack.defaults import with_usual_defaults
 from maskstack.errors import InputError
-from maskstack.explainers.mdm import MDM, explanation_of
+from maskstack.explainers.from_search import explanation_of
+from maskstack.explainers.mdm import MDM
+from maskstack.explainers.photos import takes_photos
 from maskstack.explanation import Explanation
 from maskstack.masks.grids import GridSize
 from maskstack.masks.modules import AUXILIARY, BENCHMARK, Plan, search_modules
@@ -17,8 +20,8 @@ from maskstack.masks.presets import Preset
 from maskstack.masks.result import OnProgress
 from maskstack.masks.settings import SearchOptions
 from maskstack.objectives import Meaning, Output
-from maskstack.scoring import Goal, Model, check_images, scoring
-from maskstack.trust.measure import PASSES, measure
+from maskstack.reliability.measure import PASSES
+from maskstack.scoring import Goal, Model, UserModel, check_images, scoring
 
 
 class HDM:
@@ -56,6 +59,7 @@ class HDM:
     torch.Size([2, 3, 16, 24])
     """
 
+    @with_usual_defaults
     def __init__(
         self,
         model: Model,
@@ -85,6 +89,8 @@ class HDM:
             )
         self.plan = Plan.of(self.mdm.settings, benchmark, auxiliary, modules=modules, least=least)
 
+    @takes_photos
+    @with_usual_defaults
     def __call__(
         self,
         images: Tensor,
@@ -95,9 +101,10 @@ class HDM:
         """Explain a batch.
 
         Args:
-            images: B x C x H x W, floating point, preprocessed for the network.
-            objective: An objective, a function from the network's output to one number per image, a class index, one
-                class index per image, or None for each image's predicted class.
+            images: B x C x H x W, floating point, preprocessed for the network; or, for what ``load_model`` returned, a
+                PIL image, the name of an image file, or a list of them.
+            objective: An objective, a function from the network's output to one number per image, a class index or
+                name, one per image, or None for each image's predicted class.
             progress: Called after each step of each search, with the images still worked on in its preview; may end
                 the modules by returning False.
 
@@ -107,12 +114,15 @@ class HDM:
         """
         mdm = self.mdm
         check_images(images)
-        plan = self.plan.fitting((images.shape[2], images.shape[3]))
+        plan = self.plan.fitting(tuple(images.shape[2:]))
         with scoring(mdm.user_model, images, objective, **mdm.settings.running()) as scored:
             found = search_modules(scored, scored.images, plan, progress)
-            # The modules' masks show different regions, so they do not have to agree.
-            trust = measure(scored.scores, scored.images, found.stack, found.before)
-            return explanation_of("hdm", scored, found, trust, plan.as_dict()).to(images.device)
+            return explanation_of("hdm", scored, found, plan.as_dict()).to(images.device)
+
+    @property
+    def user_model(self) -> UserModel:
+        """The network, with its preprocessing where that is known."""
+        return self.mdm.user_model
 
     @property
     def model(self) -> Callable[[Tensor], Any]:

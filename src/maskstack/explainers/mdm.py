@@ -3,37 +3,38 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Unpack
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from maskstack import checks
-from maskstack.errors import InputError, ModelError
+from maskstack.defaults import with_usual_defaults
+from maskstack.errors import InputError
+from maskstack.explainers.from_search import checked, explanation_of
+from maskstack.explainers.photos import takes_photos
 from maskstack.explanation import Explanation
-from maskstack.masks.grids import check_sizes, fitting_sizes
+from maskstack.masks.grids import check_sizes, fitting_sizes, grids_for
 from maskstack.masks.presets import Preset
 from maskstack.masks.presets import preset as settings_named
-from maskstack.masks.result import OnProgress, SearchResult
+from maskstack.masks.regions import search_regions
+from maskstack.masks.result import OnProgress
 from maskstack.masks.search import search
 from maskstack.masks.settings import SearchOptions, SearchSettings
-from maskstack.metrics.cascade import cascade
-from maskstack.objectives import Meaning, Output
-from maskstack.scoring import Goal, Model, ScoredModel, UserModel, check_images, scoring
-from maskstack.scoring.captum import only_input, read_target, seen_by_captum, with_arguments
-from maskstack.scoring.untouched import untouched
-from maskstack.tensors import mean_agreement, minmax
-from maskstack.trust.measure import PASSES, likeness, measure
-from maskstack.trust.verdict import Trust, search_doubts, with_doubts
+from maskstack.objectives import Meaning, Output, Target, contrast
+from maskstack.reliability.measure import PASSES
+from maskstack.scoring import Goal, Model, UserModel, check_images, scoring
+from maskstack.scoring.captum import CaptumAttribution, check_options, only_input, read_target, seen_by_captum
+from maskstack.scoring.contrast import class_pair, contrast_of
 
 
-class MDM:
+class MDM(CaptumAttribution):
     """Explains a network's outputs by learned masks of several sizes.
 
     Args:
-        model: Any differentiable callable from images B x C x H x W to an output, usually an ``nn.Module``; or what
-            ``load_model`` returned. It comes back exactly as it was.
+        model: Any differentiable callable from images B x C x H x W, or volumes B x C x D x H x W, to an output,
+            usually an ``nn.Module``; or what ``load_model`` returned. It comes back exactly as it was.
         preset: Name of the settings to start from: ``default``, ``fast``, ``fine``, ``single`` or ``paper``.
         objective: What an integer target means: ``probability``, ``log_probability``, ``logit`` or ``margin``.
         class_names: Names of the classes, for the result.
@@ -52,6 +53,7 @@ class MDM:
     torch.Size([2, 1, 16, 24])
     """
 
+    @with_usual_defaults
     def __init__(
         self,
         model: Model,
@@ -66,6 +68,8 @@ class MDM:
         self.settings = settings_named(preset).with_(**settings)
         self.own_sizes = "sizes" in settings
 
+    @takes_photos
+    @with_usual_defaults
     def __call__(
         self,
         images: Tensor,
@@ -77,9 +81,10 @@ class MDM:
         """Explain a batch.
 
         Args:
-            images: B x C x H x W, floating point, preprocessed for the network.
-            objective: An objective, a function from the network's output to one number per image, a class index, one
-                class index per image, or None for each image's predicted class.
+            images: B x C x H x W, or volumes and clips B x C x D x H x W; floating point, preprocessed for the network.
+                For what ``load_model`` returned also a PIL image, the name of an image file, or a list of them.
+            objective: An objective, a function from the network's output to one number per image, a class index or
+                name, one per image, or None for each image's predicted class.
             fill_image: The fill of the name ``given``, which the settings then have to use.
             progress: Called after each step; may end the search by returning False.
 
@@ -90,12 +95,95 @@ class MDM:
         if (fill_image is None) == ("given" in self.settings.fill):
             raise InputError("fill_image and fill='given' belong together; give both or neither")
         check_images(images)
-        settings = self.settings_for((images.shape[2], images.shape[3]))
+        settings = self.settings_for(tuple(images.shape[2:]))
         with scoring(self.user_model, images, objective, **self.settings.running()) as scored:
             found = search(scored, scored.images, settings=settings, fill_image=fill_image, progress=progress)
-            trust = measure(scored.scores, scored.images, found.stack, found.before, masks=found.masks)
-            return explanation_of("mdm", scored, found, trust, settings.as_dict()).to(images.device)
+            return explanation_of("mdm", scored, found, settings.as_dict()).to(images.device)
 
+    @takes_photos
+    @with_usual_defaults
+    def regions(
+        self,
+        images: Tensor,
+        objective: Goal = None,
+        *,
+        count: int = 3,
+        keep: float = 0.5,
+        progress: OnProgress | None = None,
+    ) -> Explanation:
+        """Explain a batch, and find several regions of each image that each suffice by themselves.
+
+        Each region is the smallest that keeps its share of the score over two fills that no search uses, with a hard
+        edge. No pixel belongs to two regions. Each takes one search, in what the regions before it left.
+
+        Args:
+            images: B x C x H x W, floating point, preprocessed for the network.
+            objective: See :meth:`__call__`.
+            count: Number of regions at most.
+            keep: Share of the score that each region has to keep, in (0, 1].
+            progress: Called after each step of each search; may end the search for further regions by returning False.
+
+        Returns:
+            The explanation that :meth:`__call__` would give, with ``regions`` filled in.
+
+        Raises:
+            InputError: The images, the target, the number or the share cannot be used.
+            ModelError: The network's output cannot be read, is not finite, or lets no gradient through.
+        """
+        checks.whole("count", count, least=1, most=100)
+        checks.real("keep", keep, 0, 1, open_low=True)
+        check_images(images)
+        settings = self.settings_for((images.shape[2], images.shape[3]))
+        with scoring(self.user_model, images, objective, **self.settings.running()) as scored:
+            found, regions = search_regions(
+                scored, scored.images, settings=settings, count=count, keep=keep, progress=progress
+            )
+            explanation = explanation_of("mdm", scored, found, settings.as_dict())
+            return dataclasses.replace(explanation, regions=regions).to(images.device)
+
+    @takes_photos
+    @with_usual_defaults
+    def contrast(
+        self,
+        images: Tensor,
+        target: Target | str,
+        against: Target | str,
+        *,
+        progress: OnProgress | None = None,
+    ) -> Explanation:
+        """Explain why the answer is class A and not class B, and find what would change it.
+
+        The map is that of the objective ``contrast``: the logit of A minus that of B. Two regions are cut from it: the
+        smallest whose hiding makes B the first class, and the smallest that keeps A before B when it is shown alone.
+        Hidden pixels are replaced by the colours around them.
+
+        Args:
+            images: B x C x H x W, floating point, preprocessed for the network.
+            target: Class A: a class index or name, one per image, or None for each image's predicted class.
+            against: Class B: a class index or name, one per image, or None for the class that is the second.
+            progress: Called after each step; may end the search by returning False.
+
+        Returns:
+            The explanation of the map, with ``contrast`` filled in.
+
+        Raises:
+            InputError: The images or a class cannot be used, or A and B are the same.
+            ModelError: The network's output cannot be read, is not finite, or lets no gradient through.
+        """
+        check_images(images)
+        own, other = class_pair(
+            self.user_model, images, self.user_model.classes(target), self.user_model.classes(against)
+        )
+        goal = contrast(own, other)
+        settings = self.settings_for((images.shape[2], images.shape[3]))
+        with scoring(self.user_model, images, goal, **self.settings.running()) as scored:
+            found = search(scored, scored.images, settings=settings, progress=progress)
+            regions = contrast_of(scored, found.stack, own, other)
+            explanation = explanation_of("mdm", scored, found, settings.as_dict())
+            return dataclasses.replace(explanation, contrast=regions).to(images.device)
+
+    @takes_photos
+    @with_usual_defaults
     def check(
         self,
         images: Tensor,
@@ -123,40 +211,15 @@ class MDM:
             The explanation with its trust filled in, and the passes and seconds added to its own.
 
         Raises:
-            InputError: The images or the objective are not those explained, no trust was measured yet, or the model is
-                not a module whose parameters could be randomised.
+            InputError: The images or the objective are not those explained, or the model is not a module with
+                parameters to randomise.
         """
         goal = self.user_model.objective(explanation.target if objective is None else objective)
-        if len(images) != len(explanation) or not goal.stands_for(explanation.objective):
-            raise InputError(
-                f"the explanation has {len(explanation)} images and the objective {explanation.objective}, but "
-                f"{len(images)} images and {goal.name} were given; give the explained images and objective"
-            )
-        checks.whole("seeds", seeds, least=1)
-        if explanation.trust is None:
-            raise InputError("the explanation has no trust measured; explain the images again with this version")
 
         def explained(seed: int) -> Explanation:
-            return self._like(self.model, seed=seed)(images, goal, fill_image=fill_image)
+            return self._like(self.user_model.with_(None), seed=seed)(images, goal, fill_image=fill_image)
 
-        own = explanation.seed or 0
-        others = [explained(own + number) for number in range(1, seeds)]
-        changes = {}
-        if others:
-            alike = [likeness(explanation.saliency, other.saliency) for other in others]
-            changes["seeds"] = torch.stack(alike, dim=1)
-        if randomize and (other := _randomised(self.model, explained, own)):
-            changes["randomization"] = likeness(explanation.saliency, other.saliency)
-            others.append(other)
-        trust = dataclasses.replace(explanation.trust, **changes)
-        return dataclasses.replace(
-            explanation,
-            trust=trust,
-            degenerate=with_doubts(explanation.degenerate, trust),
-            forward_passes=explanation.forward_passes + sum(each.forward_passes for each in others),
-            backward_passes=explanation.backward_passes + sum(each.backward_passes for each in others),
-            seconds=explanation.seconds + sum(each.seconds for each in others),
-        )
+        return checked(self.model, images, explanation, goal, explained, seeds=seeds, randomize=randomize)
 
     @seen_by_captum
     def attribute(
@@ -165,7 +228,7 @@ class MDM:
         baselines: Any = None,
         target: Any = None,
         additional_forward_args: Any = None,
-        **_options: Any,
+        **options: Any,
     ) -> Tensor | tuple[Tensor]:
         """The map in Captum's convention, so that its tools (NoiseTunnel, sensitivity_max, infidelity) can wrap it.
 
@@ -174,21 +237,25 @@ class MDM:
             baselines: What replaces the image where a mask is closed: a number, or a tensor that broadcasts to the
                 inputs; None for the fills of the settings.
             target: None, a class index, or one per image as a list or tensor; or an objective.
-            additional_forward_args: Further arguments of the network, the same for all images.
-            **_options: Ignored, as Captum's wrappers pass options of their own.
+            additional_forward_args: Further arguments of the network: tensors with a row for each image, whose rows
+                follow the images, and anything else, which is the same for all images.
+            **options: Options of Captum's methods that do not change the result, such as ``show_progress``.
 
         Returns:
             The map repeated over the channels, of the shape and type of ``inputs``; a tuple if they were one.
+
+        Raises:
+            InputError: There is no such option, or a further argument has more or fewer rows than there are images.
         """
+        check_options(options, ("inputs", "baselines", "target", "additional_forward_args"))
         if isinstance(inputs, tuple):
             images = only_input(inputs)
             baselines = only_input(baselines) if isinstance(baselines, tuple) else baselines
             return (self.attribute(images, baselines, target, additional_forward_args),)  # type: ignore[return-value]
-        with untouched(self.model):
-            fill = None if baselines is None else torch.as_tensor(baselines, dtype=inputs.dtype, device=inputs.device)
-            changes: SearchOptions = {} if fill is None else {"fill": ("given",)}
-            mdm = self._like(with_arguments(self.model, additional_forward_args), **changes)
-            saliency = mdm(inputs.detach(), read_target(target), fill_image=fill).saliency
+        fill = None if baselines is None else torch.as_tensor(baselines, dtype=inputs.dtype, device=inputs.device)
+        changes: SearchOptions = {} if fill is None else {"fill": ("given",)}
+        mdm = self._like(self.user_model.with_(additional_forward_args), **changes)
+        saliency = mdm(inputs.detach(), read_target(target), fill_image=fill).saliency
         return saliency.to(inputs.dtype).expand_as(inputs).clone()
 
     @property
@@ -213,13 +280,17 @@ class MDM:
         forward, backward = self.settings.passes()
         return {"forward": images * (1 + forward + PASSES), "backward": images * backward}
 
-    def settings_for(self, image_size: tuple[int, int]) -> SearchSettings:
-        """The settings, with a preset's sizes reduced to those that fit the image; requested sizes are kept."""
+    def settings_for(self, image_size: tuple[int, ...]) -> SearchSettings:
+        """The settings, with a preset's sizes reduced to those that fit the image; requested sizes are kept.
+
+        On volumes, sizes of two numbers get a depth, see :func:`maskstack.masks.grids.grids_for`.
+        """
         sizes = self.settings.sizes
         if self.own_sizes:
             check_sizes(sizes, image_size)
-            return self.settings
-        return self.settings.with_(sizes=fitting_sizes(sizes, image_size))
+        else:
+            sizes = fitting_sizes(sizes, image_size)
+        return self.settings.with_(sizes=grids_for(sizes, image_size))
 
     def _like(self, model: Any, **settings: Unpack[SearchOptions]) -> MDM:
         changed = self.settings.with_(**settings).as_dict()
@@ -227,43 +298,3 @@ class MDM:
         like = MDM(model, objective=own.meaning, class_names=own.class_names, output=own.output, **changed)
         like.own_sizes = self.own_sizes
         return like
-
-
-def explanation_of(
-    method: str, scored: ScoredModel, found: SearchResult, trust: Trust, settings: Mapping[str, Any]
-) -> Explanation:
-    """The explanation of what a mask search found, on the network's device."""
-    doubts = search_doubts(
-        found.before, found.hidden, found.under_stack, found.stack, found.failed, nothing=scored.objective.nothing
-    )
-    return Explanation(
-        saliency=minmax(found.stack).unsqueeze(1),
-        stack=found.stack.unsqueeze(1),
-        opening=found.opening,
-        spread=found.members.std(dim=1, correction=0, keepdim=True),
-        agreement=torch.stack([mean_agreement(each) for each in found.members]).to(found.stack),
-        masks=found.masks,
-        grids=found.grids,
-        method=method,
-        score_before=found.before,
-        score_hidden=found.hidden,
-        score_under_masks=found.under_masks,
-        score_under_stack=found.under_stack,
-        steps=found.steps,
-        settings=settings,
-        degenerate=with_doubts(tuple(doubts), trust),
-        trust=trust,
-        **scored.record(),
-    )
-
-
-def _randomised(model: Any, explained: Callable[[int], Explanation], seed: int) -> Explanation | None:
-    """The explanation by the network with random parameters, or None where its output is not finite."""
-    if not isinstance(model, nn.Module):
-        raise InputError(f"the model is a {type(model).__name__}; randomize needs an nn.Module, so leave it out")
-    try:
-        with cascade(model, seed=seed) as layers:
-            list(layers)
-            return explained(seed)
-    except ModelError:
-        return None

@@ -34,6 +34,8 @@ class Occlusion(OneByOne):
         MissingExtraError: captum is not installed.
     """
 
+    takes_volumes = True
+
     def __init__(self, model: Model, *, window: int = 32, stride: int = 16, **options: Unpack[MapOptions]) -> None:
         checks.whole("window", window, least=1)
         checks.whole("stride", stride, least=1)
@@ -43,14 +45,13 @@ class Occlusion(OneByOne):
         self.captum = require("captum.attr", extra="rivals")
 
     def _passes(self, size: tuple[int, int]) -> tuple[int, int]:
-        rows, columns = (1 + math.ceil(max(0, side - self.window) / self.stride) for side in size)
-        return rows * columns + 1, 0
+        return math.prod(1 + math.ceil(max(0, side - self.window) / self.stride) for side in size) + 1, 0
 
     def _map(self, scored: ScoredModel, image: Tensor) -> Tensor:
-        channels, height, width = image.shape[1:]
-        window = (channels, min(self.window, height), min(self.window, width))
+        channels, *sides = image.shape[1:]
+        window = (channels, *(min(self.window, side) for side in sides))
         # If the window covers a whole side, it has only one position along it, for any stride.
-        stride = (channels, min(self.stride, window[1]), min(self.stride, window[2]))
+        stride = (channels, *(min(self.stride, side) for side in window[1:]))
         found: Tensor = self.captum.Occlusion(scored).attribute(
             image, sliding_window_shapes=window, strides=stride, baselines=0.0, perturbations_per_eval=self.batch_size
         )

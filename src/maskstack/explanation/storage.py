@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor
 
-from maskstack.errors import InputError
-from maskstack.files import write_whole
+from maskstack.errors import InputError, UncheckedWarning
+from maskstack.files import parse_json, write_whole
+from maskstack.tensor_files import DIGEST, check_digest, header_of, read_tensors, write_tensors
 
-FORMAT = "maskstack-explanation-2"
-OLD_FORMAT = "maskstack-explanation-1"
+FORMAT = "maskstack-explanation-3"
+OLD_FORMATS = ("maskstack-explanation-1", "maskstack-explanation-2")
+"""Formats that can be read too; they have no digest."""
 
 
 def save(path: str | Path, tensors: Mapping[str, Tensor], fields: Mapping[str, Any], summary: Any) -> Path:
@@ -36,20 +37,29 @@ def save(path: str | Path, tensors: Mapping[str, Tensor], fields: Mapping[str, A
     """
     path = Path(path)
     path = path if path.suffix == ".safetensors" else path.with_name(path.name + ".safetensors")
-    # Copied, as safetensors refuses tensors that share memory.
-    copied = {
-        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
-    }
     grids = sum(name.startswith("grid.") for name in tensors)
     header = {"format": FORMAT, "grids": str(grids), "explanation": json.dumps(fields, default=dict)}
-    write_whole(path, lambda file: file.write_bytes(safetensors.torch.save(copied, header)))
-    readable = json.dumps({**fields, "images": summary}, indent=2, default=dict)
+    digest = write_tensors(path, tensors, header)
+    readable = json.dumps({**fields, "images": summary, DIGEST: digest}, indent=2, default=dict)
     write_whole(path.with_suffix(".json"), lambda file: file.write_text(readable + "\n", encoding="utf-8"))
     return path
 
 
+def is_complete(path: Path) -> bool:
+    """Whether an explanation has both of its files, from the same call of :func:`save`."""
+    try:
+        beside = parse_json(path.with_suffix(".json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    digest = header_of(path).get(DIGEST)
+    return isinstance(beside, dict) and beside.get(DIGEST) == digest
+
+
 def load(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read the tensors and fields that :func:`save` wrote, also of the format before this one.
+    """Read the tensors and fields that :func:`save` wrote, also of the formats before this one.
+
+    Warns:
+        UncheckedWarning: The file is of an older format, which has no digest.
 
     Raises:
         InputError: The file is missing, damaged, or not an explanation.
@@ -57,25 +67,44 @@ def load(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"there is no file {path}; check the path")
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (safetensors.SafetensorError, OSError) as error:
-        raise InputError(f"{path} is damaged or not a safetensors file ({error}); get a complete copy") from error
-    if header.get("format") not in (FORMAT, OLD_FORMAT):
+    tensors, header = read_tensors(path)
+    kind = header.get("format")
+    if kind not in (FORMAT, *OLD_FORMATS):
         raise InputError(f"{path} is not an explanation file that this version can read; Explanation.save writes them")
     try:
-        fields = json.loads(header["explanation"])
+        fields = parse_json(header["explanation"])
         for name in (f"grid.{index}" for index in range(int(header["grids"]))):
             if name not in tensors:
                 raise LookupError(name)
-        if header["format"] == OLD_FORMAT:
-            tensors["score_hidden"] = tensors["score_hidden"].T.contiguous()
-            tensors["opening"] = torch.zeros_like(tensors["score_before"])
-            tensors["spread"] = torch.zeros_like(tensors["stack"])
-            tensors["agreement"] = torch.full_like(tensors["score_before"], torch.nan)
-            fields["passes_run"] = fields["versions"].pop("passes", "")
+        if not isinstance(fields, dict) or not fields:
+            raise TypeError("its fields")
+        for name in ("saliency", "stack", "masks"):
+            if name not in tensors:
+                raise LookupError(name)
+        check_digest(path, tensors, header, required=kind == FORMAT)
+        if kind != FORMAT:
+            _bring_up_to_date(kind, tensors, fields)
+    except InputError:
+        raise
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{path} lacks parts of an explanation: {error}; get a complete copy") from error
+    if kind in OLD_FORMATS:
+        warnings.warn(
+            f"{path} was written by an older version and has no digest, so damage in it cannot be noticed; save it "
+            "again to add one",
+            UncheckedWarning,
+            stacklevel=3,
+        )
     return tensors, fields
+
+
+def _bring_up_to_date(written: str, tensors: dict[str, Tensor], fields: dict[str, Any]) -> None:
+    """Change the contents of an old file to those of a new one. Its trust is dropped, as it was measured otherwise."""
+    if written == OLD_FORMATS[0]:
+        tensors["score_hidden"] = tensors["score_hidden"].T.contiguous()
+        tensors["opening"] = torch.zeros_like(tensors["score_before"])
+        tensors["spread"] = torch.zeros_like(tensors["stack"])
+        fields["passes_run"] = fields["versions"].pop("passes", "")
+    for name in [name for name in tensors if name == "agreement" or name.startswith("trust.")]:
+        del tensors[name]
+    fields["problems"] = fields.pop("degenerate")

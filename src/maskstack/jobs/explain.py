@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from maskstack.draw.animation import FORMATS, animation, frame_steps
-from maskstack.draw.overlay import overlay
+from maskstack.draw.overlay import COLOURS, check_style
 from maskstack.errors import InputError
 from maskstack.explainers import MDM
 from maskstack.explanation import Explanation
+from maskstack.explanation.map_files import ENDINGS, check_map_kind, write_map
 from maskstack.files import write_whole
 from maskstack.jobs.machine import check_writable, pick_device
 from maskstack.jobs.naming import EXPLANATION, FIGURE, OVERLAY, file_part, free_name, masks_ending, with_ending
@@ -21,6 +24,7 @@ from maskstack.jobs.progress import JobReporter
 from maskstack.masks.result import Progress
 from maskstack.models import LoadedModel, load_model, said_of
 from maskstack.models.speed import pass_seconds
+from maskstack.runs.folder import locked
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +38,11 @@ class ExplainRequest(PhotosRequest):
         trust_seeds: Number of seeds whose maps are compared; 1 compares none.
         trust_randomized: Whether the map is compared with that of the network with random parameters.
         animate: ``gif`` or ``webp`` to write the masks while they are learned; None for no animation.
+        map_kind: ``npy``, ``png`` or ``nifti`` to write the map in the photo's frame; None for no such file.
+        style: ``contour``, ``heat`` or ``masked``.
+        opacity: Opacity of the colours, or of the veil of ``masked``; None for the style's own.
+        colours: Name of a matplotlib colour map.
+        grids: Whether the figure has a row with the mask of each size.
     """
 
     model: str = "bundled"
@@ -41,6 +50,29 @@ class ExplainRequest(PhotosRequest):
     trust_seeds: int = 1
     trust_randomized: bool = False
     animate: str | None = None
+    map_kind: str | None = None
+    style: str = "contour"
+    opacity: float | None = None
+    colours: str = COLOURS
+    grids: bool = False
+
+    def check(self) -> None:
+        """Check the options of the files.
+
+        Raises:
+            InputError: An option cannot be used.
+            MissingExtraError: The package for a file is not installed.
+        """
+        if self.animate is not None and self.animate not in FORMATS:
+            raise InputError(f"--animate {self.animate} is not an animation format; give gif or webp")
+        if self.map_kind is not None:
+            check_map_kind(self.map_kind)
+        check_style(self.style, self.opacity, self.colours)
+
+    @property
+    def drawing(self) -> dict[str, Any]:
+        """Options of the pictures."""
+        return {"style": self.style, "opacity": self.opacity, "colours": self.colours}
 
     @property
     def searches(self) -> int:
@@ -71,10 +103,14 @@ def explain_photos(request: ExplainRequest, reporter: JobReporter) -> None:
     """Explain photos and write the results; all input is checked before the first search.
 
     Raises:
-        MaskstackError: The request cannot be carried out.
+        MaskstackError: The request cannot be carried out, or another process writes to the folder.
     """
-    if request.animate is not None and request.animate not in FORMATS:
-        raise InputError(f"--animate {request.animate} is not an animation format; give gif or webp")
+    with contextlib.ExitStack() as reserved:
+        _explain_photos(request, reporter, reserved)
+
+
+def _explain_photos(request: ExplainRequest, reporter: JobReporter, reserved: contextlib.ExitStack) -> None:
+    request.check()
     photos = request.open_photos()
     net = load_model(request.model, output=read_output(request.output))
     device = pick_device(request.device)
@@ -98,7 +134,9 @@ def explain_photos(request: ExplainRequest, reporter: JobReporter) -> None:
         stem = free_name(Path(file).stem, taken)
         for rank, index in enumerate(classes, start=1):
             suffix = f".{rank}-{file_part(net.class_name(index))}" if len(classes) > 1 else ""
-            targets.append(PhotoTarget(file, image, index, request.out / f"{stem}{suffix}", said_of(photo)))
+            place = request.out / f"{stem}{suffix}"
+            targets.append(PhotoTarget(file, image, index, place, photo, said_of(photo)))
+    reserved.enter_context(locked(request.out))
     todo = [target for target in targets if not (request.resume and _is_complete(target, mdm, request))]
     reporter.cost(
         mdm.cost(len(todo) * request.searches),
@@ -109,13 +147,20 @@ def explain_photos(request: ExplainRequest, reporter: JobReporter) -> None:
     with reporter.searching(len(todo)):
         for target in todo:
             recorder = FrameRecorder()
-            explanation = _explain(mdm, target, request, reporter, recorder)
-            reporter.result(target.photo, explanation, _write(target, net, explanation, request.animate, recorder))
+            explanation = replace(
+                _explain(mdm, target, request, reporter, recorder), geometry=(net.geometry(target.picture),)
+            )
+            reporter.result(target.photo, explanation, _write(target, net, explanation, request, recorder))
 
 
 def _explain(
     mdm: MDM, target: PhotoTarget, request: ExplainRequest, reporter: JobReporter, recorder: FrameRecorder
 ) -> Explanation:
+    # An explanation that was saved, but not drawn, is not searched for again.
+    found = is_finished(target, mdm, request.model, with_ending(target.path, EXPLANATION)) if request.resume else None
+    if found is not None and not request.animate and _has_trust(found, request):
+        return found
+
     def on_progress(progress: Progress) -> None:
         reporter.step(progress)
         if request.animate:
@@ -129,33 +174,49 @@ def _explain(
 
 
 def _write(
-    target: PhotoTarget, net: LoadedModel, explanation: Explanation, animate: str | None, recorder: FrameRecorder
+    target: PhotoTarget, net: LoadedModel, explanation: Explanation, request: ExplainRequest, recorder: FrameRecorder
 ) -> dict[str, str]:
-    picture = net.picture(target.image.cpu())
-    drawn = overlay(picture, explanation.saliency[0, 0].cpu().numpy())
-    figure = explanation.plot(picture)
+    # First, so that it is there whatever happens while it is drawn.
+    saved = explanation.save(with_ending(target.path, EXPLANATION))
+    # A preprocessing that turns or bends the photo leaves only the picture that the network sees.
+    picture = target.picture if explanation.geometry[0] else net.picture(target.image.cpu())
+    drawn = explanation.overlay(picture, **request.drawing)
+    figure = explanation.plot(picture, grids=request.grids, **request.drawing)
     files = {
         "overlay": write_whole(with_ending(target.path, OVERLAY), drawn.save),
-        "figure": write_whole(with_ending(target.path, FIGURE), lambda file: figure.savefig(file, dpi=120)),
+        "figure": write_whole(with_ending(target.path, FIGURE), figure.savefig),
     }
-    if animate:
-        content = animation(picture, recorder.frames, steps=recorder.steps, kind=animate)
-        place = with_ending(target.path, masks_ending(animate))
+    if request.animate:
+        content = animation(
+            picture,
+            recorder.frames,
+            steps=recorder.steps,
+            kind=request.animate,
+            geometry=explanation.geometry[0],
+        )
+        place = with_ending(target.path, masks_ending(request.animate))
         files["animation"] = write_whole(place, lambda file: file.write_bytes(content))
-    # Last, because a photo that has this file counts as finished.
-    files["explanation"] = explanation.save(with_ending(target.path, EXPLANATION))
+    if request.map_kind:
+        place = with_ending(target.path, ENDINGS[request.map_kind])
+        files["map"] = write_map(place, explanation.photo_map(), request.map_kind)
+    files["explanation"] = saved
     return {kind: str(path) for kind, path in files.items()}
 
 
 def _is_complete(target: PhotoTarget, mdm: MDM, request: ExplainRequest) -> bool:
     """Whether all requested results exist: the map, its trust and the animation."""
     found = is_finished(target, mdm, request.model, with_ending(target.path, EXPLANATION))
-    if found is None or (request.animate and not with_ending(target.path, masks_ending(request.animate)).is_file()):
+    endings = [OVERLAY, FIGURE, *([masks_ending(request.animate)] if request.animate else [])]
+    endings += [ENDINGS[request.map_kind]] if request.map_kind else []
+    if found is None or not all(with_ending(target.path, ending).is_file() for ending in endings):
         return False
+    return _has_trust(found, request)
+
+
+def _has_trust(found: Explanation, request: ExplainRequest) -> bool:
+    """Whether everything was measured that the request asks for."""
     if request.searches == 1:
         return True
-    return (
-        found.trust is not None
-        and found.trust.seeds.shape[1] >= request.trust_seeds - 1
-        and (not request.trust_randomized or bool(found.trust.randomization.isfinite().all()))
+    return found.trust.seeds.shape[1] >= request.trust_seeds - 1 and (
+        not request.trust_randomized or bool(found.trust.randomization.isfinite().all())
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,11 +10,12 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from maskstack.draw.gallery import GalleryCell, gallery_figure
+from maskstack.draw.gallery import MOST_SIDE, GalleryCell, gallery_figure
 from maskstack.draw.pictures import thumbnail
 from maskstack.errors import InputError
 from maskstack.explainers import MDM
 from maskstack.explanation import Explanation
+from maskstack.explanation.view import shown
 from maskstack.files import write_whole
 from maskstack.jobs.machine import check_writable, pick_device
 from maskstack.jobs.naming import EXPLANATION, file_part, free_name, with_ending
@@ -21,6 +23,7 @@ from maskstack.jobs.photos import PhotosRequest, PhotoTarget, is_finished, predi
 from maskstack.jobs.progress import JobReporter
 from maskstack.models import LoadedModel, load_model, named_spec, said_of
 from maskstack.models.speed import pass_seconds
+from maskstack.runs.folder import locked
 
 DPI = 110
 
@@ -69,8 +72,13 @@ def make_gallery(request: GalleryRequest, reporter: JobReporter) -> Path:
         Path of the gallery.
 
     Raises:
-        MaskstackError: The request cannot be carried out.
+        MaskstackError: The request cannot be carried out, or another process writes to the folder.
     """
+    with contextlib.ExitStack() as reserved:
+        return _make_gallery(request, reporter, reserved)
+
+
+def _make_gallery(request: GalleryRequest, reporter: JobReporter, reserved: contextlib.ExitStack) -> Path:
     photos = request.open_photos()
     device = pick_device(request.device)
     specs = _named(request.models)
@@ -81,17 +89,21 @@ def make_gallery(request: GalleryRequest, reporter: JobReporter) -> Path:
     check_writable(request.out)
     taken: set[str] = set()
     rows = [_row(request, name, spec, photos, taken, device, reporter) for name, spec in specs.items()]
+    reserved.enter_context(locked(request.out))
     _report_cost(reporter, rows)
     with reporter.searching(sum(len(row.todo) for row in rows)):
         for row in rows:
             for target in row.todo:
                 found = row.mdm(target.image.unsqueeze(0), target.index, progress=reporter.step)
+                place = (row.net.geometry(target.picture),)
                 notes = target.notes(row.spec, row.mdm.user_model.output)
-                path = replace(found, notes=notes).save(with_ending(target.path, EXPLANATION))
+                path = replace(found, notes=notes, geometry=place).save(with_ending(target.path, EXPLANATION))
                 reporter.result(f"{Path(target.photo).name}, {row.name}", found, {"explanation": str(path)})
     cells = [(row.name, [_cell(row.net, target) for target in row.targets]) for row in rows]
-    shown = [(Path(file).name, thumbnail(photo, 400)) for file, photo in zip(request.photos, photos, strict=True)]
-    figure = gallery_figure(shown, cells, title=request.title)
+    pictures = [
+        (Path(file).name, thumbnail(photo, MOST_SIDE)) for file, photo in zip(request.photos, photos, strict=True)
+    ]
+    figure = gallery_figure(pictures, cells, title=request.title)
     dpi = min(DPI, LONGEST / max(figure.get_size_inches()))
     return write_whole(request.out / "gallery.png", lambda file: figure.savefig(file, dpi=dpi))
 
@@ -131,7 +143,7 @@ def _row(
         except InputError as error:
             raise InputError(f"{name}: {error}") from error
         path = request.out / f"{stem}.{number}-{file_part(Path(file).stem)}"
-        targets.append(PhotoTarget(file, image, index, path, said_of(photo)))
+        targets.append(PhotoTarget(file, image, index, path, photo, said_of(photo)))
     mdm = request.explainer(net)
     todo = [
         target
@@ -155,8 +167,11 @@ def _report_cost(reporter: JobReporter, rows: Sequence[GalleryRow]) -> None:
 
 def _cell(net: LoadedModel, target: PhotoTarget) -> GalleryCell:
     found = Explanation.load(with_ending(target.path, EXPLANATION))
-    before, kept = float(found.score_before[0]), float(found.score_under_stack[0])
-    words = [net.class_name(target.index), f"{before:.0%}, kept {kept:.0%}, area {float(found.area[0]):.0%}"]
-    if found.doubts(0):
-        words.append("low trust")
-    return GalleryCell(net.picture(target.image.cpu()), found.saliency[0, 0].numpy(), words)
+    what = shown(found, 0)
+    place = net.geometry(target.picture)
+    picture = thumbnail(target.picture, MOST_SIDE) if place else net.picture(target.image.cpu())
+    if place:
+        place = place.scaled((picture.height, picture.width))
+    words = [net.class_name(target.index), *what.lines(place)[1:]]
+    words[1] = f"{float(found.score_before[0]):.0%}, {words[1]}"
+    return GalleryCell(picture, what.saliency, words, geometry=place, region=what.region, verdict=what.word)

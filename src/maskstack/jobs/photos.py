@@ -15,6 +15,7 @@ from torch import Tensor
 from maskstack.errors import InputError
 from maskstack.explainers import MDM
 from maskstack.explanation import Explanation
+from maskstack.explanation.storage import is_complete
 from maskstack.jobs.progress import JobReporter
 from maskstack.masks.presets import Preset
 from maskstack.models import LoadedModel, find_class, open_photo, said_of
@@ -85,6 +86,7 @@ class PhotoTarget:
         image: C x H x W, preprocessed for the network.
         index: Index of the class.
         path: Path of the results, without the files' endings.
+        picture: The photo, upright.
         said: What was decided when the file was opened, see :func:`maskstack.models.said_of`.
     """
 
@@ -92,6 +94,7 @@ class PhotoTarget:
     image: Tensor
     index: int
     path: Path
+    picture: Image.Image
     said: str = ""
 
     def notes(self, spec: str, output: int | str | None = None) -> dict[str, str]:
@@ -205,6 +208,8 @@ def is_finished(target: PhotoTarget, mdm: MDM, spec: str, path: Path) -> Explana
         and mdm.user_model.objective(target.index).stands_for(found.objective)
         and found.settings == mdm.settings_for((target.image.shape[-2], target.image.shape[-1])).as_dict()
     )
+    if fits and not is_complete(path):
+        found.save(path)  # the earlier run ended between its two files
     return found if fits else None
 
 

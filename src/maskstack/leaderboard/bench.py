@@ -7,15 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import safetensors.numpy
 import torch
 
-from maskstack.files import write_whole
 from maskstack.leaderboard.plan import make_plan
 from maskstack.leaderboard.record import settle
 from maskstack.leaderboard.request import BenchRequest
-from maskstack.leaderboard.work import ImageTask, MeasuredMap, Worker, map_file
+from maskstack.leaderboard.work import ImageTask, MeasuredMap, Worker, write_map
 from maskstack.runs.folder import RunListener, opened
 from maskstack.runs.rows import FAILED
 from maskstack.version import __version__
@@ -54,7 +51,7 @@ def bench(
         listener.planned(plan)
         maps = failed = 0
         for found in engine(tasks, worker):
-            _keep_map(run, found)
+            write_map(run, found)
             # The rows come last, because a map that has rows counts as finished.
             store.write(found.rows)
             store.merge_when_many()
@@ -67,10 +64,3 @@ def work_locally(tasks: Sequence[ImageTask], worker: Worker) -> Iterator[Measure
     """The engine of this process: one task after the other."""
     for task in tasks:
         yield from worker(task)
-
-
-def _keep_map(run: Path, found: MeasuredMap) -> None:
-    if found.saliency is None:
-        return
-    content = safetensors.numpy.save({"saliency": np.ascontiguousarray(found.saliency)})
-    write_whole(map_file(run, found.model, found.method, found.image), lambda file: file.write_bytes(content))

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors.numpy
-from numpy.typing import NDArray
 from PIL import Image
 
 from maskstack.draw.overlay import overlay
@@ -18,8 +17,9 @@ from maskstack.errors import reason
 from maskstack.leaderboard.comparison import Comparison, is_control
 from maskstack.leaderboard.record import RunRecord
 from maskstack.leaderboard.request import BenchRequest
-from maskstack.leaderboard.work import map_file
-from maskstack.models import LoadedModel, load_model
+from maskstack.leaderboard.work import find_map, read_map
+from maskstack.models import LoadedModel, check_spec_from_file, load_model
+from maskstack.runs.folder import RECORD
 
 EACH = 2
 """Number of images of each kind: best, average and worst."""
@@ -61,12 +61,15 @@ Photo = Callable[[str], Image.Image]
 """From an image's name to the picture that the network saw."""
 
 
-def gallery(comparison: Comparison, *, photos: Callable[[RunRecord, str], Photo] | None = None) -> MapGallery:
+def gallery(
+    comparison: Comparison, *, photos: Callable[[RunRecord, str], Photo] | None = None, allow_code: bool = False
+) -> MapGallery:
     """Pictures of a network's maps. If they can no longer be drawn, the result is a sentence and not an error.
 
     Args:
         comparison: The comparison on the network.
         photos: Opens the images of a run as a network sees them.
+        allow_code: Whether a run may name code as its network, which is then run.
     """
     network, reference = comparison.network, comparison.reference
     runs = [run for run in network.runs if (run.folder / "maps").is_dir()]
@@ -81,9 +84,9 @@ def gallery(comparison: Comparison, *, photos: Callable[[RunRecord, str], Photo]
     lines = []
     try:
         for why, image, quality in chosen:
-            run = next(run for run in runs if map_file(run.folder, network.model, reference, image).is_file())
+            run = next(run for run in runs if find_map(run.folder, network.model, reference, image) is not None)
             if run.folder not in opened:
-                opened[run.folder] = (photos or open_photos)(run, network.model)
+                opened[run.folder] = (photos or partial(open_photos, allow_code=allow_code))(run, network.model)
             photo = opened[run.folder](image)
             maps = [_map(runs, network.model, method, image) for method in methods]
             pictures = [_overlay(photo, file, method, image) for method, file in zip(methods, maps, strict=True)]
@@ -95,8 +98,13 @@ def gallery(comparison: Comparison, *, photos: Callable[[RunRecord, str], Photo]
     return MapGallery(methods, tuple(lines))
 
 
-def open_photos(run: RunRecord, model: str) -> Photo:
+def open_photos(run: RunRecord, model: str, *, allow_code: bool = False) -> Photo:
     """The images of a run as one of its networks sees them.
+
+    Args:
+        run: The run.
+        model: Name of the network.
+        allow_code: Whether the run may name code as its network, which is then run.
 
     Raises:
         MaskstackError: The network or the data cannot be loaded any more.
@@ -104,7 +112,8 @@ def open_photos(run: RunRecord, model: str) -> Photo:
     about = {field.name: run.about[field.name] for field in fields(BenchRequest)}
     read: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in about.items()}
     request = BenchRequest(**read)
-    net: LoadedModel = load_model(run.specs[model])
+    spec = check_spec_from_file(run.specs[model], run.folder / RECORD, allow_code=allow_code)
+    net: LoadedModel = load_model(spec)
     by_name = {image.name: image for image in request.images_for(net)}
     return lambda name: net.picture(net.preprocess(by_name[name].open()))
 
@@ -133,12 +142,12 @@ def _choose(comparison: Comparison, runs: Sequence[RunRecord]) -> list[tuple[str
 
 
 def _map(runs: Sequence[RunRecord], model: str, method: str, image: str) -> Path | None:
-    files = (map_file(run.folder, model, method, image) for run in runs)
-    return next((file for file in files if file.is_file()), None)
+    files = (find_map(run.folder, model, method, image) for run in runs)
+    return next((file for file in files if file is not None), None)
 
 
 def _overlay(photo: Image.Image, file: Path | None, method: str, image: str) -> MapPicture:
     if file is None:
         return MapPicture(method, "", None)
-    saliency: NDArray[np.float32] = safetensors.numpy.load_file(file)["saliency"].astype(np.float32)
-    return MapPicture(method, f"the map of {method} over {image}", thumbnail_uri(overlay(photo, saliency), _SIDE))
+    drawn = overlay(photo, read_map(file))
+    return MapPicture(method, f"the map of {method} over {image}", thumbnail_uri(drawn, _SIDE))

@@ -21,6 +21,11 @@ _SAME_IN_A_RUN = (*_SAME_IN_A_TABLE, "seed", "half")
 """Seed and half only select images, but a run uses one selection."""
 
 
+_LISTS = ("models", "methods", "groups")
+_WHOLE = ("images", "seed", "curve_steps", "batch_size")
+_MISSING = object()
+
+
 @dataclass(frozen=True)
 class RunRecord:
     """A run's folder and the content of its record."""
@@ -88,6 +93,25 @@ def _check_format(run: Path, about: Mapping[str, Any]) -> None:
         raise InputError(
             f"{run / RECORD} does not have the format {FORMAT}; use the version that wrote it, or another folder"
         )
+    specs = about.get("specs")
+    if not isinstance(specs, dict) or not all(isinstance(spec, str) for spec in specs.values()):
+        raise InputError(f"{run / RECORD} is damaged (specs is not a table of texts); choose another --out")
+    for field in dataclasses.fields(BenchRequest):
+        value = about.get(field.name, _MISSING)
+        if not _is_of(field.name, value):
+            what = "missing" if value is _MISSING else f"{value!r:.60}"
+            raise InputError(f"{run / RECORD} is damaged ({field.name} is {what}); choose another --out")
+
+
+def _is_of(name: str, value: Any) -> bool:
+    """Whether the record's value of an entry has the type that a request has."""
+    if name in _LISTS:
+        return isinstance(value, list) and all(isinstance(each, str) for each in value)
+    if name in _WHOLE:
+        return (isinstance(value, int) and not isinstance(value, bool)) or (name == "images" and value is None)
+    if name == "keep_maps":
+        return isinstance(value, bool)
+    return isinstance(value, str) or (name == "split" and value is None)
 
 
 def _check_together(one: RunRecord, other: RunRecord) -> None:

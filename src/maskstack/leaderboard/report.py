@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from maskstack.files import write_whole
+from maskstack.files import tidy, write_whole
 from maskstack.leaderboard.comparison import Comparison, compare
 from maskstack.leaderboard.page import render
 from maskstack.leaderboard.pictures import gallery
@@ -38,6 +38,7 @@ def make_report(
     reference: str = "mdm",
     methods: Sequence[str] = (),
     only_common: bool = False,
+    allow_code: bool = False,
 ) -> WrittenReport:
     """Compare the results of runs and write a report.
 
@@ -47,6 +48,8 @@ def make_report(
         reference: The method that all others are compared with.
         methods: Only these methods; all if empty.
         only_common: Whether a metric uses only the images on which all of its methods have a value.
+        allow_code: Whether a run may name code as its network (``python:module:function``), which is then run to draw
+            pictures. Without it, the report of such a run has no pictures.
 
     Raises:
         InputError: A run is missing, empty or damaged, two runs cannot be compared, or the reference was not measured.
@@ -56,9 +59,12 @@ def make_report(
     bootstrap = Bootstrap()
     networks = read_results(runs, methods=methods, only_common=only_common)
     comparisons = tuple(compare(network, reference, bootstrap=bootstrap) for network in networks)
-    sections = [section(comparison, gallery(comparison), bootstrap) for comparison in comparisons]
+    sections = [
+        section(comparison, gallery(comparison, allow_code=allow_code), bootstrap) for comparison in comparisons
+    ]
     text = render(sections, only_common=only_common)
     folder = runs[0] / "report" if out is None else out
+    tidy(folder, below=False)
     summary = write_summary(folder / "summary.csv", comparisons)
     page = write_whole(folder / "report.html", lambda beside: beside.write_text(text, encoding="utf-8"))
     return WrittenReport(comparisons, summary, page)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from maskstack.errors import InputError, reason
+from maskstack.files import parse_json
 from maskstack.leaderboard.columns import COLUMNS
 from maskstack.leaderboard.derived import derive
 from maskstack.leaderboard.record import RunRecord, open_runs
@@ -158,7 +159,13 @@ def _protocols(rows: ResultTable) -> dict[str, dict[str, tuple[Any, ...]]]:
     query = "select distinct metric, protocol from chosen where value is not null order by metric, protocol"
     for metric, protocol in rows.ask(query):
         settings = found.setdefault(metric, {})
-        for name, value in json.loads(protocol).items():
+        try:
+            own = dict(parse_json(protocol))
+        except (ValueError, TypeError) as error:
+            raise InputError(
+                f"a result of {metric} has a protocol that cannot be read ({reason(error)}); measure it again"
+            ) from error
+        for name, value in own.items():
             if value not in settings.get(name, ()):
                 settings[name] = (*settings.get(name, ()), value)
     return found

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from maskstack.files import write_whole
+from maskstack.files import csv_cell, write_whole
 from maskstack.leaderboard.comparison import Comparison
 from maskstack.leaderboard.derived import mean_of_classes
 
@@ -105,7 +105,11 @@ def write_summary(path: Path, comparisons: Sequence[Comparison]) -> Path:
             writer = csv.DictWriter(file, [field.name for field in fields(SummaryLine)])
             writer.writeheader()
             for comparison in comparisons:
-                writer.writerows(asdict(line) for line in lines(comparison))
+                for line in lines(comparison):
+                    cells = asdict(line).items()
+                    writer.writerow(
+                        {name: csv_cell(value) if isinstance(value, str) else value for name, value in cells}
+                    )
 
     return write_whole(path, write)
 

@@ -11,14 +11,16 @@ import torch
 from numpy.typing import NDArray
 
 from maskstack.datasets import AnnotatedImages
-from maskstack.errors import reason
+from maskstack.errors import InputError, reason
 from maskstack.explainers.base import CostedExplainer
 from maskstack.explainers.table import make_explainer
+from maskstack.files import file_name
 from maskstack.leaderboard.case import Case, Cases
 from maskstack.leaderboard.measures import GROUPS, MapUnderTest
 from maskstack.leaderboard.request import BenchRequest
 from maskstack.models import LoadedModel, load_model
 from maskstack.runs.rows import FAILED, ResultRow, result_rows
+from maskstack.tensor_files import check_digest, header_of, read_tensors, write_tensors
 
 
 @dataclass(frozen=True)
@@ -138,6 +140,49 @@ def _failed(task: ImageTask, method: str, groups: Sequence[str], why: str) -> Me
 
 
 def map_file(run: Path, model: str, method: str, image: str) -> Path:
-    """The file of a kept map."""
+    """The file of a kept map; no two maps share one, whatever the names are."""
+    return run / "maps" / file_name(model) / file_name(method) / f"{file_name(image)}.safetensors"
+
+
+def old_map_file(run: Path, model: str, method: str, image: str) -> Path | None:
+    """The file of a map that an older version kept. Several maps may share it; its content does not say whose it is."""
     parts = [part.replace("/", "_").replace(":", "_") for part in (model, method, image)]
-    return run.joinpath("maps", *parts[:2], f"{parts[2]}.safetensors")
+    return None if {".", ".."} & set(parts) else run.joinpath("maps", *parts[:2], f"{parts[2]}.safetensors")
+
+
+def write_map(run: Path, found: MeasuredMap) -> None:
+    """Keep a map, with the names of its network, its method and its image.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    if found.saliency is not None:
+        about = {"model": found.model, "method": found.method, "image": found.image}
+        saliency = torch.from_numpy(np.ascontiguousarray(found.saliency))
+        write_tensors(map_file(run, found.model, found.method, found.image), {"saliency": saliency}, about)
+
+
+def find_map(run: Path, model: str, method: str, image: str) -> Path | None:
+    """The file of a kept map; None if there is none."""
+    wanted = {"model": model, "method": method, "image": image}
+    for file in (map_file(run, model, method, image), old_map_file(run, model, method, image)):
+        if file is not None and file.is_file():
+            header = header_of(file)
+            if all(header.get(name, value) == value for name, value in wanted.items()):
+                return file
+    return None
+
+
+def read_map(file: Path) -> NDArray[np.float32]:
+    """A kept map, H x W.
+
+    Raises:
+        InputError: The file is damaged.
+    """
+    tensors, about = read_tensors(file)
+    check_digest(file, tensors, about, required="image" in about)
+    saliency = tensors.get("saliency")
+    if saliency is None or saliency.ndim != 2 or not bool(((saliency >= 0) & (saliency <= 1.001)).all()):
+        raise InputError(f"{file} does not hold a map with values from 0 to 1; measure it again")
+    found: NDArray[np.float32] = saliency.float().numpy()
+    return found

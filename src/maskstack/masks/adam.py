@@ -18,7 +18,7 @@ class DampedAdam:
     one that decides. Damping mixes in the mean over the grid, so that cells of small gradient move less.
 
     Args:
-        free: The free values, P x G x h x w, padded; they are changed in place.
+        free: The free values, P x G x h x w (or with other spatial dimensions), padded; they are changed in place.
         cells: Which of them belong to each grid, P x G x h x w of zeros and ones, or broadcasting to it.
         rates: Learning rate of each grid, float64 on the CPU, broadcasting to the free values.
         damping: Weight of the grid's mean second moment beside a cell's own; 0 is Adam itself.
@@ -37,8 +37,9 @@ class DampedAdam:
         self.second.mul_(BETAS[1]).addcmul_(gradient, gradient, value=1 - BETAS[1])
         second = self.second
         if self.damping:
-            count = self.cells.sum(dim=(-2, -1), keepdim=True)
-            mean = (second * self.cells).sum(dim=(-2, -1), keepdim=True) / count
+            grid = tuple(range(2, self.free.ndim))
+            count = self.cells.sum(dim=grid, keepdim=True)
+            mean = (second * self.cells).sum(dim=grid, keepdim=True) / count
             second = (second + self.damping * mean) / (1 + self.damping)
         # In the order of torch.optim.Adam, so that without damping the two agree to the last bit.
         size = (second.sqrt() / math.sqrt(1 - BETAS[1] ** self.steps)).add_(EPSILON)

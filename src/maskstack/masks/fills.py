@@ -54,8 +54,9 @@ class _Noise:
 
     def __init__(self, images: Tensor) -> None:
         self.images = images
-        self.centre = images.mean(dim=(2, 3), keepdim=True)
-        self.spread = images.std(dim=(2, 3), keepdim=True, correction=0)
+        places = tuple(range(2, images.ndim))
+        self.centre = images.mean(dim=places, keepdim=True)
+        self.spread = images.std(dim=places, keepdim=True, correction=0)
 
     def __call__(self, generator: torch.Generator) -> Tensor:
         field = torch.randn(self.images.shape[1:], generator=generator, dtype=torch.float32, device="cpu").to(
@@ -88,9 +89,9 @@ def make_fill(
     if name == "zero":
         return torch.zeros_like(images)
     if name == "mean":
-        return images.mean(dim=(2, 3), keepdim=True).expand_as(images)
+        return images.mean(dim=tuple(range(2, images.ndim)), keepdim=True).expand_as(images)
     if name == "blur":
-        return gaussian_blur(images, blur * min(images.shape[-2:]))
+        return gaussian_blur(images, blur * min(images.shape[2:]))
     if name == "noise":
         return _Noise(images)(generator)
     return _given_fill(images, given)

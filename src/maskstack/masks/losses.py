@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -69,21 +70,23 @@ def removal(scores: Tensor, hidden: Tensor, scale: Tensor) -> Tensor:
 
 
 def mask_value(masks: Tensor) -> Tensor:
-    """Mean of each mask, the share of the image it leaves open: P x H x W to P."""
-    return masks.mean(dim=(-2, -1))
+    """Mean of each mask, the share of the image it leaves open: P x H x W to P, for any number of dimensions."""
+    return masks.mean(dim=tuple(range(1, masks.ndim)))
 
 
 def total_variation(masks: Tensor) -> Tensor:
-    """Mean absolute difference of neighbouring pixels, times the mean side: P x H x W to P.
+    """Mean absolute difference of neighbouring pixels, times the mean side: P x H x W (or P x D x H x W) to P.
 
     The factor makes it a length, the contour of the mask in units of the image's side, so that one weight is valid for
     every resolution. Differences below a thousandth count by their square. Otherwise, for a flat mask, the gradient of
     the absolute value would be the sign of rounding errors, and the result would depend on the rest of the batch.
     """
-    height, width = masks.shape[-2:]
-    down = _absolute(masks.diff(dim=-2)).sum(dim=(-2, -1)) / width
-    across = _absolute(masks.diff(dim=-1)).sum(dim=(-2, -1)) / height
-    return (down + across) / 2
+    places = tuple(range(1, masks.ndim))
+    total = masks.new_zeros(len(masks))
+    for axis in places:
+        section = math.prod(masks.shape[other] for other in places if other != axis)
+        total = total + _absolute(masks.diff(dim=axis)).sum(dim=places) / section
+    return total / len(places)
 
 
 def _absolute(differences: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from maskstack.batches import Batches
 from maskstack.masks.fills import Fills
-from maskstack.masks.grids import GridSize, check_sizes, fitting_sizes
+from maskstack.masks.grids import GridSize, check_sizes, fitting_sizes, grids_for
 from maskstack.masks.losses import Reference
 from maskstack.masks.result import OnProgress, Progress, Score, SearchResult
 from maskstack.masks.search import image_scores, open_stack, search
@@ -78,8 +78,8 @@ class Plan:
         each = settings.with_(steps=half, keep=0.0)
         return cls(each.with_(sizes=benchmark), each.with_(sizes=auxiliary), modules, least, settings)
 
-    def fitting(self, image_size: tuple[int, int]) -> Plan:
-        """The plan for images of this height and width, without the default sizes that are too fine for them.
+    def fitting(self, image_size: tuple[int, ...]) -> Plan:
+        """The plan for images of these sides, without the default sizes that are too fine for them.
 
         Raises:
             InputError: A requested size, or the coarsest default size, is larger than the image.
@@ -87,6 +87,9 @@ class Plan:
         benchmark, auxiliary = (
             settings.with_(sizes=fitting_sizes(usual, image_size)) if settings.sizes == usual else settings
             for settings, usual in ((self.benchmark, BENCHMARK), (self.auxiliary, AUXILIARY))
+        )
+        benchmark, auxiliary = (
+            settings.with_(sizes=grids_for(settings.sizes, image_size)) for settings in (benchmark, auxiliary)
         )
         check_sizes((*benchmark.sizes, *auxiliary.sizes), image_size)
         return replace(self, benchmark=benchmark, auxiliary=auxiliary)
@@ -125,8 +128,8 @@ def search_modules(score: Score, images: Tensor, plan: Plan, progress: OnProgres
     batches = Batches(settings.batch_size)
     fill = Fills(settings.fill, images, blur=settings.blur, seed=settings.seed)(0)
     report = None if progress is None else _JoinedProgress(progress, plan)
-    batch, _, height, width = images.shape
-    maps = images.new_zeros(batch, modules, height, width)
+    batch, _, *sides = images.shape
+    maps = images.new_zeros(batch, modules, *sides)
     weights, under = images.new_zeros(batch, modules), images.new_zeros(batch, modules)
     grids = [images.new_zeros(batch, *plan.auxiliary.sizes[-1]) for _ in range(modules)]
     steps = torch.zeros(batch, modules, dtype=torch.long, device=images.device)
@@ -145,7 +148,7 @@ def search_modules(score: Score, images: Tensor, plan: Plan, progress: OnProgres
         under[working, number] = image_scores(score, shown, batches, working)
         failed[working] |= coarse.failed | fine.failed
         share = _share(under[working, number], reference.select(working))
-        found = (share >= plan.least) & ~failed[working] & (fine.stack.amax(dim=(1, 2)) > 0)
+        found = (share >= plan.least) & ~failed[working] & (fine.stack.flatten(1).amax(dim=1) > 0)
         # The first is always kept, because there has to be a map; later ones have to improve it.
         first = torch.ones_like(share)
         weights[working, number] = first if number == 0 else torch.where(found, share.clamp(max=1), 0)
@@ -159,7 +162,7 @@ def search_modules(score: Score, images: Tensor, plan: Plan, progress: OnProgres
         if not len(working):
             break
     assert reference is not None  # there is at least one module
-    found_together = (maps * weights[..., None, None]).amax(dim=1)
+    found_together = (maps * _wide(weights, maps)).amax(dim=1)
     stack, opening = open_stack(score, images, found_together, reference, fill, plan.whole)
     return SearchResult(
         grids=tuple(grids),
@@ -193,7 +196,7 @@ def _search_module(
         return score(batch, working[rows])
 
     coarse = search(own_score, left, settings=plan.benchmark, progress=report)
-    guide = (GUIDE_FACTOR * minmax(coarse.stack)).clamp(max=1)
+    guide = (GUIDE_FACTOR * minmax(coarse.stack, dims=left.ndim - 2)).clamp(max=1)
     start = (guide * plan.auxiliary.start).clamp(min=LEAST_START)
     if report is not None:
         report.done += plan.benchmark.steps
@@ -226,9 +229,14 @@ def _steps(found: SearchResult, settings: SearchSettings) -> Tensor:
 
 def _without(images: Tensor, maps: Tensor, weights: Tensor) -> Tensor:
     """Images, P x C x H x W, with the modules' regions removed, by maps, P x M x H x W, and weights, P x M."""
-    taken = minmax(maps) * (weights > 0)[..., None, None]
+    taken = minmax(maps, dims=maps.ndim - 2) * _wide(weights > 0, maps)
     removed = ((taken.amax(dim=1) - REMOVAL_RANGE[0]) / (REMOVAL_RANGE[1] - REMOVAL_RANGE[0])).clamp(0, 1)
     return blend(1 - removed, images, surroundings(images, removed))
+
+
+def _wide(weights: Tensor, maps: Tensor) -> Tensor:
+    """A weight for each map, P x M, with the dimensions of the maps, P x M x H x W."""
+    return weights.reshape(*weights.shape, *[1] * (maps.ndim - 2))
 
 
 def _share(scores: Tensor, reference: Reference) -> Tensor:
@@ -248,8 +256,8 @@ def surroundings(images: Tensor, removed: Tensor) -> Tensor:
         removed: B x H x W in [0, 1].
     """
     kept = (1 - removed).unsqueeze(1)
-    mean = images.mean(dim=(2, 3), keepdim=True)
-    sigma = SURROUNDINGS * min(images.shape[-2:])
+    mean = images.mean(dim=tuple(range(2, images.ndim)), keepdim=True)
+    sigma = SURROUNDINGS * min(images.shape[2:])
     # Where everything around is removed, the weight is nearly 0 and the fill tends to the mean.
     weight = gaussian_blur(kept, sigma)
     return mean + gaussian_blur((images - mean) * kept, sigma) / (weight + 1e-3)

@@ -22,6 +22,7 @@ SINGLE = SearchSettings(
     removal_every=2,
     smoothness=0.05,
     grid_blur=0.0,
+    fill=("zero", "blur", "noise"),
     start=0.65,
     keep=0.0,
     patience=10,

@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from maskstack.masks.grids import Upsampler
+from maskstack.masks.grids import Upsampler, corner, pooled
 from maskstack.masks.settings import SearchSettings
 from maskstack.masks.stack import stack_masks
 
@@ -69,7 +68,7 @@ class Problems:
             start: Masks to begin with, B x H x W in (0, 1); None for the settings' ``start`` everywhere.
             mask_cap: See the class.
         """
-        device = upsampler.rows.device
+        device = upsampler.weights[0].device
         sizes = torch.arange(len(upsampler.sizes), device=device)
         image = torch.arange(images, device=device).repeat_interleave(settings.members)
         member = torch.arange(settings.members, device=device).repeat(images)
@@ -80,8 +79,8 @@ class Problems:
             image, member = image.repeat_interleave(len(sizes)), member.repeat_interleave(len(sizes))
         first = torch.full((images, len(sizes), *upsampler.cells), settings.start, device=device, dtype=torch.float32)
         if start is not None:
-            for index, (h, w) in enumerate(upsampler.sizes):
-                first[:, index, :h, :w] = functional.adaptive_avg_pool2d(start, (h, w))
+            for index, size_of in enumerate(upsampler.sizes):
+                first[:, index][corner(size_of)] = pooled(start, size_of)
         if settings.parametrisation == "sigmoid":
             first = first.logit()
         first = first.repeat_interleave(settings.members, dim=0)
@@ -104,8 +103,8 @@ class Problems:
     def cells(self) -> Tensor:
         """Which values of the padded grids are cells of theirs, P x G x h x w of zeros and ones."""
         within = self.free.new_zeros(len(self.upsampler.sizes), *self.upsampler.cells)
-        for index, (h, w) in enumerate(self.upsampler.sizes):
-            within[index, :h, :w] = 1
+        for index, size in enumerate(self.upsampler.sizes):
+            within[index][corner(size)] = 1
         return within[self.size]
 
     @property
@@ -113,7 +112,8 @@ class Problems:
         """Learning rate of each grid, P x G x 1 x 1, float64 on the CPU: above :data:`COARSE` cells it falls."""
         finest = torch.tensor([max(size) for size in self.upsampler.sizes], dtype=torch.float64)
         slower = (COARSE / finest).clamp(max=1) ** self.settings.slow_fine
-        return (self.settings.learning_rate * slower)[self.size.cpu()][..., None, None]
+        rates = (self.settings.learning_rate * slower)[self.size.cpu()]
+        return rates.reshape(*rates.shape, *[1] * (self.free.ndim - 2))
 
     def __len__(self) -> int:
         return len(self.image)

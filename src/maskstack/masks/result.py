@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from maskstack.reliability.measure import BLANK
+from maskstack.tensors import score_scale
+
 Score = Callable[[Tensor, Tensor], Tensor]
 """Scores of a batch: (images P x C x H x W, index of each one's original image P) to P."""
 
@@ -69,3 +72,29 @@ class SearchResult:
     under_stack: Tensor
     steps: Tensor
     failed: Tensor
+
+    def problems(self, *, nothing: str = "") -> tuple[str | None, ...]:
+        """For each image None, or the reason why its map cannot be used.
+
+        Args:
+            nothing: What a score of exactly zero means; empty if it means nothing special.
+        """
+        scale = score_scale(self.before, self.hidden.T)
+        loss_hidden = ((self.before.unsqueeze(1) - self.hidden) / scale.unsqueeze(1)).amin(dim=1)
+        loss_kept = (self.before - self.under_stack) / scale
+        spread = self.stack.flatten(1).amax(dim=1) - self.stack.flatten(1).amin(dim=1)
+        reasons: list[str | None] = []
+        for row in range(len(self.before)):
+            if self.failed[row]:
+                reasons.append("the network's output became NaN or infinite during the search")
+            elif nothing and self.before[row] == 0:
+                reasons.append(nothing)
+            elif loss_hidden[row] < 0.05:
+                reasons.append(BLANK)
+            elif spread[row] < 0.01:
+                reasons.append("the mask is the same everywhere; the search found no region")
+            elif loss_kept[row] > 0.5:
+                reasons.append("the region found keeps less than half of the score; try the objective log_probability")
+            else:
+                reasons.append(None)
+        return tuple(reasons)

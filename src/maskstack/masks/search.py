@@ -18,7 +18,7 @@ from maskstack.masks.problems import Problems
 from maskstack.masks.result import OnProgress, Progress, Score, SearchResult
 from maskstack.masks.settings import SearchSettings
 from maskstack.masks.shifts import even_shifts, shift_images, shifted_indices
-from maskstack.tensors import blend
+from maskstack.tensors import blend, spread_over
 
 
 def search(
@@ -35,7 +35,7 @@ def search(
 
     Args:
         score: The score to keep. Its gradient has to reach the images.
-        images: B x C x H x W, float32, preprocessed for the network.
+        images: B x C x H x W, or volumes B x C x D x H x W, float32, preprocessed for the network.
         settings: How to search.
         fill_image: The fill of the name ``given``; broadcasts to the images.
         start: Masks to begin with, B x H x W in (0, 1), averaged over each grid's cells; None for ``settings.start``.
@@ -51,7 +51,7 @@ def search(
         _check_masks("start", start, images, inside=(start > 0) & (start < 1), values="between 0 and 1")
     if mask_cap is not None:
         _check_masks("mask_cap", mask_cap, images, inside=(mask_cap >= 0) & (mask_cap <= 1), values="from 0 to 1")
-    size = images.shape[-2], images.shape[-1]
+    size = tuple(images.shape[2:])
     batches = Batches(settings.batch_size)
     upsampler = Upsampler.build(settings.sizes, size, images.device, blur=settings.grid_blur * min(size))
     problems = Problems.lay_out(len(images), upsampler, settings, start=start, mask_cap=mask_cap)
@@ -63,7 +63,8 @@ def search(
     shown_score = torch.full((len(problems),), torch.nan, dtype=torch.float32, device=images.device)
     hidden_score = shown_score.clone()
     optimiser = DampedAdam(problems.free, problems.cells, problems.rates, damping=settings.damping)
-    shifts = even_shifts(settings.members * settings.steps, round(settings.shift * min(size))).to(images.device)
+    reach = round(settings.shift * min(size))
+    shifts = even_shifts(settings.members * settings.steps, reach, dims=len(size)).to(images.device)
     for step in range(settings.steps):
         working = problems.open.nonzero().flatten()
         # Each member is a step further in its turns than the one before, so that a step has all kinds of them.
@@ -78,7 +79,7 @@ def search(
                 rows, member = problems.image[chunk], problems.member[chunk]
                 removing = is_removing[member]  # noqa: B023 (called within this step only)
                 masks = problems.masks(free, chunk)
-                shown = torch.where(removing[:, None, None], 1 - masks, masks)
+                shown = torch.where(spread_over(removing, masks), 1 - masks, masks)
                 image, fill = _take(images, rows), _take_fill(step_fills, rows, member)  # noqa: B023
                 if settings.shift:
                     shown, image, fill = _shifted(shifts[member * settings.steps + step], shown, image, fill)  # noqa: B023
@@ -236,16 +237,15 @@ def _take_fill(fills: Sequence[Tensor], rows: Tensor, member: Tensor) -> Tensor:
     """The fill of each problem, P x C x H x W, from those of each member, B x C x H x W each."""
     found = _take(fills[0], rows)
     for number, fill in enumerate(fills[1:], start=1):
-        found = torch.where((member == number)[:, None, None, None], fill[rows], found)
+        found = torch.where(spread_over(member == number, found), fill[rows], found)
     return found
 
 
 def _shifted(shifts: Tensor, masks: Tensor, images: Tensor, fill: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Masks, images and fills, each problem's shifted alike; the edges are reflected."""
-    height, width = masks.shape[1:]
-    down, right = shifted_indices(shifts[:, 0], height), shifted_indices(shifts[:, 1], width)
-    moved = shift_images(masks.unsqueeze(1), down, right).squeeze(1)
-    return moved, shift_images(images, down, right), shift_images(fill, down, right)
+    indices = [shifted_indices(shifts[:, axis], side) for axis, side in enumerate(masks.shape[1:])]
+    moved = shift_images(masks.unsqueeze(1), *indices).squeeze(1)
+    return moved, shift_images(images, *indices), shift_images(fill, *indices)
 
 
 def _take(tensor: Tensor, rows: Tensor) -> Tensor:

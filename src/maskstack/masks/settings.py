@@ -30,6 +30,7 @@ class RunningOptions(TypedDict):
     channels_last: bool
     fold: bool
     compile: bool
+    seed: int
 
 
 class SearchOptions(TypedDict, total=False):
@@ -95,7 +96,7 @@ class SearchSettings:
             it keeps this share of the score; 0 leaves it as the search found it.
         tolerance: Least decrease of the loss that counts as an improvement.
         patience: Number of steps without improvement after which a search stops; 0 never stops early.
-        seed: Seed of the random numbers of the search (the noise fill).
+        seed: Seed of the random numbers of the search (the noise fill), and of those that the network draws itself.
         batch_size: Maximum number of masked images in one forward pass.
         precision: fp32, or bf16 autocast around the network only.
         channels_last: Give the network images in the channels-last memory format.
@@ -111,12 +112,12 @@ class SearchSettings:
     learning_rate: float = 0.8
     slow_fine: float = 0.5
     damping: float = 0.5
-    mask_weight: float = 2.5
+    mask_weight: float = 3.0
     removal: float = 2.0
-    removal_every: int = 3
+    removal_every: int = 2
     smoothness: float = 0.1
-    grid_blur: float = 0.009
-    fill: tuple[Fill, ...] = ("zero", "blur", "noise")
+    grid_blur: float = 0.011
+    fill: tuple[Fill, ...] = ("zero", "blur", "mean", "noise")
     blur: float = 0.045
     consistency: Consistency = "one_sided"
     parametrisation: Parametrisation = "sigmoid"
@@ -192,6 +193,7 @@ class SearchSettings:
             "channels_last": self.channels_last,
             "fold": self.fold,
             "compile": self.compile,
+            "seed": self.seed,
         }
 
     def passes(self) -> tuple[int, int]:

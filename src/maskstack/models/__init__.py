@@ -4,7 +4,7 @@ This package imports an optional package only when a spec needs it.
 """
 
 from maskstack.models.classes import find_class, imagenet_names, read_names
-from maskstack.models.kinds import InstalledKind, installed_models, named_spec
+from maskstack.models.kinds import InstalledKind, check_spec_from_file, installed_models, named_spec
 from maskstack.models.load import load_model
 from maskstack.models.loaded import LoadedModel, loaded
 from maskstack.models.node import Node
@@ -16,6 +16,7 @@ __all__ = [
     "LoadedModel",
     "Node",
     "Preprocess",
+    "check_spec_from_file",
     "find_class",
     "imagenet_names",
     "installed_models",

@@ -1,13 +1,14 @@
-"""Names of classes: ImageNet's or those of a file, and the class that a name or an index means."""
+"""Names of classes: ImageNet's or those of a file."""
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
+from maskstack.class_names import find_class, plain_name
 from maskstack.errors import InputError
+
+__all__ = ["find_class", "imagenet_names", "plain_name", "read_names"]
 
 
 def imagenet_names() -> tuple[str, ...]:
@@ -41,51 +42,3 @@ def read_names(source: str | Path) -> tuple[str, ...]:
             f"the class names {source} have an empty line or none at all; give one name per line, in order"
         )
     return names
-
-
-def find_class(names: Sequence[str], wanted: str) -> int:
-    """Index of the class with a given name or index.
-
-    Case does not matter in names, and spaces, underscores and dashes are the same.
-
-    Args:
-        names: Names in the order of the classes; empty if unknown, and then only indices can be found.
-        wanted: An index or a name.
-
-    Raises:
-        InputError: No class or several classes have that name, or the index is out of range; the message suggests the
-            most similar names.
-
-    >>> find_class(["tabby cat", "tiger cat"], "Tiger_Cat")
-    1
-    """
-    text = wanted.strip()
-    if text.lstrip("-").isdigit():
-        index = int(text)
-        if index < 0 or (names and index >= len(names)):
-            top = f"; the network has classes 0 to {len(names) - 1}" if names else "; indices start at 0"
-            raise InputError(f"target {index} is out of range{top}")
-        return index
-    if not names:
-        raise InputError(f"target {text!r} is a name, but the network's class names are unknown; give an index")
-    plain = [plain_name(name) for name in names]
-    exact = [index for index, name in enumerate(plain) if name == plain_name(text)]
-    if len(exact) == 1:
-        return exact[0]
-    if exact:
-        raise InputError(f"several classes are named {text!r}: {', '.join(map(str, exact))}; give the index")
-    raise InputError(f"there is no class named {text!r}; {_nearest(names, plain, plain_name(text))}")
-
-
-def _nearest(names: Sequence[str], plain: Sequence[str], text: str) -> str:
-    close = difflib.get_close_matches(text, plain, n=5, cutoff=0.6)
-    close += [name for name in plain if text and text in name and name not in close]
-    if not close:
-        return "give the name that the network uses, or the index"
-    found = [f"{names[plain.index(name)]} ({plain.index(name)})" for name in close[:5]]
-    return f"did you mean {', '.join(found)}?"
-
-
-def plain_name(name: str) -> str:
-    """The name without what its spellings differ in: case, spaces, hyphens and underscores."""
-    return " ".join(name.casefold().replace("_", " ").replace("-", " ").split())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +13,19 @@ import numpy as np
 from PIL import Image
 
 from maskstack.errors import InputError, ModelError, reason, require
+from maskstack.files import parse_json
 from maskstack.models.loaded import LoadedModel, loaded
 from maskstack.models.own_transform import OwnTransform, as_tensor, same
 from maskstack.models.preprocess import Preprocess, grey_normalisation, many_channels
 from maskstack.models.spec import PICTURE_KEYS, Spec, adjusted
+
+_ATTENTION = (None, "eager", "sdpa", "flash_attention_2", "flex_attention")
+"""Ways to compute attention that transformers has itself; any other name is that of code on the hub."""
+
+_NOT_A_CLASSIFIER = (
+    "{name} could not be loaded as an image classifier ({why}); give a folder or hub name with config.json, "
+    "model.safetensors and preprocessor_config.json"
+)
 
 
 def load_hf(spec: Spec) -> LoadedModel:
@@ -37,6 +47,7 @@ def load_hf(spec: Spec) -> LoadedModel:
     options = {"local_files_only": folder, "trust_remote_code": False}
     safe = {**options, "use_safetensors": True, "output_loading_info": True}
     with _quiet(transformers.utils.logging):
+        _check_files(transformers, spec.name, options)
         model, info = _fetch(transformers.AutoModelForImageClassification, spec.name, safe)
     if missing := sorted(info["missing_keys"])[:3]:
         raise ModelError(f"{spec.name} has no weights for {', '.join(missing)}; give a checkpoint with a class head")
@@ -51,15 +62,61 @@ def load_hf(spec: Spec) -> LoadedModel:
     )
 
 
+def _check_files(transformers: Any, name: str, options: dict[str, Any]) -> None:
+    """Refuse a checkpoint whose files name code, another network, or files of another folder."""
+    config = _read(transformers.PretrainedConfig, "get_config_dict", name, options)
+    processor = _read(transformers.ImageProcessingMixin, "get_image_processor_dict", name, options)
+    kind = processor.get("image_processor_type") or processor.get("feature_extractor_type") or "ImageProcessor"
+    wrong = {
+        "auto_map": any("auto_map" in each for each in (config, processor)),
+        "quantization_config": "quantization_config" in config,
+        "attn_implementation": any(
+            config.get(key) not in _ATTENTION for key in ("attn_implementation", "_attn_implementation")
+        ),
+        "use_kernels": bool(config.get("use_kernels")),
+        "use_pretrained_backbone": bool(config.get("use_pretrained_backbone")),
+        "backbone": ":" in str(config.get("backbone", "")) or "/" in str(config.get("backbone", "")),
+        "architecture": ":" in str(config.get("architecture", "")),
+        "image_processor_type": not re.fullmatch(r"\w*(ImageProcessor(Fast|Pil)?|FeatureExtractor)", str(kind)),
+        "model.safetensors.index.json": not _is_index_inside(Path(name)),
+    }
+    for key, is_wrong in wrong.items():
+        if is_wrong:
+            raise ModelError(
+                f"the configuration of {name} names code or files of others in {key}, which is refused; give a "
+                "checkpoint without it"
+            )
+
+
+def _read(kind: Any, method: str, name: str, options: dict[str, Any]) -> dict[str, Any]:
+    try:
+        found = getattr(kind, method)(name, **options)[0]
+    # Damaged or missing files raise errors of transformers, huggingface_hub, httpx and json.
+    except Exception as error:
+        raise ModelError(_NOT_A_CLASSIFIER.format(name=name, why=reason(error))) from error
+    if not isinstance(found, dict):
+        raise ModelError(_NOT_A_CLASSIFIER.format(name=name, why="its configuration is not a JSON object"))
+    return found
+
+
+def _is_index_inside(folder: Path) -> bool:
+    """Whether the index of a folder's weights, if there is one, names only files of this folder."""
+    index = folder / "model.safetensors.index.json"
+    if not index.is_file():
+        return True
+    try:
+        files = parse_json(index.read_bytes())["weight_map"].values()
+        return all(Path(file).name == file and file.endswith(".safetensors") for file in files)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return False
+
+
 def _fetch(auto: Any, name: str, options: dict[str, Any]) -> Any:
     try:
         return auto.from_pretrained(name, **options)
     # transformers, huggingface_hub, httpx and safetensors raise different types of error.
     except Exception as error:
-        raise ModelError(
-            f"{name} could not be loaded as an image classifier ({reason(error)}); give a folder or hub "
-            "name with config.json, model.safetensors and preprocessor_config.json"
-        ) from error
+        raise ModelError(_NOT_A_CLASSIFIER.format(name=name, why=reason(error))) from error
 
 
 @contextlib.contextmanager

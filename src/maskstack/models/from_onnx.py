@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections import namedtuple
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from maskstack.models.onnx_folding import with_folded_constants
 from maskstack.models.onnx_lowering import lowered
 from maskstack.models.spec import Spec
 
+_UNSAFE = re.compile(r"[^\w/:+. -]", re.ASCII)
+"""Characters that a node's name loses: onnx2torch builds Python code from the names, and does not quote them."""
 EXPORT = (
     "torch.onnx.export(model.eval(), (images,), 'network.onnx', dynamo=False, opset_version=17, "
     "do_constant_folding=True)"
@@ -54,14 +57,55 @@ def load_onnx(spec: Spec) -> LoadedModel:
 
 def _read(onnx: Any, path: Path) -> Any:
     try:
-        graph = onnx.load(str(path))
+        graph = onnx.load(str(path), format="protobuf", load_external_data=False)
+        _check_external_data(path, graph)
+        onnx.load_external_data_for_model(graph, str(path.parent))
         onnx.checker.check_model(graph)
+    except ModelError:
+        raise
     # DecodeError of protobuf, ValidationError of the checker, or a missing file of external data.
     except Exception as error:
         raise ModelError(
             f"{path} is damaged or is not an ONNX file; get a complete copy with its external data"
         ) from error
+    _rename(graph)
     return graph
+
+
+def _check_external_data(path: Path, graph: Any) -> None:
+    """Refuse tensors in files outside of the network's own folder, before any of these files is opened."""
+    folder = path.parent.resolve()
+    for message in _messages(graph):
+        for entry in message.external_data if message.DESCRIPTOR.name == "TensorProto" else ():
+            if entry.key == "location":
+                place = folder / entry.value
+                if place.is_symlink() or not place.resolve().is_relative_to(folder) or "\\" in entry.value:
+                    raise ModelError(
+                        f"{path} names the file {entry.value[:60]!r}, which is not in its own folder; export it with "
+                        "its external data beside it"
+                    )
+
+
+def _rename(graph: Any) -> None:
+    """Give the nodes names that mean nothing in Python code."""
+    for message in _messages(graph):
+        if message.DESCRIPTOR.name == "NodeProto":
+            message.name = _UNSAFE.sub("_", message.name)
+            for field in ("domain", "op_type"):
+                if _UNSAFE.search(getattr(message, field)):
+                    raise ModelError(
+                        f"the network has the operator {getattr(message, field)[:60]!r}, which is not a name; "
+                        "export it again"
+                    )
+
+
+def _messages(message: Any) -> Iterator[Any]:
+    """A protobuf message and all messages within it."""
+    yield message
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            for each in [value] if hasattr(value, "ListFields") else value:
+                yield from _messages(each)
 
 
 def _input(onnx: Any, path: Path, model: Any) -> GraphInput:

@@ -6,8 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
+from pathlib import Path
 from typing import NamedTuple
 
+from maskstack import checks
+from maskstack.errors import InputError
 from maskstack.models.from_bundled import LITES, load_bundled
 from maskstack.models.from_exported import load_exported
 from maskstack.models.from_hf import load_hf
@@ -16,7 +19,7 @@ from maskstack.models.from_python import load_python
 from maskstack.models.from_timm import load_timm
 from maskstack.models.from_torchvision import load_torchvision
 from maskstack.models.loaded import LoadedModel
-from maskstack.models.spec import PICTURE_KEYS, Spec
+from maskstack.models.spec import PICTURE_KEYS, Spec, parse_spec
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,8 @@ class ModelKind:
         named: Whether the kind must be followed by a name.
         choices: Names that may follow the kind if a name is optional.
         imagenet: Whether networks with 1000 classes have ImageNet's classes in the standard order.
+        runs_code: Whether loading such a network imports or runs code that its spec names. A spec in a data file must
+            not be of such a kind, see :func:`check_spec_from_file`.
     """
 
     what: str
@@ -46,6 +51,7 @@ class ModelKind:
     named: bool = True
     choices: tuple[str, ...] = ()
     imagenet: bool = False
+    runs_code: bool = True
 
 
 _TRAINED = ("weights", "classes", "output", *PICTURE_KEYS)
@@ -64,6 +70,7 @@ KINDS: Mapping[str, ModelKind] = {
         named=False,
         choices=tuple(LITES),
         imagenet=True,
+        runs_code=False,
     ),
     "timm": ModelKind(
         "any network of timm",
@@ -74,6 +81,7 @@ KINDS: Mapping[str, ModelKind] = {
         keys=(*_TRAINED, "num_classes", "channels"),
         flags=("pretrained",),
         imagenet=True,
+        runs_code=False,
     ),
     "torchvision": ModelKind(
         "networks of torchvision for single images",
@@ -84,6 +92,7 @@ KINDS: Mapping[str, ModelKind] = {
         keys=(*_TRAINED, "num_classes"),
         flags=("pretrained",),
         imagenet=True,
+        runs_code=False,
     ),
     "hf": ModelKind(
         "image classifiers of Hugging Face transformers",
@@ -93,6 +102,7 @@ KINDS: Mapping[str, ModelKind] = {
         extra="models",
         keys=_TRAINED,
         flags=("pretrained",),
+        runs_code=False,
     ),
     "onnx": ModelKind(
         "ONNX files, through onnx2torch",
@@ -101,6 +111,7 @@ KINDS: Mapping[str, ModelKind] = {
         {"onnx": "onnx", "onnx2torch": "onnx2torch"},
         extra="models",
         keys=("classes", "output", *PICTURE_KEYS, "channels"),
+        runs_code=False,
     ),
     "exported": ModelKind(
         "files of torch.export.save",
@@ -108,6 +119,7 @@ KINDS: Mapping[str, ModelKind] = {
         load_exported,
         {"torch": "torch"},
         keys=("classes", "output", *PICTURE_KEYS, "channels"),
+        runs_code=False,
     ),
     "python": ModelKind(
         "the result of your own function",
@@ -118,6 +130,30 @@ KINDS: Mapping[str, ModelKind] = {
     ),
 }
 """Kinds of networks by name."""
+
+
+def check_spec_from_file(spec: str, source: str | Path, *, allow_code: bool = False) -> str:
+    """Check a spec that a data file names: it must not choose code that is then run.
+
+    Args:
+        spec: The spec.
+        source: The file, for the message.
+        allow_code: Whether the user has allowed the file to name code.
+
+    Returns:
+        The spec.
+
+    Raises:
+        InputError: The spec is of a kind that runs code, or of an unknown kind, and the user has not allowed it.
+    """
+    kind = parse_spec(spec).kind
+    checks.one_of(f"the model kind in {source}", kind, tuple(KINDS))
+    if KINDS[kind].runs_code and not allow_code:
+        raise InputError(
+            f"{source} names the network {spec!r}, which would run code, so it is not loaded; if you trust that code, "
+            "give --allow-code (allow_code=True in Python)"
+        )
+    return spec
 
 
 def named_spec(text: str) -> tuple[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -37,10 +38,32 @@ def read_window(text: str | Window) -> Window:
     return centre, width
 
 
-def to_bytes(
+@dataclass(frozen=True)
+class Levels:
+    """Which value becomes black and which white.
+
+    Attributes:
+        start: The value that becomes black; white if inverted.
+        end: The value that becomes white; black if inverted.
+        inverted: Whether low values are shown white.
+        said: A sentence; empty where nothing had to be decided, as for values of the full 16 bits.
+    """
+
+    start: float
+    end: float
+    inverted: bool
+    said: str
+
+    def apply(self, values: NDArray[Any]) -> NDArray[np.uint8]:
+        """Values of any shape as 8 bits."""
+        shares = np.clip((values.astype(np.float64) - self.start) / (self.end - self.start), 0, 1)
+        return np.rint((1 - shares if self.inverted else shares) * 255).astype(np.uint8)
+
+
+def levels_of(
     values: NDArray[Any], *, window: Window | None = None, inverted: bool = False, bits: int | None = None
-) -> tuple[NDArray[np.uint8], str]:
-    """Grey values as 8 bits, and how it was done.
+) -> Levels:
+    """Choose which value becomes black and which white.
 
     With a window, its lower end becomes black and its upper end white. Otherwise, for whole numbers from 0 on, 0 is
     black, and the largest value of the least depth of :data:`DEPTHS` that holds them all is white, as detectors of 12
@@ -53,17 +76,13 @@ def to_bytes(
         inverted: Whether low values are shown white.
         bits: Number of bits, where the file says it.
 
-    Returns:
-        H x W, and a sentence; it is empty where nothing had to be decided, as for values of the full 16 bits.
-
     Raises:
         InputError: There are NaN or infinite values.
     """
     whole = not np.issubdtype(values.dtype, np.floating)
-    values = values.astype(np.float64)
-    if not np.isfinite(values).all():
-        raise InputError("the image has NaN or infinite values; replace them first")
     low, high = float(values.min()), float(values.max())
+    if not np.isfinite([low, high]).all():
+        raise InputError("the image has NaN or infinite values; replace them first")
     said = ""
     if window is not None:
         start, end = window[0] - window[1] / 2, window[0] + window[1] / 2
@@ -78,11 +97,27 @@ def to_bytes(
         said = "" if depth == max(DEPTHS) else f"values of {depth} bits, 0 to {end:g}, are shown from black to white"
     else:
         start, end = 0.0, 1.0 if high <= 1 else 255.0
-    shares = np.clip((values - start) / (end - start), 0, 1)
     if inverted:
-        shares = 1 - shares
         said = (said or "values are shown from black to white").replace("from black to white", "from white to black")
-    return np.rint(shares * 255).astype(np.uint8), said
+    return Levels(start, max(end, np.nextafter(start, np.inf)), inverted, said)
+
+
+def to_bytes(
+    values: NDArray[Any], *, window: Window | None = None, inverted: bool = False, bits: int | None = None
+) -> tuple[NDArray[np.uint8], str]:
+    """Grey values as 8 bits, and how it was done, see :func:`levels_of`.
+
+    Args:
+        values: H x W, of any type of number.
+        window: Centre and width.
+        inverted: Whether low values are shown white.
+        bits: Number of bits, where the file says it.
+
+    Raises:
+        InputError: There are NaN or infinite values.
+    """
+    levels = levels_of(values, window=window, inverted=inverted, bits=bits)
+    return levels.apply(values), levels.said
 
 
 def joined(*parts: str) -> str:

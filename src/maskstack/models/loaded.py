@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from PIL import Image
 from torch import Tensor, nn
 
+from maskstack.geometry import Geometry
+from maskstack.models.inputs import Photo, geometry_of, prepared
 from maskstack.models.own_transform import OwnTransform
 from maskstack.models.preprocess import Preprocess, to_picture
 from maskstack.objectives.classification import class_name
@@ -52,6 +54,30 @@ class LoadedModel:
             index: Index of the class, from 0.
         """
         return class_name(self.class_names, index)
+
+    def prepare_photos(self, photos: Photo | Sequence[Photo]) -> tuple[Tensor, tuple[Geometry | None, ...]]:
+        """The network's input for photos, on the network's device, and where it lies in each photo.
+
+        Args:
+            photos: A PIL image, the name of an image file, or a list of them.
+
+        Returns:
+            The images, B x C x H x W, and the geometry of each; None where the preprocessing turns or bends a photo.
+
+        Raises:
+            InputError: There is no photo, or one cannot be read.
+        """
+        images, places = prepared(photos, self.preprocess)
+        device = next((tensor.device for tensor in self.model.state_dict().values()), images.device)
+        return images.to(device), places
+
+    def geometry(self, photo: Image.Image) -> Geometry | None:
+        """Where the network's input lies in a photo; None if the preprocessing turns or bends it.
+
+        Args:
+            photo: Upright photo, as :func:`maskstack.models.open_photo` gives it.
+        """
+        return geometry_of(self.preprocess, photo.size, self.input_size)
 
     def picture(self, tensor: Tensor) -> Image.Image:
         """Convert a normalised tensor back to the image that the network sees.

@@ -13,6 +13,9 @@ from PIL import Image
 from maskstack.errors import InputError, MaskstackError, reason, require
 from maskstack.models.levels import Window, joined, page_number, to_bytes
 
+MOST_VALUES = 1_000_000_000
+"""Largest number of values of a volume, which is turned as a whole."""
+
 Check = Callable[[tuple[int, int]], None]
 """Checks a width and height before the pixels are decoded."""
 
@@ -117,7 +120,10 @@ def read_nifti(
     """
     nibabel = require("nibabel", extra="medical")
     try:
-        volume = nibabel.as_closest_canonical(nibabel.load(path))
+        volume = nibabel.load(path)
+        if np.prod(volume.shape, dtype=np.float64) > MOST_VALUES:
+            raise InputError(f"{path} has more than {MOST_VALUES} values; give a smaller part of it")
+        volume = nibabel.as_closest_canonical(volume)
         shape = tuple(volume.shape)
         while len(shape) > 2 and shape[-1] == 1:
             shape = shape[:-1]

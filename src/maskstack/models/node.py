@@ -39,6 +39,7 @@ class Node(nn.Module):
     def __init__(self, model: Any, layer: str, read: Callable[[Any], Tensor] | None = None) -> None:
         super().__init__()
         self.model: nn.Module = model if isinstance(model, nn.Module) else model.model
+        self.prepare_photos = getattr(model, "prepare_photos", None)
         layers = dict(self.model.named_modules())
         if not layer or layer not in layers:
             guess = did_you_mean(layer, list(layers))

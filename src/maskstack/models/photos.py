@@ -3,27 +3,40 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from maskstack.errors import InputError, MissingExtraError, reason
-from maskstack.models.levels import Window, joined, page_number, read_window, to_bytes
+from maskstack.models.levels import Window, joined, levels_of, page_number, read_window
 from maskstack.models.medical import reader_of
 
 SMALLEST_SIDE = 8
 """Least number of pixels of the shorter side; a smaller image has no regions to distinguish."""
 
+MOST_PIXELS = 80_000_000
+"""Largest width x height. An image takes at most 12 bytes of memory for each pixel while it is opened."""
+
 _SAID = "maskstack"
 _WHITE_IS_ZERO = 262  # The tag PhotometricInterpretation of TIFF, whose value 0 means this.
 _OF_ONE_PHOTO = frozenset({"MPO"})  # A photo and its previews or depth.
+
+_BAND = 2**22  # Pixels that are converted at once: the memory for the conversion does not grow with the image.
+_ORIENTATION = 0x0112
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}  # fmt: skip
 
 _RUNS_A_PROGRAM = frozenset({"EPS"})  # Pillow hands these files to Ghostscript.
 
 
 def open_photo(
-    path: str | Path, *, max_pixels: int = 80_000_000, page: int | None = None, window: str | Window | None = None
+    path: str | Path, *, max_pixels: int = MOST_PIXELS, page: int | None = None, window: str | Window | None = None
 ) -> Image.Image:
     """Open an image file as an upright RGB image.
 
@@ -46,8 +59,10 @@ def open_photo(
     _check_file(path)
     shown = None if window is None else read_window(window)
     with warnings.catch_warnings():
-        # Pillow only warns at its first limit; max_pixels takes its place.
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        # Pillow only warns at its first limit. Some formats hold an image of another size than they declare, so the
+        # warning is an error, unless max_pixels allows more.
+        too_large = max_pixels <= (Image.MAX_IMAGE_PIXELS or 0)
+        warnings.simplefilter("error" if too_large else "ignore", Image.DecompressionBombWarning)
         return _read(path, max_pixels, page, shown)
 
 
@@ -67,23 +82,29 @@ def _check_file(path: Path) -> None:
         raise InputError(f"{path} is empty; give an image file")
 
 
-def _read(path: Path, max_pixels: int, page: int | None, window: Window | None) -> Image.Image:
+def open_image(source: Path | IO[bytes]) -> Image.Image:
+    """Open an image with Pillow, without the formats that Pillow hands to another program; nothing is decoded yet."""
     Image.init()
-    formats = [name for name in Image.ID if name not in _RUNS_A_PROGRAM]
+    return Image.open(source, formats=[name for name in Image.ID if name not in _RUNS_A_PROGRAM])
+
+
+def _read(path: Path, max_pixels: int, page: int | None, window: Window | None) -> Image.Image:
     medical = reader_of(path)
     try:
         if medical is not None:
-            image, said = medical(
-                path, page=page, window=window, check=lambda size: _check_size(path, size, max_pixels)
-            )
+            image, said = medical(path, page=page, window=window, check=lambda size: check_size(path, size, max_pixels))
             return _with_said(image.convert("RGB"), said)
-        with Image.open(path, formats=formats) as image:
+        with open_image(path) as image:
             pages = 1 if image.format in _OF_ONE_PHOTO else getattr(image, "n_frames", 1)
             chosen, said = page_number(page, pages)
+            # The first page is checked too, as some formats decode all pages before a later one.
+            check_size(path, image.size, max_pixels)
             if chosen:
                 image.seek(chosen)
-            _check_size(path, image.size, max_pixels)
+            check_size(path, image.size, max_pixels)
+            _check_tiles(path, image, max_pixels)
             image.load()
+            check_size(path, image.size, max_pixels)
             rgb = to_rgb(image, window=window)
             return _with_said(rgb, joined(said, said_of(rgb)))
     except MissingExtraError:
@@ -92,7 +113,7 @@ def _read(path: Path, max_pixels: int, page: int | None, window: Window | None) 
         raise error if str(path) in str(error) else InputError(f"{path}: {error}") from error
     except UnidentifiedImageError as error:
         raise InputError(f"{path} is not an image that Pillow can read; save it as JPEG or PNG") from error
-    except Image.DecompressionBombError as error:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise InputError(f"{path} is larger than Pillow allows; resize it first") from error
     except PermissionError as error:
         raise InputError(f"{path} cannot be read; change its permissions") from error
@@ -101,12 +122,25 @@ def _read(path: Path, max_pixels: int, page: int | None, window: Window | None) 
         raise InputError(f"{path} is damaged and cannot be read ({reason(error)}); get a complete copy") from error
 
 
-def _check_size(path: Path, size: tuple[int, int], max_pixels: int) -> None:
+def check_size(path: Path | str, size: tuple[int, int], max_pixels: int = MOST_PIXELS) -> None:
+    """Check the size of an image, before its pixels are decoded.
+
+    Raises:
+        InputError: It has too many pixels, or a side is too short.
+    """
     width, height = size
     if width * height > max_pixels:
         raise InputError(f"{path} has {width} x {height} pixels, more than the limit of {max_pixels}; resize it first")
     if min(size) < SMALLEST_SIDE:
         raise InputError(f"{path} has {width} x {height} pixels; the shorter side must have at least {SMALLEST_SIDE}")
+
+
+def _check_tiles(path: Path, image: Image.Image, max_pixels: int) -> None:
+    """Refuse a TIFF file with tiles much larger than its image, because a whole tile is decoded."""
+    tags = getattr(image, "tag_v2", {})
+    width, height = tags.get(322, 0), tags.get(323, 0)
+    if isinstance(width, int) and isinstance(height, int) and width * height > max_pixels:
+        raise InputError(f"{path} has tiles of {width} x {height} pixels; save it with smaller tiles")
 
 
 def to_rgb(image: Image.Image, *, window: Window | None = None) -> Image.Image:
@@ -123,22 +157,36 @@ def to_rgb(image: Image.Image, *, window: Window | None = None) -> Image.Image:
     Raises:
         InputError: The image has NaN or infinite values, or a mode that Pillow cannot convert.
     """
-    inverted = getattr(image, "tag_v2", {}).get(_WHITE_IS_ZERO) == 0
-    said = said_of(image)
-    image = ImageOps.exif_transpose(image)
+    orientation = _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
+    convert, said = _conversion(image, window)
+    if convert is None:
+        upright = image
+    else:
+        upright = Image.new("RGB", image.size)
+        rows = max(1, _BAND // image.width)
+        try:
+            for top in range(0, image.height, rows):
+                band = image.crop((0, top, image.width, min(top + rows, image.height)))
+                upright.paste(convert(band), (0, top))
+        except ValueError as error:
+            raise InputError(f"an image of mode {image.mode} cannot be converted to RGB; save it as RGB") from error
+    turned = upright if orientation is None else upright.transpose(orientation)
+    return _with_said(turned, joined(said_of(image), said) if said else said_of(image))
+
+
+def _conversion(image: Image.Image, window: Window | None) -> tuple[Callable[[Image.Image], Image.Image] | None, str]:
+    """How a part of the image is converted to RGB, None if it is RGB already, and what was decided."""
     deep = image.mode == "F" or image.mode.startswith("I")
     if deep or (window is not None and image.mode == "L"):
         # Pillow itself inverts images of 8 bits.
-        grey, levels = to_bytes(np.asarray(image), window=window, inverted=inverted and deep)
-        return _with_said(Image.fromarray(grey).convert("RGB"), joined(said, levels))
+        inverted = deep and getattr(image, "tag_v2", {}).get(_WHITE_IS_ZERO) == 0
+        levels = levels_of(np.asarray(image), window=window, inverted=inverted)
+        return lambda band: Image.fromarray(levels.apply(np.asarray(band))).convert("RGB"), levels.said
     if window is not None:
         raise InputError(f"a window was given for an image of mode {image.mode}; give one for grey images only")
-    try:
-        if image.has_transparency_data:
-            return _on_white(image)
-        return image if image.mode == "RGB" else image.convert("RGB")
-    except ValueError as error:
-        raise InputError(f"an image of mode {image.mode} cannot be converted to RGB; save it as RGB") from error
+    if image.has_transparency_data:
+        return _on_white, ""
+    return None if image.mode == "RGB" else lambda band: band.convert("RGB"), ""
 
 
 def _with_said(image: Image.Image, said: str) -> Image.Image:

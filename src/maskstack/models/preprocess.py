@@ -14,6 +14,9 @@ from maskstack.errors import InputError
 from maskstack.models.photos import to_rgb
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+LARGEST_RESIZED = 16_000_000
+"""Largest width x height of a resized image; of a larger one, only the crop is resized."""
+
 _GREY_WEIGHTS = (0.299, 0.587, 0.114)  # ITU-R 601, which Pillow uses to convert colours to grey.
 
 
@@ -73,13 +76,35 @@ class Preprocess:
     def crop(self, image: Image.Image) -> Image.Image:
         """The part of the image that the network sees, resized to the size of its input."""
         height, width = self.size
+        tall, wide, left, top = self._placed(image.size)
+        if tall * wide > LARGEST_RESIZED:
+            # A long and narrow image is not resized as a whole; the result differs by rounding only.
+            return image.resize((width, height), self.resampling, box=self.box(image.size))
+        return image.resize((wide, tall), self.resampling).crop((left, top, left + width, top + height))
+
+    def box(self, size: tuple[int, int]) -> tuple[float, float, float, float]:
+        """Left, top, right and bottom of what :meth:`crop` keeps, in pixels of the image.
+
+        Args:
+            size: Width and height of the upright image.
+
+        >>> Preprocess(share=0.5).box((400, 200))
+        (150.0, 50.0, 250.0, 150.0)
+        """
+        height, width = self.size
+        tall, wide, left, top = self._placed(size)
+        across, down = size[0] / wide, size[1] / tall
+        return left * across, top * down, (left + width) * across, (top + height) * down
+
+    def _placed(self, size: tuple[int, int]) -> tuple[int, int, int, int]:
+        """Height and width of the resized image, and the left and top edge of the crop in it."""
+        height, width = self.size
         # Round down as timm and torchvision do: 224 / 0.9 is 248.
         tall, wide = (math.floor(side / self.share + 1e-6) for side in self.size)
         if not self.squash:
-            scale = max(tall / image.height, wide / image.width)
-            tall, wide = max(tall, int(image.height * scale)), max(wide, int(image.width * scale))
-        left, top = round((wide - width) / 2), round((tall - height) / 2)
-        return image.resize((wide, tall), self.resampling).crop((left, top, left + width, top + height))
+            scale = max(tall / size[1], wide / size[0])
+            tall, wide = max(tall, int(size[1] * scale)), max(wide, int(size[0] * scale))
+        return tall, wide, round((wide - width) / 2), round((tall - height) / 2)
 
 
 def many_channels(channels: int, size: tuple[int, int] = (224, 224)) -> Preprocess:

@@ -24,9 +24,14 @@ _PAYLOADS = re.compile(r"data/(weights|constants)/model_(weights|constants)_conf
 _GRAPH = "models/model.json"
 _EXAMPLES = "data/sample_inputs/model.pt"
 
+_MOST_UNPACKED, _SMALL = 2, 10_000_000
+"""An archive may unpack to this multiple of its size, and this number of bytes."""
+
 # save and from_file are the only operators of aten that have the name of a file as argument.
 _TARGET = re.compile(
-    r"torch\.ops\.(aten|prims|higher_order|torchvision)\.(?!save\b|from_file\b)(?!__)\w+(\.(?!__)\w+)?"
+    r"torch\.ops\.(aten|prims|torchvision)\.(?!save\b|from_file\b)(?!__)\w+(\.(?!__)\w+)?"
+    r"|torch\.ops\.higher_order\.(cond|while_loop|scan|map_impl|associative_scan|wrap_with_set_grad_enabled"
+    r"|wrap_with_autocast|flex_attention)"
     r"|torch\._?sym_\w+|math\.(ceil|floor|trunc)"
     r"|_operator\.(getitem|add|sub|mul|truediv|floordiv|mod|neg|pow|eq|ne|lt|le|gt|ge|and_|or_)"
 )
@@ -59,6 +64,7 @@ def safe_copy(path: Path) -> io.BytesIO:
     copy = io.BytesIO()
     try:
         with zipfile.ZipFile(path) as source, zipfile.ZipFile(copy, "w") as target:
+            check_unpacked(path, source)
             for entry in source.namelist():
                 root, _, inner = entry.partition("/")
                 content = _copied(path, inner, source, entry)
@@ -71,6 +77,22 @@ def safe_copy(path: Path) -> io.BytesIO:
         raise ModelError(f"{path} is damaged or was not saved by torch.export.save; get a complete copy") from error
     copy.seek(0)
     return copy
+
+
+def check_unpacked(path: Path, archive: zipfile.ZipFile) -> None:
+    """Refuse an archive that takes much more memory than its file, before anything is unpacked.
+
+    torch does not compress what it saves, so that only archives made for this purpose are refused.
+
+    Raises:
+        ModelError: It is such an archive.
+    """
+    unpacked, packed = sum(entry.file_size for entry in archive.infolist()), path.stat().st_size
+    if unpacked > _MOST_UNPACKED * packed + _SMALL:
+        raise ModelError(
+            f"{path} has {packed / 1e6:,.1f} MB and would take {unpacked / 1e6:,.1f} MB when it is unpacked, which is "
+            "refused; save it with torch, which does not compress"
+        )
 
 
 def _copied(path: Path, inner: str, source: zipfile.ZipFile, entry: str) -> bytes | None:

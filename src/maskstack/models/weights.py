@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import pickle
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from maskstack.errors import InputError, ModelError
+from maskstack.models.pt2_archive import check_unpacked
+from maskstack.tensor_files import check_digest, read_tensors
 
 _TORCH_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".tar")
 _NESTED_UNDER = ("state_dict", "model_state_dict", "model")
@@ -73,14 +74,19 @@ def load_weights(model: nn.Module, state: Mapping[str, Tensor], *, source: str) 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
-        return load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
+        tensors, about = read_tensors(path)
+        check_digest(path, tensors, about, required=False)
+    except InputError as error:
         raise ModelError(f"the weights {path} are damaged or not a safetensors file; get a complete copy") from error
+    return tensors
 
 
 def _read_torch(path: Path) -> Any:
     try:
+        _check_archive(path)
         return torch.load(path, map_location="cpu", weights_only=True)
+    except ModelError:
+        raise
     except pickle.UnpicklingError as error:
         raise ModelError(
             f"the weights {path} are damaged or contain more than tensors, which is refused because loading "
@@ -91,6 +97,15 @@ def _read_torch(path: Path) -> Any:
         raise ModelError(
             f"the weights {path} are damaged or not a checkpoint of torch.save; get a complete copy"
         ) from error
+
+
+def _check_archive(path: Path) -> None:
+    """Compare the checksums of an archive with its content, which torch does not do, after a check of its size."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            check_unpacked(path, archive)
+            if archive.testzip() is not None:
+                raise zipfile.BadZipFile
 
 
 def _state_dict(path: Path, content: Any) -> dict[str, Tensor]:

@@ -12,6 +12,7 @@ from maskstack.objectives.classification import (
 from maskstack.objectives.objective import Objective, Rows, Target, class_scores, custom, predicted_class
 from maskstack.objectives.reading import KINDS, Kind, Reading
 from maskstack.objectives.recognise import Output, recognise
+from maskstack.objectives.similarity import similarity
 from maskstack.objectives.structured import box_score, cosine, region
 
 __all__ = [
@@ -36,4 +37,5 @@ __all__ = [
     "predicted_class",
     "recognise",
     "region",
+    "similarity",
 ]

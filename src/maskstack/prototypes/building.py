@@ -75,13 +75,14 @@ def build(config: NetworkConfig, *, classes: int, seed: int, owners: tuple[int, 
 
 
 def offline(spec: str) -> str:
-    """The spec without options that download weights, for a network whose weights are stored.
+    """The spec without options that download weights or open files, for a network whose weights and classes are stored.
 
-    >>> offline("timm:resnet18,pretrained,size=256")
+    >>> offline("timm:resnet18,pretrained,size=256,classes=names.txt")
     'timm:resnet18,size=256'
     """
-    parts = [part.strip() for part in parse_spec(spec).text.split(",")]
-    return ",".join(part for part in parts if part != "pretrained" and not part.startswith("weights="))
+    head, *parts = (part.strip() for part in parse_spec(spec).text.split(","))
+    left_out = ("pretrained", "weights", "classes")
+    return ",".join([head, *(part for part in parts if part.partition("=")[0].strip() not in left_out)])
 
 
 @torch.no_grad()

@@ -5,27 +5,29 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 import torch
 from PIL import Image
 from torch import Tensor
 
-from maskstack.errors import InputError, ModelError, reason
-from maskstack.files import write_whole
-from maskstack.models import LoadedModel, Preprocess, open_photo
+from maskstack.errors import InputError, ModelError, UncheckedWarning, reason
+from maskstack.files import parse_json, write_whole
+from maskstack.models import LoadedModel, Preprocess, check_spec_from_file, open_photo
 from maskstack.models.weights import load_weights, read_weights
 from maskstack.prototypes.building import build, offline
 from maskstack.prototypes.config import Config
 from maskstack.prototypes.protopnet import ProtoPNet
 from maskstack.prototypes.push import Source
 from maskstack.prototypes.xprotonet import XProtoNet
+from maskstack.tensor_files import DIGEST, header_of, write_tensors
 
-FORMAT = "maskstack prototypes 1"
+FORMAT, OLD_FORMAT = "maskstack prototypes 2", "maskstack prototypes 1"
+"""The format that is written, and an older one that can be read too and has no digests."""
 TENSORS, ABOUT, SOURCES = "network.safetensors", "prototypes.json", "sources"
 
 
@@ -106,16 +108,18 @@ def picture_name(image: str) -> str:
 def save(prototypes: Prototypes, folder: Path, *, pictures: dict[str, Image.Image]) -> Path:
     """Write a checkpoint: ``network.safetensors``, ``prototypes.json`` and, where given, ``sources/*.png``.
 
+    The JSON is written last. It holds a digest of itself and that of the tensors, so that a checkpoint of which only a
+    part was written is never taken for a whole one.
+
     Args:
         prototypes: What to write.
-        folder: Made if missing; the JSON is written last.
+        folder: Made if missing.
         pictures: Training images that prototypes come from, by their names; none for data that may not be shared.
 
     Raises:
         OutputError: A file cannot be written.
     """
-    state = {name: value.detach().cpu().contiguous().clone() for name, value in prototypes.network.state_dict().items()}
-    write_whole(folder / TENSORS, lambda file: file.write_bytes(safetensors.torch.save(state, {"format": FORMAT})))
+    tensors = write_tensors(folder / TENSORS, prototypes.network.state_dict(), {"format": FORMAT})
     for name, picture in pictures.items():
         write_whole(folder / SOURCES / picture_name(name), picture.save)
     about = {
@@ -127,20 +131,25 @@ def save(prototypes: Prototypes, folder: Path, *, pictures: dict[str, Image.Imag
         "sources": [dataclasses.asdict(source) for source in prototypes.sources],
         "config": prototypes.config.as_dict(),
         "report": prototypes.report,
+        "tensors": tensors,
     }
-    text = json.dumps(about, indent=2) + "\n"
+    # As JSON returns it: tuples become lists.
+    about = json.loads(json.dumps(about))
+    text = json.dumps({**about, DIGEST: _digest(about)}, indent=2) + "\n"
     return write_whole(folder / ABOUT, lambda file: file.write_text(text, encoding="utf-8"))
 
 
-def load(folder: str | Path, *, kind: str | None = None) -> Prototypes:
+def load(folder: str | Path, *, kind: str | None = None, allow_code: bool = False) -> Prototypes:
     """Read a checkpoint.
 
     Args:
         folder: As ``maskstack prototypes train`` wrote it; or the run's folder, which holds it as ``checkpoint``.
         kind: The kind of network that is expected.
+        allow_code: Whether the checkpoint may name code as its backbone (``python:module:function``) to run.
 
     Raises:
-        InputError: There is no checkpoint, its JSON is damaged, or it is of another kind.
+        InputError: There is no checkpoint, its JSON is damaged, it is of another kind, or its backbone is code that is
+            not allowed.
         ModelError: Tensors are missing, damaged, or belong to another network.
         MissingExtraError: A package that the backbone needs is not installed.
     """
@@ -156,29 +165,56 @@ def load(folder: str | Path, *, kind: str | None = None) -> Prototypes:
         multi_label, report = bool(about["multi_label"]), dict(about["report"])
         if len(owners) != len(sources) or not all(0 <= owner < len(names) for owner in owners):
             raise ValueError("its prototypes have no sources or no class")
-    except (LookupError, TypeError, ValueError) as error:
+        if not all(isinstance(text, str) for text in (*names, *(source.image for source in sources))):
+            raise ValueError("a name is not text")
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise InputError(f"{folder / ABOUT} lacks parts of a checkpoint ({reason(error)}); get a whole copy") from error
+    _check_digests(folder, about)
     # The checkpoint holds all weights, so nothing is downloaded.
-    network_config = replace(config.network, backbone=offline(config.network.backbone))
+    backbone = check_spec_from_file(config.network.backbone, folder / ABOUT, allow_code=allow_code)
+    network_config = replace(config.network, backbone=offline(backbone))
     built = build(network_config, classes=len(names), seed=0, owners=owners)
     state = read_weights(folder / TENSORS)
     _check_whole(folder, state.keys(), built.network.state_dict().keys())
     load_weights(built.network, state, source=str(folder / TENSORS))
+    if about["format"] == FORMAT and header_of(folder / TENSORS).get(DIGEST) != about.get("tensors"):
+        raise ModelError(f"{folder / TENSORS} does not belong to {folder / ABOUT}; get a whole copy of both")
     return Prototypes(built.network.eval(), built.model, config, names, multi_label, sources, report, folder)
 
 
 def _about(folder: Path) -> dict[str, Any]:
     try:
-        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+        about = parse_json((folder / ABOUT).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise InputError(f"{folder} holds no checkpoint; give the folder that has {ABOUT}") from error
     except (OSError, ValueError) as error:
         raise InputError(f"{folder / ABOUT} cannot be read ({reason(error)}); get a whole copy of it") from error
-    if not isinstance(about, dict) or about.get("format") != FORMAT:
+    if not isinstance(about, dict) or about.get("format") not in (FORMAT, OLD_FORMAT):
         raise InputError(
             f"{folder / ABOUT} is not a checkpoint that this version can read; give one that prototypes train wrote"
         )
     return about
+
+
+def _check_digests(folder: Path, about: dict[str, Any]) -> None:
+    """Compare the JSON with its digest; a file of an older version has none, which is said."""
+    if about["format"] == FORMAT or DIGEST in about:
+        if about.get(DIGEST) != _digest(about):
+            raise InputError(
+                f"{folder / ABOUT} does not fit its digest: it is damaged or was edited; get a whole copy of it"
+            )
+        return
+    warnings.warn(
+        f"{folder} was written by an older version and has no digests, so damage in it cannot be noticed",
+        UncheckedWarning,
+        stacklevel=3,
+    )
+
+
+def _digest(about: Mapping[str, Any]) -> str:
+    """Digest of all entries but itself, in any order and layout."""
+    entries = {name: value for name, value in about.items() if name != DIGEST}
+    return hashlib.sha256(json.dumps(entries, sort_keys=True).encode()).hexdigest()
 
 
 def _check_whole(folder: Path, there: Any, wanted: Sequence[str] | Any) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from maskstack import checks
 from maskstack.errors import InputError, reason
+from maskstack.models import check_spec_from_file
 from maskstack.prototypes.from_table import made
 
 KINDS = ("protopnet", "xprotonet")
@@ -210,23 +211,29 @@ class Config:
         return made(cls, values, "")
 
 
-def read_config(path: str | Path) -> Config:
+def read_config(path: str | Path, *, allow_code: bool = False) -> Config:
     """Read a configuration; the data's path is made relative to the working folder.
 
+    Args:
+        path: The file.
+        allow_code: Whether the backbone may be code (``python:module:function``), which the training then runs.
+
     Raises:
-        InputError: The file is missing or is not TOML, a table or key is unknown, or a value cannot be used.
+        InputError: The file is missing or is not TOML, a table or key is unknown, a value cannot be used, or the
+            backbone is code that is not allowed.
     """
     path = Path(path)
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise InputError(f"there is no configuration {path}; check the path") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path} cannot be read as TOML ({reason(error)}); correct it") from error
     try:
         config = Config.from_dict(content)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
+    check_spec_from_file(config.network.backbone, path, allow_code=allow_code)
     if not config.data.path:
         return config
     data = dataclasses.replace(config.data, path=str(path.parent / config.data.path))

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from maskstack.errors import OutputError
-from maskstack.files import write_whole
+from maskstack.files import parse_json, write_whole
 from maskstack.models import open_photo
 from maskstack.prototypes.backbone import Backbone
 from maskstack.prototypes.splits import Example
@@ -92,9 +92,11 @@ def _opened(file: Path, shape: tuple[int, ...], *, anew: bool) -> Any:
 def _done(file: Path, count: Path) -> int:
     """Number of images that an earlier run finished; 0 if its file is damaged."""
     try:
-        np.load(file, mmap_mode="r")
-        return int(json.loads(count.read_text())["images"])
-    except (OSError, ValueError, LookupError, TypeError):
+        values = np.load(file, mmap_mode="r")
+        done = int(parse_json(count.read_text())["images"])
+        return done if 0 <= done <= len(values) and values.dtype == np.float32 else 0
+    # A damaged header is Python text, which numpy reads with ast.literal_eval.
+    except (OSError, ValueError, LookupError, TypeError, SyntaxError, EOFError, OverflowError, MemoryError):
         return 0
 
 

@@ -10,14 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
-import safetensors.torch
 import torch
 import torchmetrics
 from torch import Tensor
 
-from maskstack.files import write_whole
+from maskstack.errors import InputError, reason
+from maskstack.files import parse_json
 from maskstack.models import open_photo
-from maskstack.models.weights import read_weights
 from maskstack.prototypes.building import BuiltNetwork, begin, build
 from maskstack.prototypes.checkpoint import Prototypes, save
 from maskstack.prototypes.config import Config, StageConfig
@@ -27,6 +26,7 @@ from maskstack.prototypes.push import Source, duplicates, plain_cuts, prunable, 
 from maskstack.prototypes.splits import Example, Splits, summary
 from maskstack.prototypes.training import run_stage
 from maskstack.runs.folder import locked, settle
+from maskstack.tensor_files import check_digest, read_tensors, write_tensors
 from maskstack.version import __version__
 
 
@@ -115,8 +115,9 @@ def _stages(
     for number, stage in enumerate(config.training.stages):
         label = f"{number}-{stage.name}"
         kept = out / "stages" / f"{label}.safetensors"
-        if kept.is_file():
-            found = _restore(network, kept)
+        restored = _restore(network, kept, listener)
+        if restored is not None:
+            found = restored
             continue
         if stage.name == "push":
             found["sources"] = [dataclasses.asdict(source) for source in push(network, train, names)]
@@ -182,14 +183,25 @@ def _prune(network: Any, train: Features, found: dict[str, Any]) -> None:
 
 def _keep(network: Any, kept: Path, found: dict[str, Any]) -> None:
     """Write a finished stage: all tensors but those of the frozen stem."""
-    state = {name: value.contiguous().clone() for name, value in network.state_dict().items() if ".stem." not in name}
-    write_whole(kept, lambda file: file.write_bytes(safetensors.torch.save(state, {"found": json.dumps(found)})))
+    state = {name: value for name, value in network.state_dict().items() if ".stem." not in name}
+    write_tensors(kept, state, {"found": json.dumps(found)})
 
 
-def _restore(network: Any, kept: Path) -> dict[str, Any]:
-    state = read_weights(kept)
-    with safetensors.safe_open(kept, framework="pt") as file:
-        found: dict[str, Any] = json.loads(file.metadata()["found"])
+def _restore(network: Any, kept: Path, listener: TrainingListener) -> dict[str, Any] | None:
+    """Load a finished stage; None if there is none, or if its file is damaged, so that the stage is repeated."""
+    if not kept.is_file():
+        return None
+    try:
+        state, about = read_tensors(kept)
+        check_digest(kept, state, about, required=False)
+        found: dict[str, Any] = parse_json(about["found"])
+        lacking = [name for name in network.state_dict() if ".stem." not in name and name not in state]
+        if lacking or not {"scores", "sources", "pruned"} <= found.keys():
+            raise ValueError("it lacks parts")
+    except (InputError, LookupError, ValueError, TypeError, AttributeError) as error:
+        listener.say(f"{kept.name} is damaged ({reason(error)}); this stage is trained again")
+        kept.unlink(missing_ok=True)
+        return None
     several = len(state["owners"])
     if several < len(network.owners):
         network.keep(torch.arange(several))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from maskstack.files import csv_cell
 from maskstack.prototypes.measuring import hits_of
 from maskstack.prototypes.parts import Hits, best_part, part_consistency, part_purity, part_stability
 from maskstack.runs.rows import ResultRow
@@ -112,7 +113,9 @@ def as_csv(table: Sequence[Standing]) -> str:
     writer.writerow(("metric", "method", "mean", "low", "high", "median", "units", "failed", "p_against_mdm"))
     for one in table:
         numbers = [f"{value:.4f}" for value in (one.mean, one.low, one.high, one.median)]
-        writer.writerow((one.metric, one.method, *numbers, one.units, one.failed, f"{one.worse:.2g}"))
+        writer.writerow(
+            (csv_cell(one.metric), csv_cell(one.method), *numbers, one.units, one.failed, f"{one.worse:.2g}")
+        )
     return file.getvalue()
 
 

@@ -16,8 +16,9 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 from torch.utils.data import DataLoader
 
-from maskstack.errors import quiet
+from maskstack.errors import OutputError, quiet
 from maskstack.prototypes.config import Config, StageConfig
+from maskstack.prototypes.epochs import WholeCheckpoints, latest
 from maskstack.prototypes.features import Features, Shuffled
 from maskstack.prototypes.protopnet import ProtoPNet
 from maskstack.prototypes.push import plain
@@ -39,6 +40,7 @@ def run_stage(
     """Train one stage in place, and keep the weights of its best epoch. An interrupted stage resumes.
 
     Raises:
+        OutputError: The folder cannot be written to.
         KeyboardInterrupt: Ctrl-C; finished epochs are kept.
     """
     settings = config.training
@@ -54,11 +56,12 @@ def run_stage(
     module = StageModule(
         network, stage, weights=settings.weights, multi_label=bool(config.data.labels), steps=stage.epochs * len(loader)
     )
-    last = folder / "last.ckpt"
+    resumed = latest(folder)
     with _quiet():
         trainer = lightning.Trainer(
             max_epochs=stage.epochs,
             callbacks=_keepers(folder),
+            plugins=WholeCheckpoints(),
             logger=CSVLogger(folder, name="", version=""),
             deterministic=True,
             num_sanity_val_steps=0,
@@ -67,9 +70,13 @@ def run_stage(
             log_every_n_steps=len(loader),
         )
         try:
-            trainer.fit(module, loader, validating, ckpt_path=last if last.is_file() else None, weights_only=True)
+            trainer.fit(module, loader, validating, ckpt_path=resumed, weights_only=True)
         except SystemExit as error:  # Lightning raises it after Ctrl-C
             raise KeyboardInterrupt from error
+        except OutputError:
+            raise
+        except OSError as error:
+            raise OutputError(f"cannot write to {folder}: {error.strerror or error}; free space there") from error
     state = torch.load(folder / "best.ckpt", weights_only=True)["state_dict"]
     module.load_state_dict(state, strict=False)
     network.eval().requires_grad_(False)

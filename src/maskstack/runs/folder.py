@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from maskstack.errors import InputError, OutputError, reason
-from maskstack.files import write_whole
+from maskstack.files import parse_json, tidy, write_whole
 from maskstack.runs.rows import ResultRow
 from maskstack.runs.store import Store
 
@@ -82,6 +82,7 @@ def locked(run: Path) -> Iterator[None]:
                 raise InputError(
                     f"{run} is in use by another process; wait until it has finished, or choose another --out"
                 ) from error
+            tidy(run)  # what a killed process left; no other process works here now
         yield
 
 
@@ -135,7 +136,7 @@ def find_record(run: Path) -> dict[str, Any] | None:
     if not file.is_file():
         return None
     try:
-        record = json.loads(file.read_text(encoding="utf-8"))
+        record = parse_json(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{file} is damaged ({reason(error)}); choose another --out") from error
     if not isinstance(record, dict):

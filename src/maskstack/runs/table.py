@@ -47,6 +47,8 @@ class ResultTable:
         self._database = duckdb.connect()
         # Otherwise DuckDB prints a progress bar to stderr during a long query.
         self._database.execute("set enable_progress_bar = false")
+        for run in runs:
+            Store(run / "rows").check()
         for is_last in (False, True):
             shards = [str(shard) for run in runs for shard in Store(run / "rows").shards()]
             if not shards:

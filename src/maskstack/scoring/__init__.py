@@ -1,5 +1,6 @@
 """Run a user's network: inputs are checked, the network is restored afterwards, and passes are counted."""
 
+from maskstack.scoring.arguments import with_arguments
 from maskstack.scoring.predict import Prediction, class_probabilities, prediction
 from maskstack.scoring.session import ScoredModel, check_images, scoring
 from maskstack.scoring.user_model import Goal, Model, UserModel
@@ -14,4 +15,5 @@ __all__ = [
     "class_probabilities",
     "prediction",
     "scoring",
+    "with_arguments",
 ]

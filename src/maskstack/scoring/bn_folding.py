@@ -19,6 +19,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from maskstack.scoring.exclusive import Gate
+
 Pair = tuple[nn.Conv2d, nn.BatchNorm2d]
 
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
@@ -186,7 +188,8 @@ class _Folded(nn.Module):
 
 def _is_plain(module: nn.Module) -> bool:
     own = vars(module)
-    changed = "forward" in own or own.get("_compiled_call_impl") is not None or any(own.get(name) for name in _HOOKS)
+    hooks = [hook for name in _HOOKS for hook in (own.get(name) or {}).values() if not isinstance(hook, Gate)]
+    changed = "forward" in own or own.get("_compiled_call_impl") is not None or bool(hooks)
     return not changed and not isinstance(module, torch.jit.ScriptModule)
 
 

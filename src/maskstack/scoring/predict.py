@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,9 +12,10 @@ from maskstack.errors import ModelError
 from maskstack.objectives import Output, Reading
 from maskstack.objectives.objective import class_rows
 from maskstack.objectives.reading import without_classes
+from maskstack.scoring.failures import readable
 from maskstack.scoring.prepared import PreparedModel
 from maskstack.scoring.session import predict_and_read
-from maskstack.scoring.untouched import untouched
+from maskstack.scoring.untouched import device_of, untouched
 from maskstack.scoring.user_model import Model, UserModel
 
 
@@ -44,10 +46,11 @@ def prediction(model: Model, images: Tensor, *, output: Output = None) -> Predic
             numbers.
     """
     network = UserModel.of(model, meaning="probability", output=output)
-    with torch.no_grad(), untouched(network.model):
-        outputs, reading = predict_and_read(
-            PreparedModel(network.model, dtype=images.dtype), images, network, batch_size=max(1, len(images))
-        )
+    with torch.no_grad(), untouched(network.model) as found, readable():
+        images = images.to(device_of(network.model, images))
+        arguments = network.arguments.bind(len(images), images.device)
+        prepared = PreparedModel(network.model, found=found, arguments=arguments, dtype=images.dtype)
+        outputs, reading = predict_and_read(prepared, images, network, batch_size=max(1, len(images)))
     if reading is None or reading.kind in ("map", "embedding"):
         raise ModelError("the network's output cannot be read" if reading is None else without_classes(reading))
     scores = torch.cat([class_rows(each, reading) for each in outputs])
@@ -75,3 +78,20 @@ def class_probabilities(model: Model, images: Tensor, *, output: Output = None) 
             "output='logits'"
         )
     return found.values
+
+
+def network_output(model: Model, images: Tensor) -> Any:
+    """The network's output for images as it is, without gradients, from a network that is restored afterwards.
+
+    Args:
+        model: The network, or what ``load_model`` returned.
+        images: B x C x H x W, preprocessed for the network.
+
+    Raises:
+        ModelError: The network does not take the images.
+    """
+    own = UserModel.of(model, meaning="probability")
+    with torch.no_grad(), untouched(own.model) as found, readable():
+        images = images.to(device_of(own.model, images))
+        arguments = own.arguments.bind(len(images), images.device)
+        return PreparedModel(own.model, found=found, arguments=arguments, dtype=images.dtype).first(images)

@@ -9,8 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from maskstack.errors import ModelError, reason
+from maskstack.scoring.arguments import Arguments
 from maskstack.scoring.bn_folding import OtherPathError, PairFinder, View, agree, first_row
+from maskstack.scoring.failures import Given, watched, weights_dtype
+from maskstack.scoring.randomness import RandomStream, global_states, same_states, set_global_states
+from maskstack.scoring.reach import Reach
 
 
 class PreparedModel:
@@ -20,8 +23,14 @@ class PreparedModel:
     network and is observed. The next call is the first that runs the folded view. If the view's output for an image
     agrees with the network's within rounding, all later calls use the view; otherwise they use the unchanged network.
 
+    A network that draws random numbers, such as one with dropout that is always on, draws them from its own stream.
+    Whether it does is observed in every pass: a pass that first draws later is run again on the stream.
+
     Args:
         model: Any callable from images B x C x H x W to an output.
+        found: What it reaches; for messages and for the devices of its random numbers.
+        arguments: Its further arguments, bound to the batch.
+        stream: Where the network's random numbers come from.
         dtype: Data type of the network's images.
         precision: ``fp32``, or ``bf16`` for autocast.
         channels_last: Whether to give the network channels-last images.
@@ -38,6 +47,9 @@ class PreparedModel:
         self,
         model: Callable[[Tensor], Any],
         *,
+        found: Reach | None = None,
+        arguments: Arguments | None = None,
+        stream: RandomStream | None = None,
         dtype: torch.dtype = torch.float32,
         precision: str = "fp32",
         channels_last: bool = False,
@@ -51,9 +63,23 @@ class PreparedModel:
         self._view: View | None = None
         self._sample: tuple[Tensor, list[Tensor]] | None = None
         self.extra_images = self.runs_lost = 0
+        self.arguments = arguments or Arguments()
+        self.stream = stream or RandomStream(0)
+        self.is_random: bool | None = None
+        self._opaque = found is not None and not found.modules
+        self._weights = weights_dtype(found.modules if found else ())
+        self._accepted: tuple[int, ...] = ()
 
-    def __call__(self, images: Tensor) -> Any:
-        """The network's output as it is."""
+    def __call__(self, images: Tensor, rows: Tensor | None = None) -> Any:
+        """The network's output as it is.
+
+        Args:
+            images: N x C x H x W.
+            rows: Index of the image that each was made from, N; needed for further arguments. None for 0 to N - 1.
+
+        Raises:
+            PassError: The network failed.
+        """
         images = self._prepared(images)
         if self._view is not None and self._sample is not None:
             output = self._try(self._view, images, *self._sample)
@@ -62,11 +88,11 @@ class PreparedModel:
             self.runs_lost += 1
         if self._view is not None:
             try:
-                return self._run(self._view, images)
+                return self._run(self._view, images, rows)
             except OtherPathError:
                 self._view = None
                 self.runs_lost += 1
-        return self._run(self.model, images)
+        return self._run(self.model, images, rows)
 
     @property
     def folded(self) -> int:
@@ -79,54 +105,71 @@ class PreparedModel:
         parts = [self.precision]
         parts += ["channels last"] if self.format is torch.channels_last else []
         parts += [f"{self.folded} convolutions folded"] if self.folded else []
-        return ", ".join(parts + (["compiled"] if self.compiled else []))
+        parts += ["compiled"] if self.compiled else []
+        parts += ["random numbers drawn by the network"] if self.is_random else []
+        parts += ["no module found in the function, so none was protected"] if self._opaque else []
+        return ", ".join(parts)
 
-    def first(self, images: Tensor) -> Any:
-        """The output for the first images; an error of the network becomes a readable message.
+    def first(self, images: Tensor, rows: Tensor | None = None) -> Any:
+        """The output for the first images.
 
         Raises:
-            ModelError: The network fails on images of this shape, or its weights cannot be used with gradients.
+            PassError: The network failed.
         """
-        try:
-            return self._first_pass(self._prepared(images))
-        except (RuntimeError, ValueError, TypeError, AssertionError) as error:
-            if isinstance(error, torch.OutOfMemoryError):
-                raise
-            if "nference tensor" in str(error):
-                raise ModelError(
-                    "the network's weights were made under torch.inference_mode(), which forbids gradients; "
-                    "load the network outside of it"
-                ) from error
-            message = reason(error)
-            shape = " x ".join(map(str, images.shape))
-            raise ModelError(
-                f"the network failed on images of shape {shape}; preprocess them as the network expects, or set the "
-                f"size it was made for, such as size=224 in a spec ({message})"
-            ) from error
+        return self._first_pass(self._prepared(images), rows)
 
     def _prepared(self, images: Tensor) -> Tensor:
         images = images.to(self.dtype)
-        if self.format is torch.channels_last:
+        if self.format is torch.channels_last and images.ndim == 4:
             images = images.contiguous(memory_format=torch.channels_last)
         return images
 
-    def _run(self, model: Callable[[Tensor], Any], images: Tensor) -> Any:
-        with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
-            return model(images)
+    def _run(self, model: Callable[..., Any], images: Tensor, rows: Tensor | None = None) -> Any:
+        """A pass, with the network's random numbers drawn from its own stream."""
+        if self.is_random is False:
+            before = global_states(self.stream.devices)
+            output = self._pass(model, images, rows)
+            if same_states(before, global_states(self.stream.devices)):
+                return output
+            set_global_states(before, self.stream.devices)
+            self.is_random = True
+            self.runs_lost += 1
+        with self.stream.drawn():
+            if self.is_random:
+                return self._pass(model, images, rows)
+            before = global_states(self.stream.devices)
+            output = self._pass(model, images, rows)
+            self.is_random = not same_states(before, global_states(self.stream.devices))
+            return output
 
-    def _first_pass(self, images: Tensor) -> Any:
+    def _pass(self, model: Callable[..., Any], images: Tensor, rows: Tensor | None) -> Any:
+        more = self.arguments
+        if more:
+            more = more.select(torch.arange(len(images), device=images.device) if rows is None else rows)
+
+        def given() -> Given:
+            return Given(tuple(images.shape), images.dtype, self._weights, self._accepted)
+
+        autocast = torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16")
+        with watched(given, OtherPathError), autocast:
+            output = model(images, *more.positional, **more.named)
+        self._accepted = tuple(images.shape)
+        return output
+
+    def _first_pass(self, images: Tensor, rows: Tensor | None) -> Any:
         """The network's own output; the first pass is observed, and the view is made from the recorded pairs."""
         if not self.fold or self._view is not None or not isinstance(self.model, nn.Module):
             # Not compiled yet, so that what it does can be observed.
-            return self._run(self.plain, images)
+            return self._run(self.plain, images, rows)
         finder = PairFinder(self.model)
-        if not finder.can_fold:
+        # The view is compared on one image, without the rows of further arguments.
+        if not finder.can_fold or self.arguments:
             self.fold = False
-            return self._run(self.model, images)
+            return self._run(self.model, images, rows)
         # A warning would name the finder as its location. It is suppressed here; later passes show the right location.
         with warnings.catch_warnings(), finder:
             warnings.simplefilter("ignore")
-            output = self._run(self.model, images)
+            output = self._run(self.model, images, rows)
         pairs = finder.pairs()
         self.fold = bool(pairs)
         if pairs:

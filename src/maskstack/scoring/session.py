@@ -12,12 +12,17 @@ import torch
 from torch import Tensor, nn
 
 from maskstack.batches import Batches
+from maskstack.defaults import usual_defaults
 from maskstack.errors import InputError, ModelError
 from maskstack.objectives import Meaning, Objective, Reading
 from maskstack.objectives.objective import class_rows
 from maskstack.objectives.origins import Origins, can_observe
 from maskstack.objectives.recognise import Output, recognise
+from maskstack.scoring.failures import Given, readable, watched
 from maskstack.scoring.prepared import PreparedModel
+from maskstack.scoring.randomness import RandomStream, accelerators
+from maskstack.scoring.reach import Reach
+from maskstack.scoring.row_check import check_rows
 from maskstack.scoring.untouched import device_of, untouched
 from maskstack.scoring.user_model import Goal, Model, UserModel
 from maskstack.version import __version__
@@ -37,6 +42,7 @@ def scoring(
     channels_last: bool = True,
     fold: bool = False,
     compile: bool = False,  # noqa: A002
+    seed: int = 0,
 ) -> Iterator[ScoredModel]:
     """Run a network on a batch of images and on images derived from them.
 
@@ -56,10 +62,11 @@ def scoring(
         channels_last: Give the network images in the channels-last memory format.
         fold: Run a private view of the network with its batch norms folded, where its output agrees.
         compile: Run the network through ``torch.compile``; excludes folding.
+        seed: Seed of the random numbers that the network draws itself, such as those of dropout that is always on.
 
     Raises:
-        InputError: The images or the target cannot be used.
-        ModelError: The network does not take such images, or its output does not fit the objective.
+        InputError: The images, the target or the rows of a further argument cannot be used.
+        ModelError: The network failed, in any pass inside the context, or its output does not fit the objective.
 
     >>> net = nn.Sequential(nn.Flatten(), nn.Linear(12, 3))
     >>> with scoring(net, torch.rand(2, 3, 2, 2), 1) as scored:
@@ -71,18 +78,24 @@ def scoring(
         model = UserModel.of(model, meaning=meaning, class_names=class_names, output=output)
     objective = model.objective(goal)
     started = time.perf_counter()
-    with untouched(model.model):
+    with usual_defaults(), untouched(model.model) as found, readable():
+        _check_weights(found)
+        moved = images.detach().to(device_of(model.model, images))
         prepared = PreparedModel(
             model.model,
+            found=found,
+            arguments=model.arguments.bind(len(images), moved.device),
+            stream=RandomStream(seed, accelerators([moved.device])),
             dtype=images.dtype,
             precision=precision,
             channels_last=channels_last,
             fold=fold,
             compile=compile,
         )
-        moved = images.detach().to(device_of(model.model, images))
-        bound = _bind(prepared, moved, objective, model, batch_size=batch_size)
-        yield ScoredModel(prepared, bound, moved.float(), model, batch_size=batch_size, started=started)
+        bound, further = _bind(prepared, moved, objective, model, found, batch_size=batch_size)
+        scored = ScoredModel(prepared, bound, moved.float(), model, batch_size=batch_size, started=started)
+        scored.forward_passes[len(images) - 1] += further
+        yield scored
 
 
 class ScoredModel(nn.Module):
@@ -140,14 +153,16 @@ class ScoredModel(nn.Module):
             Scores, N.
         """
         rows = self._rows(len(images)) if rows is None else rows.to(self.images.device)
-        scores = self.objective.select(rows)(self.output(images, rows))
+        output = self.output(images, rows)
+        with watched(lambda: Given(tuple(images.shape), images.dtype, objective=self.objective.name)):
+            scores = self.objective.select(rows)(output)
         if scores.requires_grad:
             scores = _CountBackward.apply(scores, lambda: self._count(self.backward_passes, rows))
         return scores
 
     def output(self, images: Tensor, rows: Tensor) -> Any:
         """The network's output for images, which are counted."""
-        output = self.prepared(images)
+        output = self.prepared(images, rows)
         self._count(self.forward_passes, rows)
         for _ in range(self.prepared.runs_lost):  # through a folded view that was given up
             self._count(self.forward_passes, rows)
@@ -222,18 +237,22 @@ def check_images(images: Any) -> None:
     """Check that images can be explained.
 
     Raises:
-        InputError: They are not a B x C x H x W tensor of finite floating-point numbers.
+        InputError: They are not a tensor B x C x H x W or B x C x D x H x W of finite floating-point numbers.
         ModelError: Autograd is switched off by inference mode.
     """
     if torch.is_inference_mode_enabled():
         raise ModelError("masks are learned by gradients, which torch.inference_mode() forbids; call outside of it")
     if not isinstance(images, Tensor):
         raise InputError(f"images must be a tensor B x C x H x W, not a {type(images).__name__}")
+    if images.is_meta:
+        raise InputError("the images are on the meta device, where tensors have no values; move them to another device")
     if images.is_inference():
         raise ModelError("the images were made under torch.inference_mode(), which forbids gradients; clone() them")
-    if images.ndim != 4:
+    if images.ndim not in (4, 5):
         hint = "; add the batch dimension with .unsqueeze(0)" if images.ndim == 3 else ""
-        raise InputError(f"images have shape {tuple(images.shape)}; they must be B x C x H x W{hint}")
+        raise InputError(
+            f"images have shape {tuple(images.shape)}; they must be B x C x H x W, or volumes B x C x D x H x W{hint}"
+        )
     if 0 in images.shape:
         raise InputError(f"images have shape {tuple(images.shape)}; the batch is empty, give at least one image")
     if not images.is_floating_point():
@@ -245,19 +264,45 @@ def check_images(images: Any) -> None:
         raise InputError("images hold NaN or infinite values; replace these first")
 
 
+def _check_weights(found: Reach) -> None:
+    """Check that the network's weights have values.
+
+    Raises:
+        ModelError: Some are on the meta device.
+    """
+    buffers = (buffer for module in found.modules for buffer in module._buffers.values() if buffer is not None)
+    if any(tensor.is_meta for tensor in (*found.parameters, *buffers)):
+        raise ModelError(
+            "the network is on the meta device, where weights have no values; load its weights first, such as with "
+            "model.to_empty(device='cpu') and model.load_state_dict(weights)"
+        )
+
+
 def _bind(
-    prepared: PreparedModel, images: Tensor, objective: Objective, user_model: UserModel, *, batch_size: int
-) -> Objective:
-    """Predict once, read what the output is, and bind the objective to the batch."""
+    prepared: PreparedModel,
+    images: Tensor,
+    objective: Objective,
+    user_model: UserModel,
+    found: Reach,
+    *,
+    batch_size: int,
+) -> tuple[Objective, int]:
+    """Predict once, read what the output is, and bind the objective to the batch.
+
+    Returns:
+        The objective, and how many further images were run.
+    """
     outputs, reading = predict_and_read(
         prepared, images, user_model, batch_size=batch_size, needed=not objective.raw or user_model.output is not None
     )
+    with torch.no_grad():
+        further = check_rows(prepared, images, outputs[-1], found)
     if objective.of_class is None:
-        return objective.bind(outputs[0], len(images), reading)
+        return objective.bind(outputs[0], len(images), reading), further
     scores = torch.cat([class_rows(output, reading) for output in outputs])
     if len(scores) != len(images):
         raise ModelError(f"the network gave {len(scores)} outputs for {len(images)} images; it must give one for each")
-    return objective.bind(scores, len(images), reading)
+    return objective.bind(scores, len(images), reading), further
 
 
 def predict_and_read(
@@ -279,7 +324,7 @@ def predict_and_read(
     every = torch.arange(len(images), device=images.device)
     origins = Origins() if can_observe(user_model.model) else None
     with torch.no_grad(), origins or nullcontext():
-        outputs = Batches(batch_size).run(every, lambda chunk: prepared.first(images[chunk]))
+        outputs = Batches(batch_size).run(every, lambda chunk: prepared.first(images[chunk], chunk))
     try:
         return outputs, recognise(
             outputs,

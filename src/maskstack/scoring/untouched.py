@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from maskstack.scoring.exclusive import exclusive, gated
+from maskstack.scoring.randomness import accelerators, global_states_kept
+from maskstack.scoring.reach import Reach, reach
 
 # A module's table of submodules and its tables of hooks, by their attribute names in this version of torch.
 _TABLES = tuple(
@@ -19,34 +23,47 @@ _EMPTY: dict[Any, Any] = {}
 
 
 @contextmanager
-def untouched(model: Any) -> Iterator[None]:
+def untouched(model: Any) -> Iterator[Reach]:
     """Run a network in evaluation mode with frozen parameters, and restore everything afterwards, also after an error.
 
-    This restores the training flag of each submodule, ``requires_grad`` of each parameter, buffers that the forward
-    pass changes, and the state of torch's random generators. Other libraries' methods replace layers, leave hooks and
-    clear gradients, so each module's submodules and hooks and each parameter's ``.grad`` are restored too. Parameters
-    are frozen because only masks need gradients: no activations are stored for weight gradients, and ``.grad`` stays
-    empty until it is restored.
+    The network is an ``nn.Module`` or any callable: the modules that it reaches are found by
+    :func:`maskstack.scoring.reach.reach`. This restores the training flag of each of them, ``requires_grad`` of each
+    parameter, buffers that the forward pass changes, and the state of the random generators of torch, numpy and Python.
+    Other libraries' methods replace layers, leave hooks and clear gradients, so each module's submodules and hooks and
+    each parameter's ``.grad`` are restored too. Parameters are frozen because only masks need gradients: no activations
+    are stored for weight gradients, and ``.grad`` stays empty until it is restored.
+
+    Threads that use the same modules wait for each other, so that each restores what it found. A call of a network in
+    training mode by another thread, as in a training loop, waits as well.
+
+    Yields:
+        What the network reaches.
     """
-    modules = list(model.modules()) if isinstance(model, nn.Module) else []
-    parameters = list(model.parameters()) if isinstance(model, nn.Module) else []
+    found = reach(model)
+    with exclusive(found) as outermost, gated(found.roots) if outermost else nullcontext(), _restored(found):
+        yield found
+
+
+@contextmanager
+def _restored(found: Reach) -> Iterator[None]:
+    modules, parameters = found.modules, found.parameters
     # Flags are set one by one: train() and eval() may be overridden, or forbidden as on exported programs.
     training = [module.training for module in modules]
     wants_grad = [parameter.requires_grad for parameter in parameters]
-    gradients = [parameter.grad for parameter in parameters]
+    gradients = [_gradient(parameter) for parameter in parameters]
     tables = [_tables(module) for module in modules]
     buffers = [
-        (module, name, buffer, buffer.detach().clone())
+        (module, name, buffer, buffer if buffer.is_meta else buffer.detach().clone())
         for module in modules
         for name, buffer in module._buffers.items()
         if buffer is not None
     ]
-    with torch.random.fork_rng(devices=_devices(parameters)):
+    with global_states_kept(accelerators(tensor.device for tensor in parameters)):
         try:
             for module in modules:
                 module.training = False
             for parameter in parameters:
-                parameter.requires_grad_(False)
+                _set_requires_grad(parameter, False)
             _set_gradients(parameters, [None] * len(parameters))
             yield
         finally:
@@ -55,12 +72,13 @@ def untouched(model: Any) -> Iterator[None]:
             for module, flag in zip(modules, training, strict=True):
                 module.training = flag
             for parameter, flag in zip(parameters, wants_grad, strict=True):
-                parameter.requires_grad_(flag)
+                _set_requires_grad(parameter, flag)
             _set_gradients(parameters, gradients)
-            with torch.no_grad():
-                for module, name, buffer, before in buffers:
-                    module._buffers[name] = buffer
-                    if not torch.equal(buffer, before):
+            for module, name, buffer, before in buffers:
+                module._buffers[name] = buffer
+                if buffer is not before and not _equal(buffer, before):
+                    # An inference tensor may be changed in inference mode only.
+                    with torch.inference_mode() if buffer.is_inference() else torch.no_grad():
                         buffer.copy_(before)
 
 
@@ -84,20 +102,31 @@ def _put_back(module: nn.Module, tables: list[tuple[str, dict[Any, Any], dict[An
             table.update(entries)
 
 
-def _set_gradients(parameters: list[nn.Parameter], gradients: Sequence[Tensor | None]) -> None:
+def _equal(one: Tensor, other: Tensor) -> bool:
+    return one.shape == other.shape and torch.equal(one, other)
+
+
+def _set_requires_grad(tensor: Tensor, flag: bool) -> None:
+    # Outside of inference mode, an inference tensor's flag cannot be set.
+    if tensor.requires_grad is not flag:
+        with torch.inference_mode() if tensor.is_inference() else nullcontext():
+            tensor.requires_grad_(flag)
+
+
+def _gradient(tensor: Tensor) -> Tensor | None:
+    return None if tensor.is_inference() else tensor.grad
+
+
+def _set_gradients(parameters: Sequence[Tensor], gradients: Sequence[Tensor | None]) -> None:
     for parameter, gradient in zip(parameters, gradients, strict=True):
-        if parameter.grad is not gradient:
+        if _gradient(parameter) is not gradient:
             parameter.grad = gradient
-
-
-def _devices(parameters: list[nn.Parameter]) -> list[Any]:
-    """The CUDA devices the network is on; the generator of the CPU is always kept."""
-    return sorted({p.device.index for p in parameters if p.device.type == "cuda" and p.device.index is not None})
 
 
 def device_of(model: Any, images: Tensor) -> torch.device:
     """Device of the network's first parameter or buffer, or of the images if it has none."""
-    if isinstance(model, nn.Module):
-        for tensor in (*model.parameters(), *model.buffers()):
+    modules = [model] if isinstance(model, nn.Module) else reach(model).roots
+    for module in modules:
+        for tensor in (*module.parameters(), *module.buffers()):
             return tensor.device
     return images.device

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from maskstack import checks, objectives
+from maskstack.class_names import find_class
 from maskstack.errors import InputError
+from maskstack.geometry import Geometry
 from maskstack.objectives import Meaning, Objective, Output, Target
 from maskstack.objectives.classification import class_name
+from maskstack.scoring.arguments import Arguments, WithArguments
 
 
 @runtime_checkable
@@ -25,11 +28,15 @@ class HasModel(Protocol):
     def class_names(self) -> Sequence[str]: ...  # noqa: D102
 
 
-Model = Callable[[Tensor], Any] | HasModel
-"""Any callable from images B x C x H x W to an output, usually an ``nn.Module``; or what ``load_model`` returned."""
+Model = Callable[..., Any] | HasModel | WithArguments
+"""Any callable from images B x C x H x W to an output, usually an ``nn.Module``; or what ``load_model`` returned; or
+what :func:`maskstack.with_arguments` made of one of them."""
 
-Goal = Objective | Callable[[Any], Tensor] | Target
-"""What to explain: an objective, a function from the output to one number per image, class indices, or None."""
+Goal = Objective | Callable[[Any], Tensor] | Target | str | Sequence[str]
+"""What to explain: an objective, a function from the output to one number per image, classes (index or name), None."""
+
+Prepare = Callable[[Any], tuple[Tensor, tuple[Geometry | None, ...]]]
+"""From photos or file names to the network's input, B x C x H x W, and the geometry of each photo."""
 
 
 @dataclass(frozen=True)
@@ -40,13 +47,17 @@ class UserModel:
         model: From images to an output.
         meaning: Which score of a class is explained: a name of :data:`maskstack.objectives.NAMED`.
         class_names: Class names in the order of the class indices; empty if unknown.
+        prepare: Makes the network's input from photos; None if the preprocessing is unknown.
         output: Which output is explained, and how it is read; None to find out.
+        arguments: What the network is called with besides the images.
     """
 
-    model: Callable[[Tensor], Any]
+    model: Callable[..., Any]
     meaning: Meaning
     class_names: tuple[str, ...]
+    prepare: Prepare | None = None
     output: Output = None
+    arguments: Arguments = field(default_factory=Arguments)
 
     @classmethod
     def of(cls, model: Model, *, meaning: Meaning, class_names: Sequence[str] = (), output: Output = None) -> UserModel:
@@ -55,6 +66,10 @@ class UserModel:
         Raises:
             InputError: The network is not callable, the meaning is unknown, or the output is not a place or a word.
         """
+        arguments = model.arguments if isinstance(model, WithArguments) else Arguments()
+        if isinstance(model, WithArguments):
+            model = model.model
+        prepare: Prepare | None = getattr(model, "prepare_photos", None)
         if isinstance(model, HasModel) and not isinstance(model, torch.nn.Module):
             class_names = class_names or model.class_names
             output = getattr(model, "output", None) if output is None else output
@@ -65,15 +80,53 @@ class UserModel:
         if isinstance(output, bool) or not isinstance(output, int | str | None):
             kinds = ", ".join(objectives.KINDS)
             raise InputError(f"output is {output!r}; give the place or the name of an output, or a kind: {kinds}")
-        return cls(model, meaning, tuple(class_names), output)
+        return cls(model, meaning, tuple(class_names), prepare, output, arguments)
+
+    def with_(self, more: Any) -> WithArguments:
+        """The network with its own arguments and Captum's ``additional_forward_args``."""
+        positional = () if more is None else more if isinstance(more, tuple) else (more,)
+        own = self.arguments
+        return WithArguments(self.model, Arguments((*own.positional, *positional), own.named))
 
     def objective(self, goal: Goal) -> Objective:
-        """The objective that a class index, None or a function of the output stands for."""
+        """The objective that a class index or name, None or a function of the output stands for.
+
+        Raises:
+            InputError: There is no class of a name.
+        """
         if isinstance(goal, Objective):
             return goal
         if callable(goal) and not isinstance(goal, Tensor):
             return objectives.custom(goal, name=getattr(goal, "__name__", "custom"))
-        return objectives.NAMED[self.meaning](goal)
+        return objectives.NAMED[self.meaning](self.classes(goal))
+
+    def classes(self, target: Target | str | Sequence[str]) -> Target:
+        """The class indices that class names stand for; anything else is returned as it is.
+
+        Raises:
+            InputError: There is no class of a name; the message suggests similar ones.
+        """
+        if isinstance(target, str):
+            return find_class(self.class_names, target)
+        if isinstance(target, Sequence) and any(isinstance(each, str) for each in target):
+            return [find_class(self.class_names, str(each)) for each in target]
+        return target  # type: ignore[return-value]
+
+    def prepared(self, photos: Any) -> tuple[Tensor, tuple[Geometry | None, ...]]:
+        """The network's input for photos, and the geometry of each.
+
+        Args:
+            photos: PIL image, file name, or a list of them.
+
+        Raises:
+            InputError: The preprocessing is unknown, or a photo cannot be read.
+        """
+        if self.prepare is None:
+            raise InputError(
+                f"the images are a {type(photos).__name__}; give a tensor B x C x H x W, or load the network with "
+                "load_model, which prepares photos and files"
+            )
+        return self.prepare(photos)
 
     def names(self, targets: Sequence[int] | None) -> tuple[str, ...] | None:
         """Name of each image's target, if the objective is about classes and these have names."""

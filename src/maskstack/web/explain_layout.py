@@ -67,7 +67,7 @@ class Layout:
             with gr.Column(min_width=280):
                 self.overlay = gr.HTML(elem_id="overlay")
                 self.opacity = gr.Slider(
-                    0, 1, value=0.85, step=0.05, label="Opacity of the map", elem_id="opacity", buttons=[]
+                    0, 1, value=0.35, step=0.05, label="Opacity of the map", elem_id="opacity", buttons=[]
                 )
             with gr.Column(min_width=280):
                 self.masked = gr.HTML(elem_id="masked")

@@ -114,7 +114,7 @@ class ExplainTab:
         net = self.networks.get(network)
         tensor = net.preprocess(photo).to(self.networks.device)
         scores = class_probabilities(net, tensor.unsqueeze(0))[0].cpu()
-        predicted = session.predicted = PredictedPhoto(upload.name, upload.path, network, net, tensor, scores)
+        predicted = session.predicted = PredictedPhoto.of(upload.name, upload.path, network, net, tensor, scores, photo)
         best = scores.topk(min(5, len(scores)))
         top = [
             (f"{predicted.net.class_name(index)} {share:.1%}", str(index))

@@ -7,8 +7,9 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Generator
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 
 from torch import Tensor
 
@@ -16,7 +17,7 @@ from maskstack.explanation import Explanation
 from maskstack.masks.result import OnProgress, Progress
 
 SEARCH = "maskstack search"
-"""Name of the threads that run searches."""
+"""Name of the thread that runs searches, while it runs one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +72,7 @@ class _SnapshotMaker:
 def live(
     work: Callable[[OnProgress], Explanation], stop: threading.Event, *, every: float = 0.5
 ) -> Generator[Snapshot, None, Explanation]:
-    """Run a search in a thread of its own and yield its state.
+    """Run a search in the thread of all searches and yield its state.
 
     Args:
         work: Runs the search with the progress function that it receives.
@@ -88,24 +89,32 @@ def live(
     found: Future[Explanation] = Future()
 
     def run() -> None:
+        thread = threading.current_thread()
+        thread.name = SEARCH
         try:
             found.set_result(work(_SnapshotMaker(stop, seen, every)))
         # Every error is raised again in the thread that reads the snapshots.
         except BaseException as error:
             found.set_exception(error)
         finally:
+            thread.name = f"{SEARCH} (idle)"
             seen.put(None)
 
-    thread = threading.Thread(target=run, name=SEARCH, daemon=True)
-    thread.start()
+    running = search_thread().submit(run)
     try:
         while (snapshot := _newest(seen)) is not None:
             yield snapshot
     finally:
         if not found.done():
             stop.set()
-        thread.join()
+        running.result()
     return found.result()
+
+
+@lru_cache(maxsize=1)
+def search_thread() -> ThreadPoolExecutor:
+    """The thread of all searches: with a new thread for each, the C library would keep memory for each of them."""
+    return ThreadPoolExecutor(max_workers=1, thread_name_prefix=SEARCH)
 
 
 def _newest(seen: queue.Queue[Snapshot | None]) -> Snapshot | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from maskstack.errors import InputError
-from maskstack.models import LoadedModel, installed_models, load_model, named_spec
+from maskstack.models import LoadedModel, check_spec_from_file, installed_models, load_model, named_spec
 from maskstack.models.spec import parse_spec
 
 LISTING = "models.toml"
@@ -20,21 +20,22 @@ LISTING = "models.toml"
 _KINDS = {".onnx": "onnx", ".pt2": "exported"}
 
 
-def offered(specs: Sequence[str] = (), folder: Path | None = None) -> dict[str, str]:
+def offered(specs: Sequence[str] = (), folder: Path | None = None, *, allow_code: bool = False) -> dict[str, str]:
     """The networks to choose from, by the names that the page shows: those given, the folder's and the bundled one.
 
     Args:
         specs: Model specs, each ``SPEC`` or ``NAME=SPEC``; they replace those of the folder with the same name.
         folder: Folder of networks: ``models.toml``, and ``.onnx`` and ``.pt2`` files, which are loaded with ImageNet's
             normalisation and with the class names of a ``.txt`` file of the same name.
+        allow_code: Whether the folder's list may name code (``python:module:function``), which is then run.
 
     Raises:
-        InputError: The folder does not exist, its list cannot be read, a file in it cannot be named in a spec, or there
-            is no network at all.
+        InputError: The folder does not exist, its list cannot be read or names code that is not allowed, a file in it
+            cannot be named in a spec, or there is no network at all.
     """
     found = dict(map(named_spec, specs))
     if folder is not None:
-        found |= {name: spec for name, spec in _of_folder(folder).items() if name not in found}
+        found |= {name: spec for name, spec in _of_folder(folder, allow_code=allow_code).items() if name not in found}
     bundled = next(kind for kind in installed_models() if kind.kind == "bundled")
     if bundled.status == "ready" and "bundled" not in found.values():
         found["EfficientNet-Lite0 (ImageNet)"] = "bundled"
@@ -43,10 +44,10 @@ def offered(specs: Sequence[str] = (), folder: Path | None = None) -> dict[str, 
     return found
 
 
-def _of_folder(folder: Path) -> dict[str, str]:
+def _of_folder(folder: Path, *, allow_code: bool) -> dict[str, str]:
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder; give a folder of networks")
-    found = _listed(folder / LISTING)
+    found = _listed(folder / LISTING, allow_code=allow_code)
     named = {parse_spec(spec).name for spec in found.values()}
     for path in sorted(folder.iterdir()):
         kind = _KINDS.get(path.suffix)
@@ -59,17 +60,18 @@ def _of_folder(folder: Path) -> dict[str, str]:
     return found
 
 
-def _listed(listing: Path) -> dict[str, str]:
+def _listed(listing: Path, *, allow_code: bool) -> dict[str, str]:
     """The specs of a folder's list, with paths relative to the folder resolved."""
     if not listing.is_file():
         return {}
     try:
         listed = tomllib.loads(listing.read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f'{listing} cannot be read ({error}); write lines name = "spec"') from error
     for name, spec in listed.items():
         if not isinstance(spec, str):
             raise InputError(f'{listing}: {name} is not text; write {name} = "spec"')
+        check_spec_from_file(spec, listing, allow_code=allow_code)
     return {name: _from_here(spec, listing.parent) for name, spec in listed.items()}
 
 

@@ -30,6 +30,7 @@ def build_page(
     samples: Mapping[str, Path],
     prototypes: Mapping[str, Path],
     max_pixels: int,
+    allow_code: bool = False,
 ) -> gr.Blocks:
     """Build the page, without serving it.
 
@@ -40,6 +41,7 @@ def build_page(
         samples: Sample photos by name.
         prototypes: Checkpoints of prototype networks, by name.
         max_pixels: Maximum number of pixels of a photo.
+        allow_code: Whether a checkpoint may name code as its backbone.
     """
     # For browsers that do not report the end of a session: every hour, files older than two hours are deleted.
     page = gr.Blocks(title="maskstack", analytics_enabled=False, delete_cache=(3600, 7200))
@@ -48,7 +50,7 @@ def build_page(
         with gr.Tab("Explain a photo"):
             ExplainTab(networks, sessions, samples=samples, root=root, max_pixels=max_pixels)
         with gr.Tab("This looks like that"):
-            PrototypesTab(prototypes, sessions, root=root, max_pixels=max_pixels)
+            PrototypesTab(prototypes, sessions, root=root, max_pixels=max_pixels, allow_code=allow_code)
 
         def leave(request: gr.Request) -> None:
             sessions.end(str(request.session_hash))

@@ -32,9 +32,19 @@ class PrototypesTab:
         sessions: The sessions of the users.
         root: The server's own folder of uploads.
         max_pixels: Maximum number of pixels of a photo.
+        allow_code: Whether a checkpoint may name code as its backbone.
     """
 
-    def __init__(self, checkpoints: Mapping[str, Path], sessions: Sessions, *, root: Path, max_pixels: int) -> None:
+    def __init__(
+        self,
+        checkpoints: Mapping[str, Path],
+        sessions: Sessions,
+        *,
+        root: Path,
+        max_pixels: int,
+        allow_code: bool = False,
+    ) -> None:
+        self.allow_code = allow_code
         self.checkpoints, self.sessions, self.root, self.max_pixels = dict(checkpoints), sessions, root, max_pixels
         self._load = functools.lru_cache(maxsize=2)(self._open)
         if self.checkpoints:
@@ -101,4 +111,4 @@ class PrototypesTab:
     def _open(self, name: str) -> Any:
         from maskstack.prototypes.checkpoint import load
 
-        return load(self.checkpoints[name])
+        return load(self.checkpoints[name], allow_code=self.allow_code)

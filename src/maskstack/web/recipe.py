@@ -7,12 +7,10 @@ from typing import Any
 
 _LINES = """\
 from maskstack import MDM, load_model
-from maskstack.models import open_photo
 
 net = load_model({spec!r})
-images = net.preprocess(open_photo({photo!r})).unsqueeze(0)
-explanation = MDM(net, {settings})(images, {target}{stop})  # {name}
-explanation.plot(net.picture(images[0])).savefig("figure.png")
+explanation = MDM(net, {settings})({photo!r}, {target}{stop})  # {name}
+explanation.plot({photo!r}).savefig("figure.png")
 explanation.save("explanation.safetensors")
 """
 
@@ -39,8 +37,8 @@ def recipe(
         stopped_after: Steps after which the search was stopped; None if it ended by itself.
 
     >>> code = recipe(spec="bundled", photo="a.jpg", preset="fast", target=282, name="tiger cat", settings={"seed": 1})
-    >>> print(code.splitlines()[5])
-    explanation = MDM(net, preset='fast', seed=1)(images, 282)  # tiger cat
+    >>> print(code.splitlines()[3])
+    explanation = MDM(net, preset='fast', seed=1)('a.jpg', 282)  # tiger cat
     """
     options = {"preset": preset, **(settings or {})}
     # Not by the setting steps: a search of fewer steps shifts the image in another order.

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib
 
-from maskstack.draw import as_rgb, overlay
+from maskstack.draw import overlay
 from maskstack.draw.curves import faithfulness_curves, search_curve
 from maskstack.draw.overlay import COLOURS
 from maskstack.draw.pictures import as_picture
@@ -28,7 +29,7 @@ def working(
     name = predicted.net.class_name(target)
     at_most = f"at most about {snapshot.seconds_left:.0f} s left" if snapshot.step > 1 else "measuring the time"
     sentence = f"Searching for the region of {name}: step {snapshot.step} of {snapshot.steps}, {at_most}."
-    shown = panels.png_of(overlay(predicted.picture, snapshot.stack.numpy()))
+    shown = panels.png_of(overlay(predicted.picture, snapshot.stack.numpy(), geometry=predicted.geometry))
     curve = search_curve(
         snapshot.shown_scores, snapshot.hidden_scores, whole=whole, steps=snapshot.steps, name=objective
     )
@@ -51,8 +52,7 @@ def overlay_panel(predicted: PredictedPhoto, found: Explanation, opacity: float)
 def masked_panel(predicted: PredictedPhoto, found: Explanation) -> str:
     """The photo with all but the region of its map hidden, and the score that remains."""
     name = _name(predicted, found)
-    photo, stack = as_rgb(predicted.picture), found.stack[0, 0].cpu().numpy()
-    masked = as_picture(photo * stack[..., None])
+    masked = _placed(predicted, found).overlay(predicted.picture, style="masked", badge=False)
     before, kept = float(found.score_before[0]), float(found.score_under_stack[0])
     words = f"masked photo: score {kept:.0%} (whole photo: {before:.0%}), {float(found.area[0]):.0%} of the photo shown"
     return panels.pictures(
@@ -87,9 +87,8 @@ def words_panel(predicted: PredictedPhoto, found: Explanation, *, stopped: bool)
     lines = []
     if stopped:
         lines.append(f"Stopped after {int(found.steps[0].max())} steps; the map is what was found by then.")
-    lines += [f"{doubt[:1].upper()}{doubt[1:]}." for doubt in found.doubts(0)]
-    if found.trust is not None:
-        lines.append(f"Trust: {found.trust.words(0)}.")
+    verdict = found.trust.verdict(0)
+    lines.append(f"{verdict.word.capitalize()}: {verdict.sentence}")
     if predicted.net.weights == "random":
         lines.append("This network has random weights: its maps mean nothing.")
     passes = f"{int(found.forward_passes[0])} forward and {int(found.backward_passes[0])} backward passes"
@@ -100,7 +99,7 @@ def words_panel(predicted: PredictedPhoto, found: Explanation, *, stopped: bool)
 def files_panel(predicted: PredictedPhoto, found: Explanation, session: Session, opacity: float) -> str:
     """The files to download: pictures, the explanation, and Python code that makes the map again."""
     stem = Path(predicted.name).stem or "photo"
-    figure = panels.png_of_figure(found.plot(predicted.picture), dpi=120)
+    figure = panels.png_of_figure(_placed(predicted, found).plot(predicted.picture), dpi=120)
     lines = recipe(
         spec=predicted.net.spec,
         photo=predicted.name,
@@ -129,7 +128,8 @@ def comparison_panel(
     for one, words in ((found, "MDM"), (other, method)):
         caption = f"{words}: {int(one.forward_passes[0] + one.backward_passes[0])} passes, {one.seconds:.1f} s"
         shown.append(Picture(_over_photo(predicted, one, opacity), f"map of {words} over the photo", caption))
-    notes = [] if other.degenerate[0] is None else [f"{method}: {other.degenerate[0]}."]
+    problem = other.trust.problems[0]
+    notes = [] if problem is None else [f"{method}: {problem}."]
     notes += [f"{method} used {key} {value}." for key, value in other.notes.items()]
     return panels.pictures(shown) + panels.paragraph(notes)
 
@@ -140,4 +140,9 @@ def _name(predicted: PredictedPhoto, found: Explanation) -> str:
 
 def _over_photo(predicted: PredictedPhoto, found: Explanation, opacity: float) -> bytes:
     """A map over the photo, as PNG."""
-    return panels.png_of(overlay(predicted.picture, found.saliency[0, 0].cpu().numpy(), opacity=opacity))
+    return panels.png_of(_placed(predicted, found).overlay(predicted.picture, opacity=opacity))
+
+
+def _placed(predicted: PredictedPhoto, found: Explanation) -> Explanation:
+    """The explanation on the photo as the page shows it."""
+    return replace(found, geometry=(predicted.geometry,))

@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
-import ipaddress
+import contextlib
 import os
+import shutil
 import signal
 import socket
 import tempfile
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from PIL import Image
 
-from maskstack.errors import InputError, MissingExtraError, require
+from maskstack.allocator import share_blocks
+from maskstack.errors import InputError, OutputError, require
 from maskstack.prototypes.checkpoint import load
-from maskstack.web.live import SEARCH
+from maskstack.runs.folder import locked
+from maskstack.samples import sample_files
+from maskstack.web.guard import AllowedHosts, Guard, is_loopback
+from maskstack.web.live import search_thread
 from maskstack.web.networks import Networks, offered
+from maskstack.web.room import UploadRoom
 from maskstack.web.sessions import Sessions
+
+FOLDER = "maskstack-app-"
+"""How the name of a server's temporary folder begins."""
+
+UNUSED = 2
+"""The uploads that no session uses may have this multiple of the largest upload in bytes."""
+
+__all__ = ["AppSettings", "checkpoints", "is_loopback", "serve"]
 
 CHECKPOINT = "prototypes.json"
 """File that marks the folder of a prototype network."""
@@ -39,6 +53,8 @@ class AppSettings:
         max_megapixels: Maximum size of a photo.
         queue: Maximum number of waiting requests.
         device: Device of the networks.
+        allow_hosts: Further names by which browsers may call the page, such as that of a proxy.
+        allow_code: Whether the folder and the checkpoints may name code as a network, which is then run.
     """
 
     models: tuple[str, ...] = ()
@@ -50,6 +66,8 @@ class AppSettings:
     max_megapixels: int = 50
     queue: int = 16
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    allow_hosts: tuple[str, ...] = ()
+    allow_code: bool = False
 
 
 def serve(settings: AppSettings, say: Callable[[str], None]) -> None:
@@ -63,17 +81,20 @@ def serve(settings: AppSettings, say: Callable[[str], None]) -> None:
         MissingExtraError: Gradio is not installed.
         InputError: A network, folder, checkpoint, address or port cannot be used.
     """
-    networks = Networks(offered(settings.models, settings.folder), device=settings.device)
+    share_blocks()
+    offers = offered(settings.models, settings.folder, allow_code=settings.allow_code)
+    networks = Networks(offers, device=settings.device)
     # The first network is loaded now, so that a wrong spec is reported before a user opens the page.
     networks.get(next(iter(networks.offers)))
     prototypes = checkpoints(settings.prototypes, settings.folder)
     for place in prototypes.values():
-        load(place)
+        load(place, allow_code=settings.allow_code)
     port = _free_port(settings.host, settings.port)
-    with tempfile.TemporaryDirectory(prefix="maskstack-app-") as folder:
+    # The folder is locked, so that another server can tell that it is in use.
+    with _own_folder() as folder, locked(Path(folder)):
         # Gradio reads these when it is imported and when components are made: the folder of uploads, and no analytics.
         os.environ |= {"GRADIO_TEMP_DIR": folder, "GRADIO_ANALYTICS_ENABLED": "False"}
-        require("gradio", extra="web")
+        gradio = require("gradio", extra="web")
         from maskstack.web.page import STYLE, build_page, theme
 
         sessions = Sessions()
@@ -84,38 +105,90 @@ def serve(settings: AppSettings, say: Callable[[str], None]) -> None:
             samples=_samples(Path(folder) / "samples"),
             prototypes=prototypes,
             max_pixels=settings.max_megapixels * 1_000_000,
+            allow_code=settings.allow_code,
         )
         page.queue(max_size=settings.queue, default_concurrency_limit=4)
-        page.launch(
+        largest = settings.max_megabytes * 1_000_000
+        application = gradio.mount_gradio_app(
+            require("fastapi", extra="web").FastAPI(docs_url=None, redoc_url=None, openapi_url=None),
+            page,
+            path="/",
             server_name=settings.host,
             server_port=port,
-            prevent_thread_lock=True,
-            quiet=True,
-            share=False,
+            max_file_size=largest,
+            enable_monitoring=False,
+            show_error=False,
+            run_history=False,
             ssr_mode=False,
-            max_file_size=settings.max_megabytes * 1_000_000,
+            mcp_server=False,
             footer_links=[],
             css_paths=STYLE,
             theme=theme(),
         )
+        room = UploadRoom(Path(folder), sessions.files, most_bytes=UNUSED * largest)
+        hosts = AllowedHosts(settings.host, settings.allow_hosts)
+        guard = Guard(application, hosts=hosts, room=room, largest=largest)
+        address = f"http://{f'[{settings.host}]' if ':' in settings.host else settings.host}:{port}"
         # The uploads are also removed when the system ends the process.
         before = signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
-            say(f"http://{f'[{settings.host}]' if ':' in settings.host else settings.host}:{port}")
-            threading.Event().wait()
+            with _running(guard, settings.host, port):
+                say(address)
+                while True:
+                    time.sleep(20)
+                    room.sweep()
         except KeyboardInterrupt:
             pass
         finally:
             signal.signal(signal.SIGTERM, before)
             sessions.end_all()
-            _join_searches()  # torch crashes if the process ends during a search
+            search_thread().shutdown(wait=True)  # torch crashes if the process ends during a search
+            search_thread.cache_clear()
             page.close(verbose=False)
 
 
-def _join_searches(seconds: float = 10.0) -> None:
-    for thread in threading.enumerate():
-        if thread.name == SEARCH:
-            thread.join(timeout=seconds)
+@contextlib.contextmanager
+def _running(guard: Guard, host: str, port: int) -> Iterator[None]:
+    """Run the server in a thread while the context is active.
+
+    Raises:
+        InputError: It cannot be started.
+    """
+    uvicorn = require("uvicorn", extra="web")
+    config = uvicorn.Config(
+        guard, host=host, port=port, log_level="warning", access_log=False, server_header=False,
+        timeout_graceful_shutdown=3,
+    )  # fmt: skip
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, name="maskstack server", daemon=True)
+    thread.start()
+    try:
+        while not server.started:
+            if not thread.is_alive():
+                raise InputError(f"{host}:{port} cannot be served; give another --port or --host")
+            time.sleep(0.02)
+        yield
+    finally:
+        server.should_exit = True
+        thread.join(timeout=10)
+
+
+def _own_folder() -> tempfile.TemporaryDirectory[str]:
+    """A folder for this server's files; those that killed servers left are removed."""
+    for left in Path(tempfile.gettempdir()).glob(f"{FOLDER}*"):
+        with contextlib.suppress(OSError):
+            if (
+                not left.is_symlink()
+                and left.is_dir()
+                and (not hasattr(os, "getuid") or left.stat().st_uid == os.getuid())
+            ):
+                _remove_if_left(left)
+    return tempfile.TemporaryDirectory(prefix=FOLDER)
+
+
+def _remove_if_left(folder: Path) -> None:
+    with contextlib.suppress(InputError, OutputError), locked(folder):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def checkpoints(given: Sequence[Path], folder: Path | None) -> dict[str, Path]:
@@ -140,18 +213,6 @@ def checkpoints(given: Sequence[Path], folder: Path | None) -> dict[str, Path]:
     return found
 
 
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach an address.
-
-    >>> is_loopback("127.0.0.1"), is_loopback("localhost"), is_loopback("0.0.0.0")
-    (True, True, False)
-    """
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def _free_port(host: str, wanted: int | None) -> int:
     for port in [wanted] if wanted is not None else range(7860, 7960):
         try:
@@ -168,13 +229,6 @@ def _free_port(host: str, wanted: int | None) -> int:
 
 
 def _samples(folder: Path) -> dict[str, Path]:
-    """Sample photos, if scikit-image is installed."""
-    try:
-        data = require("skimage.data", extra="demo")
-    except MissingExtraError:
-        return {}
+    """Copies of the package's sample photos by their names."""
     folder.mkdir()
-    photos = {"cat": data.chelsea(), "coffee": data.coffee(), "cameraman": data.camera()}
-    for name, photo in photos.items():
-        Image.fromarray(photo).convert("RGB").save(folder / f"{name}.png")
-    return {name: folder / f"{name}.png" for name in photos}
+    return {file.stem: Path(shutil.copy(file, folder / file.name)) for file in sample_files()}

@@ -14,11 +14,17 @@ from typing import Any
 from PIL import Image
 from torch import Tensor
 
+from maskstack.draw.pictures import thumbnail
 from maskstack.explanation import Explanation
+from maskstack.geometry import Geometry
 from maskstack.models import LoadedModel
 
 Curves = Mapping[str, tuple[list[float], list[float]]]
 """Insertion and deletion curve of each method, by its name."""
+
+
+SIDE = 1000
+"""Largest number of pixels of the longer side of a photo that the page draws on."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +38,8 @@ class PredictedPhoto:
         net: The network.
         tensor: C x H x W, preprocessed for the network.
         scores: Probability of each class.
+        photo: The upright photo, at most :data:`SIDE` pixels; None if only what the network sees is known.
+        geometry: Where the network's input lies in it; None if the preprocessing turns or bends the photo.
     """
 
     name: str
@@ -40,11 +48,25 @@ class PredictedPhoto:
     net: LoadedModel
     tensor: Tensor
     scores: Tensor
+    photo: Image.Image | None = None
+    geometry: Geometry | None = None
+
+    @classmethod
+    def of(
+        cls, name: str, path: Path, model: str, net: LoadedModel, tensor: Tensor, scores: Tensor, photo: Image.Image
+    ) -> PredictedPhoto:
+        """Make one from the upright photo, which is kept at a size that the page shows."""
+        small, geometry = thumbnail(photo, SIDE), net.geometry(photo)
+        if geometry is not None:
+            geometry = geometry.scaled((small.height, small.width))
+        return cls(name, path, model, net, tensor, scores, small, geometry)
 
     @property
     def picture(self) -> Image.Image:
-        """The photo as the network sees it."""
-        return self.net.picture(self.tensor.cpu())
+        """The photo; or what the network sees, if the photo cannot be drawn on."""
+        if self.photo is None or self.geometry is None:
+            return self.net.picture(self.tensor.cpu())
+        return self.photo
 
 
 @dataclass(eq=False)
@@ -129,6 +151,11 @@ class Sessions:
     def has_left(self, key: str) -> bool:
         """Whether the user has closed the page; an event of theirs may still be waiting."""
         return key in self._ended
+
+    def files(self) -> set[Path]:
+        """The uploads that sessions use."""
+        with self._lock:
+            return {path for session in self._sessions.values() for path in session.uploads.values()}
 
     def end_all(self) -> None:
         """End all sessions."""

@@ -9,7 +9,7 @@ import typer
 from rich.table import Column, Table
 
 from maskstack.cli.console import RunReporter, names_in
-from maskstack.cli.options import RunFolder
+from maskstack.cli.options import AllowCode, RunFolder
 from maskstack.files import write_whole
 from maskstack.prototypes.bench import METHODS, PrototypeBenchRequest
 from maskstack.prototypes.bench import bench as run_bench
@@ -38,6 +38,7 @@ def bench(
         bool, typer.Option("--stability", help="Search again on images with noise; doubles the cost.")
     ] = False,
     seed: Annotated[int, typer.Option(help="Seed of the choice of images and of the noise.")] = 0,
+    allow_code: AllowCode = False,
 ) -> None:
     """Measure methods of prototype search on images, and print the table."""
     request = PrototypeBenchRequest(
@@ -51,7 +52,7 @@ def bench(
         stability=stability,
         seed=seed,
     )
-    prototypes = load(checkpoint)
+    prototypes = load(checkpoint, allow_code=allow_code)
     reporter = RunReporter(width=WIDE)
     with reporter:
         rows = run_bench(request, prototypes, out, reporter)
@@ -84,4 +85,4 @@ def _cell(one: Standing | None) -> str:
     star = "*" if one.worse < SIGNIFICANT else ""
     failed = f" ({one.failed} failed)" if one.failed else ""
     median = f" ~{one.median:.3f}" if one.metric.endswith(("_anew", "_fixed")) else ""
-    return f"{one.mean:.3f} [{one.low:.3f}, {one.high:.3f}]{star}{median}{failed}".replace("[", "\\[")
+    return f"{one.mean:.3f} [{one.low:.3f}, {one.high:.3f}]{star}{median}{failed}"

@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from maskstack.cli.options import AsJson
+from maskstack.cli.console import plain_console
+from maskstack.cli.options import AllowCode, AsJson
 from maskstack.files import write_whole
 from maskstack.jobs.naming import EXPLANATION, file_part, free_name, with_ending
 from maskstack.models import find_class, open_photo
@@ -41,12 +42,13 @@ def explain(
     data: _Data = None,
     out: Annotated[Path, typer.Option(help="Folder for the pages.")] = Path("out"),
     as_json: AsJson = False,
+    allow_code: AllowCode = False,
 ) -> None:
     """Draw the prototypes that contributed most to each image's class: this looks like that."""
     opened = [open_photo(image) for image in images]
-    prototypes = load(checkpoint)
+    prototypes = load(checkpoint, allow_code=allow_code)
     wanted = None if label == "predicted" else find_class(prototypes.class_names, label)
-    console = Console(quiet=as_json, highlight=False)
+    console = plain_console(quiet=as_json)
     _tell_cost(console, prototypes, method, 2 * top * len(images))
     taken: set[str] = set()
     results = []
@@ -71,11 +73,12 @@ def gallery(
     method: _Method = "mdm",
     data: _Data = None,
     out: Annotated[Path, typer.Option(help="Folder for the galleries.")] = Path("out"),
+    allow_code: AllowCode = False,
 ) -> None:
     """Draw all prototypes of a class, each in the training image it comes from."""
-    prototypes = load(checkpoint)
+    prototypes = load(checkpoint, allow_code=allow_code)
     labels = range(len(prototypes.class_names)) if label is None else [find_class(prototypes.class_names, label)]
-    console = Console(highlight=False)
+    console = plain_console()
     _tell_cost(console, prototypes, method, sum(len(prototypes.prototypes_of(index)) for index in labels))
     duplicated = notes(prototypes)
     taken: set[str] = set()
@@ -84,9 +87,7 @@ def gallery(
         figure = gallery_figure(prototypes, index, method=method, data=data, notes=duplicated)
         path = out / f"{free_name(file_part(name), taken)}.gallery.png"
         _save(figure, path)
-        console.print(
-            f"{name}: {len(prototypes.prototypes_of(index))} prototypes, {path}", soft_wrap=True, markup=False
-        )
+        console.print(f"{name}: {len(prototypes.prototypes_of(index))} prototypes, {path}", soft_wrap=True)
 
 
 def _save(figure: Figure, path: Path) -> Path:
@@ -106,10 +107,11 @@ def _tell(console: Console, path: Path, found: Answer, page: Path) -> None:
         numbers = (f"{one.activation:.2f}", f"{one.weight:.2f}", f"{one.contribution:.2f}")
         table.add_row(str(one.prototype), *numbers, one.source)
     console.print(table)
-    for row, doubt in enumerate(found.found.degenerate):
-        if doubt is not None:
-            console.print(f"  prototype {found.evidence[row].prototype}: {doubt}", style="bold yellow", soft_wrap=True)
-    console.print(f"  {page}", style="dim", soft_wrap=True, markup=False)
+    for row, problem in enumerate(found.found.trust.problems):
+        if problem is not None:
+            line = f"  prototype {found.evidence[row].prototype}: {problem}"
+            console.print(line, style="bold yellow", soft_wrap=True)
+    console.print(f"  {page}", style="dim", soft_wrap=True)
 
 
 def _numbers(path: Path, found: Answer) -> dict[str, object]:

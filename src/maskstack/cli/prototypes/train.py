@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from maskstack.cli.console import ConsoleReporter, plural
+from maskstack.cli.options import AllowCode
 from maskstack.errors import InputError, require
 from maskstack.prototypes.config import read_config
 
@@ -23,9 +24,10 @@ def train(
     out: Annotated[
         Path, typer.Option(help="Folder of the run; if it holds an interrupted training, that is continued.")
     ] = Path("prototypes"),
+    allow_code: AllowCode = False,
 ) -> None:
     """Train ProtoPNet or XProtoNet; the checkpoint is written to OUT/checkpoint."""
-    settings = read_config(config)
+    settings = read_config(config, allow_code=allow_code)
     if data is not None:
         if not data.exists():
             raise InputError(f"{data} does not exist; check the path")

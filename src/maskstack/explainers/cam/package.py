@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from maskstack.errors import ModelError, require
 from maskstack.explainers.cam.layers import FoundLayer
 from maskstack.scoring import ScoredModel
+from maskstack.scoring.randomness import global_states_kept
 
 
 def package() -> Any:
@@ -23,7 +24,9 @@ def package() -> Any:
     Raises:
         MissingExtraError: It is not installed.
     """
-    return require("pytorch_grad_cam", extra="rivals")
+    # What it imports seeds Python's random numbers.
+    with global_states_kept():
+        return require("pytorch_grad_cam", extra="rivals")
 
 
 def cam_grids(

@@ -9,12 +9,13 @@ from PIL import Image
 from tests.small import network, photos
 from torch import Tensor, nn
 
-from maskstack import MDM, Explanation, InputError, LoadedModel, load_model, objectives
+from maskstack import MDM, Explanation, InputError, LoadedModel, Trust, load_model, objectives, trust
 from maskstack.explainers.controls import Control
 from maskstack.metrics import cascade, rank_correlation
-from maskstack.scoring import Goal, scoring
-from maskstack.trust.measure import CELLS, PASSES, REGION, cell_colours, measure
-from maskstack.trust.verdict import LOW, Trust
+from maskstack.reliability.fills import CELLS, cell_colours, spread_colours
+from maskstack.reliability.measure import BLANK, PASSES, measure
+from maskstack.reliability.verdict import REGION, Numbers, verdict
+from maskstack.scoring import scoring
 
 QUICK = {"sizes": (2, 5), "steps": 6}
 
@@ -24,16 +25,10 @@ def corner(images: Tensor) -> Tensor:
     return images[:, :, :16, :20].square().mean(dim=(1, 2, 3))
 
 
-def trust(model: object, images: Tensor, maps: Tensor, goal: Goal) -> Trust:
-    """Trust in maps that come from anywhere."""
-    with scoring(model, images, goal) as scored:
-        return measure(scored.scores, scored.images, maps, scored.scores(scored.images))
-
-
 def corner_map(count: int) -> Tensor:
     """Open on that quarter and a little beside it: as many pixels as the region has."""
     saliency = torch.zeros(count, 32, 40)
-    saliency[:, :16, :24] = 1
+    saliency[:, :24, :24] = 1
     assert saliency[0].mean() == pytest.approx(REGION)
     return saliency
 
@@ -50,50 +45,68 @@ def test_the_measures_are_what_their_names_say() -> None:
     region.scatter_(1, saliency.flatten(1).argsort(dim=1, descending=True)[:, : round(REGION * 32 * 40)], True)
     region = region.view(2, 1, 32, 40)
     soft = saliency.unsqueeze(1)
-    shown = {
-        "kept": region * images + ~region * fill,
-        "removed": ~region * images + region * fill,
-        "fill": soft * images + (1 - soft) * fill,
-    }
-    for name, image in shown.items():
-        expected = (corner(image) - corner(fill)) / (before - corner(fill))
-        torch.testing.assert_close(getattr(found, name), expected, rtol=1e-4, atol=1e-5)
-    assert found.sizes.isnan().all()
+    mean = images.mean(dim=(2, 3), keepdim=True).expand_as(images)
+    spread, rest = spread_colours(images, soft), spread_colours(images, 1 - soft)
+    for number, (hidden, shown, without) in enumerate(
+        (
+            (fill, region * images + ~region * fill, ~region * images + region * fill),
+            (mean, soft * images + (1 - soft) * spread, (1 - soft) * images + soft * rest),
+        )
+    ):
+        gap = before - corner(hidden)
+        for name, image in (("kept", shown), ("remaining", without)):
+            expected = (corner(image) - corner(hidden)) / gap
+            torch.testing.assert_close(getattr(found, name)[:, number], expected, rtol=1e-4, atol=1e-5)
+    assert found.agreement.isnan().all()
+    assert found.probability.isnan().all()
     assert found.randomization.isnan().all()
     assert found.seeds.shape == (2, 0)
+    assert found.problems == (None, None)
+
+
+def test_nothing_of_what_is_hidden_remains_in_the_spread_colours() -> None:
+    images, region = photos(2), torch.rand(2, 1, 32, 40, generator=torch.Generator().manual_seed(3)) > 0.7
+    changed = torch.where(region, images, torch.randn_like(images))
+    torch.testing.assert_close(spread_colours(images, region), spread_colours(changed, region))
+    nothing = torch.zeros_like(region)
+    torch.testing.assert_close(spread_colours(images, nothing), images.mean(dim=(2, 3), keepdim=True).expand_as(images))
 
 
 def test_shares_do_not_depend_on_the_scores_unit_or_sign() -> None:
     images, maps = photos(2), corner_map(2)
     plain = measure(lambda x, _: corner(x), images, maps, corner(images))
     other = measure(lambda x, _: 7 * corner(x) - 9, images, maps, 7 * corner(images) - 9)
-    for name in ("kept", "removed", "fill"):
+    for name in ("kept", "remaining"):
         torch.testing.assert_close(getattr(plain, name), getattr(other, name), rtol=1e-3, atol=1e-4)
 
 
 def test_the_right_region_is_trusted_and_the_wrong_one_is_not() -> None:
     images = photos(2)
 
-    def goal(output: Tensor) -> Tensor:
-        return corner(output)
-
-    right = trust(lambda x: x, images, corner_map(2), goal)
-    wrong = trust(lambda x: x, images, corner_map(2).flip(1, 2), goal)
+    right = trust(lambda x: x, images, corner_map(2), corner)
+    wrong = trust(lambda x: x, images, corner_map(2).flip(1, 2).unsqueeze(1), corner)
     assert (right.kept > 0.7).all()
-    assert (right.removed < 0.3).all()
-    assert (right.fill > 0.99).all()
-    assert right.doubts(0) == []
-    assert (wrong.kept < 0.1).all()
-    assert (wrong.removed > 0.9).all()
-    assert all(reason.startswith(LOW) for reason in wrong.doubts(1))
-    assert "the region alone keeps" in wrong.doubts(0)[0]
+    assert (right.remaining < 0.3).all()
+    assert right.verdict(0).word == "reliable"
+    assert right.verdict(0).reasons == ()
+    assert (wrong.kept < 0.15).all()
+    assert (wrong.remaining > 0.5).all()
+    assert wrong.verdict(1).word == "do not use"
+    assert wrong.verdict(0).reasons[0].startswith("what the map shows keeps")
 
 
 def test_without_evidence_no_region_carries_it() -> None:
     found = trust(lambda x: x.mean(dim=(2, 3)) * 0 + 1, photos(1), corner_map(1), 1)
     assert found.kept.isnan().all()
-    assert found.words(0) == "nothing could be measured"
-    assert found.doubts(0) == [LOW + "a blank image scores as high, so no region explains the score"]
+    assert found.verdict(0).word == "do not use"
+    assert found.verdict(0).reasons[0] == BLANK
+
+
+def test_a_class_of_low_probability_is_not_called_reliable() -> None:
+    net = network()
+    probability = net.eval()(photos(1)).detach().softmax(dim=1)[0]
+    found = trust(net, photos(1), corner_map(1), int(probability.argmin()))
+    assert found.probability.item() == pytest.approx(float(probability.min()), abs=1e-5)
 
 
 @pytest.mark.parametrize("maps", [torch.zeros(1, 32, 40), torch.zeros(2, 32, 32), torch.full((2, 32, 40), 2.0)])
@@ -110,11 +123,15 @@ def test_every_explanation_has_trust_and_its_passes_are_counted() -> None:
     assert sum(seen) == int(found.forward_passes.sum()) == mdm.cost(3)["forward"]
     assert max(seen) <= 2
     assert len(found.trust) == 3
-    assert found.trust.sizes.isfinite().all()
+    assert found.trust.agreement.isfinite().all()
     alone = mdm(photos(3)[1:2], 1).trust
-    torch.testing.assert_close(found.trust.sizes[1:2], alone.sizes, rtol=0, atol=1e-3)
-    for row, reason in enumerate(found.degenerate):
-        assert reason is not None or not found.trust.doubts(row)
+    torch.testing.assert_close(found.trust.agreement[1:2], alone.agreement, rtol=0, atol=1e-3)
+    torch.testing.assert_close(found.agreement, found.trust.agreement)
+
+
+def test_a_method_without_members_is_measured_on_request() -> None:
+    found = Control(network(), kind="centre")(photos(2), 1)
+    assert [found.trust.verdict(row).word for row in range(2)] == ["not measured"] * 2
 
 
 def test_measuring_a_map_takes_the_passes_it_says() -> None:
@@ -143,7 +160,7 @@ def test_checks_compare_seeds_and_a_randomised_network_and_count_their_passes() 
     assert torch.equal(random_state, torch.get_rng_state())
     assert net.training
     assert torch.equal(found.saliency, plain.saliency)
-    assert torch.equal(found.trust.sizes, plain.trust.sizes)
+    assert torch.equal(found.trust.agreement, plain.trust.agreement)
     another = MDM(net, **QUICK, fill="noise", seed=2)(images, [1, 2])
     expected = rank_correlation(plain.saliency[1, 0], another.saliency[1, 0])
     assert found.trust.seeds.shape == (2, 2)
@@ -168,8 +185,6 @@ def test_checks_refuse_what_was_not_explained() -> None:
         mdm.check(images, found, objectives.contrast(1, 2), seeds=0)
     with pytest.raises(InputError, match=r"randomize needs an nn\.Module"):
         MDM(lambda x: net(x), **QUICK).check(images, found, objectives.contrast(1, 2), randomize=True)
-    with pytest.raises(InputError, match="has no trust measured"):
-        mdm.check(images, dataclasses.replace(found, trust=None), objectives.contrast(1, 2), seeds=2)
     assert mdm.check(images, found, objectives.contrast(1, 2), seeds=2).trust.seeds.isfinite().all()
 
 
@@ -189,34 +204,67 @@ def test_a_random_network_that_gives_nan_leaves_nothing_to_compare() -> None:
     assert (net.own == 1).all()
 
 
-def some(**values: float) -> Trust:
-    usual = {"kept": 0.9, "removed": 0.1, "fill": 0.9, "sizes": 0.5, "seeds": 0.9, "randomization": 0.1} | values
-    tensors = {name: torch.tensor([0.5, value]) for name, value in usual.items()}
-    return Trust(**tensors | {"seeds": tensors["seeds"].unsqueeze(1)})
+GOOD = Numbers(
+    region_kept=0.7,
+    region_remaining=0.1,
+    map_kept=0.93,
+    map_remaining=0.08,
+    agreement=0.6,
+    probability=0.8,
+    seeds=None,
+    randomization=None,
+)
 
 
-def test_numbers_and_doubts_are_put_into_words() -> None:
-    assert some().words(1) == (
-        "the region alone keeps 90% of the score; without it, 10% of the score remains; "
-        "over another fill the map keeps 90%; agreement of sizes 0.50; agreement of seeds 0.90; "
-        "agreement with a randomised network 0.10"
-    )
-    assert some(seeds=torch.nan, sizes=torch.nan).numbers(1)["sizes"] is None
-    assert some().doubts(1) == []
-    for name, value, words in (
-        ("kept", 0.12, "low trust: the region alone keeps 12% of the score"),
-        ("removed", 0.97, "low trust: 97% of the score remains without the region"),
-        ("fill", 0.05, "low trust: over another fill the map keeps 5% of the score"),
-        ("sizes", -0.4, "low trust: the masks of the sizes disagree (rank correlation -0.40)"),
-        ("seeds", 0.2, "low trust: another seed gives another map (rank correlation 0.20)"),
+def test_a_reliable_map_says_what_its_region_does() -> None:
+    found = verdict(GOOD, None)
+    assert (found.word, found.reasons) == ("reliable", ())
+    assert found.sentence == "What the map shows keeps 93% of the score; with it hidden, 8% remains."
+    odd = verdict(dataclasses.replace(GOOD, map_kept=81.81, map_remaining=-0.01), None)
+    assert odd.sentence == "What the map shows keeps 100% or more of the score; with it hidden, 0% remains."
+
+
+@pytest.mark.parametrize(
+    ("change", "word", "reason"),
+    [
+        ({"map_kept": 0.1}, "do not use", "what the map shows keeps 10% of the score, but with it hidden 8% remains"),
         (
-            "randomization",
-            0.95,
-            "low trust: a network with random weights gives nearly the same map (rank correlation 0.95)",
+            {"map_remaining": 0.5},
+            "doubtful",
+            "what the map shows keeps 93% of the score, but with it hidden 50% remains",
         ),
-    ):
-        assert some(**{name: value}).doubts(1) == [words]
-        assert some(**{name: value}).doubts(0) == []
+        (
+            {"region_remaining": 0.97},
+            "doubtful",
+            "97% of the score remains without the most salient 45% of the image",
+        ),
+        (
+            {"region_kept": 0.02},
+            "doubtful",
+            "the most salient 45% of the image, cut out, keeps only 2% of the score",
+        ),
+        ({"agreement": -0.1}, "do not use", "the members of the search disagree (rank correlation -0.10)"),
+        ({"probability": 0.012}, "doubtful", "the network gives this class a probability of only 1.2%"),
+        ({"seeds": 0.2}, "doubtful", "another seed gives another map (rank correlation 0.20)"),
+        (
+            {"randomization": 0.95},
+            "do not use",
+            "a network with random weights gives nearly the same map (rank correlation 0.95)",
+        ),
+    ],
+)
+def test_each_number_can_speak_against_a_map(change: dict[str, float], word: str, reason: str) -> None:
+    found = verdict(dataclasses.replace(GOOD, **change), None)
+    assert found.word == word
+    assert found.reasons == (reason,)
+    assert found.sentence.lower().startswith(reason[:20].lower())
+
+
+def test_a_problem_comes_first_and_nothing_measured_is_not_a_verdict() -> None:
+    assert verdict(GOOD, "it is flat").sentence == "It is flat."
+    assert verdict(GOOD, "it is flat").word == "do not use"
+    missing = Trust.not_measured((None, "it is flat"))
+    assert [missing.verdict(row).word for row in range(2)] == ["not measured", "do not use"]
 
 
 @pytest.fixture(scope="module")
@@ -239,10 +287,9 @@ def found(net: LoadedModel, image: Tensor) -> Explanation:
 
 @pytest.mark.slow
 def test_it_is_high_for_a_real_photograph(found: Explanation) -> None:
-    assert found.trust.doubts(0) == []
-    assert found.degenerate == (None,)
-    assert found.trust.kept > 0.4
-    assert found.trust.removed < 0.1
+    assert found.trust.verdict(0).word == "reliable"
+    assert found.trust.kept[0, 1] > 0.8
+    assert found.trust.remaining[0, 1] < 0.2
     assert found.trust.seeds > 0.8
     assert found.trust.randomization < 0.6
 
@@ -250,16 +297,14 @@ def test_it_is_high_for_a_real_photograph(found: Explanation) -> None:
 @pytest.mark.slow
 def test_it_falls_for_a_random_map(net: LoadedModel, image: Tensor, found: Explanation) -> None:
     control = Control(net, kind="random")(image)
-    low = trust(net, image, control.saliency[:, 0], list(found.target))
-    assert low.kept < found.trust.kept - 0.3
-    assert low.doubts(0)
+    low = trust(net, image, control.saliency, list(found.target))
+    assert low.kept.amin() < found.trust.kept.amin() - 0.3
+    assert low.verdict(0).word != "reliable"
 
 
 @pytest.mark.slow
-def test_it_falls_on_a_network_made_random(net: LoadedModel, image: Tensor, found: Explanation) -> None:
+def test_it_falls_on_a_network_made_random(net: LoadedModel, image: Tensor) -> None:
     with cascade(net.model) as layers:
         list(layers)
-        low = MDM(net, steps=10)(image)
-    assert low.trust.kept.isnan() or low.trust.kept <= found.trust.kept - 0.3  # NaN where nothing can be kept
-    assert low.trust.doubts(0)
-    assert low.degenerate != (None,)
+        low = MDM(net, preset="fast")(image)
+    assert low.trust.verdict(0).word != "reliable"

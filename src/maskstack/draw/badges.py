@@ -1,0 +1,131 @@
+"""The verdict on a picture: a sign whose shape differs, a word, and lines below it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import matplotlib
+from PIL import Image, ImageDraw, ImageFont
+
+RELIABLE, DOUBTFUL, DO_NOT_USE = "reliable", "doubtful", "do not use"
+
+
+@dataclass(frozen=True)
+class Sign:
+    """How a verdict is shown.
+
+    Attributes:
+        letter: A character that stands for it where there is only text.
+        colour: Red, green and blue from 0 to 255; the three colours differ without colour vision too.
+        corners: Corners of its shape; 0 for a disc.
+    """
+
+    letter: str
+    colour: tuple[int, int, int]
+    corners: int
+
+
+SIGNS: Mapping[str, Sign] = {
+    RELIABLE: Sign("\u2713", (86, 180, 233), 0),
+    DOUBTFUL: Sign("?", (240, 190, 60), 3),
+    DO_NOT_USE: Sign("\u2715", (225, 95, 40), 4),
+}
+"""The sign of each verdict: a disc, a triangle and a square, in colours of Okabe and Ito."""
+
+UNKNOWN = Sign("\u2022", (190, 190, 190), 0)
+"""The sign of any other word."""
+
+_WIDEST, _TALLEST = 0.62, 0.26  # Largest share of the picture that a badge may take.
+_BACK, _INK = (20, 20, 20), (255, 255, 255)
+
+
+def sign_of(word: str) -> Sign:
+    """The sign of a verdict.
+
+    >>> sign_of("doubtful").letter, sign_of("").letter
+    ('?', '•')
+    """
+    return SIGNS.get(word, UNKNOWN)
+
+
+def draw_badge(
+    picture: Image.Image, word: str, lines: Sequence[str] = (), *, corner: tuple[bool, bool] = (False, True)
+) -> None:
+    """Write a verdict into a corner of a picture; what does not fit is left out, the sign last.
+
+    Args:
+        picture: RGB picture, which is changed.
+        word: The verdict.
+        lines: Further lines below it, the most important first.
+        corner: Whether it is the right one, and whether it is the lower one.
+    """
+    width, height = picture.size
+    size = max(11, round(min(width, height * 1.6) / 24))
+    while True:
+        for count in range(len(lines), -1, -1):
+            badge = _badge(word, lines[:count], size)
+            if badge.width <= _WIDEST * width and badge.height <= _TALLEST * height:
+                _place(picture, badge, corner, size)
+                return
+        if size <= 11:
+            break
+        size = max(11, round(size * 0.85))
+    _place(picture, _badge("", (), size, sign=sign_of(word)), corner, size)
+
+
+def _place(picture: Image.Image, badge: Image.Image, corner: tuple[bool, bool], size: int) -> None:
+    gap = max(size // 3, 2)
+    left = picture.width - badge.width - gap if corner[0] else gap
+    top = picture.height - badge.height - gap if corner[1] else gap
+    picture.paste(badge, (max(left, 0), max(top, 0)))
+
+
+def _badge(word: str, lines: Sequence[str], size: int, *, sign: Sign | None = None) -> Image.Image:
+    sign = sign or sign_of(word)
+    bold, plain = font(size, bold=True), font(max(round(size * 0.8), 9))
+    pad, mark = max(size // 3, 2), round(size * 1.15)
+    step = round(size * 1.05)
+    texts = [plain.getlength(line) for line in lines]
+    first = mark + (pad + bold.getlength(word) if word else 0)
+    wide = round(max([first, *texts]) + 2 * pad)
+    tall = round(2 * pad + mark + step * len(lines) + (pad // 2 if lines else 0))
+    badge = Image.new("RGB", (wide, tall), _BACK)
+    badge.paste(sign_picture(sign, mark), (pad, pad))
+    pen = ImageDraw.Draw(badge)
+    if word:
+        pen.text((2 * pad + mark, pad + mark / 2), word, fill=_INK, font=bold, anchor="lm")
+    for number, line in enumerate(lines):
+        pen.text((pad, pad + mark + pad // 2 + step * (number + 0.5)), line, fill=_INK, font=plain, anchor="lm")
+    return badge
+
+
+def sign_picture(sign: Sign, side: int) -> Image.Image:
+    """A sign as a square picture on the dark background of a badge, of this many pixels a side."""
+    large = side * 4
+    picture = Image.new("RGB", (large, large), _BACK)
+    pen = ImageDraw.Draw(picture)
+    if sign.corners == 3:
+        pen.polygon([(large / 2, 0), (large - 1, large - 1), (0, large - 1)], fill=sign.colour)
+    elif sign.corners == 4:
+        pen.rectangle((0, 0, large - 1, large - 1), fill=sign.colour)
+    else:
+        pen.ellipse((0, 0, large - 1, large - 1), fill=sign.colour)
+    lower = 0.62 if sign.corners == 3 else 0.5
+    letter = font(round(large * (0.6 if sign.corners == 3 else 0.75)), bold=True)
+    pen.text((large / 2, large * lower), sign.letter, fill=_BACK, font=letter, anchor="mm")
+    return picture.resize((side, side), Image.Resampling.LANCZOS)
+
+
+@lru_cache(64)
+def font(size: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
+    """Matplotlib's own font, so that pictures look alike everywhere.
+
+    Args:
+        size: Height in pixels.
+        bold: Whether the letters are bold.
+    """
+    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
+    return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / name, size)

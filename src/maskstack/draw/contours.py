@@ -1,0 +1,90 @@
+"""The contour of a region: a light line on a dark one, which is visible on every photo."""
+
+from __future__ import annotations
+
+import math
+
+import contourpy
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from maskstack.errors import InputError
+from maskstack.geometry import Geometry
+
+DARK, LIGHT = (0, 0, 0), (255, 255, 255)
+"""Colours of the two lines. On any colour, at least one of them has a contrast of 4.5 : 1."""
+
+_SHARP = 2  # The lines are drawn this many times larger and scaled down, which smooths their edges.
+_MOST_CURVED = 20_000  # Largest number of points of outlines that are drawn with round joints.
+
+SPECK = 1 / 1500
+"""Least area of an outline that is drawn, as a share of the network's input; smaller ones are specks."""
+
+
+def outlines(region: NDArray[np.bool_]) -> list[NDArray[np.float64]]:
+    """The closed outlines of a region, holes included, without specks smaller than :data:`SPECK`.
+
+    Args:
+        region: H x W.
+
+    Returns:
+        x and y of the points of each outline, in pixels whose top left corner is 0, 0: N x 2 each.
+
+    Raises:
+        InputError: The region is not H x W.
+    """
+    if region.ndim != 2:
+        raise InputError(f"the region has shape {region.shape}; it must be H x W")
+    # Rounding the corners of the pixels by a small blur keeps the outline where it is.
+    field = np.pad(region.astype(np.float64), 3)
+    for axis in (0, 1, 0, 1):
+        field = (np.roll(field, 1, axis) + 2 * field + np.roll(field, -1, axis)) / 4
+    lines = contourpy.contour_generator(z=field).lines(0.5)
+    found = [np.asarray(line, dtype=np.float64) - 2.5 for line in lines]  # Centres of pixels are at one half.
+    return [line for line in found if _area(line) >= max(SPECK * region.size, 2)]
+
+
+def _area(line: NDArray[np.float64]) -> float:
+    x, y = line.T
+    return float(abs(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1))) / 2)
+
+
+def line_width(size: tuple[int, int]) -> float:
+    """Width in pixels of the light line on a picture of this height and width."""
+    return max(1.2, math.sqrt(size[0] * size[1]) / 220)
+
+
+def draw_contour(picture: Image.Image, region: NDArray[np.bool_], geometry: Geometry, *, thin: bool = False) -> None:
+    """Draw the contour of a region onto a picture.
+
+    Args:
+        picture: RGB picture of the photo, which is changed.
+        region: Region in the network's input, H x W.
+        geometry: Where the network's input lies in the picture.
+        thin: Whether the lines have half of the usual width, as those of an inner core.
+    """
+    light = line_width(geometry.photo) * (0.5 if thin else 1.0)
+    light = max(light, 0.8)
+    edge = max(light, 1.0)  # Width of the dark line on each side.
+    left, top, right, bottom = geometry.seen()
+    inset = light / 2 + edge
+    low, high = np.array([left, top]) + inset, np.array([right, bottom]) - inset
+    lines = [
+        np.minimum(np.maximum(geometry.to_photo(line), low), np.maximum(high, low)) * _SHARP
+        for line in outlines(region)
+    ]
+    for colour, width in ((DARK, light + 2 * edge), (LIGHT, light)):
+        picture.paste(colour, mask=_drawn(lines, picture.size, width * _SHARP))
+
+
+def _drawn(lines: list[NDArray[np.float64]], size: tuple[int, int], width: float) -> Image.Image:
+    """The lines as a mask of the picture's width and height."""
+    mask = Image.new("L", (size[0] * _SHARP, size[1] * _SHARP))
+    pen = ImageDraw.Draw(mask)
+    # Round joints are slow; among so many corners they cannot be seen.
+    joint = "curve" if sum(map(len, lines)) <= _MOST_CURVED else None
+    for line in lines:
+        points = [(float(x), float(y)) for x, y in (*line, *line[:2])]
+        pen.line(points, fill=255, width=max(round(width), 1), joint=joint)
+    return mask.reduce(_SHARP)

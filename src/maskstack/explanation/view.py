@@ -1,0 +1,194 @@
+"""How an explanation shows itself: the words, the region and the photo of each picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from maskstack.geometry import Geometry
+from maskstack.models.inputs import upright
+from maskstack.reliability.verdict import percent
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from maskstack.explanation.explanation import Explanation
+
+
+REGION, CORE = 0.5, 0.9
+"""Values of the map from which on a pixel belongs to the region, and to its core."""
+
+NOT_MEASURED = "not measured"
+"""The word of a verdict that no picture shows."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Shown:
+    """What a picture of one image's explanation shows.
+
+    Attributes:
+        saliency: Map, H x W in [0, 1].
+        region: The region, H x W: where the mask is at least half open, or all regions if several were found.
+        core: Its core, H x W: where the mask is nearly open, or the first of several regions; None if there is none.
+        spread: Standard deviation of the members' masks, H x W; None for a single member.
+        title: The class and its score.
+        word: The verdict; empty if nothing was measured.
+        sentence: Why, in one sentence.
+        kept: Share of the score that the map, or the first of several regions, keeps; None if it is not known.
+    """
+
+    saliency: NDArray[np.float32]
+    region: NDArray[np.bool_]
+    core: NDArray[np.bool_] | None
+    spread: NDArray[np.float32] | None
+    title: str
+    word: str
+    sentence: str
+    kept: float | None
+
+    def share(self, place: Geometry | None) -> float:
+        """Share of the photo, or of the network's input where there is no photo, that the region covers."""
+        if place is None:
+            return float(self.region.mean())
+        return float(place.scaled(place.drawn).carry_back(self.region.astype(np.float32)).mean())
+
+    def lines(self, place: Geometry | None) -> list[str]:
+        """Lines for a picture, the most important first."""
+        keeps = "" if self.kept is None else f", keeps {percent(self.kept)}"
+        return [self.title, f"region {self.share(place):.0%}{keeps}"]
+
+
+def shown(found: Explanation, row: int) -> Shown:
+    """What a picture of an explanation's image shows; of a volume, the slice whose map is highest on average.
+
+    Args:
+        found: The explanation.
+        row: Index of the image.
+
+    Raises:
+        InputError: There is no such image.
+    """
+    one = found.select(row)
+    saliency = one.saliency[0, 0].detach().float().cpu()
+    spread = one.spread[0, 0].float().cpu().numpy()
+    verdict = one.trust.verdict(0)
+    region, core, kept = _regions(one, saliency)
+    place = _strongest(saliency)
+    spread = spread[place]
+    return Shown(
+        saliency=saliency[place].numpy(),
+        region=region[place].numpy(),
+        core=None if core is None else core[place].numpy(),
+        spread=spread if spread.any() else None,
+        title=title(one),
+        word="" if verdict.word == NOT_MEASURED else verdict.word,
+        sentence=verdict.sentence,
+        kept=kept,
+    )
+
+
+def _strongest(saliency: Tensor) -> tuple[int, ...]:
+    """Index of the slice of a volume whose map is highest on average; nothing for an image."""
+    if saliency.ndim == 2:
+        return ()
+    means = saliency.mean(dim=(-2, -1))
+    return tuple(int(each) for each in np.unravel_index(int(means.argmax()), tuple(means.shape)))
+
+
+def _regions(one: Explanation, saliency: Tensor) -> tuple[Tensor, Tensor | None, float | None]:
+    """The region to outline and its core, H x W booleans, and the share of the score that is kept."""
+    if one.regions is not None and one.regions.count[0] > 0:
+        return one.regions.masks[0].any(dim=0).cpu(), one.regions.masks[0, 0].cpu(), float(one.regions.kept[0, 0])
+    core = saliency >= CORE
+    return saliency >= REGION, core if core.any() else None, one.trust.numbers(0).map_kept
+
+
+def title(one: Explanation) -> str:
+    """Name and score of what an explanation's first image is explained for."""
+    name = class_title(one, 0)
+    score = float(one.score_before[0])
+    if one.objective == "class_probability":
+        return f"{name} {score:.0%}"
+    return f"{name}: {one.objective.removeprefix('class_')} {score:.3g}"
+
+
+def class_title(found: Explanation, row: int) -> str:
+    """Name of the class that was explained, or of the objective."""
+    if found.target_name:
+        return found.target_name[row]
+    return found.objective if found.target is None else f"class {found.target[row]}"
+
+
+def on_photo(found: Explanation, row: int, image: Any) -> tuple[Any, Geometry | None]:
+    """An image to draw on, and the geometry of the map in it.
+
+    Args:
+        found: The explanation.
+        row: Index of the image.
+        image: The photo, the name of its file, or what the network saw.
+    """
+    if isinstance(image, str | Path | Image.Image):
+        image = upright(image)
+    place = found.geometry[row] if found.geometry else None
+    if place is None:
+        return image, None
+    size = (image.height, image.width) if isinstance(image, Image.Image) else tuple(np.shape(image)[:2])
+    # What the network saw may be given instead; if the photo has the same size, the photo is meant.
+    return image, None if size == place.size and size != place.photo else place
+
+
+def overlay(found: Explanation, image: Any, *, row: int = 0, badge: bool = True, **options: Any) -> Image.Image:
+    """Draw an explanation's image over its photo, see :func:`maskstack.draw.overlay.overlay`."""
+    from maskstack.draw.overlay import overlay as draw  # matplotlib is loaded only to draw
+
+    what = shown(found, row)
+    photo, place = on_photo(found, row, image)
+    words = what.lines(place)
+    return draw(
+        photo,
+        what.saliency,
+        geometry=place,
+        region=what.region,
+        core=what.core,
+        word=what.word,
+        lines=words,
+        badge=badge,
+        **options,
+    )
+
+
+def figure(
+    found: Explanation, image: Any, *, row: int, heading: str | None, grids: bool, options: dict[str, Any]
+) -> Figure:
+    """Draw an explanation's image in one row, see :func:`maskstack.draw.figure.explanation_figure`."""
+    from maskstack.draw.figure import Caption, explanation_figure  # matplotlib is loaded only to draw
+
+    what = shown(found, row)
+    photo, place = on_photo(found, row, image)
+    keeps = "" if what.kept is None else f" keeps {percent(what.kept)} of the score"
+    caption = Caption(
+        title=what.title if heading is None else heading,
+        word=what.word,
+        sentence=what.sentence,
+        region=f"region: {what.share(place):.0%} of the {'image' if place is None else 'photo'}",
+        masked=f"the region alone{keeps}",
+    )
+    masks = found.masks[row].float().cpu().numpy() if grids else None
+    return explanation_figure(
+        photo,
+        saliency=what.saliency,
+        geometry=place,
+        region=what.region,
+        core=what.core,
+        spread=what.spread,
+        masks=masks,
+        sizes=[(grid.shape[1], grid.shape[2]) for grid in found.grids] if grids and found.masks.shape[1] else [],
+        caption=caption,
+        **options,
+    )

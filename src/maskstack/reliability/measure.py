@@ -1,0 +1,132 @@
+"""Measures of how far a map can be trusted: what it keeps of the score, and what remains without it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from maskstack.errors import InputError
+from maskstack.reliability.fills import cell_colours, mean_colour, spread_colours
+from maskstack.reliability.trust import Trust
+from maskstack.reliability.verdict import REGION
+from maskstack.tensors import mean_agreement, rank_agreement, ranks, score_scale
+
+PASSES = 6
+"""Forward passes to measure one map: for each of two fills the fill alone, what is shown, and what is hidden."""
+
+BLANK = "a blank image scores as high, so no region explains the score"
+
+LEAST_GAP = 0.05
+"""Least gap between the score of the image and that of a fill, as a share; below it the shares are NaN."""
+
+
+def measure(
+    scores: Callable[[Tensor, Tensor], Tensor],
+    images: Tensor,
+    maps: Tensor,
+    before: Tensor,
+    *,
+    probability: Tensor | None = None,
+    members: Tensor | None = None,
+    problems: Sequence[str | None] | None = None,
+) -> Trust:
+    """Measure any method's maps in :data:`PASSES` forward passes an image.
+
+    Args:
+        scores: Function from images, and the index of the original of each, to scores without gradient, such as
+            ``scored.scores`` inside :func:`maskstack.scoring.scoring`.
+        images: B x C x H x W, float32.
+        maps: B x H x W in [0, 1].
+        before: Score of each image, B.
+        probability: Probability of the class that is explained, B; None if the objective is not about a class.
+        members: Maps of each member of a committee, B x K x H x W, which should agree; None if there are none.
+        problems: Why a map cannot be used, for each image; None where nothing went wrong.
+
+    Raises:
+        InputError: The maps are not of the images' size, or not from 0 to 1.
+    """
+    if maps.shape != (len(images), *images.shape[2:]) or not (maps.amin() >= 0 and maps.amax() <= 1):
+        wanted = " x ".join(map(str, (len(images), *images.shape[2:])))
+        raise InputError(f"the maps have shape {tuple(maps.shape)}; they must be {wanted}, from 0 to 1")
+    region, soft = region_of(maps).to(images), maps.unsqueeze(1)
+    cells, mean = cell_colours(images), mean_colour(images)
+    found = [
+        _shares(scores, images, region, before, hidden=cells, around=cells, within=cells),
+        _shares(
+            scores,
+            images,
+            soft,
+            before,
+            hidden=mean,
+            around=spread_colours(images, soft),
+            within=spread_colours(images, 1 - soft),
+        ),
+    ]
+    kept = torch.stack([kept for kept, _ in found], dim=1)
+    own = problems if problems is not None else (None,) * len(before)
+    blank = kept.isnan().all(dim=1).tolist()
+    not_measured = torch.full_like(before, torch.nan)
+    # A single member has no pair: its mean is NaN as well.
+    agreement = not_measured if members is None else torch.stack([mean_agreement(each) for each in members])
+    return Trust(
+        kept=kept,
+        remaining=torch.stack([remaining for _, remaining in found], dim=1),
+        agreement=agreement.to(before),
+        probability=not_measured if probability is None else probability,
+        seeds=not_measured.new_empty(len(before), 0),
+        randomization=not_measured,
+        problems=tuple(problem or (BLANK if none else None) for problem, none in zip(own, blank, strict=True)),
+    )
+
+
+def region_of(maps: Tensor, share: float = REGION) -> Tensor:
+    """The most salient pixels of each map, B x 1 x H x W booleans; equal values are taken in reading order.
+
+    Args:
+        maps: B x H x W.
+        share: Their share of all pixels.
+    """
+    return torch.stack([ranks(each) < round(share * each.numel()) for each in maps]).unsqueeze(1)
+
+
+def likeness(maps: Tensor, others: Tensor) -> Tensor:
+    """Rank correlation of each image's two maps, B.
+
+    Args:
+        maps: B x 1 x H x W.
+        others: B x 1 x H x W.
+    """
+    pairs = torch.cat([maps, others], dim=1)
+    return torch.stack([rank_agreement(pair)[0, 1] for pair in pairs]).float()
+
+
+def _shares(
+    scores: Callable[[Tensor, Tensor], Tensor],
+    images: Tensor,
+    masks: Tensor,
+    before: Tensor,
+    *,
+    hidden: Tensor,
+    around: Tensor,
+    within: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """Share of the score that is kept under masks, and share that remains under the inverted masks, B each.
+
+    Args:
+        scores: See :func:`measure`.
+        images: B x C x H x W.
+        masks: B x 1 x H x W in [0, 1].
+        before: Score of each image, B.
+        hidden: What is shown where everything is hidden, B x C x H x W.
+        around: What is shown where the mask is closed.
+        within: What is shown where the inverted mask is closed.
+    """
+    every = torch.arange(len(images), device=images.device)
+    nothing = scores(hidden, every).float()
+    shown = scores(torch.lerp(around, images, masks), every).float()
+    without = scores(torch.lerp(images, within, masks), every).float()
+    gap = before - nothing
+    gap = gap.masked_fill(gap < LEAST_GAP * score_scale(before, nothing), torch.nan)
+    return (shown - nothing) / gap, (without - nothing) / gap

@@ -1,0 +1,129 @@
+"""The verdict on a map: one of three words, one sentence, and the reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+Word = Literal["reliable", "doubtful", "do not use", "not measured"]
+
+REGION = 0.45
+"""Share of the pixels that are the region of a map."""
+
+GAP, REGION_KEPT, REGION_REMAINING, AGREEMENT, PROBABILITY = 0.65, 0.1, 0.3, 0.3, 0.05
+"""A map is reliable only if it keeps at least ``GAP`` more of the score than remains without it, its region with a hard
+edge keeps at least ``REGION_KEPT`` and leaves at most ``REGION_REMAINING``, the members agree at least by
+``AGREEMENT``, and the class has at least this probability. Chosen with ``benchmarks/trust.py``, see ``docs/trust.md``.
+"""
+
+LEAST_GAP, LEAST_AGREEMENT = 0.3, 0.1
+"""Below these, a map should not be used."""
+
+LEAST_SEEDS, MOST_RANDOM = 0.5, 0.7
+"""Limits of the rank correlation with the map of another seed, and of a network with random parameters; our choice."""
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """What was measured of one map; None where it was not measured or is not defined, see :class:`Trust`."""
+
+    region_kept: float | None
+    region_remaining: float | None
+    map_kept: float | None
+    map_remaining: float | None
+    agreement: float | None
+    probability: float | None
+    seeds: float | None
+    randomization: float | None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How far to believe one map.
+
+    Attributes:
+        word: ``reliable``, ``doubtful`` or ``do not use``; ``not measured`` if there is nothing to judge by.
+        sentence: One sentence that says why.
+        reasons: Every reason against the map, most serious first; empty for a reliable map.
+    """
+
+    word: Word
+    sentence: str
+    reasons: tuple[str, ...] = ()
+
+
+def verdict(numbers: Numbers, problem: str | None) -> Verdict:
+    """The verdict that follows from the measurements of a map.
+
+    Args:
+        numbers: What was measured.
+        problem: What went wrong, so that the map cannot be used; None if nothing did.
+    """
+    serious = [reason for reason in (problem, *_serious(numbers)) if reason]
+    doubts = list(_doubts(numbers))
+    reasons = tuple(serious + doubts)
+    if serious:
+        return Verdict("do not use", _sentence(serious[0]), reasons)
+    if doubts:
+        return Verdict("doubtful", _sentence(" and ".join(doubts[:2])), reasons)
+    if numbers.map_kept is None or numbers.map_remaining is None:
+        return Verdict("not measured", "Nothing was measured; maskstack.trust measures the maps of any method.")
+    kept, remaining = percent(numbers.map_kept), percent(numbers.map_remaining)
+    return Verdict("reliable", f"What the map shows keeps {kept} of the score; with it hidden, {remaining} remains.")
+
+
+def _serious(numbers: Numbers) -> Iterator[str]:
+    gap = _gap(numbers)
+    if gap is not None and gap < LEAST_GAP:
+        yield _map_words(numbers)
+    if numbers.agreement is not None and numbers.agreement < LEAST_AGREEMENT:
+        yield f"the members of the search disagree (rank correlation {numbers.agreement:z.2f})"
+    if numbers.randomization is not None and numbers.randomization > MOST_RANDOM:
+        alike = f"(rank correlation {numbers.randomization:z.2f})"
+        yield f"a network with random weights gives nearly the same map {alike}"
+
+
+def _doubts(numbers: Numbers) -> Iterator[str]:
+    gap = _gap(numbers)
+    if numbers.probability is not None and numbers.probability < PROBABILITY:
+        yield f"the network gives this class a probability of only {numbers.probability:.1%}"
+    if gap is not None and LEAST_GAP <= gap < GAP:
+        yield _map_words(numbers)
+    if numbers.region_remaining is not None and numbers.region_remaining > REGION_REMAINING:
+        left = percent(numbers.region_remaining)
+        yield f"{left} of the score remains without the most salient {REGION:.0%} of the image"
+    if numbers.region_kept is not None and numbers.region_kept < REGION_KEPT:
+        kept = percent(numbers.region_kept)
+        yield f"the most salient {REGION:.0%} of the image, cut out, keeps only {kept} of the score"
+    if numbers.agreement is not None and LEAST_AGREEMENT <= numbers.agreement < AGREEMENT:
+        yield f"the members of the search agree little (rank correlation {numbers.agreement:z.2f})"
+    if numbers.seeds is not None and numbers.seeds < LEAST_SEEDS:
+        yield f"another seed gives another map (rank correlation {numbers.seeds:z.2f})"
+
+
+def _gap(numbers: Numbers) -> float | None:
+    if numbers.map_kept is None or numbers.map_remaining is None:
+        return None
+    # More than the whole score counts as the whole score.
+    return min(numbers.map_kept, 1) - max(numbers.map_remaining, 0)
+
+
+def _map_words(numbers: Numbers) -> str:
+    kept, remaining = percent(numbers.map_kept or 0), percent(numbers.map_remaining or 0)
+    return f"what the map shows keeps {kept} of the score, but with it hidden {remaining} remains"
+
+
+def percent(share: float) -> str:
+    """A share in words, between 0% and 100%; a region can score higher than the image, or lower than the fill.
+
+    >>> percent(0.934), percent(81.8), percent(-0.02)
+    ('93%', '100% or more', '0%')
+    """
+    if share > 1.005:
+        return "100% or more"
+    return f"{max(share, 0):.0%}"
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."

@@ -1,0 +1,98 @@
+"""What would change the answer from class A to class B, cut from a map and checked by doing it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from maskstack import objectives
+from maskstack.batches import Batches
+from maskstack.errors import InputError, ModelError
+from maskstack.objectives import Target
+from maskstack.objectives.objective import class_rows
+from maskstack.reliability.cuts import cuts
+from maskstack.reliability.evidence import Contrast
+from maskstack.reliability.fills import spread_colours
+from maskstack.scoring.session import ScoredModel, scoring
+from maskstack.scoring.user_model import UserModel
+
+
+def class_pair(user_model: UserModel, images: Tensor, target: Target, against: Target) -> tuple[Tensor, Tensor]:
+    """The classes A and B of each image, B each; the first and the second class where they are not given.
+
+    Raises:
+        InputError: The two are the same class, or their numbers do not fit the images.
+        ModelError: The network's output has no classes, or a single one.
+    """
+    with scoring(user_model, images, objectives.class_probability(0)) as scored:
+        best = _probabilities(scored, scored.images, torch.arange(len(images), device=scored.images.device)).cpu()
+    if best.shape[1] < 2:
+        raise ModelError("the network has a single class, so there is no second one; explain its output instead")
+    own = best.argmax(dim=1) if target is None else _one_each("target", target, len(images))
+    if against is None:
+        other = best.scatter(1, own.unsqueeze(1), -1).argmax(dim=1)
+    else:
+        other = _one_each("against", against, len(images))
+    for row, (one, two) in enumerate(zip(own.tolist(), other.tolist(), strict=True)):
+        if one == two:
+            raise InputError(f"image {row} is to be explained as class {one} against class {two}; give two classes")
+    return own, other
+
+
+def contrast_of(scored: ScoredModel, maps: Tensor, own: Tensor, other: Tensor) -> Contrast:
+    """Cut the regions of a contrast from maps, and check them by doing it, in two passes for each candidate region.
+
+    Args:
+        scored: The network, on the images.
+        maps: B x H x W.
+        own: Class A of each image, B.
+        other: Class B of each image, B.
+    """
+    images, pairs = scored.images, torch.stack([own, other], dim=1).to(scored.images.device)
+    every = torch.arange(len(images), device=images.device)
+    before = _probabilities(scored, images, every).gather(1, pairs)
+    found: dict[str, list[Tensor]] = {name: [] for name in ("hiding", "hidden", "first", "speaking", "shown")}
+    for row, (image, pair) in enumerate(zip(images, pairs, strict=True)):
+        candidates = cuts(maps[row])
+        rows = torch.full((len(candidates),), row, device=images.device)
+        hidden = _probabilities(scored, _showing(image, ~candidates), rows)
+        turned, away = hidden.argmax(dim=1) == pair[1], hidden.argmax(dim=1) != pair[0]
+        at = _first(turned) if turned.any() else _first(away)
+        found["hiding"].append(candidates[at] if at is not None else torch.zeros_like(candidates[0]))
+        after = hidden[at] if at is not None else _probabilities(scored, image.unsqueeze(0), rows[:1])[0]
+        found["hidden"].append(after[pair])
+        found["first"].append(after.argmax())
+        shown = _probabilities(scored, _showing(image, candidates), rows)
+        at = _first((shown.argmax(dim=1) == pair[0]) & (shown[:, pair[0]] > shown[:, pair[1]]))
+        found["speaking"].append(candidates[at] if at is not None else torch.zeros_like(candidates[0]))
+        found["shown"].append(shown[at][pair] if at is not None else torch.full_like(before[row], torch.nan))
+    stacked = {name: torch.stack(values) for name, values in found.items()}
+    return Contrast(target=pairs[:, 0], against=pairs[:, 1], before=before, **stacked)
+
+
+def _showing(image: Tensor, shown: Tensor) -> Tensor:
+    """An image, C x H x W, with only some pixels shown, N x H x W; the others take the colours around them."""
+    images, shown = image.expand(len(shown), *image.shape), shown.unsqueeze(1)
+    return torch.where(shown, images, spread_colours(images, shown))
+
+
+@torch.no_grad()
+def _probabilities(scored: ScoredModel, images: Tensor, rows: Tensor) -> Tensor:
+    """Probabilities of all classes, N x K, of images made from those of these indices; passes are counted."""
+    every = torch.arange(len(images), device=images.device)
+    outputs = Batches(scored.batch_size).run(every, lambda chunk: scored.output(images[chunk], rows[chunk]))
+    reading = scored.objective.reading
+    assert reading is not None  # objectives of classes are bound to a reading
+    return reading.probabilities(torch.cat([class_rows(output, reading) for output in outputs]))
+
+
+def _first(found: Tensor) -> int | None:
+    places = found.nonzero()
+    return int(places[0]) if len(places) else None
+
+
+def _one_each(name: str, target: Target, images: int) -> Tensor:
+    values = torch.as_tensor(target).flatten().long()
+    if len(values) not in (1, images):
+        raise InputError(f"{len(values)} values of {name} for {images} images; give one, or one per image")
+    return values.expand(images)

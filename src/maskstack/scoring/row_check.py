@@ -1,0 +1,66 @@
+"""A check that a function that holds tensors does not mix up the rows of images and of something else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from maskstack.errors import ModelError
+from maskstack.objectives.outputs import find_tensor
+from maskstack.scoring.prepared import PreparedModel
+from maskstack.scoring.reach import Reach
+
+TOLERANCE = 1e-2
+"""Allowed difference of an image's output alone and in the batch, as a share of the largest value."""
+
+_ADVICE = (
+    "give what belongs to each image as maskstack.with_arguments(model, rows) or additional_forward_args, so that its "
+    "rows follow the images"
+)
+
+
+def check_rows(prepared: PreparedModel, images: Tensor, output: Any, found: Reach) -> int:
+    """Check that an image's output does not depend on its place in the batch, where the network holds other tensors.
+
+    A function may hold a table with a row for each image. A search runs other selections of the images, and then row 0
+    would be used for another image. So the last image is run alone, or a single image twice.
+
+    Args:
+        prepared: The network, after its first pass.
+        images: B x C x H x W.
+        output: The output for the last images.
+        found: What the network reaches.
+
+    Returns:
+        How many images were run.
+
+    Raises:
+        ModelError: The output depends on the place in the batch.
+    """
+    several = len(images)
+    lengths = {len(tensor) for tensor in found.tensors if tensor.ndim}
+    if several not in lengths if several > 1 else not lengths - {0, 1}:
+        return 0
+    expected = _rows(output)
+    rows = torch.tensor([several - 1] if several > 1 else [0, 0], device=images.device)
+    again = _rows(prepared.first(images[rows], rows))
+    if expected is None or again is None:
+        return len(rows)
+    if len(again) != len(rows):
+        raise ModelError(f"the network gave {len(again)} outputs for {len(rows)} images; {_ADVICE}")
+    if not prepared.is_random:
+        scale = expected.abs().amax().clamp_min(1e-6)
+        for row in again:
+            if not (row - expected[-1]).abs().amax() <= TOLERANCE * scale:
+                raise ModelError(f"the network's output for an image depends on its place in the batch; {_ADVICE}")
+    return len(rows)
+
+
+def _rows(output: Any) -> Tensor | None:
+    try:
+        found = find_tensor(output)
+    except ModelError:
+        return None
+    return found.detach().float() if found.ndim and torch.isfinite(found).all() else None

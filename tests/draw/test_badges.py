@@ -1,0 +1,47 @@
+"""Verdicts differ by word, shape and brightness, not by colour alone."""
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from maskstack.draw.badges import SIGNS, draw_badge, sign_of, sign_picture
+
+
+def grey(picture: Image.Image) -> np.ndarray:
+    return np.asarray(picture.convert("L")).astype(int)
+
+
+def test_the_words_are_the_three_verdicts() -> None:
+    assert list(SIGNS) == ["reliable", "doubtful", "do not use"]
+    assert len({sign.letter for sign in SIGNS.values()}) == len({sign.corners for sign in SIGNS.values()}) == 3
+
+
+def test_the_signs_differ_in_grey() -> None:
+    for one, other in combinations(SIGNS.values(), 2):
+        assert np.abs(grey(sign_picture(one, 40)) - grey(sign_picture(other, 40))).mean() > 15
+
+
+@pytest.mark.parametrize("word", [*SIGNS, "anything else"])
+def test_a_badge_is_dark_with_light_words_inside_the_picture(word: str) -> None:
+    picture = Image.new("RGB", (400, 300), (120, 130, 140))
+    draw_badge(picture, word, ["espresso 95%"], corner=(True, False))
+    changed = (np.asarray(picture) != (120, 130, 140)).any(axis=2)
+    rows, columns = np.nonzero(changed)
+    assert columns.min() > 130
+    assert rows.max() < 100
+    assert grey(picture)[changed].min() < 30
+    assert grey(picture)[changed].max() > 240
+
+
+def test_lines_that_do_not_fit_are_left_out() -> None:
+    small, large = (Image.new("RGB", (side, side), "white") for side in (100, 600))
+    for picture in (small, large):
+        draw_badge(picture, "do not use", ["a line of many words that is long", "another"])
+    share = [(grey(picture) < 250).mean() for picture in (small, large)]
+    assert all(each < 0.15 for each in share)
+
+
+def test_other_words_have_a_neutral_sign() -> None:
+    assert sign_of("").letter not in {sign.letter for sign in SIGNS.values()}

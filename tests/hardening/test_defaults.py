@@ -1,0 +1,68 @@
+"""The user's defaults for new tensors change no map, and are as before afterwards."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+
+import pytest
+import torch
+from tests.small import network, photos
+
+from maskstack.defaults import usual_defaults
+from maskstack.explainers.table import METHODS, make_explainer
+
+SHORT = {
+    "rise": "rise:masks=16", "lime": "lime:samples=10", "kernelshap": "kernelshap:samples=10", "mdm": "mdm:steps=2",
+    "hdm": "hdm:steps=2", "extremal": "extremal:steps=3", "ig": "ig:steps=3", "smoothgrad": "smoothgrad:samples=3",
+    "gradientshap": "gradientshap:samples=3",
+}  # fmt: skip
+
+
+@contextlib.contextmanager
+def other_defaults(kind: str) -> Iterator[None]:
+    """Defaults that a user may have set."""
+    try:
+        if kind == "float64":
+            torch.set_default_dtype(torch.float64)
+        else:
+            torch.set_default_device("meta")
+        yield
+    finally:
+        torch.set_default_dtype(torch.float32)
+        torch.set_default_device(None)
+
+
+@pytest.mark.parametrize("name", [name for name in METHODS if not name.startswith("mdm-")])
+def test_a_map_is_the_same(name) -> None:
+    net, images = network().eval(), photos(1, (24, 24))
+    if not name.startswith(("mdm", "hdm")):
+        pytest.importorskip("captum", reason="the extra 'rivals' is not installed")
+    usual = make_explainer(SHORT.get(name, name), net)(images, 1).saliency
+    for kind in ("float64", "meta"):
+        with other_defaults(kind):
+            found = make_explainer(SHORT.get(name, name), net)(images, 1).saliency
+            assert torch.get_default_dtype() == (torch.float64 if kind == "float64" else torch.float32)
+            assert torch.empty(0).device.type == ("meta" if kind == "meta" else "cpu")
+        assert torch.equal(found, usual), kind
+
+
+def test_the_default_comes_back_after_the_last_of_several_threads() -> None:
+    inside, leave = threading.Barrier(4), threading.Event()
+
+    def use() -> None:
+        with usual_defaults():
+            inside.wait(timeout=30)
+            assert torch.get_default_dtype() == torch.float32
+            leave.wait(timeout=30)
+
+    with other_defaults("float64"):
+        threads = [threading.Thread(target=use) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        inside.wait(timeout=30)
+        leave.set()
+        for thread in threads:
+            thread.join()
+        assert torch.get_default_dtype() == torch.float64

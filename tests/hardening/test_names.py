@@ -1,0 +1,123 @@
+"""Names are data: no two share a file, none leaves its folder, and none is markup or a formula."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import hypothesis
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+from tests.hardening.counts import tries
+
+from maskstack.files import csv_cell, file_name
+
+PARTS = [
+    "a",
+    "A",
+    "/",
+    "\\",
+    ":",
+    "..",
+    ".",
+    "_",
+    "-",
+    "~",
+    " ",
+    "\x00",
+    "\n",
+    "é",
+    "ß",
+    "İ",
+    "con",
+    "nul.txt",
+    "$",
+    "[bold]",
+    "=1",
+    "x" * 90,
+]
+NAMES = st.one_of(st.text(max_size=120), st.lists(st.sampled_from(PARTS), max_size=8).map("".join))
+
+
+@hypothesis.settings(max_examples=tries(200, 5000))
+@hypothesis.given(NAMES, NAMES)
+def test_no_two_names_share_a_file(one: str, other: str) -> None:
+    first, second = file_name(one), file_name(other)
+    assert (first.casefold() == second.casefold()) == (one == other)
+    for name in (first, second):
+        assert Path(name).name == name
+        assert name not in (".", "..")
+        assert not name.startswith((".", "-"))
+        assert name.isascii()
+        assert name.isprintable()
+        assert len(name) <= 80
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("a/b.png", "a_b.png", "a:b.png", "a\\b.png"), ("x/y", "x_y"), ("Cat", "cat", "CAT"), ("a", "a.", "a ", " a")],
+)
+def test_maps_of_names_that_look_alike_are_kept_apart(names, tmp_path) -> None:
+    pytest.importorskip("pyarrow", reason="the extra 'bench' is not installed")
+    from maskstack.leaderboard.work import MeasuredMap, find_map, read_map, write_map
+
+    cases = [(model, method, image) for model in (*names, "..") for method in names[:2] for image in names]
+    for number, case in enumerate(cases):
+        write_map(tmp_path / "run", MeasuredMap(*case, (), np.full((4, 4), number / len(cases), np.float16)))
+    for number, case in enumerate(cases):
+        found = find_map(tmp_path / "run", *case)
+        assert found is not None
+        assert found.is_relative_to(tmp_path / "run" / "maps")
+        np.testing.assert_allclose(read_map(found), number / len(cases), atol=1e-3)
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["maps"]
+
+
+@hypothesis.settings(max_examples=tries(100, 1000))
+@hypothesis.given(NAMES)
+def test_a_cell_is_no_formula_and_a_number_stays_one(name: str) -> None:
+    assert not csv_cell(name).lstrip(" ").startswith(("=", "+", "-", "@", "\t", "\r"))
+    file = io.StringIO()
+    csv.writer(file).writerow([csv_cell(name), -0.5])
+    assert next(csv.reader(io.StringIO(file.getvalue(), newline="")))[1] == "-0.5"
+
+
+WORDS = [
+    "[bold]",
+    "[/]",
+    "[link=http://evil.example]x[/link]",
+    "$x$",
+    "$\\frac{$",
+    "a_b^c$",
+    ":smile:",
+    "{}",
+    "%s",
+    "<b>",
+]
+
+
+@pytest.mark.parametrize("name", WORDS)
+def test_names_are_printed_and_drawn_as_they_are(name, capsys) -> None:
+    from rich.table import Table
+
+    from maskstack.cli.console import ConsoleReporter, plain_console
+    from maskstack.draw.curves import faithfulness_curves
+    from maskstack.draw.figure import explanation_figure
+
+    table = Table(name)
+    table.add_row(name)
+    console = plain_console(width=200)
+    console.print(name)
+    console.print(table)
+    with ConsoleReporter() as reporter:
+        reporter.say(name)
+        reporter.start(name, 2)
+        reporter.describe(name)
+    assert capsys.readouterr().out.count(name) >= 4
+    grey, sizes = np.full((16, 16), 0.5, np.float32), [(4, 4)]
+    picture = np.zeros((16, 16, 3), np.uint8)
+    figure = explanation_figure(picture, masks=grey[None], sizes=sizes, stack=grey, saliency=grey, title=name)
+    figure.savefig(io.BytesIO())
+    faithfulness_curves({name: ([0, 1], [1, 0])}, name=name).savefig(io.BytesIO())

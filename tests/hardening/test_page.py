@@ -1,0 +1,204 @@
+"""The page, attacked on the loopback address."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.hardening.counts import LONG, tries
+from tests.web.conftest import serving
+
+from maskstack.web.guard import AllowedHosts
+from maskstack.web.room import UploadRoom
+
+NET = """
+from torch import nn
+
+def make():
+    return nn.Sequential(nn.Conv2d(3, 2, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+"""
+UPLOAD = "/gradio_api/upload"
+
+
+class Attacker:
+    """Sends requests to a page.
+
+    Args:
+        port: The page's port.
+        folder: Folder of its temporary files.
+    """
+
+    def __init__(self, port: int, folder: Path) -> None:
+        self.port, self.folder = port, folder
+
+    def send(
+        self, method: str, path: str, headers: dict[str, str] | None = None, body: bytes | None = None
+    ) -> tuple[int, http.client.HTTPMessage, bytes]:
+        """Send a request; status, headers and content of the answer."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        try:
+            connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
+            given = {"Host": f"127.0.0.1:{self.port}"} | (headers or {})
+            if body is not None:
+                given.setdefault("Content-Length", str(len(body)))
+            for name, value in given.items():
+                connection.putheader(name, value)
+            connection.endheaders(body)
+            answer = connection.getresponse()
+            return answer.status, answer.headers, answer.read()
+        finally:
+            connection.close()
+
+    def upload(self, content: bytes, name: bytes = b"a.png", **headers: str) -> int:
+        """Send an upload; status of the answer."""
+        start = b'--B\r\nContent-Disposition: form-data; name="files"; filename="' + name + b'"\r\n\r\n'
+        kind = {"Content-Type": "multipart/form-data; boundary=B"}
+        return self.send("POST", UPLOAD, kind | headers, start + content + b"\r\n--B--\r\n")[0]
+
+    def kept(self) -> list[Path]:
+        """Uploads that the server keeps."""
+        return [
+            path
+            for path in self.folder.rglob("maskstack-app-*/*/*")
+            if path.is_file() and path.parent.name != "samples"
+        ]
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory) -> Iterator[Attacker]:
+    pytest.importorskip("gradio", reason="the extra 'web' is not installed")
+    folder = tmp_path_factory.mktemp("page")
+    (folder / "nets.py").write_text(NET)
+    options = ("--max-megabytes", "1", "--allow-host", "maps.example.org")
+    with serving(folder, "--model", f"python:{folder / 'nets.py'}:make,size=16", *options) as served:
+        yield Attacker(int(served.url.rpartition(":")[2]), folder)
+
+
+PLACES = [
+    "/",
+    "/config",
+    "/theme.css",
+    "/gradio_api/info",
+    "/gradio_api/queue/join",
+    UPLOAD,
+    "/gradio_api/file=/etc/passwd",
+    "/nothing",
+]
+EVIL = [
+    "evil.example",
+    "evil.example:7860",
+    "127.0.0.1.evil.example",
+    "localhost.evil.example",
+    "10.0.0.1",
+    "[::2]",
+    "",
+    "a b",
+    "localhost@evil.example",
+]
+
+
+@pytest.mark.slow
+def test_the_page_itself_is_answered_with_its_headers(page) -> None:
+    own = f"http://127.0.0.1:{page.port}"
+    for headers in ({}, {"Origin": own}, {"Host": f"localhost:{page.port}", "Origin": f"http://localhost:{page.port}"}):
+        status, found, _ = page.send("GET", "/", headers)
+        assert status == 200
+        assert found["X-Frame-Options"] == "DENY"
+        assert "frame-ancestors 'none'" in found["Content-Security-Policy"]
+    assert page.send("GET", "/", {"Host": "maps.example.org", "Origin": "https://maps.example.org"})[0] == 200
+    assert page.upload(b"x", Origin=own) == 200
+
+
+@pytest.mark.slow
+def test_other_hosts_and_origins_are_refused_everywhere(page) -> None:
+    origins = [f"http://{host}" for host in EVIL] + ["null", "file://", f"http://localhost:{page.port + 1}"]
+    for place in PLACES:
+        for method in ("GET", "POST", "OPTIONS", "HEAD"):
+            body = b"{}" if method == "POST" else None
+            for host in EVIL[: None if LONG or place == UPLOAD else 2]:
+                assert page.send(method, place, {"Host": host}, body)[0] in (400, 403), (method, place, host)
+            for origin in origins[: None if LONG or place == UPLOAD else 2]:
+                found = page.send(method, place, {"Origin": origin}, body)
+                assert found[0] == 403, (method, place, origin)
+                assert "Access-Control-Allow-Origin" not in found[1]
+    before = len(page.kept())
+    assert page.upload(b"x" * 9, Host="evil.example") == page.upload(b"x" * 9, Origin="http://evil.example") == 403
+    assert len(page.kept()) == before
+
+
+BAD = [
+    "/%00", "/gradio_api/file=%00", "/gradio_api/file=" + "a" * 5000, "/" + "a" * 5000, "/gradio_api/file=/" + "a" * 300,
+    "/gradio_api/file=/etc/passwd", "/gradio_api/file=../../etc/passwd", "/%ff%fe", "/assets/%00", "/static/../../x",
+    "/svelte/..%2f..%2fx", "/monitoring", "/monitoring/summary", "/monitoring/x", "/gradio_api/monitoring", "//monitoring",
+    "/?a=" + "a" * 5000, "/gradio_api/queue/data?session_hash=%00", "/gradio_api/proxy=http://evil.example", "/docs",
+    "/openapi.json", "/%0d%0aX: y", "/gradio_api/heartbeat/%00", "/custom_component/%2e%2e/x", "/a%7fb",
+]  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", BAD, ids=range(len(BAD)))
+def test_bad_paths_are_the_clients_fault(path, page) -> None:
+    assert 400 <= page.send("GET", path)[0] < 500
+
+
+@pytest.mark.slow
+def test_uploads_that_nobody_uses_are_bounded(page) -> None:
+    statuses = {page.upload(bytes([number]) * 300_000, b"%d.png" % number) for number in range(tries(30, 120))}
+    assert statuses <= {200, 429}
+    assert sum(path.stat().st_size for path in page.kept()) <= 2_300_000
+    assert len(page.kept()) <= 21
+    assert page.upload(bytes(2_500_000)) == 413
+    for name in (b"../../evil.png", b"a\x00b.png", b"x" * 5000, b"\xff.png", b"", b"."):
+        assert page.upload(b"x", name) < 500
+    assert not list(page.folder.parent.glob("evil.png"))
+
+
+@pytest.mark.slow
+def test_a_request_without_length_or_too_large_is_refused(page) -> None:
+    with socket.create_connection(("127.0.0.1", page.port), timeout=20) as raw:
+        raw.sendall(
+            f"POST {UPLOAD} HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n".encode()
+        )
+        assert b" 411 " in raw.recv(200)
+    assert page.send("POST", "/gradio_api/queue/join", {"Content-Length": str(10**9)})[0] == 413
+
+
+def test_hosts_by_name_and_address() -> None:
+    inside, outside = AllowedHosts("127.0.0.1"), AllowedHosts("0.0.0.0", ("maps.example.org:443",))
+    assert inside.admits("[::1]:80")
+    assert not inside.admits("192.168.0.7")
+    assert outside.admits("192.168.0.7:7860")
+    assert not outside.admits("evil.example")
+    assert outside.admits_origin("https://maps.example.org", "127.0.0.1:7860")
+    assert not outside.admits_origin("https://evil.example", "maps.example.org")
+
+
+def test_room_is_made_by_removing_the_oldest_unused_files(tmp_path) -> None:
+    now = [1_000_000.0]
+    used = tmp_path / "used" / "u.png"
+    room = UploadRoom(tmp_path, lambda: [used], most_bytes=100, most_files=3, clock=lambda: now[0])
+
+    def arrive(name: str, size: int) -> bool:
+        if not room.reserve(size):
+            return False
+        path = tmp_path / name.partition(".")[0] / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(bytes(size))
+        import os
+
+        os.utime(path, (now[0], now[0]))
+        room.release(size)
+        return True
+
+    assert arrive("u.png", 90)
+    assert all(arrive(f"{number}.png", 30) for number in range(3))
+    assert not arrive("3.png", 30), "all are new"
+    now[0] += 60
+    assert arrive("3.png", 30)
+    assert not (tmp_path / "0").exists()
+    now[0] += 1000
+    room.sweep()
+    assert [path.name for path in tmp_path.rglob("*.png")] == ["u.png"]
