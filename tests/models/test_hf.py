@@ -1,8 +1,11 @@
 import logging
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from maskstack import MDM
 from maskstack.errors import InputError, ModelError
 from maskstack.models import load_model
 from maskstack.models.from_hf import _geometry
@@ -122,9 +125,72 @@ def test_the_users_own_logging_is_left_alone(folder):
     ],
 )
 def test_geometry_of_image_processors(settings, geometry):
-    assert _geometry("name", settings) == geometry
+    assert _geometry(settings) == geometry
 
 
 def test_processors_without_a_fixed_size():
-    with pytest.raises(ModelError, match="fixed size"):
-        _geometry("name", {"size": {"longest_edge": 1024}})
+    assert _geometry({"size": {"longest_edge": 1024}}) is None
+
+
+def saved(tmp_path, processor, **changes):
+    """A folder with a small network and a processor."""
+    transformers.ViTForImageClassification(config(**changes)).save_pretrained(tmp_path / "net")
+    processor.save_pretrained(tmp_path / "net")
+    return tmp_path / "net"
+
+
+def test_a_processor_that_turns_the_colours_around_is_used_and_its_picture_is_the_photo(tmp_path, photo):
+    side = {"height": 32, "width": 32}
+    processor = transformers.MobileViTImageProcessor(size={"shortest_edge": 36}, crop_size=side)
+    net = load_model(f"hf:{saved(tmp_path, processor)}")
+    theirs = transformers.AutoImageProcessor.from_pretrained(tmp_path / "net")(photo, return_tensors="pt")
+    torch.testing.assert_close(net.preprocess(photo), theirs["pixel_values"][0], atol=1e-3, rtol=0)
+    assert net.order == (2, 1, 0)
+    red = Image.new("RGB", (50, 50), (250, 20, 90))
+    seen = np.asarray(net.picture(net.preprocess(red)))[16, 16]
+    assert np.abs(seen.astype(int) - (250, 20, 90)).max() <= 2
+
+
+def test_keys_replace_a_processor_that_only_resizes_and_are_refused_otherwise(tmp_path):
+    side = {"height": 32, "width": 32}
+    plain = saved(tmp_path / "a", transformers.ViTImageProcessor(size=side))
+    assert load_model(f"hf:{plain},norm=unit").mean == (0.0,) * 3
+    other = saved(tmp_path / "b", transformers.MobileViTImageProcessor(size={"shortest_edge": 36}, crop_size=side))
+    with pytest.raises(InputError, match=r"MobileViTImageProcessor\w* of .* does more than resize.*leave out norm"):
+        load_model(f"hf:{other},norm=unit")
+
+
+def test_a_grey_network_gets_grey_images(tmp_path, photo):
+    processor = transformers.ViTImageProcessor(size={"height": 32, "width": 32})
+    net = load_model(f"hf:{saved(tmp_path, processor, num_channels=1)}")
+    image = net.preprocess(photo)
+    assert (image.shape, len(net.mean), len(net.std)) == ((1, 32, 32), 1, 1)
+    colours = processor(images=photo, return_tensors="pt")["pixel_values"][0]
+    assert (image[0] - torch.einsum("chw,c->hw", colours, torch.tensor([0.299, 0.587, 0.114]))).abs().mean() < 1e-2
+    assert net.picture(image).size == (32, 32)
+
+
+def test_networks_of_many_channels_load_and_ask_for_tensors(tmp_path, photo):
+    processor = transformers.ViTImageProcessor(size={"height": 32, "width": 32})
+    many = {
+        "hf": lambda: load_model(f"hf:{saved(tmp_path, processor, num_channels=5)},size=32"),
+        "timm": lambda: load_model("timm:test_resnet,channels=5,num_classes=3,size=32"),
+    }
+    for make in many.values():
+        net = make()
+        images = torch.randn(1, 5, 32, 32)
+        assert MDM(net, sizes=(2, 4), steps=2)(images, 1).saliency.shape == (1, 1, 32, 32)
+        assert net.picture(images[0]).size == (32, 32)
+        with pytest.raises(InputError, match="takes 5 channels, which no photo has; give MDM a tensor B x 5 x H x W"):
+            net.preprocess(photo)
+
+
+def test_what_a_checkpoint_says_of_its_output_is_used(folder):
+    def output(**changes):
+        transformers.ViTForImageClassification(config(**changes)).save_pretrained(folder)
+        net = load_model(f"hf:{folder}")
+        return MDM(net, sizes=(2, 4), steps=2)(torch.randn(2, 3, 32, 32), 0).output
+
+    assert output(problem_type="multi_label_classification") == "independent logits of 3 classes"
+    assert output(id2label={0: "age"}, label2id={"age": 0}) == "a number"
+    assert output() == "logits of 3 classes"

@@ -1,4 +1,4 @@
-"""Files of today's default exporter: newer opsets are written in the one that can be converted, with the same values."""
+"""Files of newer opsets, as the default exporter of torch writes them, are rewritten with the same values."""
 
 import numpy as np
 import pytest

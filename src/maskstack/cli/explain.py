@@ -9,7 +9,17 @@ from typing import Annotated, Any
 
 import typer
 
-from maskstack.cli.options import AsJson, Device, OutputChoice, Photos, PresetName, Resume, with_search_options
+from maskstack.cli.options import (
+    AsJson,
+    Device,
+    OutputChoice,
+    Page,
+    Photos,
+    PresetName,
+    Resume,
+    ValueWindow,
+    with_search_options,
+)
 from maskstack.cli.results import ResultReporter
 from maskstack.jobs.explain import ExplainRequest, explain_photos
 from maskstack.objectives import NAMED
@@ -36,6 +46,8 @@ def explain(
         str, typer.Option(help=f"Which score of the class is explained: {', '.join(NAMED)}.")
     ] = "probability",
     output: OutputChoice = "",
+    page: Page = "",
+    window: ValueWindow = "",
     preset: PresetName = "default",
     trust_seeds: Annotated[int, _trust(min=1, help="Number of seeds whose maps are compared, the first included.")] = 1,
     trust_randomized: Annotated[
@@ -66,6 +78,8 @@ def explain(
         device=device,
         objective=objective,
         output=output,
+        page=page,
+        window=window,
         preset=preset,
         settings=settings,
         trust_seeds=trust_seeds,

@@ -41,6 +41,23 @@ OutputChoice = Annotated[
     ),
 ]
 
+Page = Annotated[
+    str,
+    typer.Option(
+        help="Page, frame or slice of each file, from 0; by default the first, or the middle slice of a volume.",
+        show_default=False,
+    ),
+]
+ValueWindow = Annotated[
+    str,
+    typer.Option(
+        "--window",
+        help="Centre and width of the grey values that are shown, such as 40/400 for soft tissue in CT; by default the "
+        "window of the file, or all values.",
+        show_default=False,
+    ),
+]
+
 SEARCH = "Search settings (the defaults shown are those of the preset 'default')"
 
 _FLAGS = {"joint": "--joint/--separate", "channels_last": "--channels-last/--channels-first"}

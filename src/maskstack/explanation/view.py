@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
@@ -179,8 +180,8 @@ def figure(
         region=f"region: {what.share(place):.0%} of the {'image' if place is None else 'photo'}",
         masked=f"the region alone{keeps}",
     )
-    slices = (slice(None), *_strongest(found.saliency[row, 0]))
-    masks = found.masks[row][slices].float().cpu().numpy() if grids else None
+    place_of_slice = _strongest(found.saliency[row, 0])
+    masks = torch.stack([mask[place_of_slice] for mask in found.masks[row]]).float().cpu().numpy() if grids else None
     return explanation_figure(
         photo,
         saliency=what.saliency,

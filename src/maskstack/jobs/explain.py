@@ -19,10 +19,10 @@ from maskstack.explanation.map_files import ENDINGS, check_map_kind, write_map
 from maskstack.files import write_whole
 from maskstack.jobs.machine import check_writable, pick_device
 from maskstack.jobs.naming import EXPLANATION, FIGURE, OVERLAY, file_part, free_name, masks_ending, with_ending
-from maskstack.jobs.photos import PhotosRequest, PhotoTarget, is_finished, predict, warn_of_random_weights
+from maskstack.jobs.photos import PhotosRequest, PhotoTarget, is_finished, predict, read_output, warn_of_random_weights
 from maskstack.jobs.progress import JobReporter
 from maskstack.masks.result import Progress
-from maskstack.models import LoadedModel, load_model, open_photo
+from maskstack.models import LoadedModel, load_model, said_of
 from maskstack.models.speed import pass_seconds
 from maskstack.runs.folder import locked
 
@@ -111,8 +111,8 @@ def explain_photos(request: ExplainRequest, reporter: JobReporter) -> None:
 
 def _explain_photos(request: ExplainRequest, reporter: JobReporter, reserved: contextlib.ExitStack) -> None:
     request.check()
-    photos = [open_photo(photo) for photo in request.photos]
-    net = load_model(request.model)
+    photos = request.open_photos()
+    net = load_model(request.model, output=read_output(request.output))
     device = pick_device(request.device)
     net.model.to(device)
     mdm = request.explainer(net, request.objective)
@@ -134,7 +134,8 @@ def _explain_photos(request: ExplainRequest, reporter: JobReporter, reserved: co
         stem = free_name(Path(file).stem, taken)
         for rank, index in enumerate(classes, start=1):
             suffix = f".{rank}-{file_part(net.class_name(index))}" if len(classes) > 1 else ""
-            targets.append(PhotoTarget(file, image, index, request.out / f"{stem}{suffix}", photo))
+            place = request.out / f"{stem}{suffix}"
+            targets.append(PhotoTarget(file, image, index, place, photo, said_of(photo)))
     reserved.enter_context(locked(request.out))
     todo = [target for target in targets if not (request.resume and _is_complete(target, mdm, request))]
     reporter.cost(

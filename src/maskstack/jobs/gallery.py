@@ -21,7 +21,7 @@ from maskstack.jobs.machine import check_writable, pick_device
 from maskstack.jobs.naming import EXPLANATION, file_part, free_name, with_ending
 from maskstack.jobs.photos import PhotosRequest, PhotoTarget, is_finished, predict, top_count, warn_of_random_weights
 from maskstack.jobs.progress import JobReporter
-from maskstack.models import LoadedModel, load_model, named_spec, open_photo
+from maskstack.models import LoadedModel, load_model, named_spec, said_of
 from maskstack.models.speed import pass_seconds
 from maskstack.runs.folder import locked
 
@@ -79,7 +79,7 @@ def make_gallery(request: GalleryRequest, reporter: JobReporter) -> Path:
 
 
 def _make_gallery(request: GalleryRequest, reporter: JobReporter, reserved: contextlib.ExitStack) -> Path:
-    photos = [open_photo(photo) for photo in request.photos]
+    photos = request.open_photos()
     device = pick_device(request.device)
     specs = _named(request.models)
     if top_count(request.target) not in (None, 1):
@@ -143,7 +143,7 @@ def _row(
         except InputError as error:
             raise InputError(f"{name}: {error}") from error
         path = request.out / f"{stem}.{number}-{file_part(Path(file).stem)}"
-        targets.append(PhotoTarget(file, image, index, path, photo))
+        targets.append(PhotoTarget(file, image, index, path, photo, said_of(photo)))
     mdm = request.explainer(net)
     todo = [
         target

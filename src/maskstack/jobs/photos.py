@@ -18,7 +18,8 @@ from maskstack.explanation import Explanation
 from maskstack.explanation.storage import is_complete
 from maskstack.jobs.progress import JobReporter
 from maskstack.masks.presets import Preset
-from maskstack.models import LoadedModel, find_class
+from maskstack.models import LoadedModel, find_class, open_photo, said_of
+from maskstack.models.levels import read_page
 from maskstack.objectives import Meaning
 from maskstack.scoring.predict import prediction
 
@@ -36,6 +37,8 @@ class PhotosRequest:
         resume: Whether to skip photos with finished results that fit the request.
         device: Name of a device, or ``auto``.
         output: Which output is explained, and what it is, see :class:`maskstack.MDM`; empty to find out.
+        page: Page, frame or slice of each file, from 0; empty for the first, or the middle slice of a volume.
+        window: Centre and width of the grey values that are shown, such as ``40/400``; empty for the file's own.
     """
 
     photos: tuple[str, ...]
@@ -46,6 +49,17 @@ class PhotosRequest:
     resume: bool = False
     device: str = "auto"
     output: str = ""
+    page: str = ""
+    window: str = ""
+
+    def open_photos(self) -> list[Image.Image]:
+        """The photos, in order.
+
+        Raises:
+            MaskstackError: A file cannot be read, or has no such page.
+        """
+        page, window = read_page(self.page), self.window or None
+        return [open_photo(photo, page=page, window=window) for photo in self.photos]
 
     def explainer(self, net: LoadedModel, objective: str = "probability") -> MDM:
         """MDM for a network, with the settings asked for.
@@ -73,6 +87,7 @@ class PhotoTarget:
         index: Index of the class.
         path: Path of the results, without the files' endings.
         picture: The photo, upright.
+        said: What was decided when the file was opened, see :func:`maskstack.models.said_of`.
     """
 
     photo: str
@@ -80,11 +95,13 @@ class PhotoTarget:
     index: int
     path: Path
     picture: Image.Image
+    said: str = ""
 
     def notes(self, spec: str, output: int | str | None = None) -> dict[str, str]:
-        """Metadata that is stored with the explanation: the network, the photo, and the output if one was chosen."""
+        """Metadata that is stored with the explanation: the network, the photo, and what was chosen or decided."""
         chosen = {} if output is None else {"output": str(output)}
-        return {"model": spec, "photo": Path(self.photo).name, **chosen}
+        levels = {"levels": self.said} if self.said else {}
+        return {"model": spec, "photo": Path(self.photo).name, **chosen, **levels}
 
 
 def read_output(text: str) -> int | str | None:
@@ -146,6 +163,8 @@ def predict(
         InputError: The network does not have the class, or has fewer classes than requested.
     """
     index, count = read_target(target, net)
+    if said := said_of(photo):
+        reporter.warn(f"{label}: {said.replace('page=', '--page ')}")
     image = net.preprocess(photo).to(device)
     found = prediction(net, image.unsqueeze(0), output=read_output(output))
     reporter.output(found.reading.words(), found.reading.doubt)

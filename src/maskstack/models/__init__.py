@@ -8,7 +8,7 @@ from maskstack.models.kinds import InstalledKind, check_spec_from_file, installe
 from maskstack.models.load import load_model
 from maskstack.models.loaded import LoadedModel, loaded
 from maskstack.models.node import Node
-from maskstack.models.photos import open_photo
+from maskstack.models.photos import open_photo, said_of
 from maskstack.models.preprocess import Preprocess
 
 __all__ = [
@@ -25,4 +25,5 @@ __all__ = [
     "named_spec",
     "open_photo",
     "read_names",
+    "said_of",
 ]

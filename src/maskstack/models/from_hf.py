@@ -5,16 +5,19 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from maskstack.errors import InputError, ModelError, reason, require
 from maskstack.files import parse_json
 from maskstack.models.loaded import LoadedModel, loaded
-from maskstack.models.preprocess import Preprocess
-from maskstack.models.spec import Spec, adjusted
+from maskstack.models.own_transform import OwnTransform, as_tensor, same
+from maskstack.models.preprocess import Preprocess, grey_normalisation, many_channels
+from maskstack.models.spec import PICTURE_KEYS, Spec, adjusted
 
 _ATTENTION = (None, "eager", "sdpa", "flash_attention_2", "flex_attention")
 """Ways to compute attention that transformers has itself; any other name is that of code on the hub."""
@@ -49,7 +52,7 @@ def load_hf(spec: Spec) -> LoadedModel:
     if missing := sorted(info["missing_keys"])[:3]:
         raise ModelError(f"{spec.name} has no weights for {', '.join(missing)}; give a checkpoint with a class head")
     processor = _fetch(transformers.AutoImageProcessor, spec.name, options)
-    preprocess = adjusted(_preprocess(spec.name, processor.to_dict()), spec.options)
+    preprocess = hf_preprocess(spec, processor, channels=getattr(model.config, "num_channels", 3) or 3)
     return loaded(
         model.float(),
         preprocess,
@@ -130,23 +133,90 @@ def _quiet(logging: Any) -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def _preprocess(name: str, settings: Mapping[str, Any]) -> Preprocess:
-    size, share, squash = _geometry(name, settings)
-    normalised = settings if settings.get("do_normalize", True) else {}
-    mean, std = (tuple(normalised.get(key) or ()) for key in ("image_mean", "image_std"))
+def hf_preprocess(spec: Spec, processor: Any, *, channels: int = 3) -> Preprocess | OwnTransform:
+    """The image processor itself as preprocessing; with keys that change it, ours, where it gives the same values.
+
+    Args:
+        spec: The spec; its keys change the preprocessing.
+        processor: The image processor.
+        channels: Number of channels that the network takes.
+
+    Raises:
+        InputError: A key was given, and ours differs from the processor.
+        ModelError: The processor does not make one image of a photo.
+    """
+    if channels not in (1, 3):
+        return adjusted(many_channels(channels), spec.options)
+    source = f"the image processor {type(processor).__name__} of {spec.name}"
+    try:
+        own = OwnTransform.measured(ProcessorCall(processor, channels), source=source, channels=channels)
+    except InputError as error:
+        raise ModelError(str(error)) from error
+    keys = sorted(spec.options.keys() & set(PICTURE_KEYS))
+    if not keys:
+        return own
+    try:
+        ours = _preprocess(processor.to_dict(), channels)
+    # Each processor has settings of its own, of any type.
+    except Exception:
+        ours = None
+    if ours is None or not same(ours, own):
+        raise InputError(f"{source} does more than resize, crop and normalise; leave out {', '.join(keys)}")
+    return adjusted(ours, spec.options)
+
+
+@dataclass(frozen=True, eq=False)
+class ProcessorCall:
+    """Calls an image processor on one photo.
+
+    Attributes:
+        processor: The image processor.
+        channels: 3 for colours; 1 to give it a grey image and the mean and std of grey.
+    """
+
+    processor: Any
+    channels: int = 3
+
+    def __call__(self, image: Image.Image) -> Any:
+        """The processor's pixel values, C x H x W."""
+        options: dict[str, Any] = {}
+        given: Any = image
+        if self.channels == 1:
+            given = np.array(image)[None]
+            options = {"input_data_format": "channels_first", "do_convert_rgb": False}
+            for key in ("image_mean", "image_std"):
+                values = getattr(self.processor, key, None)
+                if values is not None:
+                    options[key] = list(grey_normalisation(tuple(np.atleast_1d(values).tolist())))
+        found = self.processor(images=given, return_tensors="pt", **options)
+        return as_tensor(found["pixel_values"])
+
+
+def _preprocess(settings: Mapping[str, Any], channels: int) -> Preprocess | None:
+    """Our preprocessing with an image processor's settings; None where it gives images of no fixed size."""
+    geometry = _geometry(settings)
+    if geometry is None:
+        return None
+    size, share, squash = geometry
+    normalised = settings if settings.get("do_normalize") else {}
+    mean, std = (tuple(np.atleast_1d(normalised.get(key) or ()).tolist()) for key in ("image_mean", "image_std"))
     # Preprocess normalises values of 0..1; the processor normalises 0..255 times its own factor.
     unit = 255 * settings.get("rescale_factor", 1 / 255) if settings.get("do_rescale", True) else 255.0
+    mean, std = (mean * 3 if len(mean) == 1 else mean or (0.0,) * 3, std * 3 if len(std) == 1 else std or (1.0,) * 3)
+    if channels == 1:
+        mean, std = grey_normalisation(mean), grey_normalisation(std)
     return Preprocess(
         size=size,
         share=share,
         squash=squash,
-        mean=tuple(value / unit for value in (mean * 3 if len(mean) == 1 else mean or (0.0,) * 3)),
-        std=tuple(value / unit for value in (std * 3 if len(std) == 1 else std or (1.0,) * 3)),
+        mean=tuple(value / unit for value in mean),
+        std=tuple(value / unit for value in std),
         resampling=Image.Resampling(int(settings.get("resample") or Image.Resampling.BILINEAR)),
+        channels=channels,
     )
 
 
-def _geometry(name: str, settings: Mapping[str, Any]) -> tuple[tuple[int, int], float, bool]:
+def _geometry(settings: Mapping[str, Any]) -> tuple[tuple[int, int], float, bool] | None:
     """Size, share and squash of the preprocessing, from the settings of an image processor."""
     size, crop = settings.get("size") or {}, settings.get("crop_size") or {}
     size = {key: value for key, value in dict(size).items() if value}
@@ -161,7 +231,7 @@ def _geometry(name: str, settings: Mapping[str, Any]) -> tuple[tuple[int, int], 
         return (edge, edge), share or 1.0, "crop_pct" in settings and share is None
     if "height" in size and "width" in size:
         return (size["height"], size["width"]), 1.0, True
-    raise ModelError(f"the image processor of {name} does not give images of a fixed size; use another network")
+    return None
 
 
 def _names(id2label: Mapping[int, str] | None) -> tuple[str, ...]:

@@ -9,8 +9,9 @@ from PIL import Image
 from maskstack.checks import did_you_mean
 from maskstack.errors import InputError, ModelError, reason, require
 from maskstack.models.loaded import RANDOM, LoadedModel, loaded
-from maskstack.models.preprocess import Preprocess
-from maskstack.models.spec import Spec, adjusted, read_size, whole_number
+from maskstack.models.own_transform import OwnTransform
+from maskstack.models.preprocess import Preprocess, many_channels
+from maskstack.models.spec import PICTURE_KEYS, Spec, adjusted, read_size, whole_number
 
 
 def load_timm(spec: Spec) -> LoadedModel:
@@ -39,7 +40,7 @@ def load_timm(spec: Spec) -> LoadedModel:
         ) from error
     config = timm.data.resolve_model_data_config(model)
     weights = "pretrained" if pretrained else RANDOM
-    return loaded(model, adjusted(_preprocess(config), spec.options), spec=spec.text, weights=weights)
+    return loaded(model, timm_preprocess(timm, spec, config), spec=spec.text, weights=weights)
 
 
 def _check_name(timm: Any, spec: Spec, *, pretrained: bool) -> None:
@@ -63,6 +64,28 @@ def _build_options(timm: Any, spec: Spec) -> dict[str, Any]:
     if "size" in spec.options and config is not None and config.fixed_input_size:
         options["img_size"] = read_size(spec.options["size"])
     return options
+
+
+def timm_preprocess(timm: Any, spec: Spec, config: dict[str, Any]) -> Preprocess | OwnTransform:
+    """Our preprocessing with the settings of timm's, or timm's own where it pads or enlarges.
+
+    Args:
+        timm: The package.
+        spec: The spec; its keys change the preprocessing.
+        config: The configuration of the network's data.
+
+    Raises:
+        InputError: A key was given, and ours differs from timm's.
+    """
+    if config["input_size"][0] not in (1, 3):
+        height, width = config["input_size"][1:]
+        return adjusted(many_channels(config["input_size"][0], (height, width)), spec.options)
+    if config["crop_mode"] in ("center", "squash") and config["crop_pct"] <= 1:
+        return adjusted(_preprocess(config), spec.options)
+    source = f"timm's preprocessing of {spec.name}"
+    if keys := sorted(spec.options.keys() & set(PICTURE_KEYS)):
+        raise InputError(f"{source} does more than resize, crop and normalise; leave out {', '.join(keys)}")
+    return OwnTransform.measured(timm.data.create_transform(**config, is_training=False), source=source)
 
 
 def _preprocess(config: dict[str, Any]) -> Preprocess:

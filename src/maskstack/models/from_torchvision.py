@@ -10,8 +10,9 @@ from PIL import Image
 from maskstack.checks import did_you_mean
 from maskstack.errors import InputError, ModelError, reason, require
 from maskstack.models.loaded import RANDOM, LoadedModel, loaded
+from maskstack.models.own_transform import OwnTransform
 from maskstack.models.preprocess import Preprocess
-from maskstack.models.spec import Spec, adjusted, whole_number
+from maskstack.models.spec import PICTURE_KEYS, Spec, adjusted, whole_number
 from maskstack.models.weights import load_weights
 
 
@@ -31,13 +32,13 @@ def load_torchvision(spec: Spec) -> LoadedModel:
         guess = did_you_mean(spec.name, models.list_models())
         raise InputError(f"torchvision has no network {spec.name!r};{guess} See torchvision.models.list_models()")
     preset = models.get_model_weights(spec.name).DEFAULT
-    preprocess = _preprocess(spec.name, preset.transforms())
+    preprocess = torchvision_preprocess(spec, preset.transforms())
     model = _build(models, spec)
     weights = RANDOM
     if "pretrained" in spec.flags:
         load_weights(model, _download(preset), source=str(preset))
         weights = "pretrained"
-    return loaded(model, adjusted(preprocess, spec.options), spec=spec.text, weights=weights)
+    return loaded(model, preprocess, spec=spec.text, weights=weights)
 
 
 def _build(models: Any, spec: Spec) -> Any:
@@ -67,9 +68,22 @@ def _download(preset: Any) -> Any:
         ) from error
 
 
+def torchvision_preprocess(spec: Spec, transforms: Any) -> Preprocess | OwnTransform:
+    """Our preprocessing with the settings of torchvision's; its own where it does not crop and no key changes it.
+
+    Raises:
+        ModelError: The network is not for single images.
+    """
+    ours = _preprocess(spec.name, transforms)
+    if getattr(transforms, "crop_size", None) or spec.options.keys() & set(PICTURE_KEYS):
+        return adjusted(ours, spec.options)
+    return OwnTransform.measured(transforms, source=f"the preprocessing of torchvision's {spec.name}")
+
+
 def _preprocess(name: str, transforms: Any) -> Preprocess:
     crop, resize = (getattr(transforms, key, None) or [] for key in ("crop_size", "resize_size"))
-    if not hasattr(transforms, "mean") or not (crop or resize):
+    single = type(transforms).__name__ in ("ImageClassification", "SemanticSegmentation")
+    if not single or not (crop or resize):
         raise ModelError(
             f"torchvision's {name} is not a network for single images; write a function that returns it and use "
             "python:module:function"

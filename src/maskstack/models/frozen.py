@@ -23,7 +23,7 @@ class GraphInput:
     Attributes:
         source: Name of the file in messages.
         batch: Number of images.
-        channels: Number of channels, 1 or 3.
+        channels: Number of channels.
         height: Height in pixels.
         width: Width in pixels.
     """
@@ -50,9 +50,10 @@ class GraphInput:
             raise ModelError(
                 f"{source} takes {shape or 'a number'}; only networks of images, B x C x H x W, can be explained"
             )
-        if dims[1] not in (None, 1, 3):
-            last = "; the channels seem to be last, so export it with channels first" if dims[3] in (1, 3) else ""
-            raise ModelError(f"{source} takes {shape}, not images of 1 or 3 channels, B x C x H x W{last}")
+        if dims[1] not in (None, 1, 3) and dims[3] in (1, 3):
+            raise ModelError(
+                f"{source} takes {shape}; the channels seem to be last, so export it with channels first, B x C x H x W"
+            )
         return cls(source, *dims)
 
 

@@ -24,7 +24,11 @@ from maskstack.objectives.outputs import select_tensor
 
 
 def load_model(
-    spec: str, *, weights: str | Path | None = None, class_names: Sequence[str] | None = None
+    spec: str,
+    *,
+    weights: str | Path | None = None,
+    class_names: Sequence[str] | None = None,
+    output: int | str | None = None,
 ) -> LoadedModel:
     """Load a network with its preprocessing and class names.
 
@@ -36,6 +40,7 @@ def load_model(
         spec: A spec such as ``timm:resnet18,pretrained`` or ``onnx:network.onnx,norm=half,classes=names.txt``.
         weights: File of weights; the same as the key ``weights``.
         class_names: One name per class; it replaces the key ``classes``.
+        output: Which output is explained, and what it is, see :class:`maskstack.MDM`; it replaces the key ``output``.
 
     Returns:
         The network in eval mode, after a test run on one image.
@@ -60,7 +65,7 @@ def load_model(
     with torch.inference_mode(mode=False), torch.enable_grad():
         model = _with_weights(kind.load(parsed), parsed)
         model.model.eval()
-        model = replace(model, output=_chosen(parsed, model))
+        model = replace(model, output=_chosen(parsed, model) if output is None else output)
         classes = _class_count(model, len(names or model.class_names))
     return replace(model, class_names=_fit_names(names or model.class_names, classes, kind, model))
 
@@ -98,15 +103,16 @@ def _chosen(spec: Spec, model: LoadedModel) -> int | str | None:
 def _class_count(model: LoadedModel, names: int) -> int | None:
     """Number of classes that the network distinguishes, found by a test run; None if it is not a classifier."""
     height, width = model.input_size
-    blank = Image.new("RGB", (width, height))
-    shape = tuple(model.preprocess(blank).shape)
+    shape: tuple[int, ...] = (len(model.mean), height, width)
+    if len(model.mean) in (1, 3):
+        shape = tuple(model.preprocess(Image.new("RGB", (width, height))).shape)
     if len(shape) != 3:
         raise InputError(f"the preprocessing of {model.spec} gives a tensor of shape {shape}; it must be C x H x W")
     reading = try_out(model.model, shape, choice=model.output, names=names)
     return None if reading.kind in ("map", "embedding") else reading.classes
 
 
-def try_out(model: nn.Module, shape: tuple[int, int, int], *, choice: Output = None, names: int = 0) -> Reading:
+def try_out(model: nn.Module, shape: tuple[int, ...], *, choice: Output = None, names: int = 0) -> Reading:
     """Run a network on one image of noise and compute the gradient with respect to this image.
 
     Args:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from maskstack.geometry import Geometry
 from maskstack.models.inputs import Photo, geometry_of, prepared
+from maskstack.models.own_transform import OwnTransform
 from maskstack.models.preprocess import Preprocess, to_picture
 from maskstack.objectives.classification import class_name
 
@@ -32,6 +33,7 @@ class LoadedModel:
         weights: Source of its weights: ``bundled``, ``pretrained``, ``random``, or the name of a file, folder or
             function.
         output: Which output is explained, and what it is, see :class:`maskstack.MDM`; None to find out.
+        order: For red, green and blue, the channel of the input.
     """
 
     model: nn.Module
@@ -43,6 +45,7 @@ class LoadedModel:
     spec: str
     weights: str
     output: int | str | None = None
+    order: tuple[int, ...] = (0, 1, 2)
 
     def class_name(self, index: int) -> str:
         """Name of a class, or ``class`` and its index if the name is unknown.
@@ -88,11 +91,28 @@ class LoadedModel:
         Raises:
             InputError: The tensor does not have the network's number of channels.
         """
-        return to_picture(tensor, mean=self.mean, std=self.std)
+        return to_picture(tensor, mean=self.mean, std=self.std, order=self.order)
 
 
 def loaded(
-    model: nn.Module, preprocess: Preprocess, *, spec: str, weights: str, class_names: tuple[str, ...] = ()
+    model: nn.Module,
+    preprocess: Preprocess | OwnTransform,
+    *,
+    spec: str,
+    weights: str,
+    class_names: tuple[str, ...] = (),
+    output: int | str | None = None,
 ) -> LoadedModel:
     """Make a :class:`LoadedModel` with the size, mean and std of its preprocessing."""
-    return LoadedModel(model, preprocess, class_names, preprocess.size, preprocess.mean, preprocess.std, spec, weights)
+    return LoadedModel(
+        model,
+        preprocess,
+        class_names,
+        preprocess.size,
+        preprocess.mean,
+        preprocess.std,
+        spec,
+        weights,
+        output,
+        preprocess.order if isinstance(preprocess, OwnTransform) else (0, 1, 2),
+    )

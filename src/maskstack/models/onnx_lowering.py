@@ -1,6 +1,6 @@
 """Rewriting an ONNX graph of a newer opset as one of opset 17, which onnx2torch can convert.
 
-Since opset 18, some operators take as an input what was an attribute before, and new ones came whose definition consists
+Since opset 18, some operators take as an input what was an attribute before. Others are new; their definitions consist
 of older operators. Most others only allow more types of data.
 """
 

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from maskstack.errors import InputError, reason
+from maskstack.errors import InputError, MissingExtraError, reason
+from maskstack.models.levels import Window, joined, levels_of, page_number, read_window
+from maskstack.models.medical import reader_of
 
 SMALLEST_SIDE = 8
 """Least number of pixels of the shorter side; a smaller image has no regions to distinguish."""
@@ -19,7 +20,9 @@ SMALLEST_SIDE = 8
 MOST_PIXELS = 80_000_000
 """Largest width x height. An image takes at most 12 bytes of memory for each pixel while it is opened."""
 
-SIXTEEN_BITS = 65535
+_SAID = "maskstack"
+_WHITE_IS_ZERO = 262  # The tag PhotometricInterpretation of TIFF, whose value 0 means this.
+_OF_ONE_PHOTO = frozenset({"MPO"})  # A photo and its previews or depth.
 
 _BAND = 2**22  # Pixels that are converted at once: the memory for the conversion does not grow with the image.
 _ORIENTATION = 0x0112
@@ -34,28 +37,40 @@ _SAYS_ORIENTATION = ("exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"
 _RUNS_A_PROGRAM = frozenset({"EPS"})  # Pillow hands these files to Ghostscript.
 
 
-def open_photo(path: str | Path, *, max_pixels: int = MOST_PIXELS) -> Image.Image:
+def open_photo(
+    path: str | Path, *, max_pixels: int = MOST_PIXELS, page: int | None = None, window: str | Window | None = None
+) -> Image.Image:
     """Open an image file as an upright RGB image.
 
     Args:
-        path: File of any format that Pillow reads, except EPS.
+        path: File of any format that Pillow reads, except EPS; with the extra ``medical``, DICOM or NIfTI.
         max_pixels: Largest width x height. It is checked before the pixels are decoded.
+        page: Page, frame or slice, from 0; by default the first one, and of a volume the middle one.
+        window: Centre and width of the grey values that are shown, such as ``40/400``; by default those of the file, or
+            all, see :func:`maskstack.models.levels.to_bytes`.
 
     Returns:
-        RGB image, see :func:`to_rgb`; the first frame of an animation.
+        RGB image, see :func:`to_rgb`; :func:`said_of` says what was chosen.
 
     Raises:
-        InputError: The file is missing, empty, damaged, too large, a folder or not an image, or a side is shorter than
-            8 pixels.
+        InputError: The file is missing, empty, damaged, too large, a folder or not an image, a side is shorter than 8
+            pixels, or there is no such page.
+        MissingExtraError: The package for a medical file is not installed.
     """
     path = Path(path)
     _check_file(path)
+    shown = None if window is None else read_window(window)
     with warnings.catch_warnings():
         # Pillow only warns at its first limit. Some formats hold an image of another size than they declare, so the
         # warning is an error, unless max_pixels allows more.
         too_large = max_pixels <= (Image.MAX_IMAGE_PIXELS or 0)
         warnings.simplefilter("error" if too_large else "ignore", Image.DecompressionBombWarning)
-        return _read(path, max_pixels)
+        return _read(path, max_pixels, page, shown)
+
+
+def said_of(image: Image.Image) -> str:
+    """What was decided when a file was opened: its page, and which values are black and white; empty if nothing was."""
+    return str(image.info.get(_SAID, ""))
 
 
 def _check_file(path: Path) -> None:
@@ -75,14 +90,27 @@ def open_image(source: Path | IO[bytes]) -> Image.Image:
     return Image.open(source, formats=[name for name in Image.ID if name not in _RUNS_A_PROGRAM])
 
 
-def _read(path: Path, max_pixels: int) -> Image.Image:
+def _read(path: Path, max_pixels: int, page: int | None, window: Window | None) -> Image.Image:
+    medical = reader_of(path)
     try:
+        if medical is not None:
+            image, said = medical(path, page=page, window=window, check=lambda size: check_size(path, size, max_pixels))
+            return _with_said(image.convert("RGB"), said)
         with open_image(path) as image:
+            pages = 1 if image.format in _OF_ONE_PHOTO else getattr(image, "n_frames", 1)
+            chosen, said = page_number(page, pages)
+            # The first page is checked too, as some formats decode all pages before a later one.
+            check_size(path, image.size, max_pixels)
+            if chosen:
+                image.seek(chosen)
             check_size(path, image.size, max_pixels)
             _check_tiles(path, image, max_pixels)
             image.load()
             check_size(path, image.size, max_pixels)
-            return to_rgb(image)
+            rgb = to_rgb(image, window=window)
+            return _with_said(rgb, joined(said, said_of(rgb)))
+    except MissingExtraError:
+        raise
     except InputError as error:
         raise error if str(path) in str(error) else InputError(f"{path}: {error}") from error
     except UnidentifiedImageError as error:
@@ -117,19 +145,22 @@ def _check_tiles(path: Path, image: Image.Image, max_pixels: int) -> None:
         raise InputError(f"{path} has tiles of {width} x {height} pixels; save it with smaller tiles")
 
 
-def to_rgb(image: Image.Image) -> Image.Image:
+def to_rgb(image: Image.Image, *, window: Window | None = None) -> Image.Image:
     """Rotate an image upright by its EXIF orientation and convert it to 8-bit RGB.
 
-    Transparent images are put on a white background, because most are made for one. 16-bit values are divided by
-    their full range, so that 65535 becomes 255, and never clipped. 32-bit integers are treated as 16-bit values if all
-    are in that range, and floats as 0..1 or 0..255 if all are in one of these ranges. Otherwise, the lowest value
-    becomes black and the highest white.
+    Transparent images are put on a white background, because most are made for one. Grey values of more than 8 bits are
+    converted as :func:`maskstack.models.levels.to_bytes` says, and are never clipped without a window; those of a TIFF
+    file in which 0 is white are inverted.
+
+    Args:
+        image: Image of any mode.
+        window: Centre and width of the grey values that are shown.
 
     Raises:
         InputError: The image has NaN or infinite values, or a mode that Pillow cannot convert.
     """
     orientation = _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
-    convert = _conversion(image)
+    convert, said = _conversion(image, window)
     if convert is None:
         upright = image
     else:
@@ -141,22 +172,31 @@ def to_rgb(image: Image.Image) -> Image.Image:
                 upright.paste(convert(band), (0, top))
         except ValueError as error:
             raise InputError(f"an image of mode {image.mode} cannot be converted to RGB; save it as RGB") from error
-    if orientation is None:
-        return upright
-    turned = upright.transpose(orientation)
-    for key in _SAYS_ORIENTATION:  # Otherwise the image would be turned again when it is preprocessed.
-        turned.info.pop(key, None)
-    return turned
+    turned = upright if orientation is None else upright.transpose(orientation)
+    for key in _SAYS_ORIENTATION if orientation is not None else ():
+        turned.info.pop(key, None)  # Otherwise the image would be turned again when it is preprocessed.
+    return _with_said(turned, joined(said_of(image), said) if said else said_of(image))
 
 
-def _conversion(image: Image.Image) -> Callable[[Image.Image], Image.Image] | None:
-    """How a part of the image is converted to RGB; None if it is RGB already."""
-    if image.mode == "F" or image.mode.startswith("I"):
-        start, span = _value_range(image)
-        return lambda band: Image.fromarray(_to_bytes(band, start, span)).convert("RGB")
+def _conversion(image: Image.Image, window: Window | None) -> tuple[Callable[[Image.Image], Image.Image] | None, str]:
+    """How a part of the image is converted to RGB, None if it is RGB already, and what was decided."""
+    deep = image.mode == "F" or image.mode.startswith("I")
+    if deep or (window is not None and image.mode == "L"):
+        # Pillow itself inverts images of 8 bits.
+        inverted = deep and getattr(image, "tag_v2", {}).get(_WHITE_IS_ZERO) == 0
+        levels = levels_of(np.asarray(image), window=window, inverted=inverted)
+        return lambda band: Image.fromarray(levels.apply(np.asarray(band))).convert("RGB"), levels.said
+    if window is not None:
+        raise InputError(f"a window was given for an image of mode {image.mode}; give one for grey images only")
     if image.has_transparency_data:
-        return _on_white
-    return None if image.mode == "RGB" else lambda band: band.convert("RGB")
+        return _on_white, ""
+    return None if image.mode == "RGB" else lambda band: band.convert("RGB"), ""
+
+
+def _with_said(image: Image.Image, said: str) -> Image.Image:
+    if said:
+        image.info[_SAID] = said
+    return image
 
 
 def _on_white(image: Image.Image) -> Image.Image:
@@ -164,20 +204,3 @@ def _on_white(image: Image.Image) -> Image.Image:
     layer = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
     page = Image.new("RGBA", layer.size, (255, 255, 255, 255))
     return Image.alpha_composite(page, layer).convert("RGB")
-
-
-def _value_range(image: Image.Image) -> tuple[float, float]:
-    """The value that becomes black, and the difference to the one that becomes white."""
-    values = np.asarray(image)
-    low, high = float(values.min()), float(values.max())
-    if not (np.isfinite(low) and np.isfinite(high)):
-        raise InputError("the image has NaN or infinite values; replace them first")
-    floats = image.mode == "F"
-    if low < 0 or high > (255 if floats else SIXTEEN_BITS):
-        return low, max(high - low, 1e-12)
-    return 0.0, float((1 if high <= 1 else 255) if floats else SIXTEEN_BITS)
-
-
-def _to_bytes(image: Image.Image, start: float, span: float) -> NDArray[np.uint8]:
-    values = np.asarray(image).astype(np.float64)
-    return np.rint((values - start) / span * 255).astype(np.uint8)

@@ -31,7 +31,7 @@ class Preprocess:
         mean: Mean that is subtracted from the 0..1 values, one number per channel.
         std: Standard deviation by which the result is divided, one number per channel.
         resampling: Filter for resizing; Pillow's filters are antialiased.
-        channels: 3 for RGB, 1 for grey.
+        channels: 3 for RGB, 1 for grey; other numbers can be loaded, but no photo can be converted to them.
 
     Raises:
         InputError: The size, share, mean, std or number of channels is out of range.
@@ -48,8 +48,8 @@ class Preprocess:
     def __post_init__(self) -> None:
         if min(self.size) < 1 or not 0 < self.share <= 1:
             raise InputError(f"size is {self.size} and share {self.share}; sizes are 1 or more, the share in (0, 1]")
-        if self.channels not in (1, 3):
-            raise InputError(f"the network takes {self.channels} channels; only images of 1 or 3 channels can be made")
+        if self.channels < 1:
+            raise InputError(f"the network takes {self.channels} channels; give 1 or more")
         check_normalisation(self.mean, self.std, channels=self.channels)
 
     def __call__(self, image: Image.Image) -> Tensor:
@@ -57,7 +57,15 @@ class Preprocess:
 
         Args:
             image: Image of any mode and orientation, see :func:`maskstack.models.photos.to_rgb`.
+
+        Raises:
+            InputError: The network takes another number of channels than 1 or 3.
         """
+        if self.channels not in (1, 3):
+            raise InputError(
+                f"the network takes {self.channels} channels, which no photo has; give MDM a tensor "
+                f"B x {self.channels} x H x W, normalised as in training"
+            )
         image = self.crop(to_rgb(image))
         if self.channels == 1:
             image = image.convert("L")
@@ -99,6 +107,11 @@ class Preprocess:
         return tall, wide, round((wide - width) / 2), round((tall - height) / 2)
 
 
+def many_channels(channels: int, size: tuple[int, int] = (224, 224)) -> Preprocess:
+    """The preprocessing of a network for another number of channels than 1 or 3: no normalisation is known."""
+    return Preprocess(size=size, mean=(0.0,) * channels, std=(1.0,) * channels, channels=channels)
+
+
 def check_normalisation(mean: tuple[float, ...], std: tuple[float, ...], *, channels: int) -> None:
     """Check that mean and std have one valid number per channel.
 
@@ -124,16 +137,19 @@ def grey_normalisation(values: tuple[float, ...]) -> tuple[float]:
     return (round(sum(weight * value for weight, value in zip(_GREY_WEIGHTS, values, strict=True)), 6),)
 
 
-def to_picture(tensor: Tensor, *, mean: tuple[float, ...], std: tuple[float, ...]) -> Image.Image:
+def to_picture(
+    tensor: Tensor, *, mean: tuple[float, ...], std: tuple[float, ...], order: tuple[int, ...] = (0, 1, 2)
+) -> Image.Image:
     """Undo the normalisation.
 
     Args:
         tensor: Normalised image, C x H x W, on any device.
         mean: Mean, one number per channel.
         std: Standard deviation, one number per channel.
+        order: For red, green and blue, the channel of the tensor.
 
     Returns:
-        RGB image of W x H, grey if the tensor has one channel.
+        RGB image of W x H; grey if the tensor has one channel, and the mean of the channels if it has many.
 
     Raises:
         InputError: The tensor is not C x H x W, or mean has another number of channels.
@@ -141,6 +157,7 @@ def to_picture(tensor: Tensor, *, mean: tuple[float, ...], std: tuple[float, ...
     if tensor.ndim != 3 or tensor.shape[0] != len(mean):
         raise InputError(f"a tensor of shape {tuple(tensor.shape)} is not an image of {len(mean)} x height x width")
     pixels = tensor.detach().float().cpu() * _column(std) + _column(mean)
+    pixels = pixels[list(order)] if len(pixels) == 3 else pixels.mean(dim=0, keepdim=True)
     values = (pixels.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
     return Image.fromarray(values.squeeze(2) if values.shape[2] == 1 else values).convert("RGB")
 

@@ -77,7 +77,7 @@ def adjusted(preprocess: Preprocess, options: Mapping[str, str]) -> Preprocess:
     Args:
         preprocess: The preprocessing of the network's own configuration.
         options: Values by key. These keys are used: ``size`` (N or HxW), ``crop`` (the part of the resized image that
-            the centre crop keeps, or ``squash`` for the whole image stretched to the size), ``channels`` (1 or 3),
+            the centre crop keeps, or ``squash`` for the whole image stretched to the size), ``channels``,
             ``norm`` (a name of :data:`NORMS`), ``mean`` and ``std`` (one number, or one per channel, such as
             0.5/0.4/0.3).
 
@@ -86,6 +86,8 @@ def adjusted(preprocess: Preprocess, options: Mapping[str, str]) -> Preprocess:
     """
     channels = whole_number("channels", options["channels"]) if "channels" in options else preprocess.channels
     mean, std = preprocess.mean, preprocess.std
+    if channels not in (1, 3) and channels != preprocess.channels:
+        mean, std = (0.0,) * channels, (1.0,) * channels
     if "norm" in options:
         checks.one_of("norm", options["norm"], tuple(NORMS))
         mean, std = NORMS[options["norm"]]

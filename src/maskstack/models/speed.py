@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from maskstack.objectives.outputs import find_tensor
+from maskstack.objectives.outputs import named_tensors
 
 
 def pass_seconds(model: Callable[[Tensor], Any], images: Tensor) -> tuple[float, float]:
@@ -23,9 +23,9 @@ def pass_seconds(model: Callable[[Tensor], Any], images: Tensor) -> tuple[float,
     for _ in range(2):
         started = time.perf_counter()
         leaf = images.detach().requires_grad_(True)
-        output = find_tensor(model(leaf))
+        outputs = [each for each in named_tensors(model(leaf)).values() if each.requires_grad]
         between = time.perf_counter()
-        if output.requires_grad:
-            torch.autograd.grad(output.float().sum(), leaf, allow_unused=True)
+        if outputs:
+            torch.autograd.grad(torch.stack([each.float().sum() for each in outputs]).sum(), leaf, allow_unused=True)
         forward, backward = min(forward, between - started), min(backward, time.perf_counter() - between)
     return forward, backward

@@ -1,0 +1,88 @@
+"""The command line says what an output is and what was decided on a file, and takes a choice of both."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from maskstack import Explanation
+from maskstack.cli.main import main
+
+NETWORKS = """
+import torch
+from torch import nn
+
+def body(classes, *after):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 8, 5, stride=4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+                        nn.Linear(8, classes))
+    return nn.Sequential(net, *after)
+
+def shares():
+    return body(4, nn.Softmax(1))
+
+class Age(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner = body(1)
+    def forward(self, images):
+        return 50 + 5 * self.inner(images).tanh()
+
+class Heads(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner = body(3)
+    def forward(self, images):
+        return {"features": self.inner[0][:-1](images), "shares": self.inner(images).sigmoid()}
+"""
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "networks.py").write_text(NETWORKS)
+    values = np.random.default_rng(0).integers(0, 4096, (40, 40)).astype(np.uint16)
+    pages = [Image.fromarray(values), Image.fromarray(values.T.copy())]
+    pages[0].save(tmp_path / "deep.tif", save_all=True, append_images=pages[1:])
+
+    def call(network: str, *options: str):
+        model = f"python:networks.py:{network},size=32"
+        sizes = ["--sizes", "2,4", "--steps", "3", "--preset", "single"]
+        code = main(["explain", "deep.tif", "--model", model, *sizes, *options])
+        return code, *capsys.readouterr()
+
+    return call
+
+
+def test_the_output_and_the_levels_are_said(run, tmp_path) -> None:
+    code, out, notes = run("shares")
+    assert code == 0, notes
+    assert "output: probabilities of 4 classes" in out
+    assert "values of 12 bits, 0 to 4095" in notes
+    assert "page 0 of pages 0 to 1 is used; choose another with --page" in notes
+    kept = Explanation.load(tmp_path / "out" / "deep.safetensors")
+    assert kept.output == "probabilities of 4 classes"
+    assert "values of 12 bits" in kept.notes["levels"]
+
+
+def test_a_regression_prints_its_number(run) -> None:
+    code, out, notes = run("Age", "--json")
+    assert code == 0, notes
+    document = json.loads(out)
+    assert document["output"] == "a number"
+    (number,) = document["predictions"]["deep.tif"]
+    assert 45 <= number <= 55
+    assert document["results"][0]["score_before"] == pytest.approx(number, rel=1e-4)
+    assert document["results"][0]["objective"] == "number"
+
+
+def test_outputs_pages_and_windows_are_chosen(run) -> None:
+    code, _, notes = run("Heads")
+    assert code == 2
+    assert "choose one with output= (features, shares)" in notes
+    code, out, notes = run("Heads", "--output", "shares", "--page", "1", "--window", "2000/1000", "--json")
+    assert code == 0, notes
+    document = json.loads(out)
+    assert document["output"] == "independent probabilities of 3 classes (output shares of 2: features, shares)"
+    assert any("page 1 of pages 0 to 1 is used; values from 1500 to 2500" in note for note in document["warnings"])
