@@ -181,7 +181,8 @@ def figure(
         masked=f"the region alone{keeps}",
     )
     place_of_slice = _strongest(found.saliency[row, 0])
-    masks = torch.stack([mask[place_of_slice] for mask in found.masks[row]]).float().cpu().numpy() if grids else None
+    several = [mask[place_of_slice] for mask in found.masks[row]] if grids else []
+    masks = torch.stack(several).float().cpu().numpy() if several else None
     return explanation_figure(
         photo,
         saliency=what.saliency,
