@@ -14,9 +14,40 @@ from rich.text import Text
 from maskstack.cli.console import ConsoleReporter, duration, plural
 from maskstack.explanation import Explanation
 from maskstack.masks.result import Progress
+from maskstack.reliability.verdict import percent
 
 STYLES = {"reliable": "bold green", "doubtful": "bold yellow", "do not use": "bold red", "not measured": "bold"}
 """Style of each verdict's word."""
+
+
+def evidence_lines(explanation: Explanation) -> list[str]:
+    """What was found beside the map of the first image, in sentences."""
+    lines = []
+    if (regions := explanation.regions) is not None:
+        count = int(regions.count[0])
+        for number in range(count):
+            area, kept = float(regions.area[0, number]), float(regions.kept[0, number])
+            lines.append(f"region {number + 1}: {area:.0%} of the image alone keeps {percent(kept)} of the score")
+        if count:
+            lines.append(f"with all of them hidden, {percent(float(regions.remaining[0]))} of the score remains")
+        else:
+            lines.append("no region keeps its share of the score by itself")
+    if (contrast := explanation.contrast) is not None:
+        own = explanation.target_name[0] if explanation.target_name else f"class {int(contrast.target[0])}"
+        other = explanation.notes.get("against_name", f"class {int(contrast.against[0])}")
+        before, after = contrast.before[0].tolist(), contrast.hidden[0].tolist()
+        area = float(contrast.hiding[0].float().mean())
+        lines.append(f"before: {own} {before[0]:.0%}, {other} {before[1]:.0%}")
+        if not area:
+            lines.append(f"no region was found whose hiding changes the answer {own}")
+        else:
+            first = (
+                "" if bool(contrast.turned[0]) else f"; {explanation.notes.get('first_name', 'another class')} is first"
+            )
+            lines.append(f"with {area:.0%} of the image hidden: {own} {after[0]:.0%}, {other} {after[1]:.0%}{first}")
+        if speaking := float(contrast.speaking[0].float().mean()):
+            lines.append(f"{speaking:.0%} of the image alone is enough to answer {own} rather than {other}")
+    return lines
 
 
 class ResultReporter(ConsoleReporter):
@@ -26,8 +57,9 @@ class ResultReporter(ConsoleReporter):
         document: What JSON holds.
     """
 
-    def __init__(self, *, as_json: bool) -> None:
+    def __init__(self, *, as_json: bool, verbose: bool = False) -> None:
         super().__init__(quiet=as_json, transient=True)
+        self.verbose = verbose
         self.document: dict[str, Any] = {"warnings": [], "predictions": {}, "results": []}
 
     def warn(self, sentence: str, *, kind: str = "note") -> None:
@@ -83,6 +115,18 @@ class ResultReporter(ConsoleReporter):
         self.document["results"].append(
             {"photo": photo, **numbers, "seconds": explanation.seconds, "files": dict(files)}
         )
+        verdict = explanation.trust.verdict(0)
+        self.out.print()
+        self.out.print(Text(photo, style="bold"))
+        self.out.print(Text.assemble((f"{verdict.word}: ", STYLES[verdict.word]), verdict.sentence), soft_wrap=True)
+        for line in evidence_lines(explanation):
+            self.out.print(Text(line), soft_wrap=True)
+        if self.verbose:
+            self._details(explanation, numbers)
+        self.out.print(Text(f"  {next(iter(files.values()))}", style="dim"), soft_wrap=True)
+
+    def _details(self, explanation: Explanation, numbers: Mapping[str, Any]) -> None:
+        """Print the numbers behind a map, and every reason against it."""
         cells = {
             "class": numbers["target_name"] or ("-" if numbers["target"] is None else f"class {numbers['target']}"),
             numbers["objective"].replace("class_", ""): f"{float(explanation.score_before[0]):.3g}",
@@ -93,13 +137,9 @@ class ResultReporter(ConsoleReporter):
         }
         table = Table(*cells, box=None, pad_edge=False)
         table.add_row(*cells.values())
-        self.out.print()
-        self.out.print(Text(photo, style="bold"))
         self.out.print(table)
-        verdict = explanation.trust.verdict(0)
-        style = STYLES[verdict.word]
-        self.out.print(Text.assemble((f"{verdict.word}: ", style), verdict.sentence), soft_wrap=True)
-        self.out.print(Text(f"  {next(iter(files.values()))}", style="dim"), soft_wrap=True)
+        for reason in explanation.trust.verdict(0).reasons:
+            self.out.print(Text(f"- {reason}"), soft_wrap=True)
 
     def finish(self, sentence: str) -> None:
         """Print where the results are, or the JSON document."""

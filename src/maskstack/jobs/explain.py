@@ -19,11 +19,20 @@ from maskstack.explanation.map_files import ENDINGS, check_map_kind, write_map
 from maskstack.files import write_whole
 from maskstack.jobs.machine import check_writable, pick_device
 from maskstack.jobs.naming import EXPLANATION, FIGURE, OVERLAY, file_part, free_name, masks_ending, with_ending
-from maskstack.jobs.photos import PhotosRequest, PhotoTarget, is_finished, predict, read_output, warn_of_random_weights
+from maskstack.jobs.photos import (
+    OF_CONTRAST,
+    PhotosRequest,
+    PhotoTarget,
+    is_finished,
+    predict,
+    read_output,
+    warn_of_random_weights,
+)
 from maskstack.jobs.progress import JobReporter
 from maskstack.masks.result import Progress
 from maskstack.models import LoadedModel, load_model, said_of
 from maskstack.models.speed import pass_seconds
+from maskstack.objectives.classification import class_name
 from maskstack.runs.folder import locked
 
 
@@ -37,6 +46,8 @@ class ExplainRequest(PhotosRequest):
         objective: Which score of the class is explained.
         trust_seeds: Number of seeds whose maps are compared; 1 compares none.
         trust_randomized: Whether the map is compared with that of the network with random parameters.
+        regions: Number of regions that each suffice, to find at most; 0 for the map alone.
+        against: Class name or index that the answer is compared with, or ``second``; empty for none.
         animate: ``gif`` or ``webp`` to write the masks while they are learned; None for no animation.
         map_kind: ``npy``, ``png`` or ``nifti`` to write the map in the photo's frame; None for no such file.
         style: ``contour``, ``heat`` or ``masked``.
@@ -49,6 +60,8 @@ class ExplainRequest(PhotosRequest):
     objective: str = "probability"
     trust_seeds: int = 1
     trust_randomized: bool = False
+    regions: int = 0
+    against: str = ""
     animate: str | None = None
     map_kind: str | None = None
     style: str = "contour"
@@ -63,6 +76,10 @@ class ExplainRequest(PhotosRequest):
             InputError: An option cannot be used.
             MissingExtraError: The package for a file is not installed.
         """
+        if self.against and (self.regions or self.searches > 1 or self.objective != "probability"):
+            raise InputError(
+                "--against makes a map of its own; leave out --regions, --objective, --trust-seeds and --trust-randomized"
+            )
         if self.animate is not None and self.animate not in FORMATS:
             raise InputError(f"--animate {self.animate} is not an animation format; give gif or webp")
         if self.map_kind is not None:
@@ -157,8 +174,8 @@ def _explain(
     mdm: MDM, target: PhotoTarget, request: ExplainRequest, reporter: JobReporter, recorder: FrameRecorder
 ) -> Explanation:
     # An explanation that was saved, but not drawn, is not searched for again.
-    found = is_finished(target, mdm, request.model, with_ending(target.path, EXPLANATION)) if request.resume else None
-    if found is not None and not request.animate and _has_trust(found, request):
+    found = _finished(target, mdm, request) if request.resume else None
+    if found is not None and not request.animate and _has_all(found, request):
         return found
 
     def on_progress(progress: Progress) -> None:
@@ -167,10 +184,21 @@ def _explain(
             recorder.step(progress)
 
     images = target.image.unsqueeze(0)
-    explanation = mdm(images, target.index, progress=on_progress)
+    if request.against:
+        against = None if request.against == "second" else mdm.user_model.classes(request.against)
+        explanation = mdm.contrast(images, target.index, against, progress=on_progress)
+    elif request.regions:
+        explanation = mdm.regions(images, target.index, count=request.regions, progress=on_progress)
+    else:
+        explanation = mdm(images, target.index, progress=on_progress)
     if request.searches > 1:
         explanation = mdm.check(images, explanation, seeds=request.trust_seeds, randomize=request.trust_randomized)
-    return replace(explanation, notes=target.notes(request.model, mdm.user_model.output))
+    notes = target.notes(request.model, mdm.user_model.output)
+    if explanation.contrast is not None:
+        classes = explanation.contrast.against[0], explanation.contrast.first[0]
+        names = [class_name(mdm.user_model.class_names, int(each)) for each in classes]
+        notes |= dict(zip(OF_CONTRAST, (request.against, *names), strict=True))
+    return replace(explanation, notes=notes)
 
 
 def _write(
@@ -206,16 +234,25 @@ def _write(
 
 def _is_complete(target: PhotoTarget, mdm: MDM, request: ExplainRequest) -> bool:
     """Whether all requested results exist: the map, its trust and the animation."""
-    found = is_finished(target, mdm, request.model, with_ending(target.path, EXPLANATION))
+    found = _finished(target, mdm, request)
     endings = [OVERLAY, FIGURE, *([masks_ending(request.animate)] if request.animate else [])]
     endings += [ENDINGS[request.map_kind]] if request.map_kind else []
     if found is None or not all(with_ending(target.path, ending).is_file() for ending in endings):
         return False
-    return _has_trust(found, request)
+    return _has_all(found, request)
 
 
-def _has_trust(found: Explanation, request: ExplainRequest) -> bool:
-    """Whether everything was measured that the request asks for."""
+def _finished(target: PhotoTarget, mdm: MDM, request: ExplainRequest) -> Explanation | None:
+    path = with_ending(target.path, EXPLANATION)
+    return is_finished(target, mdm, request.model, path, against=request.against)
+
+
+def _has_all(found: Explanation, request: ExplainRequest) -> bool:
+    """Whether everything was measured and found that the request asks for."""
+    if request.against:
+        return found.contrast is not None
+    if request.regions and (found.regions is None or found.regions.masks.shape[1] < request.regions):
+        return False
     if request.searches == 1:
         return True
     return found.trust.seeds.shape[1] >= request.trust_seeds - 1 and (

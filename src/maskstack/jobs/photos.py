@@ -21,6 +21,7 @@ from maskstack.masks.presets import Preset
 from maskstack.models import LoadedModel, find_class, open_photo, said_of
 from maskstack.models.levels import read_page
 from maskstack.objectives import Meaning
+from maskstack.reliability.verdict import PROBABILITY
 from maskstack.scoring.predict import prediction
 
 
@@ -175,13 +176,16 @@ def predict(
     best = scores.topk(min(shown, len(scores)))
     pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
     reporter.predictions(label, [(net.class_name(index), probability) for index, probability in pairs])
-    if index is not None:
-        if index >= len(scores):
-            raise InputError(f"target {index} is out of range; the network has classes 0 to {len(scores) - 1}")
-        return image, [index]
-    if not 1 <= count <= len(scores):
+    if index is not None and index >= len(scores):
+        raise InputError(f"target {index} is out of range; the network has classes 0 to {len(scores) - 1}")
+    if index is None and not 1 <= count <= len(scores):
         raise InputError(f"--target top{count} asks for {count} classes; the network has {len(scores)}")
-    return image, scores.topk(count).indices.tolist()
+    chosen = scores.topk(count).indices.tolist() if index is None else [index]
+    for each in chosen:
+        if scores[each] < PROBABILITY:
+            share = f"{float(scores[each]):.1%}"
+            reporter.warn(f"{label}: {net.class_name(each)} has a probability of only {share}, so its map says little")
+    return image, chosen
 
 
 def _which_number(index: int | None, count: int, numbers: int) -> int:
@@ -196,16 +200,30 @@ def _which_number(index: int | None, count: int, numbers: int) -> int:
     return index or 0
 
 
-def is_finished(target: PhotoTarget, mdm: MDM, spec: str, path: Path) -> Explanation | None:
-    """The explanation in a file if it fits this network, photo, class, objective and settings; otherwise None."""
+OF_CONTRAST = ("against", "against_name", "first_name")
+"""Notes of a contrast: what was asked for, and the names of class B and of the first class with the region hidden."""
+
+
+def is_finished(target: PhotoTarget, mdm: MDM, spec: str, path: Path, *, against: str = "") -> Explanation | None:
+    """The explanation in a file if it fits this network, photo, class, objective and settings; otherwise None.
+
+    Args:
+        target: The photo and its class.
+        mdm: What would explain it.
+        spec: Spec of the network.
+        path: Path of the file.
+        against: The class that a contrast was asked for with, as the user wrote it; empty for none.
+    """
     try:
         found = Explanation.load(path)
     except InputError:
         return None
     fits = (
-        found.notes == target.notes(spec, mdm.user_model.output)
+        {name: text for name, text in found.notes.items() if name not in OF_CONTRAST}
+        == target.notes(spec, mdm.user_model.output)
+        and found.notes.get("against", "") == against
         and (found.target or (0,)) == (target.index,)
-        and mdm.user_model.objective(target.index).stands_for(found.objective)
+        and (found.contrast is not None or mdm.user_model.objective(target.index).stands_for(found.objective))
         and found.settings == mdm.settings_for((target.image.shape[-2], target.image.shape[-1])).as_dict()
     )
     if fits and not is_complete(path):
