@@ -78,7 +78,7 @@ class ExplainRequest(PhotosRequest):
         """
         if self.against and (self.regions or self.searches > 1 or self.objective != "probability"):
             raise InputError(
-                "--against makes a map of its own; leave out --regions, --objective, --trust-seeds and --trust-randomized"
+                "--against makes a map of its own; leave out --regions, --objective and --trust-..."
             )
         if self.animate is not None and self.animate not in FORMATS:
             raise InputError(f"--animate {self.animate} is not an animation format; give gif or webp")
