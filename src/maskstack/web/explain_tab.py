@@ -79,7 +79,7 @@ class ExplainTab:
         self.max_pixels, self.every = max_pixels, every
         self.seconds_per_pass: dict[str, float] = {}
         self.at = Layout(list(networks.offers), list(samples))
-        self.extras = Extras(self.at, sessions)
+        self.extras = Extras(self.at, networks, sessions)
         self._connect()
 
     def _connect(self) -> None:
@@ -123,8 +123,12 @@ class ExplainTab:
             upload = Upload.of(payload, self.root)
             if upload is not None:
                 session.shown = (upload.path, network)
-                if upload.path not in [sample.resolve() for sample in self.samples.values()]:
-                    self.sessions.keep_upload(key, upload.path)
+                self._keep(key, upload.path, "explain")
+
+    def _keep(self, key: str, path: Path, tab: str) -> None:
+        """Remember an upload, to remove it later; the samples stay."""
+        if path not in [sample.resolve() for sample in self.samples.values()]:
+            self.sessions.keep_upload(key, path, tab=tab)
 
     def on_photo_or_network(self, payload: Any, network: str, request: gr.Request) -> Iterator[Updates]:
         """A photo or a network was chosen: show what the network predicts."""
@@ -260,7 +264,7 @@ class ExplainTab:
     def _remember(self, session: Session, kept: Kept) -> Updates:
         """Add an explanation to the visit's list."""
         small = thumbnail_uri(kept.predicted.picture.convert("RGB"), 56)
-        session.history.append(replace(kept, thumbnail=small))
+        session.history.append(replace(kept, predicted=kept.predicted.without_network(), thumbnail=small))
         choices = [(f"{number}. {each.title}", str(number - 1)) for number, each in enumerate(session.history, 1)]
         return {
             self.at.visit: gr.Accordion(visible=True),
@@ -279,6 +283,8 @@ class ExplainTab:
     def on_saved(self, payload: Any, network: str, opacity: float, request: gr.Request) -> Iterator[Updates]:
         """Show the explanation of a file."""
         key = key_of(request)
+        if self.sessions.has_left(key):
+            return
         session = self.sessions.of(key)
         yield from guarded(self._saved(session, key, payload, network, opacity), self.at.status, {})
 
@@ -286,7 +292,7 @@ class ExplainTab:
         upload = Upload.of(payload[0] if isinstance(payload, list) and payload else payload, self.root)
         if upload is None:
             raise InputError("there is no explanation file yet; choose one first")
-        self.sessions.keep_upload(key, upload.path, tab="saved")
+        self._keep(key, upload.path, "saved")
         predicted, found = open_saved(upload.path, upload.name, network, self.networks.get, session.predicted)
         preset = str(found.settings.get("preset", "default"))
         kept = Kept(_title(predicted, found), predicted, found, preset, {}, False, "")

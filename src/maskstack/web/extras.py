@@ -13,6 +13,7 @@ from maskstack.web import panels, results
 from maskstack.web.answers import Updates, guarded, key_of
 from maskstack.web.explain_layout import MOST_METHODS, Layout
 from maskstack.web.judging import curves
+from maskstack.web.networks import Networks
 from maskstack.web.sessions import PredictedPhoto, Session, Sessions
 
 MOST_PASSES_TO_COMPARE = 700
@@ -24,11 +25,12 @@ class Extras:
 
     Args:
         at: The components of the tab.
+        networks: The networks to choose from.
         sessions: The sessions of the users.
     """
 
-    def __init__(self, at: Layout, sessions: Sessions) -> None:
-        self.at, self.sessions = at, sessions
+    def __init__(self, at: Layout, networks: Networks, sessions: Sessions) -> None:
+        self.at, self.networks, self.sessions = at, networks, sessions
 
     def on_curves(self, request: gr.Request) -> Iterator[Updates]:
         """Measure the insertion and deletion curves of the map, and of those that it is compared with."""
@@ -38,9 +40,10 @@ class Extras:
     def _curves(self, session: Session) -> Iterator[Updates]:
         predicted, found, target = _explained(session)
         yield {self.at.status: panels.status_line("Measuring the insertion and deletion curves of the map.")}
+        net = self.networks.get(predicted.model)
         for name, one in {"MDM": found, **session.others}.items():
             if name not in session.curves:
-                session.curves[name] = curves(predicted.net, predicted.tensor, one.saliency[0, 0], target)
+                session.curves[name] = curves(net, predicted.tensor, one.saliency[0, 0], target)
         yield {
             self.at.status: panels.status_line("Measured the curves; they are below the map."),
             self.at.curves: results.curves_panel(session.curves),
@@ -59,8 +62,9 @@ class Extras:
         if not all(isinstance(method, str) and method in METHODS for method in chosen):
             raise InputError("this method is not offered here; choose one from the list")
         session.others, session.curves = {}, {}
+        net = self.networks.get(predicted.model)
         for method in chosen:
-            explainer = make_explainer(method, predicted.net)
+            explainer = make_explainer(method, net)
             if sum(explainer.cost(1).values()) > MOST_PASSES_TO_COMPARE:
                 raise InputError(f"{method} takes too many passes for the page; use maskstack bench for it")
             name = METHODS[method].about.partition(" (")[0]

@@ -7,12 +7,12 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from maskstack.draw.pictures import thumbnail
 from maskstack.explanation import Explanation
@@ -65,6 +65,10 @@ class PredictedPhoto:
         if geometry is not None:
             geometry = geometry.scaled((small.height, small.width))
         return cls(name, path, model, net, tensor, scores, small, geometry)
+
+    def without_network(self) -> PredictedPhoto:
+        """The same, without the network's weights, so that keeping it does not keep them in memory."""
+        return replace(self, net=replace(self.net, model=nn.Identity()))
 
     @property
     def picture(self) -> Image.Image:
