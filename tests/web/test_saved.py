@@ -74,13 +74,13 @@ def test_a_file_without_a_picture_is_drawn_on_the_photo_of_the_page_or_on_grey(n
 @pytest.mark.parametrize("picture", ["no base64!", "aGVsbG8=", "A" * 3_000_000])
 def test_a_damaged_picture_is_one_sentence(picture, net, found, tmp_path) -> None:
     path = dataclasses.replace(found, notes={PICTURE: picture}).save(tmp_path / "a.safetensors")
-    with pytest.raises(InputError, match="the picture in mine.safetensors is damaged"):
+    with pytest.raises(InputError, match=r"the picture in mine\.safetensors is damaged"):
         open_saved(path, "mine.safetensors", "mine", one_network(net), None)
 
 
 def test_another_file_is_one_sentence_with_the_users_name(net, tmp_path) -> None:
     path = tmp_path / "hash.safetensors"
     path.write_bytes(b"no tensors")
-    with pytest.raises(InputError, match="mine.safetensors") as caught:
+    with pytest.raises(InputError, match=r"mine\.safetensors") as caught:
         open_saved(path, "mine.safetensors", "mine", one_network(net), None)
     assert str(tmp_path) not in str(caught.value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -105,7 +105,7 @@ class ExplainTab:
         at.opacity.change(self.on_view, seen, shown, trigger_mode="always_last", **QUICK)
         at.want_masks.click(self.on_masks, None, at.masks, **QUICK)
         for kind, button in at.wants.items():
-            asked = button.click(functools.partial(self.on_file, kind), at.opacity, [at.files, at.status], **QUICK)
+            asked = button.click(self._file_maker(kind), at.opacity, [at.files, at.status], **QUICK)
             asked.success(None, None, None, js=_SAVE)
         extras = self.extras
         at.want_curves.click(extras.on_curves, None, [at.status, at.curves], **work)
@@ -318,12 +318,16 @@ class ExplainTab:
         found = self.sessions.of(key_of(request)).found
         return gr.skip() if found is None else results.masks_panel(found)
 
-    def on_file(self, kind: str, opacity: float, request: gr.Request) -> Updates:
-        """Make a file to download."""
-        session = self.sessions.of(key_of(request))
-        if session.explained is None or session.found is None:
-            return {self.at.files: gr.skip()}
-        return {self.at.files: results.file_panel(kind, session.explained, session.found, session, opacity)}
+    def _file_maker(self, kind: str) -> Callable[[float, gr.Request], Updates]:
+        """The handler that makes a kind of file to download."""
+
+        def on_file(opacity: float, request: gr.Request) -> Updates:
+            session = self.sessions.of(key_of(request))
+            if session.explained is None or session.found is None:
+                return {self.at.files: gr.skip()}
+            return {self.at.files: results.file_panel(kind, session.explained, session.found, session, opacity)}
+
+        return on_file
 
     def _ready(self) -> Updates:
         return {self.at.explain: gr.Button(interactive=True), self.at.stop: gr.Button(interactive=False)}
