@@ -65,9 +65,10 @@ def source(page, part: str) -> str:
     return page.locator(f"{part} img").first.get_attribute("src")
 
 
-def save(page, words: str, folder: Path) -> Path:
+def save(page, kind: str, folder: Path) -> Path:
+    """Ask for a file: ``overlay``, ``figure``, ``explanation`` or ``python``."""
     with page.expect_download() as waiting:
-        page.get_by_role("button", name=words).click()
+        page.locator(f"#want-{kind}").click()
     path = folder / waiting.value.suggested_filename
     waiting.value.save_as(path)
     return path
@@ -122,9 +123,9 @@ def test_a_sample_is_explained_live_and_can_be_taken_away(visit, served, width, 
     assert not [url for url in outside if not url.startswith((served.url, "data:", "blob:"))]
     assert page.evaluate("[...document.querySelectorAll('#result img')].every(img => img.alt && img.naturalWidth)")
 
-    assert open_photo(save(page, "Overlay", tmp_path)).size == (451, 300)
-    assert open_photo(save(page, "Figure", tmp_path)).width > 500
-    found = Explanation.load(save(page, "Explanation", tmp_path))
+    assert open_photo(save(page, "overlay", tmp_path)).size == (451, 300)
+    assert open_photo(save(page, "figure", tmp_path)).width > 500
+    found = Explanation.load(save(page, "explanation", tmp_path))
     assert found.target == (282,)
 
 
@@ -173,7 +174,7 @@ def test_the_visits_explanations_and_a_file_open_again(visit, tmp_path):
     explain(page)
     wait_for_results(page)
     first = source(page, "#overlay")
-    file = save(page, "Explanation", tmp_path)
+    file = save(page, "explanation", tmp_path)
     look(page, "coffee")
     explain(page)
     wait_for_results(page)
@@ -227,8 +228,8 @@ def test_the_python_lines_make_the_same_map(visit, tmp_path, monkeypatch):
     look(page, "coffee")
     explain(page)
     wait_for_results(page)
-    shown = Explanation.load(save(page, "Explanation", tmp_path))
-    lines = save(page, "Python", tmp_path).read_text()
+    shown = Explanation.load(save(page, "explanation", tmp_path))
+    lines = save(page, "python", tmp_path).read_text()
     assert lines.strip() == page.locator(".ms-code").inner_text().strip()
     shutil.copy(next(file for file in sample_files() if file.stem == "coffee"), tmp_path)
     monkeypatch.chdir(tmp_path)
@@ -247,8 +248,8 @@ def test_stop_keeps_what_was_found(visit, tmp_path, monkeypatch):
     words = wait_for_results(page, "Stopped:")
     steps = int(re.search(r"Stopped after (\d+) steps", words)[1])
     assert 0 < steps < 200
-    assert f"state.step < {steps})" in save(page, "Python", tmp_path).read_text()
-    assert int(Explanation.load(save(page, "Explanation", tmp_path)).steps[0, 0]) == steps
+    assert f"state.step < {steps})" in save(page, "python", tmp_path).read_text()
+    assert int(Explanation.load(save(page, "explanation", tmp_path)).steps[0, 0]) == steps
     assert page.get_by_role("button", name="Explain", exact=True).is_enabled()
 
 
@@ -469,8 +470,8 @@ def test_settings_change_the_search_and_the_code(visit, tmp_path):
     take(page, "settings")
     explain(page)
     wait_for_results(page)
-    assert "preset='fast', sizes=((4, 4), (7, 5)), steps=4)" in save(page, "Python", tmp_path).read_text()
-    made = Explanation.load(save(page, "Explanation", tmp_path))
+    assert "preset='fast', sizes=((4, 4), (7, 5)), steps=4)" in save(page, "python", tmp_path).read_text()
+    made = Explanation.load(save(page, "explanation", tmp_path))
     assert made.settings["steps"] == 4
     assert made.settings["sizes"] == [[4, 4], [7, 5]]
     page.locator("#setting-steps textarea, #setting-steps input").first.fill("0")

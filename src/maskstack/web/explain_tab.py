@@ -49,7 +49,7 @@ _SAVE = """() => {
         const link = document.querySelector("#files a");
         if (link) link.click(); else if (left) setTimeout(() => save(left - 1), 100);
     };
-    setTimeout(() => save(30), 150);
+    setTimeout(() => save(30), 250);
 }"""
 
 
