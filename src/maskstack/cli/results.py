@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import typer
+from rich.progress import ProgressColumn, Task
 from rich.table import Table
 from rich.text import Text
 
 from maskstack.cli.console import ConsoleReporter, duration, plural
 from maskstack.explanation import Explanation
+from maskstack.jobs.pace import Pace
 from maskstack.masks.result import Progress
 from maskstack.reliability.verdict import percent
 
@@ -50,15 +52,30 @@ def evidence_lines(explanation: Explanation) -> list[str]:
     return lines
 
 
+class PaceColumn(ProgressColumn):
+    """Shows how long the rest of the maps will take."""
+
+    def __init__(self, pace: Callable[[], Pace]) -> None:
+        super().__init__()
+        self.pace = pace
+
+    def render(self, _task: Task) -> Text:
+        """The time, or nothing before it is known."""
+        left = self.pace().remaining()
+        return Text("" if left is None else f"about {duration(left)} left")
+
+
 class ResultReporter(ConsoleReporter):
     """Prints for a person (tables on stdout, the bar on stderr) or, with JSON, for a program (one document on stdout).
 
     Attributes:
         document: What JSON holds.
+        pace: How fast the maps are made.
     """
 
     def __init__(self, *, as_json: bool, verbose: bool = False) -> None:
-        super().__init__(quiet=as_json, transient=True)
+        self.pace = Pace(0)
+        super().__init__(quiet=as_json, transient=True, remaining=PaceColumn(lambda: self.pace))
         self.verbose = verbose
         self.document: dict[str, Any] = {"warnings": [], "predictions": {}, "results": []}
 
@@ -101,13 +118,21 @@ class ResultReporter(ConsoleReporter):
     @contextmanager
     def searching(self, maps: int) -> Iterator[None]:
         """Show a bar while this number of maps is made."""
+        self.pace = Pace(maps)
         with self:
             self.start("explaining", max(maps, 1))
             yield
 
+    def begin(self, number: int) -> None:
+        """Say how long the rest will take, from the time that the maps before it took."""
+        self.pace.at(number)
+        self.move_to(number)
+        if number > 1 and not self.errors.is_terminal and (left := self.pace.remaining()) is not None:
+            self.say(f"{number} of {plural(self.pace.total, 'map')} searched, about {duration(left)} left")
+
     def step(self, state: Progress) -> None:
         """Advance the bar within a map."""
-        self.move_to(len(self.document["results"]) + state.step / state.steps)
+        self.move_to(self.pace.done + state.step / state.steps)
 
     def result(self, photo: str, explanation: Explanation, files: Mapping[str, str]) -> None:
         """Print the numbers of a finished map, how far to trust it, and its first file."""
