@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import torch
 from PIL import Image
@@ -14,6 +14,8 @@ from torch import Tensor
 
 from maskstack.errors import InputError
 from maskstack.explainers import MDM
+from maskstack.explainers.base import CostedExplainer
+from maskstack.explainers.photos import HasUserModel
 from maskstack.explanation import Explanation
 from maskstack.explanation.storage import is_complete
 from maskstack.jobs.progress import JobReporter
@@ -22,6 +24,13 @@ from maskstack.models import LoadedModel, find_class, open_photo, said_of
 from maskstack.models.levels import read_page
 from maskstack.objectives import Meaning
 from maskstack.scoring.predict import prediction
+
+NOTES = ("model", "photo", "output", "levels", "method")
+"""Notes by which a finished explanation is recognised; methods add others."""
+
+
+class PhotoExplainer(CostedExplainer, HasUserModel, Protocol):
+    """An explainer of a network, as all of maskstack's are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +97,7 @@ class PhotoTarget:
         path: Path of the results, without the files' endings.
         picture: The photo, upright.
         said: What was decided when the file was opened, see :func:`maskstack.models.said_of`.
+        method: The method, as :func:`maskstack.explainers.table.make_explainer` reads it.
     """
 
     photo: str
@@ -96,12 +106,14 @@ class PhotoTarget:
     path: Path
     picture: Image.Image
     said: str = ""
+    method: str = "mdm"
 
     def notes(self, spec: str, output: int | str | None = None) -> dict[str, str]:
         """Metadata that is stored with the explanation: the network, the photo, and what was chosen or decided."""
         chosen = {} if output is None else {"output": str(output)}
         levels = {"levels": self.said} if self.said else {}
-        return {"model": spec, "photo": Path(self.photo).name, **chosen, **levels}
+        method = {} if self.method == "mdm" else {"method": self.method}
+        return {"model": spec, "photo": Path(self.photo).name, **chosen, **levels, **method}
 
 
 def read_output(text: str) -> int | str | None:
@@ -196,17 +208,18 @@ def _which_number(index: int | None, count: int, numbers: int) -> int:
     return index or 0
 
 
-def is_finished(target: PhotoTarget, mdm: MDM, spec: str, path: Path) -> Explanation | None:
+def is_finished(target: PhotoTarget, explainer: PhotoExplainer, spec: str, path: Path) -> Explanation | None:
     """The explanation in a file if it fits this network, photo, class, objective and settings; otherwise None."""
     try:
         found = Explanation.load(path)
     except InputError:
         return None
+    user_model, size = explainer.user_model, (target.image.shape[-2], target.image.shape[-1])
     fits = (
-        found.notes == target.notes(spec, mdm.user_model.output)
+        {key: value for key, value in found.notes.items() if key in NOTES} == target.notes(spec, user_model.output)
         and (found.target or (0,)) == (target.index,)
-        and mdm.user_model.objective(target.index).stands_for(found.objective)
-        and found.settings == mdm.settings_for((target.image.shape[-2], target.image.shape[-1])).as_dict()
+        and user_model.objective(target.index).stands_for(found.objective)
+        and (not isinstance(explainer, MDM) or found.settings == explainer.settings_for(size).as_dict())
     )
     if fits and not is_complete(path):
         found.save(path)  # the earlier run ended between its two files
