@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from PIL import Image, ImageDraw
 
-from maskstack import MDM, Explanation, load_model, sample_photos, trust
+from maskstack import Explanation, load_model, sample_photos, trust
 from maskstack.draw.badges import font
 from maskstack.explainers.table import make_explainer
 from maskstack.files import write_whole
@@ -28,10 +28,10 @@ SIDE, LINE, TABLE = 300, 24, "verdicts.md"
 
 def explained(net: LoadedModel, method: str, photo: Image.Image) -> Explanation:
     """A method's map of the predicted class, with its trust."""
-    found: Explanation = MDM(net)(photo) if method == "mdm" else make_explainer(method, net)(photo)
+    images, places = net.prepare_photos(photo)
+    found = replace(make_explainer(method, net)(images), geometry=places)
     if found.trust.verdict(0).word != "not measured":
         return found
-    images, _ = net.prepare_photos(photo)
     return replace(found, trust=trust(net, images, found.saliency, found.target[0] if found.target else None))
 
 
@@ -62,8 +62,9 @@ def main() -> None:
             if not place.exists():
                 found.save(place)
             verdict, label = found.trust.verdict(0), found.target_name[0] if found.target_name else ""
+            sure = found.trust.numbers(0).probability
             lines.append(
-                f"| {name} | {method} | {label} {float(found.score_before[0]):.0%} | {verdict.word} "
+                f"| {name} | {method} | {label}{'' if sure is None else f' {sure:.0%}'} | {verdict.word} "
                 f"| {'; '.join(verdict.reasons) or verdict.sentence} |"
             )
             print(lines[-1], flush=True)

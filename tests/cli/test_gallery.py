@@ -123,7 +123,7 @@ def test_methods_by_photos(place, capsys):
         (("coffee.png", "--model", "bundled:lite9"), "the network of bundled is 'lite9'"),
         (("coffee.png", "--preset", "quick"), "preset is 'quick'; it must be one of"),
         (("coffee.png", "--target", "top3"), "--target top3 asks for several classes"),
-        (("coffee.png", "--method", "grad-cam"), "there is no method 'grad-cam'; did you mean 'gradcam'"),
+        (("coffee.png", "--method", "grad-cam"), "there is no method 'grad-cam'; did you mean gradcam"),
         (("coffee.png", "--method", "gradcam", "--method", "gradcam"), "a method is given twice"),
         (("coffee.png", "--method", "rise:mask=3"), "the method rise has no option 'mask'"),
     ],
