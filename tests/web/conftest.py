@@ -125,7 +125,7 @@ def visit(browser, served):
     contexts = []
 
     def open_page(*, width: int = 1280):
-        context = browser.new_context(viewport={"width": width, "height": 900}, accept_downloads=True)
+        context = browser.new_context(viewport={"width": width, "height": 800}, accept_downloads=True)
         context.set_default_timeout(60_000)
         context.grant_permissions(["clipboard-read", "clipboard-write"], origin=served.url)
         contexts.append(context)

@@ -62,7 +62,9 @@ def photo() -> Image.Image:
 
 
 def test_a_picture_is_in_the_page_itself_with_its_words(photo) -> None:
-    shown = [Picture(panels.png_of(photo), f"{number} {NASTY}", f"{NASTY} {number}") for number in range(3)]
+    shown = [
+        Picture(panels.png_of(photo), f"{number} {NASTY}", f"{NASTY} {number}", "image/png") for number in range(3)
+    ]
     page = Parsed(panels.pictures(shown))
     assert [image["alt"] for image in page.all("img")] == [one.alt for one in shown]
     assert page.texts_in("figcaption") == [one.caption for one in shown]
@@ -133,3 +135,36 @@ def test_a_download_gives_the_very_bytes_under_its_name() -> None:
     assert page.texts_in("a") == ["Overlay", NASTY]
     for link, (_, _, given, kind) in zip(page.all("a"), files, strict=True):
         assert content(link["href"], kind) == given
+
+
+@pytest.mark.parametrize("word", ["reliable", "doubtful", "do not use", NASTY])
+def test_a_verdict_has_its_sign_word_and_reason(word) -> None:
+    page = Parsed(panels.verdict(word, NASTY, title=NASTY))
+    assert page.texts_in("strong") == [word[:1].upper() + word[1:]]
+    assert page.texts_in("p")[-1] == NASTY
+    assert [span for span in page.all("span") if span.get("aria-hidden") == "true"], "the sign is not read aloud"
+
+
+def test_bars_are_as_long_as_the_shares_and_stay_within_the_choice() -> None:
+    text = panels.bars("#top", [0.734, 1.2, -0.1])
+    for number, share in enumerate(("73.40%", "100.00%", "0.00%"), start=1):
+        assert f"#top label:nth-of-type({number}) {{ --share: {share}; }}" in text
+
+
+def test_scores_are_drawn_where_they_are_known() -> None:
+    page = Parsed(panels.score_lines([0.5, 1.0], [float("nan"), 0.25], steps=2))
+    assert [line["points"] for line in page.all("polyline")] == ["0,25 200,0", "200,38"]
+    assert page.all("svg")[0]["aria-label"] == "score of the shown part 100%, of the hidden part 25%"
+    none = Parsed(panels.score_lines([], [], steps=0))
+    assert "not measured yet" in none.all("svg")[0]["aria-label"]
+
+
+def test_a_fold_shows_its_words() -> None:
+    assert Parsed(panels.fold(NASTY, "<p>in it</p>")).texts_in("summary") == [NASTY]
+
+
+def test_the_zoom_shows_every_pixel(photo) -> None:
+    page = Parsed(panels.zoomed(Picture(panels.webp_of(photo), NASTY, NASTY)))
+    assert page.all("div")[0]["tabindex"] == "0", "the keyboard can scroll it"
+    opened = Image.open(io.BytesIO(content(page.all("img")[0]["src"], "image/webp")))
+    assert opened.size == photo.size

@@ -93,7 +93,8 @@ def make_gallery(request: GalleryRequest, reporter: JobReporter) -> Path:
 
 
 def _make_gallery(request: GalleryRequest, reporter: JobReporter, reserved: contextlib.ExitStack) -> Path:
-    photos = request.open_photos()
+    photos = [(file, thumbnail(photo, MOST_SIDE)) for file, photo in request.open_photos(reporter.warn)]
+    files = [file for file, _ in photos]
     device = pick_device(request.device)
     specs = _named(request.models)
     methods = _methods(request.methods)
@@ -105,21 +106,21 @@ def _make_gallery(request: GalleryRequest, reporter: JobReporter, reserved: cont
     taken: set[str] = set()
     rows = []
     for name, spec in specs.items():
-        rows += _rows(request, name, spec, methods, photos, taken, device, reporter)
+        rows += _rows(request, name, spec, methods, files, taken, device, reporter)
     if len(specs) == 1 and len(methods) > 1:
         rows = [replace(row, name=method) for row, method in zip(rows, methods, strict=True)]
     reserved.enter_context(locked(request.out))
-    _report_cost(reporter, rows)
+    _report_cost(request, reporter, rows, device)
     with reporter.searching(sum(len(row.todo) for row in rows)):
-        for row in rows:
-            for target in row.todo:
-                found = _explained(row, target, reporter)
-                path = found.save(with_ending(target.path, EXPLANATION))
-                reporter.result(f"{Path(target.photo).name}, {row.name}", found, {"explanation": str(path)})
-    cells = [(row.name, [_cell(row.net, target) for target in row.targets]) for row in rows]
-    pictures = [
-        (Path(file).name, thumbnail(photo, MOST_SIDE)) for file, photo in zip(request.photos, photos, strict=True)
-    ]
+        todo = [(row, target) for row in rows for target in row.todo]
+        for number, (row, target) in enumerate(todo):
+            reporter.begin(number)
+            photo, image = request.read(target, row.net, device)
+            found = _explained(row, target, photo, image, reporter)
+            path = found.save(with_ending(target.path, EXPLANATION))
+            reporter.result(f"{Path(target.photo).name}, {row.name}", found, {"explanation": str(path)})
+    cells = [(row.name, [_cell(request, row.net, target) for target in row.targets]) for row in rows]
+    pictures = [(Path(file).name, photo) for file, photo in photos]
     figure = gallery_figure(pictures, cells, title=request.title)
     dpi = min(DPI, LONGEST / max(figure.get_size_inches()))
     return write_whole(request.out / "gallery.png", lambda file: figure.savefig(file, dpi=dpi))
@@ -150,7 +151,7 @@ def _rows(
     name: str,
     spec: str,
     methods: Sequence[str],
-    photos: Sequence[Image.Image],
+    files: Sequence[str],
     taken: set[str],
     device: torch.device,
     reporter: JobReporter,
@@ -161,7 +162,8 @@ def _rows(
     warn_of_random_weights(name, net, reporter)
     explainers = [_explainer(request, net, method) for method in methods]
     predicted = []
-    for file, photo in zip(request.photos, photos, strict=True):
+    for file in files:
+        photo = request.open_photo(file)
         label = f"{Path(file).name}, {name}"
         try:
             image, (index,) = predict(
@@ -169,15 +171,15 @@ def _rows(
             )
         except InputError as error:
             raise InputError(f"{name}: {error}") from error
-        predicted.append((file, photo, image, index))
+        predicted.append((file, tuple(image.shape[1:]), index, said_of(photo)))
     rows = []
     for method, explainer in zip(methods, explainers, strict=True):
         title = name if len(methods) == 1 else f"{name}, {method}"
         # Different names may give the same file name.
         stem = free_name(file_part(title), taken)
         targets = [
-            PhotoTarget(file, image, index, _path(request, stem, number, file), photo, said_of(photo), method)
-            for number, (file, photo, image, index) in enumerate(predicted)
+            PhotoTarget(file, size, index, _path(request, stem, number, file), said, method)
+            for number, (file, size, index, said) in enumerate(predicted)
         ]
         todo = [
             target
@@ -196,9 +198,11 @@ def _explainer(request: GalleryRequest, net: LoadedModel, method: str) -> PhotoE
     return request.explainer(net) if method == "mdm" else cast(PhotoExplainer, make_explainer(method, net))
 
 
-def _explained(row: GalleryRow, target: PhotoTarget, reporter: JobReporter) -> Explanation:
+def _explained(
+    row: GalleryRow, target: PhotoTarget, photo: Image.Image, image: torch.Tensor, reporter: JobReporter
+) -> Explanation:
     """The explanation of a photo, with its trust, its place in the photo and its notes."""
-    images = target.image.unsqueeze(0)
+    images = image.unsqueeze(0)
     if isinstance(row.explainer, MDM):
         found = row.explainer(images, target.index, progress=reporter.step)
     else:
@@ -207,16 +211,22 @@ def _explained(row: GalleryRow, target: PhotoTarget, reporter: JobReporter) -> E
         # Of the probability, whatever the method explains, so that all rows are judged alike.
         found = replace(found, trust=trust(row.net, images, found.saliency, target.index))
     notes = {**found.notes, **target.notes(row.spec, row.explainer.user_model.output)}
-    return replace(found, notes=notes, geometry=(row.net.geometry(target.picture),))
+    return replace(found, notes=notes, geometry=(row.net.geometry(photo),))
 
 
-def _report_cost(reporter: JobReporter, rows: Sequence[GalleryRow]) -> None:
+def _report_cost(
+    request: GalleryRequest, reporter: JobReporter, rows: Sequence[GalleryRow], device: torch.device
+) -> None:
     costs = [row.explainer.cost(len(row.todo)) for row in rows]
     passes = {kind: sum(cost[kind] for cost in costs) for kind in ("forward", "backward")}
     seconds = sum(
         sum(
             each * cost[kind]
-            for kind, each in zip(passes, pass_seconds(row.net.model, row.todo[0].image.unsqueeze(0)), strict=True)
+            for kind, each in zip(
+                passes,
+                pass_seconds(row.net.model, request.read(row.todo[0], row.net, device)[1].unsqueeze(0)),
+                strict=True,
+            )
         )
         for row, cost in zip(rows, costs, strict=True)
         if row.todo
@@ -225,11 +235,12 @@ def _report_cost(reporter: JobReporter, rows: Sequence[GalleryRow]) -> None:
     reporter.cost(passes, todo=todo, done=maps - todo, seconds=seconds / max(passes["backward"], 1))
 
 
-def _cell(net: LoadedModel, target: PhotoTarget) -> GalleryCell:
+def _cell(request: GalleryRequest, net: LoadedModel, target: PhotoTarget) -> GalleryCell:
     found = Explanation.load(with_ending(target.path, EXPLANATION))
     what = shown(found, 0)
-    place = net.geometry(target.picture)
-    picture = thumbnail(target.picture, MOST_SIDE) if place else net.picture(target.image.cpu())
+    photo = request.open_photo(target.photo)
+    place = net.geometry(photo)
+    picture = thumbnail(photo, MOST_SIDE) if place else net.picture(net.preprocess(photo))
     if place:
         place = place.scaled((picture.height, picture.width))
     words = [net.class_name(target.index), *what.lines(place)[1:]]

@@ -34,6 +34,8 @@ def key_of(request: gr.Request) -> str:
 def guarded(work: Iterator[Updates], status: Any, otherwise: Updates) -> Iterator[Updates]:
     """Yield the updates of an event; show an error as a sentence.
 
+    Gradio sends the last updates twice, so the last ones change nothing.
+
     Args:
         work: Yields the updates.
         status: The component that shows the sentence.
@@ -42,10 +44,11 @@ def guarded(work: Iterator[Updates], status: Any, otherwise: Updates) -> Iterato
     try:
         yield from work
     except MaskstackError as error:
-        yield otherwise | {status: panels.status_line(_sentence(error), error=True)}
+        yield otherwise | {status: panels.status_line(sentence_of(error), error=True)}
     except Exception:
         LOG.exception("an event of the page failed")
         yield otherwise | {status: panels.status_line(_BROKEN, error=True)}
+    yield {status: gr.skip()}
 
 
 def working_alone(status: Any) -> dict[str, Any]:
@@ -62,10 +65,11 @@ def working_alone(status: Any) -> dict[str, Any]:
 def photo_control(elem_id: str) -> gr.Image:
     """The control that takes a photo, as a file that the server has not read."""
     return gr.Image(
-        type="filepath", image_mode=None, sources=["upload", "clipboard"], label="Photo", height=280, elem_id=elem_id,
+        type="filepath", image_mode=None, sources=["upload", "clipboard"], label="Photo", height=230, elem_id=elem_id,
         buttons=[],
     )  # fmt: skip
 
 
-def _sentence(error: MaskstackError) -> str:
+def sentence_of(error: MaskstackError) -> str:
+    """An error message as one sentence."""
     return f"{' '.join(str(error).split()).rstrip('.')}."

@@ -1,4 +1,4 @@
-"""The components of the first tab, and their layout."""
+"""The components of the first tab, and their layout: one screen, and folds below it."""
 
 from __future__ import annotations
 
@@ -14,6 +14,21 @@ from maskstack.web.settings import settings_controls
 
 BEGIN = "Choose a photo: upload one, paste one, or pick a sample."
 
+VIEWS = (
+    ("Region", "contour"),
+    ("Heat map", "heat"),
+    ("Region alone", "masked"),
+    ("Original photo", "original"),
+    ("Zoom 1:1", "zoom"),
+)
+"""The views of a result, by their names on the page."""
+
+FILES = (("Overlay (PNG)", "overlay"), ("Figure (PNG)", "figure"), ("Explanation", "explanation"), ("Python", "python"))
+"""The files to download, by the names of their buttons."""
+
+MOST_METHODS = 3
+"""Largest number of other methods in a comparison."""
+
 _TOO_SLOW = ("kernelshap", "scorecam", "ablationcam", "rise", "extremal")
 """Methods of many hundred passes, which would make other users wait too long."""
 
@@ -27,61 +42,83 @@ class Layout:
     """
 
     def __init__(self, networks: Sequence[str], samples: Sequence[str]) -> None:
-        with gr.Row():
-            with gr.Column(min_width=280):
+        with gr.Row(elem_classes="ms-screen"):
+            with gr.Column(min_width=260, scale=3):
                 self._draw_photo_and_network(networks, samples)
-            with gr.Column(min_width=280):
+            with gr.Column(min_width=260, scale=3):
                 self._draw_class_and_search()
-        self.live = gr.HTML("", elem_id="live")
+            with gr.Column(min_width=300, scale=5, elem_id="stage"):
+                self._draw_stage()
         with gr.Column(visible=False, elem_id="results") as self.found:
-            self._draw_results()
+            self._draw_requests()
+        with gr.Accordion("Explanations of this visit", open=False, visible=False, elem_id="visit") as self.visit:
+            self.history_style = gr.HTML(elem_classes="ms-style")
+            self.history = gr.Radio([], label="Show one of them again", elem_id="history")
+        with gr.Accordion("Search settings (an empty field uses the preset's value)", open=False):
+            self.settings = settings_controls()
+        with gr.Accordion("Open a saved explanation", open=False, elem_id="open-saved"):
+            gr.HTML("<p>A file <code>.safetensors</code> that this page or <code>maskstack explain</code> wrote.</p>")
+            self.saved = gr.File(
+                label="Explanation file", type="filepath", file_types=[".safetensors"], height=120, elem_id="saved"
+            )
+        with gr.Accordion("What the words mean", open=False, elem_id="words-help"):
+            gr.HTML(panels.glossary())
 
     @property
-    def shown(self) -> list[gr.components.Component | gr.Column]:
+    def shown(self) -> list[gr.components.Component | gr.Column | gr.Accordion]:
         """The components that a prediction or a search may change."""
         return [
-            self.status, self.top, self.search, self.explain, self.stop, self.live, self.found, self.overlay,
-            self.masked, self.words, self.masks, self.curves, self.comparison, self.files,
+            self.status, self.bars, self.top, self.search, self.preset, self.explain, self.stop, self.live, self.found,
+            self.result, self.overlay, self.view, self.words, self.masks, self.curves, self.comparison, self.files,
+            self.visit, self.history, self.history_style,
         ]  # fmt: skip
 
     def _draw_photo_and_network(self, networks: Sequence[str], samples: Sequence[str]) -> None:
         self.photo = photo_control("photo")
         with gr.Row(elem_classes="ms-samples"):
-            self.picks = {name: gr.Button(f"Sample: {name}", size="sm", min_width=80) for name in samples}
+            self.picks = {
+                name: gr.Button(f"Sample: {name}", size="sm", min_width=60, elem_id=f"sample-{name}")
+                for name in samples
+            }
         self.network = gr.Dropdown(list(networks), value=networks[0], label="Network", elem_id="network")
 
     def _draw_class_and_search(self) -> None:
-        presets = [(f"{name}, {PRESETS[name].passes()[1]} passes", name) for name in ("fast", "default", "fine")]
-        self.status = gr.HTML(panels.status_line(BEGIN), elem_id="status")
-        self.top = gr.Radio([], label="The five most probable classes", elem_id="top")
+        self.bars = gr.HTML(elem_classes="ms-style")
+        self.top = gr.Radio([], label="Class to explain: the five most probable", elem_id="top")
         self.search = gr.Dropdown([], value=None, label="Or search for a class by name", elem_id="search")
+        presets = [(f"{name}, {PRESETS[name].passes()[1]} passes", name) for name in ("fast", "default", "fine")]
         self.preset = gr.Radio(presets, value="default", label="How thorough the search is", elem_id="preset")
-        with gr.Row():
-            self.explain = gr.Button("Explain", variant="primary", interactive=False, min_width=110)
-            self.stop = gr.Button("Stop", variant="stop", interactive=False, min_width=110)
-        with gr.Accordion("Search settings (an empty field uses the preset's value)", open=False):
-            self.settings = settings_controls()
+        with gr.Row(elem_classes="ms-buttons"):
+            self.explain = gr.Button("Explain", variant="primary", interactive=False, min_width=100)
+            self.stop = gr.Button("Stop", variant="stop", interactive=False, min_width=100)
 
-    def _draw_results(self) -> None:
-        with gr.Row():
-            with gr.Column(min_width=280):
-                self.overlay = gr.HTML(elem_id="overlay")
-                self.opacity = gr.Slider(
-                    0, 1, value=0.35, step=0.05, label="Opacity of the map", elem_id="opacity", buttons=[]
-                )
-            with gr.Column(min_width=280):
-                self.masked = gr.HTML(elem_id="masked")
-                self.words = gr.HTML(elem_id="words")
-        gr.Markdown("### The mask of each size")
-        self.masks = gr.HTML(elem_id="masks")
-        gr.Markdown("### Does the prediction depend on the region of this map?")
-        self.curves = gr.HTML(elem_id="curves")
-        gr.Markdown("### Compare with another method")
-        self.other_method = gr.Dropdown(_other_methods(), value="gradcam", label="Method", elem_id="other_method")
-        self.compare = gr.Button("Compare")
-        self.comparison = gr.HTML(elem_id="comparison")
-        gr.Markdown("### Download")
+    def _draw_stage(self) -> None:
+        self.status = gr.HTML(panels.status_line(BEGIN), elem_id="status")
+        self.live = gr.HTML("", elem_id="live")
+        with gr.Column(visible=False, elem_id="result") as self.result:
+            self.words = gr.HTML(elem_id="words")
+            self.overlay = gr.HTML(elem_id="overlay")
+            self.view = gr.Radio(list(VIEWS), value="contour", label="View", elem_id="view", show_label=False)
+            self.opacity = gr.Slider(
+                0, 1, value=0.35, step=0.05, label="Opacity of the colours", elem_id="opacity", buttons=[]
+            )
+
+    def _draw_requests(self) -> None:
+        gr.HTML('<h2 class="ms-head">More about this map</h2>')
+        with gr.Row(elem_classes="ms-requests"):
+            self.want_curves = gr.Button("Measure its curves", size="sm")
+            self.want_masks = gr.Button("Show the mask of each size", size="sm")
+            self.wants = {kind: gr.Button(words, size="sm", elem_id=f"want-{kind}") for words, kind in FILES}
         self.files = gr.HTML(elem_id="files")
+        self.curves = gr.HTML(elem_id="curves")
+        self.masks = gr.HTML(elem_id="masks")
+        with gr.Row(equal_height=False):
+            self.other_methods = gr.Dropdown(
+                _other_methods(), value=["gradcam"], multiselect=True, max_choices=MOST_METHODS,
+                label=f"Compare with up to {MOST_METHODS} other methods", elem_id="other_methods", scale=4,
+            )  # fmt: skip
+            self.compare = gr.Button("Compare", min_width=100, scale=1)
+        self.comparison = gr.HTML(elem_id="comparison")
 
 
 def _other_methods() -> list[tuple[str, str]]:

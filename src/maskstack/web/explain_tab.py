@@ -4,29 +4,53 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 import gradio as gr
+from torch import Tensor
 
+from maskstack.draw.pictures import thumbnail_uri
 from maskstack.errors import InputError
 from maskstack.explainers import MDM
-from maskstack.explainers.table import METHODS, make_explainer
-from maskstack.masks.presets import Preset
+from maskstack.explanation import Explanation
+from maskstack.masks.presets import PRESETS, Preset
+from maskstack.models import LoadedModel
 from maskstack.scoring.predict import class_probabilities
 from maskstack.web import panels, results
-from maskstack.web.answers import QUICK, Updates, guarded, key_of, working_alone
+from maskstack.web.answers import QUICK, Updates, guarded, key_of, sentence_of, working_alone
 from maskstack.web.explain_layout import BEGIN, Layout
-from maskstack.web.judging import curves
+from maskstack.web.extras import Extras
 from maskstack.web.live import live
 from maskstack.web.networks import Networks
-from maskstack.web.sessions import PredictedPhoto, Session, Sessions
+from maskstack.web.saved import open_saved
+from maskstack.web.sessions import Kept, PredictedPhoto, Session, Sessions
 from maskstack.web.settings import filled_in
 from maskstack.web.uploads import Upload
 
-MOST_PASSES_TO_COMPARE, MOST_PASSES = 700, 2000
-"""Maximum number of passes of another method and of a search; more would make other users wait too long."""
+MOST_PASSES = 2000
+"""Maximum number of passes of a search; more would make other users wait too long."""
+
+MOST_PICTURES = 25
+"""About how many pictures of a search are sent."""
+
+OFFERED = ("fast", "default", "fine")
+"""The presets that the page offers."""
+
+_TO_THE_MAP = """() => {
+    if (window.innerWidth < 900) document.querySelector("#stage").scrollIntoView({ block: "start" });
+}"""
+
+_SAVE = """() => {
+    const save = (left) => {
+        const link = document.querySelector("#files a");
+        if (link) link.click(); else if (left) setTimeout(() => save(left - 1), 100);
+    };
+    setTimeout(() => save(30), 250);
+}"""
 
 
 class ExplainTab:
@@ -53,7 +77,9 @@ class ExplainTab:
     ) -> None:
         self.networks, self.sessions, self.samples, self.root = networks, sessions, samples, root
         self.max_pixels, self.every = max_pixels, every
+        self.seconds_per_pass: dict[str, float] = {}
         self.at = Layout(list(networks.offers), list(samples))
+        self.extras = Extras(self.at, networks, sessions)
         self._connect()
 
     def _connect(self) -> None:
@@ -69,10 +95,23 @@ class ExplainTab:
         # One of the two gives the class: choosing in one empties the other, in the browser.
         at.top.input(None, None, at.search, js="() => null")
         at.search.input(None, None, at.top, js="() => null")
+        # On a narrow page the live map is below the controls.
+        at.explain.click(None, None, None, js=_TO_THE_MAP)
         at.explain.click(self.on_explain, [at.top, at.search, at.preset, at.opacity, *at.settings], at.shown, **work)
         at.stop.click(self.on_stop, None, None, **QUICK)
-        at.opacity.change(self.on_opacity, at.opacity, [at.overlay, at.files], **QUICK)
-        at.compare.click(self.on_compare, [at.other_method, at.opacity], [at.status, at.comparison, at.curves], **work)
+        seen = [at.view, at.opacity]
+        shown = [at.overlay, at.status]
+        at.view.input(self.on_view, seen, shown, trigger_mode="always_last", **QUICK)
+        at.opacity.change(self.on_view, seen, shown, trigger_mode="always_last", **QUICK)
+        at.want_masks.click(self.on_masks, None, at.masks, **QUICK)
+        for kind, button in at.wants.items():
+            asked = button.click(self._file_maker(kind), at.opacity, [at.files, at.status], **QUICK)
+            asked.success(None, None, None, js=_SAVE)
+        extras = self.extras
+        at.want_curves.click(extras.on_curves, None, [at.status, at.curves], **work)
+        at.compare.click(extras.on_compare, [at.other_methods, at.opacity], [at.status, at.comparison], **work)
+        at.history.input(self.on_history, [at.history, at.view, at.opacity], at.shown, **QUICK)
+        at.saved.upload(self.on_saved, [at.saved, at.network, at.opacity], at.shown, preprocess=False, **work)
 
     def on_change(self, payload: Any, network: str, request: gr.Request) -> None:
         """A photo or a network was chosen: stop the search and remember the file, to remove it later."""
@@ -84,8 +123,12 @@ class ExplainTab:
             upload = Upload.of(payload, self.root)
             if upload is not None:
                 session.shown = (upload.path, network)
-                if upload.path not in [sample.resolve() for sample in self.samples.values()]:
-                    self.sessions.keep_upload(key, upload.path)
+                self._keep(key, upload.path, "explain")
+
+    def _keep(self, key: str, path: Path, tab: str) -> None:
+        """Remember an upload, to remove it later; the samples stay."""
+        if path not in [sample.resolve() for sample in self.samples.values()]:
+            self.sessions.keep_upload(key, path, tab=tab)
 
     def on_photo_or_network(self, payload: Any, network: str, request: gr.Request) -> Iterator[Updates]:
         """A photo or a network was chosen: show what the network predicts."""
@@ -122,12 +165,27 @@ class ExplainTab:
         ]
         every = [(predicted.net.class_name(index), str(index)) for index in range(len(scores))]
         sentence = f"{network} predicts {top[0][0]}. Choose a class, then press Explain."
+        self._measure(network, net, tensor)
         yield self._blank() | {
             self.at.status: panels.status_line(sentence),
+            self.at.bars: panels.bars("#top", best.values.tolist()),
             self.at.top: gr.Radio(top, value=top[0][1]),
             self.at.search: gr.Dropdown(every, value=None),
+            self.at.preset: gr.Radio([(self._expected(network, name), name) for name in OFFERED]),
             self.at.explain: gr.Button(interactive=True),
         }
+
+    def _measure(self, network: str, net: LoadedModel, tensor: Tensor) -> None:
+        """Measure the time of a pass, unless a search has told it; the first pass of a network is slower."""
+        if network not in self.seconds_per_pass:
+            before = time.perf_counter()
+            class_probabilities(net, tensor.unsqueeze(0))
+            self.seconds_per_pass[network] = time.perf_counter() - before
+
+    def _expected(self, network: str, name: str) -> str:
+        """A preset's name with the time that it is expected to take."""
+        seconds = self.seconds_per_pass[network] * _weight(PRESETS[name].passes())
+        return f"{name}, about {max(round(seconds), 1)} s"
 
     def on_explain(
         self, request: gr.Request, top: str | None, search: str | None, preset: str, opacity: float, *settings: Any
@@ -160,95 +218,116 @@ class ExplainTab:
         yield {
             self.at.status: panels.status_line(begin),
             self.at.found: gr.Column(visible=False),
+            self.at.result: gr.Column(visible=False),
             self.at.explain: gr.Button(interactive=False),
             self.at.stop: gr.Button(interactive=True),
             self.at.live: "",
         }
         images = predicted.tensor.unsqueeze(0)
-        search = live(lambda tell: mdm(images, target, progress=tell), session.stop, every=self.every)
-        whole = float(predicted.scores[target])
+        # About 25 pictures a search, so that a long one does not send megabytes.
+        expected = self.seconds_per_pass.get(predicted.model, 0.0) * (passes["forward"] + 2 * passes["backward"])
+        every = max(self.every, min(expected / MOST_PICTURES, 4.0))
+        search = live(lambda tell: mdm(images, target, progress=tell), session.stop, every=every)
         try:
             while True:
                 snapshot = next(search)
-                bar, shown = results.working(predicted, target, snapshot, whole, "probability")
+                bar, shown = results.working(predicted, target, snapshot)
                 yield {self.at.status: bar, self.at.live: shown}
         except StopIteration as end:
             found = end.value
         finally:
             search.close()
         stopped = session.stop.is_set()
-        measuring = "Measuring the insertion and deletion curves of the map."
-        yield {self.at.status: panels.status_line(measuring), self.at.stop: gr.Button(interactive=False)}
-        session.found, session.preset, session.settings = found, preset, settings
-        session.curves = {"MDM": curves(predicted.net, predicted.tensor, found.saliency[0, 0], target)}
-        yield self._results(session, predicted, opacity, stopped=stopped)
+        done = int(found.forward_passes[0]), int(found.backward_passes[0])
+        self.seconds_per_pass[predicted.model] = found.seconds / max(_weight(done), 1)
+        kept = Kept(_title(predicted, found), predicted, found, preset, settings, stopped, "")
+        yield self._show(session, kept, "contour", opacity)
+        yield self._remember(session, kept)
 
-    def _results(self, session: Session, predicted: PredictedPhoto, opacity: float, *, stopped: bool) -> Updates:
-        found = session.found
-        assert found is not None
-        before, kept = float(found.score_before[0]), float(found.score_under_stack[0])
-        name = predicted.net.class_name(found.target[0] if found.target else 0)
-        done = "Stopped" if stopped else "Done"
-        sentence = (
-            f"{done}: showing {float(found.area[0]):.0%} of the photo keeps {name} at {kept:.0%} "
-            f"(whole photo: {before:.0%})."
-        )
-        session.stopped = stopped
+    def _show(self, session: Session, kept: Kept, view: str, opacity: float) -> Updates:
+        """Show an explanation: the map and the words; everything else on request."""
+        session.show(kept)
         return self._ready() | {
-            self.at.status: panels.status_line(sentence),
+            self.at.status: panels.status_line(f"{'Stopped' if kept.stopped else 'Done'}: {kept.title}."),
             self.at.live: "",
             self.at.found: gr.Column(visible=True),
-            self.at.overlay: results.overlay_panel(predicted, found, opacity),
-            self.at.masked: results.masked_panel(predicted, found),
-            self.at.words: results.words_panel(predicted, found, stopped=stopped),
-            self.at.masks: results.masks_panel(found),
-            self.at.curves: results.curves_panel(session.curves),
+            self.at.result: gr.Column(visible=True),
+            self.at.view: gr.Radio(value=view),
+            self.at.overlay: results.overlay_panel(kept.predicted, kept.found, view, opacity),
+            self.at.words: results.words_panel(kept.predicted, kept.found, session),
+            self.at.masks: "",
+            self.at.curves: "",
             self.at.comparison: "",
-            self.at.files: results.files_panel(predicted, found, session, opacity),
+            self.at.files: "",
         }
+
+    def _remember(self, session: Session, kept: Kept) -> Updates:
+        """Add an explanation to the visit's list."""
+        small = thumbnail_uri(kept.predicted.picture.convert("RGB"), 56)
+        session.history.append(replace(kept, predicted=kept.predicted.without_network(), thumbnail=small))
+        choices = [(f"{number}. {each.title}", str(number - 1)) for number, each in enumerate(session.history, 1)]
+        return {
+            self.at.visit: gr.Accordion(visible=True),
+            self.at.history_style: panels.thumbnails("#history", [each.thumbnail for each in session.history]),
+            self.at.history: gr.Radio(choices, value=choices[-1][1]),
+        }
+
+    def on_history(self, chosen: str | None, view: str, opacity: float, request: gr.Request) -> Updates:
+        """Show an earlier explanation of this visit again."""
+        session = self.sessions.of(key_of(request))
+        history = list(session.history)
+        if chosen is None or not chosen.isdecimal() or int(chosen) >= len(history):
+            return {self.at.status: gr.skip()}
+        return self._show(session, history[int(chosen)], "contour" if view == "zoom" else view, opacity)
+
+    def on_saved(self, payload: Any, network: str, opacity: float, request: gr.Request) -> Iterator[Updates]:
+        """Show the explanation of a file."""
+        key = key_of(request)
+        if self.sessions.has_left(key):
+            return
+        session = self.sessions.of(key)
+        yield from guarded(self._saved(session, key, payload, network, opacity), self.at.status, {})
+
+    def _saved(self, session: Session, key: str, payload: Any, network: str, opacity: float) -> Iterator[Updates]:
+        upload = Upload.of(payload[0] if isinstance(payload, list) and payload else payload, self.root)
+        if upload is None:
+            raise InputError("there is no explanation file yet; choose one first")
+        self._keep(key, upload.path, "saved")
+        predicted, found = open_saved(upload.path, upload.name, network, self.networks.get, session.predicted)
+        preset = str(found.settings.get("preset", "default"))
+        kept = Kept(_title(predicted, found), predicted, found, preset, {}, False, "")
+        yield self._show(session, kept, "contour", opacity)
+        yield self._remember(session, kept)
 
     def on_stop(self, request: gr.Request) -> None:
         """Stop the search; what it has found is kept."""
         self.sessions.of(key_of(request)).stop.set()
 
-    def on_opacity(self, opacity: float, request: gr.Request) -> Updates:
-        """Draw the overlay again."""
+    def on_view(self, view: str, opacity: float, request: gr.Request) -> Updates:
+        """Draw another view of the map."""
         session = self.sessions.of(key_of(request))
-        predicted, found = session.predicted, session.found
-        if predicted is None or found is None:
+        if session.explained is None or session.found is None:
             return {self.at.overlay: gr.skip()}
-        return {
-            self.at.overlay: results.overlay_panel(predicted, found, opacity),
-            self.at.files: results.files_panel(predicted, found, session, opacity),
-        }
+        try:
+            return {self.at.overlay: results.overlay_panel(session.explained, session.found, view, opacity)}
+        except InputError as error:
+            return {self.at.status: panels.status_line(sentence_of(error), error=True)}
 
-    def on_compare(self, method: str, opacity: float, request: gr.Request) -> Iterator[Updates]:
-        """Explain the same class by another method, and measure both in the same way."""
-        session = self.sessions.of(key_of(request))
-        yield from guarded(self._compare(session, method, opacity), self.at.status, {})
+    def on_masks(self, request: gr.Request) -> Any:
+        """Show the mask of each size."""
+        found = self.sessions.of(key_of(request)).found
+        return gr.skip() if found is None else results.masks_panel(found)
 
-    def _compare(self, session: Session, method: str, opacity: float) -> Iterator[Updates]:
-        predicted, found = session.predicted, session.found
-        if predicted is None or found is None or not found.target:
-            raise InputError("there is no map to compare with yet; press Explain first")
-        if method not in METHODS:
-            raise InputError("this method is not offered here; choose one from the list")
-        target = found.target[0]
-        explainer = make_explainer(method, predicted.net)
-        if sum(explainer.cost(1).values()) > MOST_PASSES_TO_COMPARE:
-            raise InputError(f"{method} takes too many passes for the page; use maskstack bench for it")
-        name = METHODS[method].about.partition(" (")[0]
-        yield {self.at.status: panels.status_line(f"Explaining the same class by {name}.")}
-        other = explainer(predicted.tensor.unsqueeze(0), target)
-        session.curves = {
-            "MDM": session.curves["MDM"],
-            name: curves(predicted.net, predicted.tensor, other.saliency[0, 0], target),
-        }
-        yield {
-            self.at.status: panels.status_line(f"Compared with {name}."),
-            self.at.comparison: results.comparison_panel(predicted, found, other, name, opacity),
-            self.at.curves: results.curves_panel(session.curves),
-        }
+    def _file_maker(self, kind: str) -> Callable[[float, gr.Request], Updates]:
+        """The handler that makes a kind of file to download."""
+
+        def on_file(opacity: float, request: gr.Request) -> Updates:
+            session = self.sessions.of(key_of(request))
+            if session.explained is None or session.found is None:
+                return {self.at.files: gr.skip()}
+            return {self.at.files: results.file_panel(kind, session.explained, session.found, session, opacity)}
+
+        return on_file
 
     def _ready(self) -> Updates:
         return {self.at.explain: gr.Button(interactive=True), self.at.stop: gr.Button(interactive=False)}
@@ -259,6 +338,21 @@ class ExplainTab:
             self.at.search: gr.Dropdown([], value=None),
             self.at.explain: gr.Button(interactive=False),
             self.at.stop: gr.Button(interactive=False),
+            self.at.bars: "",
             self.at.live: "",
             self.at.found: gr.Column(visible=False),
+            self.at.result: gr.Column(visible=False),
         }
+
+
+def _title(predicted: PredictedPhoto, found: Explanation) -> str:
+    """An explanation's name in the visit's list."""
+    name = found.target_name[0] if found.target_name else None
+    if name is None:
+        name = predicted.net.class_name(found.target[0]) if found.target else found.objective
+    return f"{predicted.name}: {name}, {found.trust.verdict(0).word}"
+
+
+def _weight(passes: tuple[int, int]) -> int:
+    """What forward and backward passes cost, in forward passes; a backward pass costs about two."""
+    return passes[0] + 2 * passes[1]

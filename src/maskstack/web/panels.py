@@ -7,13 +7,30 @@ from __future__ import annotations
 
 import html
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 from PIL import Image
 
+from maskstack.draw.badges import sign_of
 from maskstack.draw.pictures import data_uri, encoded
+
+GLOSSARY: Mapping[str, str] = {
+    "region": "The part of the photo where the mask is at least half open: the network needs it for this class.",
+    "core": "The part of the region where the mask is almost fully open; a thinner line surrounds it.",
+    "reliable, doubtful, do not use": (
+        "The verdict on the map. It follows from measurements: what the region alone keeps of the score, what remains "
+        "without it, and how well several searches agree."
+    ),
+    "score": "The probability that the network gives to the class.",
+    "keeps": "The share of the score that remains when only the region is shown.",
+    "remains": "The share of the score that remains when the region is hidden; a good region leaves little.",
+    "passes": "How often the network is run. More passes take longer and give a steadier map.",
+    "insertion": "The score while the most important pixels are added first; a good map makes it rise early.",
+    "deletion": "The score while the most important pixels are removed first; a good map makes it fall early.",
+}
+"""The words of the page that need an explanation."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,19 +38,26 @@ class Picture:
     """A picture of the page.
 
     Attributes:
-        png: Content of the PNG file.
+        content: Content of the picture file.
         alt: What it shows, for screen readers.
         caption: The text below it.
+        kind: Media type of the file.
     """
 
-    png: bytes
+    content: bytes
     alt: str
     caption: str
+    kind: str = "image/webp"
 
 
 def png_of(image: Image.Image) -> bytes:
     """A picture as a PNG file."""
     return encoded(image, "PNG")
+
+
+def webp_of(image: Image.Image, *, quality: int = 80) -> bytes:
+    """A picture as a WebP file, which is several times smaller than a PNG file."""
+    return encoded(image, "WEBP", quality=quality, method=2)
 
 
 def png_of_figure(figure: Figure, *, dpi: int = 110) -> bytes:
@@ -43,15 +67,31 @@ def png_of_figure(figure: Figure, *, dpi: int = 110) -> bytes:
     return file.getvalue()
 
 
+def webp_of_figure(figure: Figure, *, dpi: int = 110) -> bytes:
+    """A figure as a WebP file."""
+    with Image.open(io.BytesIO(png_of_figure(figure, dpi=dpi))) as drawn:
+        return webp_of(drawn.convert("RGB"), quality=85)
+
+
 def pictures(shown: Sequence[Picture], *, small: bool = False, wide: bool = False) -> str:
     """Pictures side by side, below each other where the page is narrow."""
     figures = "".join(
-        f'<figure><img src="{data_uri(one.png, "image/png")}" alt="{html.escape(one.alt, quote=True)}">'
+        f'<figure><img src="{data_uri(one.content, one.kind)}" alt="{html.escape(one.alt, quote=True)}">'
         f"<figcaption>{html.escape(one.caption)}</figcaption></figure>"
         for one in shown
     )
     kind = " ms-small" if small else " ms-wide" if wide else ""
-    return f'<div class="ms-pictures{kind}">{figures}</div>'
+    scrolls = ' tabindex="0" role="group" aria-label="a wide picture, which scrolls"' if wide else ""
+    return f'<div class="ms-pictures{kind}"{scrolls}>{figures}</div>'
+
+
+def zoomed(picture: Picture) -> str:
+    """A picture at its own size, one pixel for each, which scrolls within its frame."""
+    return (
+        f'<div class="ms-zoom" tabindex="0" role="group" aria-label="the photo at its own size, which scrolls">'
+        f'<img src="{data_uri(picture.content, picture.kind)}" alt="{html.escape(picture.alt, quote=True)}"></div>'
+        f'<p class="ms-caption">{html.escape(picture.caption)}</p>'
+    )
 
 
 def status_line(sentence: str, *, error: bool = False) -> str:
@@ -68,6 +108,86 @@ def progress(done: int, steps: int, sentence: str) -> str:
     return (
         f'<div class="ms-progress"><progress max="{steps}" value="{done}" aria-label="steps of the search">'
         f"</progress>{status_line(sentence)}</div>"
+    )
+
+
+def verdict(word: str, sentence: str, *, title: str) -> str:
+    """A verdict: its sign and word in its colour, what was explained, and why in one sentence."""
+    sign = sign_of(word)
+    red, green, blue = sign.colour
+    shape = {0: "ms-disc", 3: "ms-triangle"}.get(sign.corners, "ms-square")
+    return (
+        f'<div class="ms-verdict" style="--sign: rgb({red} {green} {blue})">'
+        f'<p class="ms-word"><span class="ms-sign {shape}" aria-hidden="true">{html.escape(sign.letter)}</span>'
+        f"<strong>{html.escape(word[:1].upper() + word[1:])}</strong> <span>{html.escape(title)}</span></p>"
+        f"<p>{html.escape(sentence)}</p></div>"
+    )
+
+
+def legend() -> str:
+    """What the colours and lines over the photo mean."""
+    return (
+        '<ul class="ms-legend" aria-label="Legend">'
+        '<li><span class="ms-key ms-line"></span>region</li>'
+        '<li><span class="ms-key ms-thin"></span>core</li>'
+        '<li><span class="ms-key ms-bar"></span>map, low to high</li>'
+        '<li><span class="ms-key ms-hatch"></span>not seen by the network</li></ul>'
+    )
+
+
+def fold(words: str, content: str) -> str:
+    """HTML that is shown when its words are pressed."""
+    return f'<details class="ms-fold"><summary>{html.escape(words)}</summary>{content}</details>'
+
+
+def glossary() -> str:
+    """The words of the page and what they mean."""
+    each = "".join(f"<dt>{html.escape(word)}</dt><dd>{html.escape(means)}</dd>" for word, means in GLOSSARY.items())
+    return f'<dl class="ms-glossary">{each}</dl>'
+
+
+def bars(where: str, shares: Sequence[float]) -> str:
+    """A style that draws bars behind the choices of a control.
+
+    Args:
+        where: Selector of the control.
+        shares: Length of each bar as a share of the whole.
+    """
+    rules = "".join(
+        f"{where} label:nth-of-type({number}) {{ --share: {max(0.0, min(share, 1.0)):.2%}; }}"
+        for number, share in enumerate(shares, start=1)
+    )
+    return f"<style>{rules}</style>"
+
+
+def thumbnails(where: str, uris: Sequence[str]) -> str:
+    """A style that draws a picture beside each choice of a control."""
+    rules = "".join(
+        f'{where} label:nth-of-type({number}) {{ --thumbnail: url("{uri}"); }}'
+        for number, uri in enumerate(uris, start=1)
+    )
+    return f"<style>{rules}</style>"
+
+
+def score_lines(shown: Sequence[float], hidden: Sequence[float], *, steps: int) -> str:
+    """The scores of the shown and of the hidden part, step by step, as a small drawing."""
+
+    def line(values: Sequence[float], kind: str) -> str:
+        points = " ".join(
+            f"{200 * number / max(steps - 1, 1):.0f},{50 - 50 * max(0.0, min(value, 1.0)):.0f}"
+            for number, value in enumerate(values)
+            if value == value
+        )
+        return f'<polyline class="{kind}" points="{points}"/>'
+
+    last = [next((value for value in reversed(values) if value == value), None) for values in (shown, hidden)]
+    now = [f"{max(0.0, min(value, 1.0)):.0%}" if value is not None else "not measured yet" for value in last]
+    words = f"score of the shown part {now[0]}, of the hidden part {now[1]}"
+    return (
+        f'<div class="ms-scores"><svg viewBox="-2 -2 204 54" role="img" aria-label="{words}">'
+        f"{line(shown, 'ms-shown')}{line(hidden, 'ms-hidden')}</svg><p>Score of the shown part "
+        f'<b class="ms-shown">{now[0]}</b> (solid line), of the hidden part <b class="ms-hidden">{now[1]}</b> '
+        "(dashed line).</p></div>"
     )
 
 
@@ -108,4 +228,4 @@ def downloads(files: Sequence[tuple[str, str, bytes, str]]) -> str:
 
 def code(lines: str) -> str:
     """Lines of Python code."""
-    return f'<pre class="ms-code" tabindex="0" aria-label="Python code">{html.escape(lines)}</pre>'
+    return f'<pre class="ms-code" tabindex="0" role="group" aria-label="Python code">{html.escape(lines)}</pre>'

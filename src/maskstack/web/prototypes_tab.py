@@ -18,10 +18,11 @@ from maskstack.web.sessions import Sessions
 from maskstack.web.uploads import Upload
 
 METHODS = ("mdm", "mdm:preset=fast", "native", "smoothgrad")
-_NONE = (
-    "No prototype network is offered here. Train one with `maskstack prototypes train`, then start the page with "
-    "`maskstack app --prototypes CHECKPOINT`."
+NONE = (
+    "To see which training images a prototype network compares a photo with, train one with "
+    "`maskstack prototypes train` and start the page with `maskstack app --prototypes CHECKPOINT`."
 )
+"""What the page says where no prototype network is offered."""
 
 
 class PrototypesTab:
@@ -47,10 +48,7 @@ class PrototypesTab:
         self.allow_code = allow_code
         self.checkpoints, self.sessions, self.root, self.max_pixels = dict(checkpoints), sessions, root, max_pixels
         self._load = functools.lru_cache(maxsize=2)(self._open)
-        if self.checkpoints:
-            self._draw()
-        else:
-            gr.Markdown(_NONE)
+        self._draw()
 
     def _draw(self) -> None:
         names = list(self.checkpoints)
@@ -102,7 +100,7 @@ class PrototypesTab:
         figure = found.figure(prototypes.model.picture(tensor), title=title, method=method)
         each = (f"prototype {one.prototype} adds {one.contribution:.2f}, from {one.source}" for one in found.evidence)
         alt = f"regions of {len(found.evidence)} prototypes, in this photo and in the training images they come from"
-        drawn = Picture(panels.png_of_figure(figure), alt, "; ".join(each))
+        drawn = Picture(panels.webp_of_figure(figure), alt, "; ".join(each))
         yield {
             self.status: panels.status_line(f"The network predicts {found.name}, {found.probability:.0%}."),
             self.page: panels.pictures([drawn], wide=True),

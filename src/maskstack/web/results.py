@@ -3,61 +3,110 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import matplotlib
 
 from maskstack.draw import overlay
-from maskstack.draw.curves import faithfulness_curves, search_curve
-from maskstack.draw.overlay import COLOURS
-from maskstack.draw.pictures import as_picture
+from maskstack.draw.curves import faithfulness_curves
+from maskstack.draw.overlay import COLOURS, Style
+from maskstack.draw.pictures import as_picture, thumbnail
+from maskstack.errors import InputError
 from maskstack.explanation import Explanation
 from maskstack.jobs.naming import EXPLANATION, FIGURE, OVERLAY
+from maskstack.models import open_photo
 from maskstack.web import panels
 from maskstack.web.judging import area
 from maskstack.web.live import Snapshot
 from maskstack.web.panels import Picture
 from maskstack.web.recipe import recipe
+from maskstack.web.saved import with_picture
 from maskstack.web.sessions import Curves, PredictedPhoto, Session
 
+LIVE = 420
+"""Largest number of pixels of a side of the picture during a search."""
 
-def working(
-    predicted: PredictedPhoto, target: int, snapshot: Snapshot, whole: float, objective: str
-) -> tuple[str, str]:
-    """A search that is running: its sentence with a bar, and its map and curve."""
+ZOOM = 1400
+"""Largest number of pixels of a side of the part that the 1:1 zoom shows."""
+
+ZOOM_PIXELS = 16_000_000
+"""Largest number of pixels of a photo of which the 1:1 zoom is drawn."""
+
+
+def working(predicted: PredictedPhoto, target: int, snapshot: Snapshot) -> tuple[str, str]:
+    """A search that is running: its sentence with a bar, and its map with the scores."""
     name = predicted.net.class_name(target)
     at_most = f"at most about {snapshot.seconds_left:.0f} s left" if snapshot.step > 1 else "measuring the time"
     sentence = f"Searching for the region of {name}: step {snapshot.step} of {snapshot.steps}, {at_most}."
-    shown = panels.png_of(overlay(predicted.picture, snapshot.stack.numpy(), geometry=predicted.geometry))
-    curve = search_curve(
-        snapshot.shown_scores, snapshot.hidden_scores, whole=whole, steps=snapshot.steps, name=objective
+    shown = overlay(predicted.picture, snapshot.stack.numpy(), geometry=predicted.geometry)
+    caption = f"{float(snapshot.stack.mean()):.0%} of the photo shown"
+    picture = Picture(
+        panels.webp_of(thumbnail(shown, LIVE), quality=60), f"the mask so far over the photo, for {name}", caption
     )
-    area_open = f"{float(snapshot.stack.mean()):.0%} of the photo shown"
-    scores = "scores of the shown part and of the hidden part"
-    both = [
-        Picture(shown, f"the stacked masks so far over the photo, for {name}", area_open),
-        Picture(panels.png_of_figure(curve), f"curves of the {scores}, step by step", scores),
-    ]
-    return panels.progress(snapshot.step, snapshot.steps, sentence), panels.pictures(both)
+    scores = panels.score_lines(snapshot.shown_scores, snapshot.hidden_scores, steps=snapshot.steps)
+    return panels.progress(snapshot.step, snapshot.steps, sentence), panels.pictures([picture]) + scores
 
 
-def overlay_panel(predicted: PredictedPhoto, found: Explanation, opacity: float) -> str:
-    """The map over the photo."""
+def overlay_panel(predicted: PredictedPhoto, found: Explanation, view: str, opacity: float) -> str:
+    """A view of the result.
+
+    Args:
+        predicted: The photo.
+        found: The explanation.
+        view: ``contour``, ``heat``, ``masked``, ``original`` or ``zoom``.
+        opacity: Opacity of the colours.
+
+    Raises:
+        InputError: There is no such view, or the photo cannot be shown at its own size.
+    """
     name = _name(predicted, found)
-    alt = f"map of the region that {predicted.model} needs for {name}"
-    return panels.pictures([Picture(_over_photo(predicted, found, opacity), alt, f"{name}: overlay")])
+    if view == "zoom":
+        return _zoom_panel(predicted, found, opacity)
+    if view == "original":
+        shown, alt, legend = predicted.picture, "the photo", ""
+    elif view == "masked":
+        shown = _placed(predicted, found).overlay(predicted.picture, style="masked", badge=False)
+        alt, legend = f"the photo with everything hidden except the region of {name}", ""
+    elif view in ("contour", "heat"):
+        style: Style = "contour" if view == "contour" else "heat"
+        shown = _placed(predicted, found).overlay(predicted.picture, style=style, opacity=opacity, badge=False)
+        alt, legend = f"map of the region that {predicted.model} needs for {name}", panels.legend()
+    else:
+        raise InputError("this view is not offered here; choose one from the list")
+    return panels.pictures([Picture(panels.webp_of(shown), alt, f"{predicted.name}: {name}")]) + legend
 
 
-def masked_panel(predicted: PredictedPhoto, found: Explanation) -> str:
-    """The photo with all but the region of its map hidden, and the score that remains."""
-    name = _name(predicted, found)
-    masked = _placed(predicted, found).overlay(predicted.picture, style="masked", badge=False)
-    before, kept = float(found.score_before[0]), float(found.score_under_stack[0])
-    words = f"masked photo: score {kept:.0%} (whole photo: {before:.0%}), {float(found.area[0]):.0%} of the photo shown"
-    return panels.pictures(
-        [Picture(panels.png_of(masked), f"the photo with everything hidden except the region of {name}", words)]
-    )
+def _zoom_panel(predicted: PredictedPhoto, found: Explanation, opacity: float) -> str:
+    """The part of the photo around the region, one pixel for each of the photo's."""
+    if predicted.opened or not predicted.path.is_file():
+        raise InputError("the photo's own file is not on the page any more; choose the photo again")
+    photo = open_photo(predicted.path, max_pixels=ZOOM_PIXELS)
+    place = None if predicted.geometry is None else predicted.geometry.scaled((photo.height, photo.width))
+    if place is None:
+        drawn = _placed(predicted, found).overlay(predicted.picture, opacity=opacity, badge=False)
+        middle = drawn.width / 2, drawn.height / 2
+    else:
+        drawn = replace(found, geometry=(place,)).overlay(photo, opacity=opacity, badge=False)
+        rows, columns = (found.saliency[0, 0] >= 0.5).nonzero(as_tuple=True)
+        height, width = found.saliency.shape[-2:]
+        across, down = (
+            (float(columns.float().mean()) / width, float(rows.float().mean()) / height) if len(rows) else (0.5, 0.5)
+        )
+        left, top, right, bottom = place.box
+        middle = left + across * (right - left), top + down * (bottom - top)
+    box = _window(drawn.width, middle[0]), _window(drawn.height, middle[1])
+    part = drawn.crop((box[0][0], box[1][0], box[0][1], box[1][1]))
+    words = f"{part.width} x {part.height} of the photo's {drawn.width} x {drawn.height} pixels, at their own size"
+    return panels.zoomed(Picture(panels.webp_of(part), f"the photo at its own size around the region: {words}", words))
+
+
+def _window(length: int, middle: float) -> tuple[int, int]:
+    """First pixel and the one after the last of a part of at most :data:`ZOOM` pixels around a middle."""
+    size = min(length, ZOOM)
+    first = min(max(round(middle - size / 2), 0), length - size)
+    return first, first + size
 
 
 def masks_panel(found: Explanation) -> str:
@@ -67,13 +116,13 @@ def masks_panel(found: Explanation) -> str:
         height, width = grid.shape[-2:]
         words = f"{height} x {width}: score {float(kept):.0%}, {float(mask.mean()):.0%} of the photo shown"
         coloured = as_picture(matplotlib.colormaps[COLOURS](mask.cpu().numpy())[..., :3])
-        shown.append(Picture(panels.png_of(coloured), f"mask of {height} by {width} cells", words))
+        shown.append(Picture(panels.webp_of(coloured), f"mask of {height} by {width} cells", words))
     return panels.pictures(shown, small=True)
 
 
 def curves_panel(curves: Curves) -> str:
     """Insertion and deletion curves, and the areas under them."""
-    drawn = panels.png_of_figure(faithfulness_curves(curves, name="probability"))
+    drawn = panels.webp_of_figure(faithfulness_curves(curves, name="probability"))
     rows = [(method, f"{area(both[0]):.2f}", f"{area(both[1]):.2f}") for method, both in curves.items()]
     alt = "insertion and deletion curves of " + ", ".join(curves)
     caption = "the left curve of a good map is high, the right one is low; hidden pixels are blurred"
@@ -82,24 +131,47 @@ def curves_panel(curves: Curves) -> str:
     )
 
 
-def words_panel(predicted: PredictedPhoto, found: Explanation, *, stopped: bool) -> str:
-    """How far to trust the map, and what it cost."""
-    lines = []
-    if stopped:
-        lines.append(f"Stopped after {int(found.steps[0].max())} steps; the map is what was found by then.")
-    verdict = found.trust.verdict(0)
-    lines.append(f"{verdict.word.capitalize()}: {verdict.sentence}")
-    if predicted.net.weights == "random":
-        lines.append("This network has random weights: its maps mean nothing.")
-    passes = f"{int(found.forward_passes[0])} forward and {int(found.backward_passes[0])} backward passes"
-    lines.append(f"The search took {passes} and {found.seconds:.1f} s.")
-    return panels.paragraph(lines)
+def words_panel(predicted: PredictedPhoto, found: Explanation, session: Session) -> str:
+    """The verdict and why, and the numbers in a fold."""
+    name, verdict = _name(predicted, found), found.trust.verdict(0)
+    score = float(found.score_before[0])
+    title = f"{name}, {score:.0%}" if found.objective == "class_probability" else f"{name}, {score:.3g}"
+    warned = ["This network has random weights: its maps mean nothing."] if predicted.net.weights == "random" else []
+    if session.stopped:
+        warned.append(f"Stopped after {int(found.steps[0].max())} steps; the map is what was found by then.")
+    kept = float(found.score_under_stack[0])
+    lines = [
+        f"Showing {float(found.area[0]):.0%} of the photo keeps {name} at {kept:.0%} (whole photo: {score:.0%}).",
+        *(f"Reason: {reason}." for reason in verdict.reasons),
+        f"The search took {int(found.forward_passes[0])} forward and {int(found.backward_passes[0])} backward passes "
+        f"and {found.seconds:.1f} s.",
+        f"Network: {predicted.model}. Method: {found.method}.",
+    ]
+    numbers = panels.fold("Numbers", panels.paragraph(lines))
+    return panels.verdict(verdict.word, verdict.sentence, title=title) + panels.paragraph(warned) + numbers
 
 
-def files_panel(predicted: PredictedPhoto, found: Explanation, session: Session, opacity: float) -> str:
-    """The files to download: pictures, the explanation, and Python code that makes the map again."""
+def file_panel(kind: str, predicted: PredictedPhoto, found: Explanation, session: Session, opacity: float) -> str:
+    """A file to download: ``overlay``, ``figure``, ``explanation`` or ``python``.
+
+    Raises:
+        InputError: There is no such file.
+    """
     stem = Path(predicted.name).stem or "photo"
-    figure = panels.png_of_figure(_placed(predicted, found).plot(predicted.picture), dpi=120)
+    if kind == "overlay":
+        content = panels.png_of(_placed(predicted, found).overlay(predicted.picture, opacity=opacity))
+        return panels.downloads([("Overlay (PNG)", stem + OVERLAY, content, "image/png")])
+    if kind == "figure":
+        content = panels.png_of_figure(_placed(predicted, found).plot(predicted.picture), dpi=120)
+        return panels.downloads([("Figure (PNG)", stem + FIGURE, content, "image/png")])
+    if kind == "explanation":
+        kept = with_picture(found, predicted)
+        with tempfile.TemporaryDirectory() as folder:
+            content = kept.save(Path(folder) / "explanation.safetensors", readable=False).read_bytes()
+        name = stem + EXPLANATION
+        return panels.downloads([("Explanation (safetensors)", name, content, "application/octet-stream")])
+    if kind != "python":
+        raise InputError("this file is not offered here; choose one from the list")
     lines = recipe(
         spec=predicted.net.spec,
         photo=predicted.name,
@@ -109,38 +181,27 @@ def files_panel(predicted: PredictedPhoto, found: Explanation, session: Session,
         name=_name(predicted, found),
         stopped_after=int(found.steps[0].max()) if session.stopped else None,
     )
-    with tempfile.TemporaryDirectory() as folder:
-        saved = found.save(Path(folder) / "explanation.safetensors").read_bytes()
-    files = [
-        ("Overlay (PNG)", stem + OVERLAY, _over_photo(predicted, found, opacity), "image/png"),
-        ("Figure (PNG)", stem + FIGURE, figure, "image/png"),
-        ("Explanation (safetensors)", stem + EXPLANATION, saved, "application/octet-stream"),
-        ("Python code", f"{stem}.py", lines.encode(), "text/x-python"),
-    ]
-    return panels.downloads(files) + panels.code(lines)
+    return panels.downloads([("Python code", f"{stem}.py", lines.encode(), "text/x-python")]) + panels.code(lines)
 
 
 def comparison_panel(
-    predicted: PredictedPhoto, found: Explanation, other: Explanation, method: str, opacity: float
+    predicted: PredictedPhoto, found: Explanation, others: Sequence[tuple[str, Explanation]], opacity: float
 ) -> str:
-    """Another method's map beside that of MDM."""
-    shown = []
-    for one, words in ((found, "MDM"), (other, method)):
+    """The maps of other methods beside that of MDM."""
+    shown, notes = [], []
+    for words, one in (("MDM", found), *others):
         caption = f"{words}: {int(one.forward_passes[0] + one.backward_passes[0])} passes, {one.seconds:.1f} s"
-        shown.append(Picture(_over_photo(predicted, one, opacity), f"map of {words} over the photo", caption))
-    problem = other.trust.problems[0]
-    notes = [] if problem is None else [f"{method}: {problem}."]
-    notes += [f"{method} used {key} {value}." for key, value in other.notes.items()]
-    return panels.pictures(shown) + panels.paragraph(notes)
+        drawn = _placed(predicted, one).overlay(predicted.picture, opacity=opacity, badge=False)
+        shown.append(Picture(panels.webp_of(thumbnail(drawn, LIVE)), f"map of {words} over the photo", caption))
+        problem = one.trust.problems[0]
+        notes += [] if problem is None else [f"{words}: {problem}."]
+    return panels.pictures(shown, small=True) + panels.paragraph(notes)
 
 
 def _name(predicted: PredictedPhoto, found: Explanation) -> str:
+    if found.target_name:
+        return found.target_name[0]
     return predicted.net.class_name(found.target[0]) if found.target else found.objective
-
-
-def _over_photo(predicted: PredictedPhoto, found: Explanation, opacity: float) -> bytes:
-    """A map over the photo, as PNG."""
-    return panels.png_of(_placed(predicted, found).overlay(predicted.picture, opacity=opacity))
 
 
 def _placed(predicted: PredictedPhoto, found: Explanation) -> Explanation:

@@ -95,14 +95,15 @@ def serve(settings: AppSettings, say: Callable[[str], None]) -> None:
         # Gradio reads these when it is imported and when components are made: the folder of uploads, and no analytics.
         os.environ |= {"GRADIO_TEMP_DIR": folder, "GRADIO_ANALYTICS_ENABLED": "False"}
         gradio = require("gradio", extra="web")
-        from maskstack.web.page import STYLE, build_page, theme
+        from maskstack.web.page import STYLE, build_page, sample_style, theme
 
         sessions = Sessions()
+        samples = _samples(Path(folder) / "samples")
         page = build_page(
             networks,
             sessions,
             root=Path(folder),
-            samples=_samples(Path(folder) / "samples"),
+            samples=samples,
             prototypes=prototypes,
             max_pixels=settings.max_megapixels * 1_000_000,
             allow_code=settings.allow_code,
@@ -122,6 +123,7 @@ def serve(settings: AppSettings, say: Callable[[str], None]) -> None:
             ssr_mode=False,
             mcp_server=False,
             footer_links=[],
+            css=sample_style(samples),
             css_paths=STYLE,
             theme=theme(),
         )

@@ -7,12 +7,12 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from maskstack.draw.pictures import thumbnail
 from maskstack.explanation import Explanation
@@ -22,6 +22,9 @@ from maskstack.models import LoadedModel
 Curves = Mapping[str, tuple[list[float], list[float]]]
 """Insertion and deletion curve of each method, by its name."""
 
+
+MOST_KEPT = 12
+"""Largest number of explanations that a visit keeps."""
 
 SIDE = 640
 """Largest number of pixels of the longer side of a photo that the page draws on."""
@@ -40,6 +43,7 @@ class PredictedPhoto:
         scores: Probability of each class.
         photo: The upright photo, at most :data:`SIDE` pixels; None if only what the network sees is known.
         geometry: Where the network's input lies in it; None if the preprocessing turns or bends the photo.
+        opened: Whether it comes from an explanation's file, so that the photo's own file is not here.
     """
 
     name: str
@@ -50,6 +54,7 @@ class PredictedPhoto:
     scores: Tensor
     photo: Image.Image | None = None
     geometry: Geometry | None = None
+    opened: bool = False
 
     @classmethod
     def of(
@@ -61,12 +66,39 @@ class PredictedPhoto:
             geometry = geometry.scaled((small.height, small.width))
         return cls(name, path, model, net, tensor, scores, small, geometry)
 
+    def without_network(self) -> PredictedPhoto:
+        """The same, without the network's weights, so that keeping it does not keep them in memory."""
+        return replace(self, net=replace(self.net, model=nn.Identity()))
+
     @property
     def picture(self) -> Image.Image:
         """The photo; or what the network sees, if the photo cannot be drawn on."""
-        if self.photo is None or self.geometry is None:
+        if self.photo is None or (self.geometry is None and not self.opened):
             return self.net.picture(self.tensor.cpu())
         return self.photo
+
+
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """An explanation of this visit, to be shown again.
+
+    Attributes:
+        title: Its name in the list.
+        predicted: The photo.
+        found: The explanation.
+        preset: The preset of its search.
+        settings: The changes to the preset.
+        stopped: Whether its search was stopped.
+        thumbnail: Address of a small picture of it.
+    """
+
+    title: str
+    predicted: PredictedPhoto
+    found: Explanation
+    preset: str
+    settings: Mapping[str, Any]
+    stopped: bool
+    thumbnail: str
 
 
 @dataclass(eq=False)
@@ -85,6 +117,9 @@ class Session:
         settings: The changes to the preset.
         stopped: Whether its search was stopped.
         curves: Insertion and deletion curve of each method shown.
+        explained: What ``found`` explains; ``predicted``, unless an earlier explanation is shown again.
+        others: Explanations of other methods that are compared with it, by their names.
+        history: The explanations of this visit, the oldest first.
     """
 
     stop: threading.Event = field(default_factory=threading.Event)
@@ -98,11 +133,20 @@ class Session:
     settings: dict[str, Any] = field(default_factory=dict)
     stopped: bool = False
     curves: dict[str, tuple[list[float], list[float]]] = field(default_factory=dict)
+    explained: PredictedPhoto | None = None
+    others: dict[str, Explanation] = field(default_factory=dict)
+    history: deque[Kept] = field(default_factory=lambda: deque(maxlen=MOST_KEPT))
 
     def forget_results(self) -> None:
         """Forget the explanation and the curves, because the photo, the network or the class has changed."""
-        self.found = None
-        self.curves = {}
+        self.found = self.explained = None
+        self.curves, self.others = {}, {}
+
+    def show(self, kept: Kept) -> None:
+        """Make an explanation the one that is shown."""
+        self.forget_results()
+        self.found, self.explained = kept.found, kept.predicted
+        self.preset, self.settings, self.stopped = kept.preset, dict(kept.settings), kept.stopped
 
 
 class Sessions:

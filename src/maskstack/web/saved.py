@@ -1,0 +1,97 @@
+"""Explanation files of the page: with a small picture of the photo, so that they can be shown again."""
+
+from __future__ import annotations
+
+import base64
+import io
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from PIL import Image
+
+from maskstack.draw.pictures import encoded
+from maskstack.errors import InputError, UncheckedWarning
+from maskstack.explanation import Explanation
+from maskstack.models import LoadedModel
+from maskstack.web.sessions import SIDE, PredictedPhoto
+
+PICTURE, PHOTO, NETWORK = "page_picture", "page_photo", "page_network"
+"""Names of the notes that hold the small picture, the photo's file name and the network's name on the page."""
+
+_LONGEST = 2_000_000  # Characters of a picture.
+
+
+def with_picture(found: Explanation, predicted: PredictedPhoto) -> Explanation:
+    """The explanation with what the page needs to show it again in its notes."""
+    picture = base64.b64encode(encoded(predicted.picture.convert("RGB"), "WEBP", quality=80)).decode()
+    notes = {**found.notes, PICTURE: picture, PHOTO: predicted.name, NETWORK: predicted.model}
+    return replace(found, notes=notes)
+
+
+def open_saved(
+    path: Path, name: str, network: str, get: Callable[[str], LoadedModel], current: PredictedPhoto | None
+) -> tuple[PredictedPhoto, Explanation]:
+    """Read an explanation file, and what it is drawn on.
+
+    Args:
+        path: The file.
+        name: Its name on the user's machine.
+        network: The network that the page shows, used if the file names none that is offered.
+        get: Returns a network by its name.
+        current: The photo that the page shows, on which a file without a picture is drawn if it has the same size.
+
+    Raises:
+        InputError: The file is not an explanation of a photo, or is damaged.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UncheckedWarning)
+            found = Explanation.load(path).select(0)
+    except InputError as error:
+        raise InputError(str(error).replace(str(path), name)) from error
+    if found.saliency.ndim != 4:
+        raise InputError(f"{name} explains a volume, which the page does not show; use maskstack explain")
+    wanted = str(found.notes.get(NETWORK, network))
+    try:
+        net = get(wanted)
+    except InputError:
+        wanted, net = network, get(network)
+    place = found.geometry[0] if found.geometry else None
+    photo = _picture(found, name)
+    if photo is None and current is not None and current.geometry is not None and place is not None:
+        same = current.geometry.scaled(place.photo)
+        photo = current.photo if same.size == place.size and _close(same.box, place.box) else None
+    height, width = place.photo if place is not None else tuple(found.saliency.shape[-2:])
+    if photo is None:
+        scale = min(1.0, SIDE / max(height, width))
+        photo = Image.new("RGB", (max(round(width * scale), 1), max(round(height * scale), 1)), (128, 128, 128))
+    if place is not None:
+        place = place.scaled((photo.height, photo.width))
+    elif photo.size != (width, height):
+        photo = photo.resize((width, height))
+    scores = found.score_before[:1]
+    shown = str(found.notes.get(PHOTO) or Path(name).stem)
+    predicted = PredictedPhoto(shown, path, wanted, net, found.saliency[0], scores, photo, place)
+    return replace(predicted, opened=True), found
+
+
+def _picture(found: Explanation, name: str) -> Image.Image | None:
+    """The small picture of the photo; None if the file has none."""
+    text = found.notes.get(PICTURE)
+    if text is None:
+        return None
+    try:
+        if len(str(text)) > _LONGEST:
+            raise ValueError("the picture is too large")
+        picture = Image.open(io.BytesIO(base64.b64decode(str(text), validate=True)), formats=("WEBP",))
+        if max(picture.size) > 2 * SIDE:
+            raise ValueError("the picture is too large")
+        return picture.convert("RGB")
+    except (ValueError, OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise InputError(f"the picture in {name} is damaged; save the explanation again") from error
+
+
+def _close(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    return all(abs(first - second) <= 2 for first, second in zip(one, other, strict=True))
