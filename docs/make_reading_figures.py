@@ -1,6 +1,6 @@
-"""Draws the failures of docs/reading.md, and prints what the trust line says of each.
+"""Draws the failures of docs/reading.md, and prints the verdict on each.
 
-Usage: python docs/make_reading_figures.py FOLDER [--threads 2]
+Usage: python docs/make_reading_figures.py FOLDER [--threads 1]
 
 Each picture is a strip: what the network saw, the map over it, the photo under the map.
 """
@@ -17,7 +17,7 @@ from PIL import Image
 
 from maskstack import MDM, Explanation, load_model
 from maskstack.allocator import keep_large_blocks
-from maskstack.draw import as_rgb, overlay
+from maskstack.draw import as_rgb
 from maskstack.files import write_whole
 from maskstack.metrics import cascade
 
@@ -25,7 +25,7 @@ from maskstack.metrics import cascade
 def strip(picture: Image.Image, found: Explanation) -> Image.Image:
     """What the network saw, the map over it, the photo under the map."""
     masked = (as_rgb(picture) * found.stack[0, 0].numpy()[..., None] * 255).round().astype(np.uint8)
-    parts = [picture, overlay(picture, found.saliency[0, 0].numpy()), Image.fromarray(masked)]
+    parts = [picture, found.overlay(picture, badge=False), Image.fromarray(masked)]
     drawn = Image.new("RGB", (3 * picture.width + 16, picture.height), "white")
     for index, part in enumerate(parts):
         drawn.paste(part, (index * (picture.width + 8), 0))
@@ -37,7 +37,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument(
-        "--threads", type=int, default=2, help="The page's are 2; rounding depends on it, and some maps do."
+        "--threads", type=int, default=1, help="Number of threads; rounding depends on it, and some maps do."
     )
     arguments = parser.parse_args()
     folder = arguments.folder
@@ -52,13 +52,11 @@ def main() -> None:
         images = net.preprocess(photo)
         drawn = strip(net.picture(images), found)
         path = write_whole(folder / f"reading-{name}.webp", lambda file: drawn.save(file, quality=85))
-        before, kept = float(found.score_before[0]), float(found.score_under_stack[0])
+        verdict, numbers = found.trust.verdict(0), found.trust.numbers(0)
         target = found.target_name[0] if found.target_name else ""
-        print(f"{path.name}: {target} {before:.1%}, kept {kept:.1%}, area {float(found.area[0]):.0%}")
-        if found.trust is not None:
-            print(f"  trust: {found.trust.words(0)}")
-            print(*(f"  {doubt}\n" for doubt in found.trust.doubts(0)), sep="", end="")
-        print(f"  degenerate: {found.degenerate[0]}")
+        print(f"{path.name}: {target} {float(found.score_before[0]):.1%}: {verdict.word}: {verdict.sentence}")
+        print(*(f"  reason: {reason}\n" for reason in verdict.reasons), sep="", end="")
+        print(f"  {numbers}", flush=True)
 
     def explained(photo: Image.Image, target: int | None = None) -> Explanation:
         return mdm(net.preprocess(photo).unsqueeze(0), target)

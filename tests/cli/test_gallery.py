@@ -88,6 +88,31 @@ def test_networks_whose_names_look_alike_keep_their_own_maps(place, capsys):
     assert found == {"a_b.0-coffee.safetensors": bare, "a_b-2.0-coffee.safetensors": f"{bare},norm=half"}
 
 
+def test_methods_by_photos(place, capsys):
+    methods = ("mdm", "gradcam", "rise:masks=8")
+    arguments = ["gallery", "coffee.png", "--model", OWN, "--preset", "fast", "--out", "drawn"]
+    arguments += [word for method in methods for word in ("--method", method)]
+    code, out, err = run(capsys, *arguments)
+    assert code == 0, err
+    assert "coffee.png, gradcam" in out
+    found = {path.name: Explanation.load(path) for path in Path("drawn").glob("*.safetensors")}
+    assert set(found) == {
+        "my_own_mdm.0-coffee.safetensors", "my_own_gradcam.0-coffee.safetensors",
+        "my_own_rise_masks_8.0-coffee.safetensors",
+    }  # fmt: skip
+    for each in found.values():
+        assert each.trust.verdict(0).word != "not measured", "every method is judged"
+        assert each.geometry[0] is not None
+    assert found["my_own_rise_masks_8.0-coffee.safetensors"].settings["masks"] == 8
+    assert found["my_own_gradcam.0-coffee.safetensors"].notes.items() >= {"method": "gradcam", "grid": "7 x 11"}.items()
+    code, out, err = run(capsys, *arguments, "--resume", "--json")
+    assert code == 0, err
+    assert json.loads(out)["cost"]["already_done"] == 3
+    code, out, err = run(capsys, *arguments[:-1], "rise:masks=9", "--resume", "--json")
+    assert code == 0, err
+    assert json.loads(out)["cost"]["already_done"] == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -98,6 +123,9 @@ def test_networks_whose_names_look_alike_keep_their_own_maps(place, capsys):
         (("coffee.png", "--model", "bundled:lite9"), "the network of bundled is 'lite9'"),
         (("coffee.png", "--preset", "quick"), "preset is 'quick'; it must be one of"),
         (("coffee.png", "--target", "top3"), "--target top3 asks for several classes"),
+        (("coffee.png", "--method", "grad-cam"), "there is no method 'grad-cam'; did you mean gradcam"),
+        (("coffee.png", "--method", "gradcam", "--method", "gradcam"), "a method is given twice"),
+        (("coffee.png", "--method", "rise:mask=3"), "the method rise has no option 'mask'"),
     ],
 )
 def test_all_that_is_wrong_is_found_before_any_search(place, capsys, arguments, sentence):

@@ -1,4 +1,4 @@
-"""``maskstack gallery``: the same photos under several networks."""
+"""``maskstack gallery``: the same photos under several networks or methods."""
 
 from __future__ import annotations
 
@@ -20,6 +20,13 @@ def gallery(
     model: Annotated[
         list[str] | None, typer.Option(help="A network, as SPEC or NAME=SPEC; give it once for each network.")
     ] = None,
+    method: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A method of 'maskstack methods', such as gradcam or rise:masks=1000; give it once for each.",
+            show_default="mdm",
+        ),
+    ] = None,
     target: Annotated[
         str, typer.Option(help="Class name or index for all networks, or top1: the class that each network predicts.")
     ] = "top1",
@@ -30,10 +37,11 @@ def gallery(
     title: Annotated[str, typer.Option(help="Title of the gallery.")] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Explain the same photos under several networks and draw the table."""
+    """Explain the same photos under several networks or methods and draw the table."""
     request = GalleryRequest(
         photos=tuple(photos),
         models=tuple(model or ("bundled",)),
+        methods=tuple(method or ()),
         target=target,
         out=out,
         preset=preset,

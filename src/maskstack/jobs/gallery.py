@@ -1,4 +1,4 @@
-"""The work of ``maskstack gallery``: explain photos under several networks, then draw the table."""
+"""The work of ``maskstack gallery``: explain photos under several networks or methods, then draw the table."""
 
 from __future__ import annotations
 
@@ -6,23 +6,35 @@ import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 import torch
+from PIL import Image
 
 from maskstack.draw.gallery import MOST_SIDE, GalleryCell, gallery_figure
 from maskstack.draw.pictures import thumbnail
 from maskstack.errors import InputError
 from maskstack.explainers import MDM
+from maskstack.explainers.table import make_explainer, parse_method
 from maskstack.explanation import Explanation
-from maskstack.explanation.view import shown
+from maskstack.explanation.view import NOT_MEASURED, shown
 from maskstack.files import write_whole
 from maskstack.jobs.machine import check_writable, pick_device
 from maskstack.jobs.naming import EXPLANATION, file_part, free_name, with_ending
-from maskstack.jobs.photos import PhotosRequest, PhotoTarget, is_finished, predict, top_count, warn_of_random_weights
+from maskstack.jobs.photos import (
+    PhotoExplainer,
+    PhotosRequest,
+    PhotoTarget,
+    is_finished,
+    predict,
+    top_count,
+    warn_of_random_weights,
+)
 from maskstack.jobs.progress import JobReporter
 from maskstack.models import LoadedModel, load_model, named_spec, said_of
 from maskstack.models.speed import pass_seconds
 from maskstack.runs.folder import locked
+from maskstack.scoring.trust import trust
 
 DPI = 110
 
@@ -36,22 +48,25 @@ class GalleryRequest(PhotosRequest):
 
     Attributes:
         models: Specs of the networks, each ``SPEC`` or ``NAME=SPEC``.
+        methods: Methods, each a name with options as :func:`make_explainer` reads it; MDM alone if there is none. MDM
+            under its plain name has the request's preset and settings.
         title: Title of the gallery.
     """
 
     models: tuple[str, ...] = ("bundled",)
+    methods: tuple[str, ...] = ()
     title: str = ""
 
 
 @dataclass(frozen=True, eq=False)
 class GalleryRow:
-    """A network of the gallery.
+    """A network of the gallery, explained by one method.
 
     Attributes:
-        name: Its name in the gallery.
-        spec: Its model spec.
+        name: Name of the row: of the network, of the method, or of both.
+        spec: Model spec of the network.
         net: The network.
-        mdm: The explainer of the network.
+        explainer: The method for the network.
         targets: For each photo, the class to explain.
         todo: The targets that are not finished.
     """
@@ -59,7 +74,7 @@ class GalleryRow:
     name: str
     spec: str
     net: LoadedModel
-    mdm: MDM
+    explainer: PhotoExplainer
     targets: list[PhotoTarget]
     todo: list[PhotoTarget]
 
@@ -82,13 +97,18 @@ def _make_gallery(request: GalleryRequest, reporter: JobReporter, reserved: cont
     files = [file for file, _ in photos]
     device = pick_device(request.device)
     specs = _named(request.models)
+    methods = _methods(request.methods)
     if top_count(request.target) not in (None, 1):
         raise InputError(
             f"--target {request.target} asks for several classes, but a gallery shows one; give top1 or a class"
         )
     check_writable(request.out)
     taken: set[str] = set()
-    rows = [_row(request, name, spec, files, taken, device, reporter) for name, spec in specs.items()]
+    rows = []
+    for name, spec in specs.items():
+        rows += _rows(request, name, spec, methods, files, taken, device, reporter)
+    if len(specs) == 1 and len(methods) > 1:
+        rows = [replace(row, name=method) for row, method in zip(rows, methods, strict=True)]
     reserved.enter_context(locked(request.out))
     _report_cost(request, reporter, rows, device)
     with reporter.searching(sum(len(row.todo) for row in rows)):
@@ -96,10 +116,8 @@ def _make_gallery(request: GalleryRequest, reporter: JobReporter, reserved: cont
         for number, (row, target) in enumerate(todo):
             reporter.begin(number)
             photo, image = request.read(target, row.net, device)
-            found = row.mdm(image.unsqueeze(0), target.index, progress=reporter.step)
-            place = (row.net.geometry(photo),)
-            notes = target.notes(row.spec, row.mdm.user_model.output)
-            path = replace(found, notes=notes, geometry=place).save(with_ending(target.path, EXPLANATION))
+            found = _explained(row, target, photo, image, reporter)
+            path = found.save(with_ending(target.path, EXPLANATION))
             reporter.result(f"{Path(target.photo).name}, {row.name}", found, {"explanation": str(path)})
     cells = [(row.name, [_cell(request, row.net, target) for target in row.targets]) for row in rows]
     pictures = [(Path(file).name, photo) for file, photo in photos]
@@ -119,22 +137,32 @@ def _named(models: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _row(
+def _methods(methods: Sequence[str]) -> list[str]:
+    """The methods of the gallery, each checked and given once."""
+    for spec in methods:
+        parse_method(spec)
+    if len(set(methods)) < len(methods):
+        raise InputError("a method is given twice; give each once, or with other options, as rise:seed=1")
+    return list(methods) or ["mdm"]
+
+
+def _rows(
     request: GalleryRequest,
     name: str,
     spec: str,
+    methods: Sequence[str],
     files: Sequence[str],
     taken: set[str],
     device: torch.device,
     reporter: JobReporter,
-) -> GalleryRow:
+) -> list[GalleryRow]:
+    """The rows of a network, one for each method."""
     net = load_model(spec)
     net.model.to(device)
     warn_of_random_weights(name, net, reporter)
-    # Different network names may give the same file name.
-    stem = free_name(file_part(name), taken)
-    targets = []
-    for number, file in enumerate(files):
+    explainers = [_explainer(request, net, method) for method in methods]
+    predicted = []
+    for file in files:
         photo = request.open_photo(file)
         label = f"{Path(file).name}, {name}"
         try:
@@ -143,24 +171,63 @@ def _row(
             )
         except InputError as error:
             raise InputError(f"{name}: {error}") from error
-        path = request.out / f"{stem}.{number}-{file_part(Path(file).stem)}"
-        targets.append(PhotoTarget(file, tuple(image.shape[1:]), index, path, said_of(photo)))
-    mdm = request.explainer(net)
-    todo = [
-        target
-        for target in targets
-        if not (request.resume and is_finished(target, mdm, spec, with_ending(target.path, EXPLANATION)))
-    ]
-    return GalleryRow(name, spec, net, mdm, targets, todo)
+        predicted.append((file, tuple(image.shape[1:]), index, said_of(photo)))
+    rows = []
+    for method, explainer in zip(methods, explainers, strict=True):
+        title = name if len(methods) == 1 else f"{name}, {method}"
+        # Different names may give the same file name.
+        stem = free_name(file_part(title), taken)
+        targets = [
+            PhotoTarget(file, size, index, _path(request, stem, number, file), said, method)
+            for number, (file, size, index, said) in enumerate(predicted)
+        ]
+        todo = [
+            target
+            for target in targets
+            if not (request.resume and is_finished(target, explainer, spec, with_ending(target.path, EXPLANATION)))
+        ]
+        rows.append(GalleryRow(title, spec, net, explainer, targets, todo))
+    return rows
+
+
+def _path(request: GalleryRequest, stem: str, number: int, photo: str) -> Path:
+    return request.out / f"{stem}.{number}-{file_part(Path(photo).stem)}"
+
+
+def _explainer(request: GalleryRequest, net: LoadedModel, method: str) -> PhotoExplainer:
+    return request.explainer(net) if method == "mdm" else cast(PhotoExplainer, make_explainer(method, net))
+
+
+def _explained(
+    row: GalleryRow, target: PhotoTarget, photo: Image.Image, image: torch.Tensor, reporter: JobReporter
+) -> Explanation:
+    """The explanation of a photo, with its trust, its place in the photo and its notes."""
+    images = image.unsqueeze(0)
+    if isinstance(row.explainer, MDM):
+        found = row.explainer(images, target.index, progress=reporter.step)
+    else:
+        found = row.explainer(images, target.index)
+    if found.trust.verdict(0).word == NOT_MEASURED:
+        # Of the probability, whatever the method explains, so that all rows are judged alike.
+        found = replace(found, trust=trust(row.net, images, found.saliency, target.index))
+    notes = {**found.notes, **target.notes(row.spec, row.explainer.user_model.output)}
+    return replace(found, notes=notes, geometry=(row.net.geometry(photo),))
 
 
 def _report_cost(
     request: GalleryRequest, reporter: JobReporter, rows: Sequence[GalleryRow], device: torch.device
 ) -> None:
-    costs = [row.mdm.cost(len(row.todo)) for row in rows]
+    costs = [row.explainer.cost(len(row.todo)) for row in rows]
     passes = {kind: sum(cost[kind] for cost in costs) for kind in ("forward", "backward")}
     seconds = sum(
-        sum(pass_seconds(row.net.model, request.read(row.todo[0], row.net, device)[1].unsqueeze(0))) * cost["backward"]
+        sum(
+            each * cost[kind]
+            for kind, each in zip(
+                passes,
+                pass_seconds(row.net.model, request.read(row.todo[0], row.net, device)[1].unsqueeze(0)),
+                strict=True,
+            )
+        )
         for row, cost in zip(rows, costs, strict=True)
         if row.todo
     )
@@ -177,5 +244,6 @@ def _cell(request: GalleryRequest, net: LoadedModel, target: PhotoTarget) -> Gal
     if place:
         place = place.scaled((picture.height, picture.width))
     words = [net.class_name(target.index), *what.lines(place)[1:]]
-    words[1] = f"{float(found.score_before[0]):.0%}, {words[1]}"
+    probability = found.trust.numbers(0).probability
+    words[1] = f"{float(found.score_before[0]) if probability is None else probability:.0%}, {words[1]}"
     return GalleryCell(picture, what.saliency, words, geometry=place, region=what.region, verdict=what.word)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import torch
 from PIL import Image
@@ -14,6 +14,8 @@ from torch import Tensor
 
 from maskstack.errors import InputError
 from maskstack.explainers import MDM
+from maskstack.explainers.base import CostedExplainer
+from maskstack.explainers.photos import HasUserModel
 from maskstack.explanation import Explanation
 from maskstack.explanation.storage import is_complete
 from maskstack.jobs.listing import photo_files
@@ -25,6 +27,13 @@ from maskstack.models.photos import check_file
 from maskstack.objectives import Meaning
 from maskstack.reliability.verdict import PROBABILITY
 from maskstack.scoring.predict import prediction
+
+NOTES = ("model", "photo", "output", "levels", "method")
+"""Notes by which a finished explanation is recognised; methods add others."""
+
+
+class PhotoExplainer(CostedExplainer, HasUserModel, Protocol):
+    """An explainer of a network, as all of maskstack's are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,6 +134,7 @@ class PhotoTarget:
         index: Index of the class.
         path: Path of the results, without the files' endings.
         said: What was decided when the file was opened, see :func:`maskstack.models.said_of`.
+        method: The method, as :func:`maskstack.explainers.table.make_explainer` reads it.
     """
 
     photo: str
@@ -132,12 +142,14 @@ class PhotoTarget:
     index: int
     path: Path
     said: str = ""
+    method: str = "mdm"
 
     def notes(self, spec: str, output: int | str | None = None) -> dict[str, str]:
         """Metadata that is stored with the explanation: the network, the photo, and what was chosen or decided."""
         chosen = {} if output is None else {"output": str(output)}
         levels = {"levels": self.said} if self.said else {}
-        return {"model": spec, "photo": Path(self.photo).name, **chosen, **levels}
+        method = {} if self.method == "mdm" else {"method": self.method}
+        return {"model": spec, "photo": Path(self.photo).name, **chosen, **levels, **method}
 
 
 def read_output(text: str) -> int | str | None:
@@ -239,12 +251,14 @@ OF_CONTRAST = ("against", "against_name", "first_name")
 """Notes of a contrast: what was asked for, and the names of class B and of the first class with the region hidden."""
 
 
-def is_finished(target: PhotoTarget, mdm: MDM, spec: str, path: Path, *, against: str = "") -> Explanation | None:
+def is_finished(
+    target: PhotoTarget, explainer: PhotoExplainer, spec: str, path: Path, *, against: str = ""
+) -> Explanation | None:
     """The explanation in a file if it fits this network, photo, class, objective and settings; otherwise None.
 
     Args:
         target: The photo and its class.
-        mdm: What would explain it.
+        explainer: What would explain it.
         spec: Spec of the network.
         path: Path of the file.
         against: The class that a contrast was asked for with, as the user wrote it; empty for none.
@@ -253,13 +267,13 @@ def is_finished(target: PhotoTarget, mdm: MDM, spec: str, path: Path, *, against
         found = Explanation.load(path)
     except InputError:
         return None
+    user_model = explainer.user_model
     fits = (
-        {name: text for name, text in found.notes.items() if name not in OF_CONTRAST}
-        == target.notes(spec, mdm.user_model.output)
+        {name: text for name, text in found.notes.items() if name in NOTES} == target.notes(spec, user_model.output)
         and found.notes.get("against", "") == against
         and (found.target or (0,)) == (target.index,)
-        and (found.contrast is not None or mdm.user_model.objective(target.index).stands_for(found.objective))
-        and found.settings == mdm.settings_for(target.size).as_dict()
+        and (found.contrast is not None or user_model.objective(target.index).stands_for(found.objective))
+        and (not isinstance(explainer, MDM) or found.settings == explainer.settings_for(target.size).as_dict())
     )
     if fits and not is_complete(path):
         found.save(path)  # the earlier run ended between its two files
