@@ -18,6 +18,7 @@ from maskstack import MDM
 from maskstack.cli.results import ResultReporter
 from maskstack.jobs.explain import ExplainRequest, explain_photos
 from maskstack.jobs.listing import photo_files
+from maskstack.masks.settings import SearchOptions
 from maskstack.models import load_model, open_photo
 
 
@@ -30,7 +31,7 @@ def main() -> None:
     parser.add_argument("--preset", default="fast")
     parser.add_argument("--smoke", action="store_true", help="two photos and two steps")
     arguments = parser.parse_args()
-    settings = {"steps": 2} if arguments.smoke else {}
+    settings: SearchOptions = {"steps": 2} if arguments.smoke else {}
     files = photo_files((arguments.folder,))[: 2 if arguments.smoke else arguments.photos]
     net = load_model(arguments.model)
     mdm = MDM(net, preset=arguments.preset, **settings)

@@ -51,7 +51,7 @@ def filtered(images: Tensor, kernel: Tensor, *, padding: str) -> Tensor:
         return found
     filters = [_axis_filter(side, kernel, padding) for side in images.shape[2:]]
     step = max(1, _CHUNK // math.prod(images.shape[1:]))
-    for source, target in zip(images.split(step), found.split(step), strict=True):
+    for source, target in zip(torch.split(images, step), torch.split(found, step), strict=True):
         target.copy_(_along_each(source, filters))
     return found
 

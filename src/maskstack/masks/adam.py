@@ -26,7 +26,7 @@ class DampedAdam:
 
     def __init__(self, free: Tensor, cells: Tensor, rates: Tensor, *, damping: float) -> None:
         self.free, self.cells, self.damping = free, cells, damping
-        self.rates = rates.expand(free.shape)[(..., *[0] * (free.ndim - 2))]  # P G
+        self.rates = rates.expand(free.shape).flatten(2)[..., 0]  # P G
         kept = cells.expand_as(free).flatten(1) != 0
         # Where all problems have the same grids, only their cells are kept and moved, without the padding.
         alike = len(free) > 0 and bool((kept == kept[0]).all())
@@ -65,7 +65,7 @@ class DampedAdam:
         if self.places is None:
             whole = self.cells.expand_as(self.free).flatten(2)
             return (values.view(whole.shape) * whole).sum(dim=2) / whole.sum(dim=2)
-        return torch.stack([part.mean(dim=1) for part in values.split(self.counts, dim=1)], dim=1)
+        return torch.stack([part.mean(dim=1) for part in torch.split(values, self.counts, dim=1)], dim=1)
 
     def _spread(self, values: Tensor) -> Tensor:
         """A value of each grid, P x G, for each of its cells."""

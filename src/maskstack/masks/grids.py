@@ -191,7 +191,7 @@ class Upsampler:
         together = torch.cat(columns, dim=-1)
         if len(self.weights) == 2:
             widths = [size[-1] for size in self.sizes]
-            found: Tensor = _MeanOfSizes.apply(grids, together, widths, *rows)  # type: ignore[no-untyped-call]
+            found: Tensor = _MeanOfSizes.apply(grids, together, widths, *rows)
             return found
         parts = []
         for number, size in enumerate(self.sizes):

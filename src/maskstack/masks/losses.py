@@ -82,7 +82,7 @@ def total_variation(masks: Tensor) -> Tensor:
     every resolution. Differences below a thousandth count by their square. Otherwise, for a flat mask, the gradient of
     the absolute value would be the sign of rounding errors, and the result would depend on the rest of the batch.
     """
-    found: Tensor = _TotalVariation.apply(masks)  # type: ignore[no-untyped-call]
+    found: Tensor = _TotalVariation.apply(masks)
     return found
 
 

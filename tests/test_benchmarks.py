@@ -1,0 +1,43 @@
+"""The benchmarks of speed measure something at their smallest size, and end with an error if they cannot."""
+
+import re
+import sys
+
+import numpy as np
+import pytest
+from benchmarks import engine, folder, memory, startup
+from PIL import Image
+
+
+def printed(monkeypatch, capsys, module, *arguments: str) -> str:
+    monkeypatch.setattr(sys, "argv", ["benchmark", *arguments])
+    module.main()
+    return capsys.readouterr().out
+
+
+def test_the_engine_is_measured(monkeypatch, capsys) -> None:
+    out = printed(monkeypatch, capsys, engine, "--smoke")
+    assert re.search(r"16 maps: [\d.]+ a second", out)
+    assert re.search(r"resume with nothing left: [\d.]+ s", out)
+
+
+@pytest.mark.slow
+def test_a_folder_is_measured(tmp_path, monkeypatch, capsys) -> None:
+    pytest.importorskip("efficientnet_lite_pytorch", reason="the extra 'demo' is not installed")
+    for number in range(3):
+        pixels = np.random.default_rng(number).integers(0, 255, (60, 70, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{number}.png")
+    out = printed(monkeypatch, capsys, folder, str(tmp_path), "--smoke")
+    assert len(re.findall(r"ratio [\d.]+ x", out)) == 2
+
+
+@pytest.mark.slow
+def test_a_start_is_measured_and_a_failing_one_is_not(monkeypatch, capsys) -> None:
+    assert printed(monkeypatch, capsys, startup, "--smoke").count(" x |") == 3
+    with pytest.raises(SystemExit, match="was not measured"):
+        startup.seconds(("-c", "raise SystemExit(3)"))
+
+
+def test_memory_needs_more_images_than_it_starts_with(monkeypatch, capsys) -> None:
+    with pytest.raises(SystemExit, match="has to be below"):
+        printed(monkeypatch, capsys, memory, "--few", "4", "--many", "4")
