@@ -15,14 +15,14 @@ from __future__ import annotations
 
 import argparse
 import itertools
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from maskstack import load_model
+from maskstack import MDM, Explanation, load_model
 from maskstack.datasets import Box, load_images, transform_annotations
 from maskstack.explainers.table import make_explainer
 from maskstack.models import LoadedModel
@@ -94,13 +94,15 @@ def _apart(boxes: list[Box] | tuple[Box, ...]) -> bool:
 
 def row(method: str, net: LoadedModel, photographs: list[Group]) -> str:
     """A line of the table."""
-    explainer = make_explainer(method, net)
+    explainer = _regions(net) if method == "regions" else make_explainer(method, net)
     every, instances, passes = {"height": 0, "area": 0}, {"height": 0, "area": 0}, 0
     inside = 0.0
     for photograph in photographs:
         found = explainer(photograph.image.unsqueeze(0), photograph.target)
         passes += int(found.forward_passes.sum())
         saliency = found.saliency[0, 0]
+        if found.regions is not None:  # the regions first, then the rest of the map
+            saliency = torch.maximum(0.99 * saliency, found.regions.masks[0].any(dim=0).float())
         for name, judge in (("height", by_height), ("area", by_area)):
             hits = judge(saliency, photograph.boxes)
             every[name] += all(hits)
@@ -114,11 +116,15 @@ def row(method: str, net: LoadedModel, photographs: list[Group]) -> str:
     return f"| {method} | {' | '.join(cells)} | {inside:.2f} | {passes / len(photographs):.0f} |"
 
 
+def _regions(net: LoadedModel) -> Callable[..., Explanation]:
+    return MDM(net).regions
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    methods = ["mdm", "mdm:removal_every=0", "hdm:modules=1", "hdm", "gradcam", "centre", "random"]
+    methods = ["mdm", "regions", "hdm", "gradcam", "centre", "random"]
     parser.add_argument("--methods", nargs="+", default=methods)
     options = parser.parse_args()
     net = load_model("bundled")

@@ -6,7 +6,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from torch.nn import functional
 
+from maskstack import tensors
 from maskstack.tensors import TINY, filtered, gaussian_blur, mean_agreement, minmax, rank_agreement, ranks, score_scale
 
 SEEDS = st.integers(0, 2**31)
@@ -33,6 +35,22 @@ def test_a_blur_is_linear_and_blurs_each_channel_by_itself(seed: int, sigma: flo
     both = gaussian_blur(one + 2 * other, sigma)
     torch.testing.assert_close(both, gaussian_blur(one, sigma) + 2 * gaussian_blur(other, sigma), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(gaussian_blur(one, sigma)[:, 1:], gaussian_blur(one[:, 1:], sigma))
+
+
+@pytest.mark.parametrize("padding", ["replicate", "reflect", "constant"])
+@pytest.mark.parametrize("shape", [(3, 2, 9, 40), (2, 1, 5, 12, 9), (1, 1, 7, 600)])
+def test_matrices_in_chunks_filter_as_convolutions_do(
+    shape: tuple[int, ...], padding: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images, kernel = random_maps(0, *shape), torch.tensor([1.0, 2.0, 4.0, 2.0, 1.0]) / 10
+    expected = images
+    for axis in range(2, images.ndim):
+        planes = expected.movedim(axis, -1)
+        padded = functional.pad(planes.reshape(-1, 1, planes.shape[-1]), (2, 2), mode=padding)
+        expected = functional.conv1d(padded, kernel.view(1, 1, -1)).reshape(planes.shape).movedim(-1, axis)
+    torch.testing.assert_close(filtered(images, kernel, padding=padding), expected, rtol=1e-5, atol=1e-5)
+    monkeypatch.setattr(tensors, "_CHUNK", 1)
+    torch.testing.assert_close(filtered(images, kernel, padding=padding), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_a_kernel_of_one_changes_nothing_and_zeros_outside_darken_the_edge() -> None:

@@ -47,6 +47,6 @@ def test_every_command_has_its_options(site):
 
 def test_the_api_has_its_objects(site):
     text = (site / "api" / "explaining.html").read_text(encoding="utf-8")
-    for shown in ("maskstack.MDM", "maskstack.Explanation.save", "maskstack.Trust.words"):
+    for shown in ("maskstack.MDM", "maskstack.Explanation.save", "maskstack.Trust.verdict"):
         assert f'id="{shown}"' in text
     assert not re.findall(r":(?:class|func|meth):", text)

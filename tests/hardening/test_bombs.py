@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import resource
+import struct
 import subprocess
 import sys
 import zipfile
@@ -70,11 +71,11 @@ def test_an_icon_that_holds_a_larger_image_than_it_declares(tmp_path) -> None:
 
 
 def test_a_tiff_file_with_huge_tiles(tmp_path) -> None:
-    from PIL import TiffImagePlugin
-
-    tags = TiffImagePlugin.ImageFileDirectory_v2()
-    tags[322], tags[323] = 60_000, 60_000
-    Image.new("RGB", (16, 16)).save(tmp_path / "bomb.tiff", tiffinfo=tags)
+    """A tile of 60,000 x 60,000 pixels in an image of 16 x 16: Pillow would decode the whole tile."""
+    entries = [(256, 16), (257, 16), (258, 8), (259, 1), (262, 1), (277, 1), (322, 60_000), (323, 60_000)]
+    entries += [(324, 8), (325, 16)]  # where the tile is, and its bytes
+    table = struct.pack("<H", len(entries)) + b"".join(struct.pack("<HHII", tag, 4, 1, each) for tag, each in entries)
+    (tmp_path / "bomb.tiff").write_bytes(b"II*\0" + struct.pack("<I", 24) + bytes(16) + table + bytes(4))
     with pytest.raises(InputError):
         open_photo(tmp_path / "bomb.tiff")
 

@@ -74,7 +74,8 @@ def test_explanations(explanation, tmp_path) -> None:
 def test_values_out_of_range_are_refused_also_with_a_digest(explanation, tmp_path, name, value) -> None:
     tensor = getattr(explanation, name).clone()
     tensor[..., 0, 0] = value
-    changed = dataclasses.replace(explanation, **{name: tensor}, degenerate=(None,))
+    sound = dataclasses.replace(explanation.trust, problems=(None,))
+    changed = dataclasses.replace(explanation, **{name: tensor}, trust=sound)
     with pytest.raises(InputError, match=rf"{name} has values outside \[0, 1\]"):
         Explanation.load(changed.save(tmp_path / "map"))
 
@@ -159,7 +160,10 @@ def test_old_files_load_with_a_word(explanation, tmp_path) -> None:
         tensors = {name: file.get_tensor(name) for name in file.keys()}
         header = file.metadata()
     del header["digest"]
-    safetensors.torch.save_file(tensors, path, {**header, "format": "maskstack-explanation-2"})
+    fields = json.loads(header["explanation"])
+    fields["degenerate"] = fields.pop("problems")
+    old = {**header, "format": "maskstack-explanation-2", "explanation": json.dumps(fields)}
+    safetensors.torch.save_file(tensors, path, old)
     with pytest.warns(UncheckedWarning, match="no digest"):
         assert same(Explanation.load(path).saliency, explanation.saliency)
 

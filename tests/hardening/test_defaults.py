@@ -15,8 +15,8 @@ from maskstack.explainers.table import METHODS, make_explainer
 
 SHORT = {
     "rise": "rise:masks=16", "lime": "lime:samples=10", "kernelshap": "kernelshap:samples=10", "mdm": "mdm:steps=2",
-    "hdm": "hdm:steps=2", "extremal": "extremal:steps=3", "ig": "ig:steps=3", "smoothgrad": "smoothgrad:samples=3",
-    "gradientshap": "gradientshap:samples=3",
+    "hdm": "hdm:benchmark=2:auxiliary=4:steps=2", "extremal": "extremal:steps=3", "ig": "ig:steps=3",
+    "smoothgrad": "smoothgrad:samples=3", "gradientshap": "gradientshap:samples=3",
 }  # fmt: skip
 
 

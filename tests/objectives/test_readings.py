@@ -241,7 +241,7 @@ def test_a_detector_that_finds_nothing_is_said_to_find_nothing() -> None:
     found = MDM(detect, **QUICK)(IMAGES, objectives.box_score((10, 10, 20, 20), lambda output: output))
     for row in range(2):
         sentence = found.trust.verdict(row).sentence
-        assert "the detector found nothing that overlaps the box" in sentence
+        assert "The detector found nothing that overlaps the box" in sentence
         assert "blank image" not in sentence
 
 

@@ -229,9 +229,9 @@ def test_a_reliable_map_says_what_its_region_does() -> None:
     [
         ({"map_kept": 0.1}, "do not use", "what the map shows keeps 10% of the score, but with it hidden 8% remains"),
         (
-            {"map_remaining": 0.5},
+            {"map_remaining": 0.6},
             "doubtful",
-            "what the map shows keeps 93% of the score, but with it hidden 50% remains",
+            "what the map shows keeps 93% of the score, but with it hidden 60% remains",
         ),
         (
             {"region_remaining": 0.97},

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from maskstack.runs.folder import RunPlan
@@ -55,9 +55,17 @@ class ConsoleReporter:
         quiet: Whether to print only errors, on stderr.
         width: Number of columns if stdout is not a terminal.
         transient: Whether the bar is removed at the end.
+        remaining: Column of the bar that shows the remaining time; the default extrapolates the bar's own movement.
     """
 
-    def __init__(self, *, quiet: bool = False, width: int | None = None, transient: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        quiet: bool = False,
+        width: int | None = None,
+        transient: bool = False,
+        remaining: ProgressColumn | None = None,
+    ) -> None:
         self.quiet = quiet
         self.out = plain_console(quiet=quiet)
         if width is not None and not self.out.is_terminal:
@@ -67,7 +75,9 @@ class ConsoleReporter:
             TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.percentage:>3.0f}%"),
         )  # fmt: skip
         hidden = quiet or not self.errors.is_terminal
-        self.bar = Progress(*columns, TimeRemainingColumn(), console=self.errors, disable=hidden, transient=transient)
+        self.bar = Progress(
+            *columns, remaining or TimeRemainingColumn(), console=self.errors, disable=hidden, transient=transient
+        )
         self._task: TaskID | None = None
 
     def __enter__(self) -> Self:

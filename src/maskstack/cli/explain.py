@@ -53,6 +53,13 @@ def explain(
     trust_randomized: Annotated[
         bool, _trust("--trust-randomized", help="Compare with the map of the network with random parameters.")
     ] = False,
+    regions: Annotated[
+        int, typer.Option(min=0, help="Also find up to this many regions that each suffice by themselves.")
+    ] = 0,
+    against: Annotated[
+        str, typer.Option(help="Explain why the answer is not this class, or 'second', and what would change it.")
+    ] = "",
+    verbose: Annotated[bool, typer.Option("--verbose", help="Print the numbers behind each map.")] = False,
     animate: Annotated[
         str | None, typer.Option(help="gif or webp: also write an animation of the masks while they are learned.")
     ] = None,
@@ -84,6 +91,8 @@ def explain(
         settings=settings,
         trust_seeds=trust_seeds,
         trust_randomized=trust_randomized,
+        regions=regions,
+        against=against,
         animate=animate,
         map_kind=map_kind,
         style=style,
@@ -91,6 +100,6 @@ def explain(
         colours=colours,
         grids=grids,
     )
-    reporter = ResultReporter(as_json=as_json)
+    reporter = ResultReporter(as_json=as_json, verbose=verbose)
     explain_photos(request, reporter)
     reporter.finish(f"wrote overlays, figures and explanations to {out}")

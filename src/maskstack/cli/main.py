@@ -21,6 +21,10 @@ VERBS = {
     "explain": Verb(
         "maskstack.cli.explain:explain", "Show which region of each photo made the network predict a class."
     ),
+    "verify": Verb(
+        "maskstack.cli.verify:verify",
+        "Measure the numbers of a saved explanation again; exits with 1 where they differ.",
+    ),
     "gallery": Verb(
         "maskstack.cli.gallery:gallery", "Explain the same photos under several networks and draw the table."
     ),

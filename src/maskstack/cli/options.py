@@ -13,7 +13,10 @@ from maskstack.jobs.options import SearchOption, read_settings, search_options
 from maskstack.masks.presets import PRESETS
 from maskstack.objectives.reading import KINDS
 
-Photos = Annotated[list[str], typer.Argument(metavar="PHOTO...", help="Image files, in any format that Pillow reads.")]
+Photos = Annotated[
+    list[str],
+    typer.Argument(metavar="PHOTO...", help="Image files in any format that Pillow reads, or folders of them."),
+]
 Resume = Annotated[
     bool, typer.Option("--resume", help="Skip photos that have results of the same network and settings.")
 ]

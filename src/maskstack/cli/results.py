@@ -3,20 +3,66 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import typer
+from rich.progress import ProgressColumn, Task
 from rich.table import Table
 from rich.text import Text
 
 from maskstack.cli.console import ConsoleReporter, duration, plural
 from maskstack.explanation import Explanation
+from maskstack.jobs.pace import Pace
 from maskstack.masks.result import Progress
+from maskstack.reliability.verdict import percent
 
 STYLES = {"reliable": "bold green", "doubtful": "bold yellow", "do not use": "bold red", "not measured": "bold"}
 """Style of each verdict's word."""
+
+
+def evidence_lines(explanation: Explanation) -> list[str]:
+    """What was found beside the map of the first image, in sentences."""
+    lines = []
+    if (regions := explanation.regions) is not None:
+        count = int(regions.count[0])
+        for number in range(count):
+            area, kept = float(regions.area[0, number]), float(regions.kept[0, number])
+            lines.append(f"region {number + 1}: {area:.0%} of the image alone keeps {percent(kept)} of the score")
+        if count:
+            lines.append(f"with all of them hidden, {percent(float(regions.remaining[0]))} of the score remains")
+        else:
+            lines.append("no region keeps its share of the score by itself")
+    if (contrast := explanation.contrast) is not None:
+        own = explanation.target_name[0] if explanation.target_name else f"class {int(contrast.target[0])}"
+        other = explanation.notes.get("against_name", f"class {int(contrast.against[0])}")
+        before, after = contrast.before[0].tolist(), contrast.hidden[0].tolist()
+        area = float(contrast.hiding[0].float().mean())
+        lines.append(f"before: {own} {before[0]:.0%}, {other} {before[1]:.0%}")
+        if not area:
+            lines.append(f"no region was found whose hiding changes the answer {own}")
+        else:
+            first = (
+                "" if bool(contrast.turned[0]) else f"; {explanation.notes.get('first_name', 'another class')} is first"
+            )
+            lines.append(f"with {area:.0%} of the image hidden: {own} {after[0]:.0%}, {other} {after[1]:.0%}{first}")
+        if speaking := float(contrast.speaking[0].float().mean()):
+            lines.append(f"{speaking:.0%} of the image alone is enough to answer {own} rather than {other}")
+    return lines
+
+
+class PaceColumn(ProgressColumn):
+    """Shows how long the rest of the maps will take."""
+
+    def __init__(self, pace: Callable[[], Pace]) -> None:
+        super().__init__()
+        self.pace = pace
+
+    def render(self, _task: Task) -> Text:
+        """The time, or nothing before it is known."""
+        left = self.pace().remaining()
+        return Text("" if left is None else f"about {duration(left)} left")
 
 
 class ResultReporter(ConsoleReporter):
@@ -24,10 +70,13 @@ class ResultReporter(ConsoleReporter):
 
     Attributes:
         document: What JSON holds.
+        pace: How fast the maps are made.
     """
 
-    def __init__(self, *, as_json: bool) -> None:
-        super().__init__(quiet=as_json, transient=True)
+    def __init__(self, *, as_json: bool, verbose: bool = False) -> None:
+        self.pace = Pace(0)
+        super().__init__(quiet=as_json, transient=True, remaining=PaceColumn(lambda: self.pace))
+        self.verbose = verbose
         self.document: dict[str, Any] = {"warnings": [], "predictions": {}, "results": []}
 
     def warn(self, sentence: str, *, kind: str = "note") -> None:
@@ -69,13 +118,21 @@ class ResultReporter(ConsoleReporter):
     @contextmanager
     def searching(self, maps: int) -> Iterator[None]:
         """Show a bar while this number of maps is made."""
+        self.pace = Pace(maps)
         with self:
             self.start("explaining", max(maps, 1))
             yield
 
+    def begin(self, number: int) -> None:
+        """Say how long the rest will take, from the time that the maps before it took."""
+        self.pace.at(number)
+        self.move_to(number)
+        if number > 1 and not self.errors.is_terminal and (left := self.pace.remaining()) is not None:
+            self.say(f"{number} of {plural(self.pace.total, 'map')} searched, about {duration(left)} left")
+
     def step(self, state: Progress) -> None:
         """Advance the bar within a map."""
-        self.move_to(len(self.document["results"]) + state.step / state.steps)
+        self.move_to(self.pace.done + state.step / state.steps)
 
     def result(self, photo: str, explanation: Explanation, files: Mapping[str, str]) -> None:
         """Print the numbers of a finished map, how far to trust it, and its first file."""
@@ -83,6 +140,18 @@ class ResultReporter(ConsoleReporter):
         self.document["results"].append(
             {"photo": photo, **numbers, "seconds": explanation.seconds, "files": dict(files)}
         )
+        verdict = explanation.trust.verdict(0)
+        self.out.print()
+        self.out.print(Text(photo, style="bold"))
+        self.out.print(Text.assemble((f"{verdict.word}: ", STYLES[verdict.word]), verdict.sentence), soft_wrap=True)
+        for line in evidence_lines(explanation):
+            self.out.print(Text(line), soft_wrap=True)
+        if self.verbose:
+            self._details(explanation, numbers)
+        self.out.print(Text(f"  {next(iter(files.values()))}", style="dim"), soft_wrap=True)
+
+    def _details(self, explanation: Explanation, numbers: Mapping[str, Any]) -> None:
+        """Print the numbers behind a map, and every reason against it."""
         cells = {
             "class": numbers["target_name"] or ("-" if numbers["target"] is None else f"class {numbers['target']}"),
             numbers["objective"].replace("class_", ""): f"{float(explanation.score_before[0]):.3g}",
@@ -93,13 +162,9 @@ class ResultReporter(ConsoleReporter):
         }
         table = Table(*cells, box=None, pad_edge=False)
         table.add_row(*cells.values())
-        self.out.print()
-        self.out.print(Text(photo, style="bold"))
         self.out.print(table)
-        verdict = explanation.trust.verdict(0)
-        style = STYLES[verdict.word]
-        self.out.print(Text.assemble((f"{verdict.word}: ", style), verdict.sentence), soft_wrap=True)
-        self.out.print(Text(f"  {next(iter(files.values()))}", style="dim"), soft_wrap=True)
+        for reason in explanation.trust.verdict(0).reasons:
+            self.out.print(Text(f"- {reason}"), soft_wrap=True)
 
     def finish(self, sentence: str) -> None:
         """Print where the results are, or the JSON document."""

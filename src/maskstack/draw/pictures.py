@@ -4,11 +4,25 @@ from __future__ import annotations
 
 import base64
 import io
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_EFFORT = 1  # Level of compression of zlib, from 0 to 9.
+
+
+def save_png(picture: Image.Image | Figure, path: Path) -> None:
+    """Write a picture or a figure as PNG, lossless, with little effort to compress it: several times faster."""
+    if isinstance(picture, Image.Image):
+        picture.save(path, "PNG", compress_level=_EFFORT)
+    else:
+        picture.savefig(path, format="png", pil_kwargs={"compress_level": _EFFORT})
 
 
 def as_picture(values: NDArray[Any]) -> Image.Image:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from PIL import Image
 
 from maskstack.draw.gallery import MOST_SIDE, GalleryCell, gallery_figure
 from maskstack.draw.pictures import thumbnail
@@ -79,7 +78,8 @@ def make_gallery(request: GalleryRequest, reporter: JobReporter) -> Path:
 
 
 def _make_gallery(request: GalleryRequest, reporter: JobReporter, reserved: contextlib.ExitStack) -> Path:
-    photos = request.open_photos()
+    photos = [(file, thumbnail(photo, MOST_SIDE)) for file, photo in request.open_photos(reporter.warn)]
+    files = [file for file, _ in photos]
     device = pick_device(request.device)
     specs = _named(request.models)
     if top_count(request.target) not in (None, 1):
@@ -88,21 +88,21 @@ def _make_gallery(request: GalleryRequest, reporter: JobReporter, reserved: cont
         )
     check_writable(request.out)
     taken: set[str] = set()
-    rows = [_row(request, name, spec, photos, taken, device, reporter) for name, spec in specs.items()]
+    rows = [_row(request, name, spec, files, taken, device, reporter) for name, spec in specs.items()]
     reserved.enter_context(locked(request.out))
-    _report_cost(reporter, rows)
+    _report_cost(request, reporter, rows, device)
     with reporter.searching(sum(len(row.todo) for row in rows)):
-        for row in rows:
-            for target in row.todo:
-                found = row.mdm(target.image.unsqueeze(0), target.index, progress=reporter.step)
-                place = (row.net.geometry(target.picture),)
-                notes = target.notes(row.spec, row.mdm.user_model.output)
-                path = replace(found, notes=notes, geometry=place).save(with_ending(target.path, EXPLANATION))
-                reporter.result(f"{Path(target.photo).name}, {row.name}", found, {"explanation": str(path)})
-    cells = [(row.name, [_cell(row.net, target) for target in row.targets]) for row in rows]
-    pictures = [
-        (Path(file).name, thumbnail(photo, MOST_SIDE)) for file, photo in zip(request.photos, photos, strict=True)
-    ]
+        todo = [(row, target) for row in rows for target in row.todo]
+        for number, (row, target) in enumerate(todo):
+            reporter.begin(number)
+            photo, image = request.read(target, row.net, device)
+            found = row.mdm(image.unsqueeze(0), target.index, progress=reporter.step)
+            place = (row.net.geometry(photo),)
+            notes = target.notes(row.spec, row.mdm.user_model.output)
+            path = replace(found, notes=notes, geometry=place).save(with_ending(target.path, EXPLANATION))
+            reporter.result(f"{Path(target.photo).name}, {row.name}", found, {"explanation": str(path)})
+    cells = [(row.name, [_cell(request, row.net, target) for target in row.targets]) for row in rows]
+    pictures = [(Path(file).name, photo) for file, photo in photos]
     figure = gallery_figure(pictures, cells, title=request.title)
     dpi = min(DPI, LONGEST / max(figure.get_size_inches()))
     return write_whole(request.out / "gallery.png", lambda file: figure.savefig(file, dpi=dpi))
@@ -123,7 +123,7 @@ def _row(
     request: GalleryRequest,
     name: str,
     spec: str,
-    photos: Sequence[Image.Image],
+    files: Sequence[str],
     taken: set[str],
     device: torch.device,
     reporter: JobReporter,
@@ -134,7 +134,8 @@ def _row(
     # Different network names may give the same file name.
     stem = free_name(file_part(name), taken)
     targets = []
-    for number, (file, photo) in enumerate(zip(request.photos, photos, strict=True)):
+    for number, file in enumerate(files):
+        photo = request.open_photo(file)
         label = f"{Path(file).name}, {name}"
         try:
             image, (index,) = predict(
@@ -143,7 +144,7 @@ def _row(
         except InputError as error:
             raise InputError(f"{name}: {error}") from error
         path = request.out / f"{stem}.{number}-{file_part(Path(file).stem)}"
-        targets.append(PhotoTarget(file, image, index, path, photo, said_of(photo)))
+        targets.append(PhotoTarget(file, tuple(image.shape[1:]), index, path, said_of(photo)))
     mdm = request.explainer(net)
     todo = [
         target
@@ -153,11 +154,13 @@ def _row(
     return GalleryRow(name, spec, net, mdm, targets, todo)
 
 
-def _report_cost(reporter: JobReporter, rows: Sequence[GalleryRow]) -> None:
+def _report_cost(
+    request: GalleryRequest, reporter: JobReporter, rows: Sequence[GalleryRow], device: torch.device
+) -> None:
     costs = [row.mdm.cost(len(row.todo)) for row in rows]
     passes = {kind: sum(cost[kind] for cost in costs) for kind in ("forward", "backward")}
     seconds = sum(
-        sum(pass_seconds(row.net.model, row.todo[0].image.unsqueeze(0))) * cost["backward"]
+        sum(pass_seconds(row.net.model, request.read(row.todo[0], row.net, device)[1].unsqueeze(0))) * cost["backward"]
         for row, cost in zip(rows, costs, strict=True)
         if row.todo
     )
@@ -165,11 +168,12 @@ def _report_cost(reporter: JobReporter, rows: Sequence[GalleryRow]) -> None:
     reporter.cost(passes, todo=todo, done=maps - todo, seconds=seconds / max(passes["backward"], 1))
 
 
-def _cell(net: LoadedModel, target: PhotoTarget) -> GalleryCell:
+def _cell(request: GalleryRequest, net: LoadedModel, target: PhotoTarget) -> GalleryCell:
     found = Explanation.load(with_ending(target.path, EXPLANATION))
     what = shown(found, 0)
-    place = net.geometry(target.picture)
-    picture = thumbnail(target.picture, MOST_SIDE) if place else net.picture(target.image.cpu())
+    photo = request.open_photo(target.photo)
+    place = net.geometry(photo)
+    picture = thumbnail(photo, MOST_SIDE) if place else net.picture(net.preprocess(photo))
     if place:
         place = place.scaled((picture.height, picture.width))
     words = [net.class_name(target.index), *what.lines(place)[1:]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -16,11 +16,14 @@ from maskstack.errors import InputError
 from maskstack.explainers import MDM
 from maskstack.explanation import Explanation
 from maskstack.explanation.storage import is_complete
+from maskstack.jobs.listing import photo_files
 from maskstack.jobs.progress import JobReporter
 from maskstack.masks.presets import Preset
 from maskstack.models import LoadedModel, find_class, open_photo, said_of
 from maskstack.models.levels import read_page
+from maskstack.models.photos import check_file
 from maskstack.objectives import Meaning
+from maskstack.reliability.verdict import PROBABILITY
 from maskstack.scoring.predict import prediction
 
 
@@ -29,7 +32,7 @@ class PhotosRequest:
     """What every job on photos is asked for.
 
     Attributes:
-        photos: Image files.
+        photos: Image files, and folders of them.
         target: Class name or index, or ``top1`` for the predicted class.
         out: Folder for the results.
         preset: Name of the settings to start from.
@@ -52,14 +55,49 @@ class PhotosRequest:
     page: str = ""
     window: str = ""
 
-    def open_photos(self) -> list[Image.Image]:
-        """The photos, in order.
+    def open_photo(self, file: str) -> Image.Image:
+        """One photo, upright.
 
         Raises:
-            MaskstackError: A file cannot be read, or has no such page.
+            MaskstackError: The file cannot be read, or has no such page.
         """
-        page, window = read_page(self.page), self.window or None
-        return [open_photo(photo, page=page, window=window) for photo in self.photos]
+        return open_photo(file, page=read_page(self.page), window=self.window or None)
+
+    def open_photos(self, warn: Callable[[str], None]) -> Iterator[tuple[str, Image.Image]]:
+        """Each photo with its file, one after the other, so that only one has to be held.
+
+        Args:
+            warn: Called with a sentence about each damaged file of a folder, which is left out.
+
+        Raises:
+            MaskstackError: A file that was named cannot be read, or has no such page; or no file of a folder can.
+        """
+        read_page(self.page)
+        files = photo_files(self.photos)
+        named = set(self.photos)
+        for file in files:
+            if file in named:
+                check_file(Path(file))
+        opened = 0
+        for file in files:
+            try:
+                photo = self.open_photo(file)
+            except InputError as error:
+                if file in named or (file == files[-1] and not opened):
+                    raise
+                warn(f"left out: {error}")
+                continue
+            opened += 1
+            yield file, photo
+
+    def read(self, target: PhotoTarget, net: LoadedModel, device: torch.device) -> tuple[Image.Image, Tensor]:
+        """A target's photo, opened again, and the network's input, C x H x W.
+
+        Raises:
+            MaskstackError: The file can no longer be read.
+        """
+        photo = self.open_photo(target.photo)
+        return photo, net.preprocess(photo).to(device)
 
     def explainer(self, net: LoadedModel, objective: str = "probability") -> MDM:
         """MDM for a network, with the settings asked for.
@@ -79,22 +117,20 @@ class PhotosRequest:
 
 @dataclass(frozen=True, eq=False)
 class PhotoTarget:
-    """One class of one photo, to be explained.
+    """One class of one photo, to be explained. The photo is opened again then: many photos would not fit in memory.
 
     Attributes:
         photo: Its file, as the user wrote it.
-        image: C x H x W, preprocessed for the network.
+        size: Height and width of the network's input.
         index: Index of the class.
         path: Path of the results, without the files' endings.
-        picture: The photo, upright.
         said: What was decided when the file was opened, see :func:`maskstack.models.said_of`.
     """
 
     photo: str
-    image: Tensor
+    size: tuple[int, ...]
     index: int
     path: Path
-    picture: Image.Image
     said: str = ""
 
     def notes(self, spec: str, output: int | str | None = None) -> dict[str, str]:
@@ -175,13 +211,16 @@ def predict(
     best = scores.topk(min(shown, len(scores)))
     pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
     reporter.predictions(label, [(net.class_name(index), probability) for index, probability in pairs])
-    if index is not None:
-        if index >= len(scores):
-            raise InputError(f"target {index} is out of range; the network has classes 0 to {len(scores) - 1}")
-        return image, [index]
-    if not 1 <= count <= len(scores):
+    if index is not None and index >= len(scores):
+        raise InputError(f"target {index} is out of range; the network has classes 0 to {len(scores) - 1}")
+    if index is None and not 1 <= count <= len(scores):
         raise InputError(f"--target top{count} asks for {count} classes; the network has {len(scores)}")
-    return image, scores.topk(count).indices.tolist()
+    chosen = scores.topk(count).indices.tolist() if index is None else [index]
+    for each in chosen:
+        if scores[each] < PROBABILITY:
+            share = f"{float(scores[each]):.1%}"
+            reporter.warn(f"{label}: {net.class_name(each)} has a probability of only {share}, so its map says little")
+    return image, chosen
 
 
 def _which_number(index: int | None, count: int, numbers: int) -> int:
@@ -196,17 +235,31 @@ def _which_number(index: int | None, count: int, numbers: int) -> int:
     return index or 0
 
 
-def is_finished(target: PhotoTarget, mdm: MDM, spec: str, path: Path) -> Explanation | None:
-    """The explanation in a file if it fits this network, photo, class, objective and settings; otherwise None."""
+OF_CONTRAST = ("against", "against_name", "first_name")
+"""Notes of a contrast: what was asked for, and the names of class B and of the first class with the region hidden."""
+
+
+def is_finished(target: PhotoTarget, mdm: MDM, spec: str, path: Path, *, against: str = "") -> Explanation | None:
+    """The explanation in a file if it fits this network, photo, class, objective and settings; otherwise None.
+
+    Args:
+        target: The photo and its class.
+        mdm: What would explain it.
+        spec: Spec of the network.
+        path: Path of the file.
+        against: The class that a contrast was asked for with, as the user wrote it; empty for none.
+    """
     try:
         found = Explanation.load(path)
     except InputError:
         return None
     fits = (
-        found.notes == target.notes(spec, mdm.user_model.output)
+        {name: text for name, text in found.notes.items() if name not in OF_CONTRAST}
+        == target.notes(spec, mdm.user_model.output)
+        and found.notes.get("against", "") == against
         and (found.target or (0,)) == (target.index,)
-        and mdm.user_model.objective(target.index).stands_for(found.objective)
-        and found.settings == mdm.settings_for((target.image.shape[-2], target.image.shape[-1])).as_dict()
+        and (found.contrast is not None or mdm.user_model.objective(target.index).stands_for(found.objective))
+        and found.settings == mdm.settings_for(target.size).as_dict()
     )
     if fits and not is_complete(path):
         found.save(path)  # the earlier run ended between its two files

@@ -38,6 +38,9 @@ class JobReporter(Protocol):
     def searching(self, maps: int) -> AbstractContextManager[None]:
         """Context manager that is active while this number of maps is made."""
 
+    def begin(self, number: int) -> None:
+        """Called before each map, with the number of maps before it; their results may still be written."""
+
     def step(self, state: Progress) -> None:
         """Called after each step of a search."""
 

@@ -25,23 +25,50 @@ class DampedAdam:
     """
 
     def __init__(self, free: Tensor, cells: Tensor, rates: Tensor, *, damping: float) -> None:
-        self.free, self.cells, self.rates, self.damping = free, cells, rates, damping
-        self.first, self.second = torch.zeros_like(free), torch.zeros_like(free)
+        self.free, self.cells, self.damping = free, cells, damping
+        self.rates = rates.expand(free.shape)[(..., *[0] * (free.ndim - 2))]  # P G
+        kept = cells.expand_as(free).flatten(1) != 0
+        # Where all problems have the same grids, only their cells are kept and moved, without the padding.
+        alike = len(free) > 0 and bool((kept == kept[0]).all())
+        self.places = kept[0].nonzero().flatten() if alike else None
+        packed = self._packed(free.flatten(1))
+        self.first, self.second = torch.zeros_like(packed), torch.zeros_like(packed)
+        whole = cells.expand_as(free).flatten(2)
+        self.counts = whole.sum(dim=2)[0].long().tolist() if alike else [whole.shape[2]] * whole.shape[1]
         self.steps = 0
 
     @torch.no_grad()
     def step(self, gradient: Tensor) -> None:
         """Move the free values against the gradient."""
         self.steps += 1
-        self.first.lerp_(gradient, 1 - BETAS[0])
-        self.second.mul_(BETAS[1]).addcmul_(gradient, gradient, value=1 - BETAS[1])
+        slope = self._packed(gradient.flatten(1))
+        self.first.lerp_(slope, 1 - BETAS[0])
+        self.second.mul_(BETAS[1]).addcmul_(slope, slope, value=1 - BETAS[1])
         second = self.second
         if self.damping:
-            grid = tuple(range(2, self.free.ndim))
-            count = self.cells.sum(dim=grid, keepdim=True)
-            mean = (second * self.cells).sum(dim=grid, keepdim=True) / count
-            second = (second + self.damping * mean) / (1 + self.damping)
+            second = (second + self.damping * self._spread(self._means(second))) / (1 + self.damping)
         # In the order of torch.optim.Adam, so that without damping the two agree to the last bit.
         size = (second.sqrt() / math.sqrt(1 - BETAS[1] ** self.steps)).add_(EPSILON)
-        rates = (self.rates / (1 - BETAS[0] ** self.steps)).to(self.free)
-        self.free += -rates * self.first / size
+        rates = self._spread((self.rates / (1 - BETAS[0] ** self.steps)).to(self.free))
+        step = -rates * self.first / size
+        if self.places is None:
+            self.free += step.view_as(self.free)
+        else:
+            self.free.view(len(self.free), -1).index_add_(1, self.places, step)
+
+    def _packed(self, values: Tensor) -> Tensor:
+        """Values of the cells of each problem, P x N, from P x (G h w)."""
+        return values if self.places is None else values.index_select(1, self.places)
+
+    def _means(self, values: Tensor) -> Tensor:
+        """Mean over the cells of each grid, P x G."""
+        if self.places is None:
+            whole = self.cells.expand_as(self.free).flatten(2)
+            return (values.view(whole.shape) * whole).sum(dim=2) / whole.sum(dim=2)
+        return torch.stack([part.mean(dim=1) for part in values.split(self.counts, dim=1)], dim=1)
+
+    def _spread(self, values: Tensor) -> Tensor:
+        """A value of each grid, P x G, for each of its cells."""
+        return torch.cat(
+            [values[:, grid : grid + 1].expand(-1, count) for grid, count in enumerate(self.counts)], dim=1
+        )

@@ -186,18 +186,50 @@ class Upsampler:
         Returns:
             Masks, P x H x W.
         """
+        rows = [self.rows[number, :, : size[-2]] for number, size in enumerate(self.sizes)]  # H h
+        columns = [self.columns[number, :, : size[-1]] for number, size in enumerate(self.sizes)]  # W w
+        together = torch.cat(columns, dim=-1)
+        if len(self.weights) == 2:
+            widths = [size[-1] for size in self.sizes]
+            found: Tensor = _MeanOfSizes.apply(grids, together, widths, *rows)  # type: ignore[no-untyped-call]
+            return found
         parts = []
         for number, size in enumerate(self.sizes):
-            own = self.crop(grids[:, number], number)
-            if len(size) == 3:
-                own = _in_depth(self.weights[0][number, :, : size[0]], own)
-            parts.append(self.rows[number, :, : size[-2]] @ own)  # P (D) H w
-        weights = [self.columns[number, :, : size[-1]] for number, size in enumerate(self.sizes)]  # W w
-        return torch.cat(parts, dim=-1) @ torch.cat(weights, dim=-1).T / len(self.sizes)
+            own = _in_depth(self.weights[0][number, :, : size[0]], self.crop(grids[:, number], number))
+            parts.append(rows[number] @ own)  # P D H w
+        return torch.cat(parts, dim=-1) @ together.T / len(self.sizes)
 
     def crop(self, grids: Tensor, which: int) -> Tensor:
         """Take the padding off grids of one size: ... x h x w."""
         return grids[corner(self.sizes[which])]
+
+
+class _MeanOfSizes(torch.autograd.Function):
+    """Mean of the upsampled grids of all sizes, P x H x W, whose gradient is written into one tensor.
+
+    Autograd itself would make and add a padded gradient of all grids for each size.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, grids: Tensor, columns: Tensor, widths: Sequence[int], *rows: Tensor) -> Tensor:
+        """Upsample P x S x h x w by the column weights of all sizes, W x (sum of w), and the row weights of each."""
+        ctx.save_for_backward(columns, *rows)
+        ctx.widths, ctx.shape = list(widths), grids.shape
+        parts = [
+            weights @ grids[:, number, : weights.shape[1], :width]
+            for number, (weights, width) in enumerate(zip(rows, widths, strict=True))
+        ]
+        return (torch.cat(parts, dim=-1) @ columns.T).div_(len(parts))
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
+        """The gradient of the grids, P x S x h x w; 0 in the padding."""
+        columns, *rows = ctx.saved_tensors
+        found = slope.new_zeros(ctx.shape)
+        parts = ((slope / len(rows)) @ columns).split(ctx.widths, dim=-1)
+        for number, (weights, part) in enumerate(zip(rows, parts, strict=True)):
+            found[:, number, : weights.shape[1], : part.shape[-1]] = weights.T @ part
+        return found, None, None, *[None for _ in rows]
 
 
 def _in_depth(weights: Tensor, grids: Tensor) -> Tensor:

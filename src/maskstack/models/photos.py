@@ -58,7 +58,7 @@ def open_photo(
         MissingExtraError: The package for a medical file is not installed.
     """
     path = Path(path)
-    _check_file(path)
+    check_file(path)
     shown = None if window is None else read_window(window)
     with warnings.catch_warnings():
         # Pillow only warns at its first limit. Some formats hold an image of another size than they declare, so the
@@ -73,7 +73,12 @@ def said_of(image: Image.Image) -> str:
     return str(image.info.get(_SAID, ""))
 
 
-def _check_file(path: Path) -> None:
+def check_file(path: Path) -> None:
+    """Check that a path is an ordinary file with content.
+
+    Raises:
+        InputError: It is missing, empty or a folder.
+    """
     if path.is_dir():
         raise InputError(f"{path} is a folder; give an image file")
     if not path.exists():

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from maskstack.errors import InputError
 from maskstack.reliability.fills import cell_colours, mean_colour, spread_colours
@@ -17,6 +18,9 @@ PASSES = 6
 """Forward passes to measure one map: for each of two fills the fill alone, what is shown, and what is hidden."""
 
 BLANK = "a blank image scores as high, so no region explains the score"
+
+CELLS = 56
+"""Largest number of cells a side of the maps whose agreement is measured; to sort all pixels would take longer."""
 
 LEAST_GAP = 0.05
 """Least gap between the score of the image and that of a fill, as a share; below it the shares are NaN."""
@@ -69,7 +73,7 @@ def measure(
     blank = kept.isnan().all(dim=1).tolist()
     not_measured = torch.full_like(before, torch.nan)
     # A single member has no pair: its mean is NaN as well.
-    agreement = not_measured if members is None else torch.stack([mean_agreement(each) for each in members])
+    agreement = not_measured if members is None else torch.stack([mean_agreement(each) for each in _pooled(members)])
     return Trust(
         kept=kept,
         remaining=torch.stack([remaining for _, remaining in found], dim=1),
@@ -79,6 +83,16 @@ def measure(
         randomization=not_measured,
         problems=tuple(problem or (BLANK if none else None) for problem, none in zip(own, blank, strict=True)),
     )
+
+
+def _pooled(maps: Tensor) -> Tensor:
+    """Maps, B x K x H x W, as means over at most :data:`CELLS` cells a side; a constant map stays constant."""
+    size = [min(side, CELLS) for side in maps.shape[2:]]
+    if size == list(maps.shape[2:]):
+        return maps
+    places = tuple(range(2, maps.ndim))
+    low, high = maps.amin(dim=places, keepdim=True), maps.amax(dim=places, keepdim=True)
+    return torch.where(low == high, low, functional.interpolate(maps, size=size, mode="area"))
 
 
 def region_of(maps: Tensor, share: float = REGION) -> Tensor:

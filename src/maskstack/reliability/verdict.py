@@ -11,13 +11,13 @@ Word = Literal["reliable", "doubtful", "do not use", "not measured"]
 REGION = 0.45
 """Share of the pixels that are the region of a map."""
 
-GAP, REGION_KEPT, REGION_REMAINING, AGREEMENT, PROBABILITY = 0.65, 0.1, 0.3, 0.3, 0.05
+GAP, REGION_KEPT, REGION_REMAINING, AGREEMENT, PROBABILITY = 0.5, 0.1, 0.3, 0.3, 0.05
 """A map is reliable only if it keeps at least ``GAP`` more of the score than remains without it, its region with a hard
 edge keeps at least ``REGION_KEPT`` and leaves at most ``REGION_REMAINING``, the members agree at least by
 ``AGREEMENT``, and the class has at least this probability. Chosen with ``benchmarks/trust.py``, see ``docs/trust.md``.
 """
 
-LEAST_GAP, LEAST_AGREEMENT = 0.3, 0.1
+LEAST_GAP, LEAST_AGREEMENT = 0.25, 0.1
 """Below these, a map should not be used."""
 
 LEAST_SEEDS, MOST_RANDOM = 0.5, 0.7

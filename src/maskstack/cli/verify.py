@@ -1,0 +1,49 @@
+"""``maskstack verify``: whether the numbers of a saved explanation hold."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from maskstack.cli.options import AsJson, Page, ValueWindow
+from maskstack.jobs.verify import verify as verify_explanation
+
+
+def verify(
+    explanation: Annotated[Path, typer.Argument(help="The .safetensors file that 'maskstack explain' wrote.")],
+    photo: Annotated[Path, typer.Argument(help="The photo that was explained.")],
+    model: Annotated[str, typer.Option(help="The network, if it is not the one that the file names.")] = "",
+    page: Page = "",
+    window: ValueWindow = "",
+    allow_code: Annotated[
+        bool, typer.Option("--allow-code", help="Load the file's network even if that runs code, such as python:.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Measure the numbers of a saved explanation again; exits with 1 where they differ."""
+    compared = verify_explanation(explanation, photo, model=model, page=page, window=window, allow_code=allow_code)
+    differing = [each for each in compared if not each.agrees]
+    if as_json:
+        rows = [{**dataclasses.asdict(each), "agrees": each.agrees} for each in compared]
+        typer.echo(json.dumps({"verified": not differing, "numbers": rows}, indent=2))
+    else:
+        console = Console(highlight=False, markup=False)
+        table = Table("number", "saved", "measured", "", box=None, pad_edge=False)
+        for each in compared:
+            table.add_row(each.name, f"{each.saved:.3f}", f"{each.measured:.3f}", "" if each.agrees else "differs")
+        console.print(table)
+        count = len(differing)
+        console.print(
+            f"{count} of {len(compared)} numbers differ: the photo, the network or the file is another one"
+            if count
+            else f"all {len(compared)} numbers hold",
+            soft_wrap=True,
+        )
+    if differing:
+        raise typer.Exit(1)

@@ -1,0 +1,64 @@
+"""Which files a user means who names photos and folders of photos."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image
+
+from maskstack.draw.animation import FORMATS
+from maskstack.errors import InputError
+from maskstack.explanation.map_files import ENDINGS
+from maskstack.jobs.naming import FIGURE, OVERLAY, masks_ending
+
+MEDICAL = (".dcm", ".nii", ".nii.gz")
+"""Endings of the medical files that are opened."""
+
+OWN = (OVERLAY, FIGURE, *ENDINGS.values(), *(masks_ending(kind) for kind in FORMATS))
+"""Endings of pictures that ``maskstack explain`` itself wrote, which may lie beside the photos."""
+
+
+def photo_files(paths: Sequence[str]) -> tuple[str, ...]:
+    """The files, with each folder replaced by the image files that lie in it, in the order of their names.
+
+    Numbers in names are ordered by their value. Hidden files, folders within the folder, files of other endings and
+    pictures that ``maskstack explain`` wrote are left out.
+
+    Args:
+        paths: Files and folders.
+
+    Raises:
+        InputError: A folder holds no image, or cannot be read.
+    """
+    found: list[str] = []
+    for path in paths:
+        found += _in_folder(Path(path)) if Path(path).is_dir() else [path]
+    return tuple(found)
+
+
+def _in_folder(folder: Path) -> list[str]:
+    endings = (*_image_endings(), *MEDICAL)
+    try:
+        files = [path for path in folder.iterdir() if path.name.lower().endswith(endings) and path.is_file()]
+    except OSError as error:
+        raise InputError(f"the folder {folder} cannot be read; change its permissions") from error
+    photos = [path for path in files if not path.name.startswith(".") and not path.name.lower().endswith(OWN)]
+    if not photos:
+        raise InputError(f"{folder} is a folder without image files; give image files, or a folder that has some")
+    return [str(path) for path in sorted(photos, key=lambda path: (_natural(path.name), path.name))]
+
+
+def _image_endings() -> tuple[str, ...]:
+    return tuple(ending for ending, kind in Image.registered_extensions().items() if kind in Image.OPEN)
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """A key that orders the numbers in names by their value.
+
+    >>> sorted(["b10.jpg", "b9.jpg", "a.jpg"], key=_natural)
+    ['a.jpg', 'b9.jpg', 'b10.jpg']
+    """
+    parts = re.findall(r"([0-9]+)|([^0-9]+)", name.lower())
+    return [(int(number), "") if number else (-1, text) for number, text in parts]

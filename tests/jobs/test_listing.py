@@ -1,0 +1,33 @@
+"""Folders of photos as lists of files."""
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from maskstack.errors import InputError
+from maskstack.jobs.listing import photo_files
+
+
+def test_a_folder_stands_for_its_photos_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    for name in ("b10.jpg", "b9.PNG", "a.tif", "scan.nii.gz", "x.dcm"):
+        (tmp_path / name).touch()
+    left_out = ("notes.txt", ".hidden.jpg", "a.overlay.png", "a.figure.png", "a.masks.gif", "a.map.png", "a.eps.txt")
+    for name in left_out:
+        (tmp_path / name).touch()
+    (tmp_path / "folder.jpg").mkdir()
+    found = photo_files(("z.jpg", str(tmp_path)))
+    assert found[0] == "z.jpg", "a file that was named is kept, whatever it is"
+    assert [Path(file).name for file in found[1:]] == ["a.tif", "b9.PNG", "b10.jpg", "scan.nii.gz", "x.dcm"]
+
+
+def test_a_folder_without_photos_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(InputError, match="is a folder without image files"):
+        photo_files((str(tmp_path),))
+
+
+def test_every_listed_ending_is_one_that_can_be_opened(tmp_path: Path) -> None:
+    Image.new("RGB", (9, 9)).save(tmp_path / "a.webp")
+    (tmp_path / "paper.pdf").write_bytes(b"%PDF-1.4")
+    assert [Path(file).name for file in photo_files((str(tmp_path),))] == ["a.webp"]

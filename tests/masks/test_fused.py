@@ -1,0 +1,78 @@
+"""Steps of a search that are written by hand for speed, compared with what autograd and plain loops make of them."""
+
+import pytest
+import torch
+from torch.nn import functional
+
+from maskstack.masks.adam import BETAS, EPSILON, DampedAdam
+from maskstack.masks.grids import Upsampler, corner
+from maskstack.masks.losses import total_variation
+from maskstack.reliability.measure import CELLS, _pooled
+from maskstack.tensors import mean_agreement
+
+CPU = torch.device("cpu")
+SIZES = ((2, 3), (4, 4), (9, 7))
+
+
+def noise(*shape: int) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(0))
+
+
+def test_the_mean_of_upsampled_grids_and_its_gradient_are_those_of_each_grid() -> None:
+    upsampler = Upsampler.build(SIZES, (20, 22), CPU, blur=1.0)
+    grids = noise(5, len(SIZES), *upsampler.cells).requires_grad_(True)
+    weights = noise(5, 20, 22)
+    fused = upsampler.mean(grids)
+    plain = upsampler(grids, torch.arange(len(SIZES)).expand(5, -1)).mean(dim=1)
+    torch.testing.assert_close(fused, plain, rtol=1e-5, atol=1e-6)
+    (one,) = torch.autograd.grad((fused * weights).sum(), grids)
+    (other,) = torch.autograd.grad((plain * weights).sum(), grids)
+    torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(3, 12, 9), (2, 5, 6, 7), (2, 1, 8)])
+def test_total_variation_and_its_gradient_are_those_of_the_written_out_loss(shape: tuple[int, ...]) -> None:
+    masks = (noise(*shape) * 2e-3).requires_grad_(True)  # differences on both sides of the smallest that counts fully
+    places = tuple(range(1, len(shape)))
+    plain = masks.new_zeros(shape[0])
+    for axis in places:
+        difference = masks.diff(dim=axis)
+        loss = functional.huber_loss(difference, torch.zeros_like(difference), reduction="none", delta=1e-3) / 1e-3
+        section = masks[0].numel() / shape[axis]
+        plain = plain + loss.sum(dim=places) / section / len(places)
+    torch.testing.assert_close(total_variation(masks), plain, rtol=1e-5, atol=1e-7)
+    weights = noise(shape[0])
+    (one,) = torch.autograd.grad((total_variation(masks) * weights).sum(), masks)
+    (other,) = torch.autograd.grad((plain * weights).sum(), masks)
+    torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("alike", [True, False])
+def test_adam_on_cells_alone_moves_them_as_on_padded_grids(alike: bool) -> None:
+    cells = torch.zeros(2, 3, 9, 7)
+    for problem in range(2):
+        for grid, size in enumerate(SIZES if alike or problem == 0 else SIZES[::-1]):
+            cells[problem, grid][corner(size)] = 1
+    free, rates = noise(2, 3, 9, 7), torch.rand(2, 3, 1, 1, dtype=torch.float64)
+    found = free.clone()
+    adam = DampedAdam(found, cells, rates, damping=0.5)
+    first, second = torch.zeros_like(free), torch.zeros_like(free)
+    for step in range(1, 5):
+        gradient = noise(2, 3, 9, 7) * cells * step
+        adam.step(gradient)
+        first = BETAS[0] * first + (1 - BETAS[0]) * gradient
+        second = BETAS[1] * second + (1 - BETAS[1]) * gradient**2
+        mean = second.sum(dim=(2, 3), keepdim=True) / cells.sum(dim=(2, 3), keepdim=True)
+        size = ((second + 0.5 * mean) / 1.5 / (1 - BETAS[1] ** step)).sqrt() + EPSILON
+        free = free - rates.float() * first / (1 - BETAS[0] ** step) / size
+    torch.testing.assert_close(found * cells, free * cells, rtol=1e-4, atol=1e-5)
+
+
+def test_members_agree_on_cells_as_they_do_on_pixels() -> None:
+    grids = noise(1, 4, 14, 14)
+    maps = functional.interpolate(grids + 2 * grids[:, :1], size=224, mode="bilinear").sigmoid()
+    pooled = _pooled(maps)
+    assert pooled.shape == (1, 4, CELLS, CELLS)
+    assert float(mean_agreement(pooled[0])) == pytest.approx(float(mean_agreement(maps[0])), abs=0.01)
+    constant = torch.full((1, 2, 100, 90), 0.3)
+    assert float(mean_agreement(_pooled(constant)[0])) == 1, "two constant maps order the pixels alike"
