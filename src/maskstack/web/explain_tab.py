@@ -5,30 +5,27 @@ from __future__ import annotations
 import contextlib
 import functools
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import gradio as gr
 from torch import Tensor
 
-from maskstack.draw.pictures import thumbnail_uri
 from maskstack.errors import InputError
 from maskstack.explainers import MDM
-from maskstack.explanation import Explanation
 from maskstack.masks.presets import PRESETS, Preset
 from maskstack.models import LoadedModel
 from maskstack.scoring.predict import class_probabilities
 from maskstack.web import panels, results
-from maskstack.web.answers import QUICK, Updates, guarded, key_of, sentence_of, working_alone
+from maskstack.web.answers import QUICK, Updates, guarded, key_of, working_alone
 from maskstack.web.explain_layout import BEGIN, Layout
 from maskstack.web.extras import Extras
 from maskstack.web.live import live
 from maskstack.web.networks import Networks
-from maskstack.web.saved import open_saved
 from maskstack.web.sessions import Kept, PredictedPhoto, Session, Sessions
 from maskstack.web.settings import filled_in
+from maskstack.web.showing import Showing, title_of
 from maskstack.web.uploads import Upload
 
 MOST_PASSES = 2000
@@ -79,11 +76,12 @@ class ExplainTab:
         self.max_pixels, self.every = max_pixels, every
         self.seconds_per_pass: dict[str, float] = {}
         self.at = Layout(list(networks.offers), list(samples))
+        self.showing = Showing(self.at, networks, sessions, samples=samples, root=root)
         self.extras = Extras(self.at, networks, sessions)
         self._connect()
 
     def _connect(self) -> None:
-        at, work = self.at, working_alone(self.at.status)
+        at, showing, work = self.at, self.showing, working_alone(self.at.status)
         for name, button in at.picks.items():
             button.click(functools.partial(str, self.samples[name]), None, at.photo, **QUICK)
         changes = [at.photo.change, at.network.change]
@@ -101,17 +99,17 @@ class ExplainTab:
         at.stop.click(self.on_stop, None, None, **QUICK)
         seen = [at.view, at.opacity]
         shown = [at.overlay, at.status]
-        at.view.input(self.on_view, seen, shown, trigger_mode="always_last", **QUICK)
-        at.opacity.change(self.on_view, seen, shown, trigger_mode="always_last", **QUICK)
-        at.want_masks.click(self.on_masks, None, at.masks, **QUICK)
+        at.view.input(showing.on_view, seen, shown, trigger_mode="always_last", **QUICK)
+        at.opacity.change(showing.on_view, seen, shown, trigger_mode="always_last", **QUICK)
+        at.want_masks.click(showing.on_masks, None, at.masks, **QUICK)
         for kind, button in at.wants.items():
-            asked = button.click(self._file_maker(kind), at.opacity, [at.files, at.status], **QUICK)
+            asked = button.click(showing.file_maker(kind), at.opacity, [at.files, at.status], **QUICK)
             asked.success(None, None, None, js=_SAVE)
         extras = self.extras
         at.want_curves.click(extras.on_curves, None, [at.status, at.curves], **work)
         at.compare.click(extras.on_compare, [at.other_methods, at.opacity], [at.status, at.comparison], **work)
-        at.history.input(self.on_history, [at.history, at.view, at.opacity], at.shown, **QUICK)
-        at.saved.upload(self.on_saved, [at.saved, at.network, at.opacity], at.shown, preprocess=False, **work)
+        at.history.input(showing.on_history, [at.history, at.view, at.opacity], at.shown, **QUICK)
+        at.saved.upload(showing.on_saved, [at.saved, at.network, at.opacity], at.shown, preprocess=False, **work)
 
     def on_change(self, payload: Any, network: str, request: gr.Request) -> None:
         """A photo or a network was chosen: stop the search and remember the file, to remove it later."""
@@ -123,12 +121,7 @@ class ExplainTab:
             upload = Upload.of(payload, self.root)
             if upload is not None:
                 session.shown = (upload.path, network)
-                self._keep(key, upload.path, "explain")
-
-    def _keep(self, key: str, path: Path, tab: str) -> None:
-        """Remember an upload, to remove it later; the samples stay."""
-        if path not in [sample.resolve() for sample in self.samples.values()]:
-            self.sessions.keep_upload(key, path, tab=tab)
+                self.showing.keep(key, upload.path, "explain")
 
     def on_photo_or_network(self, payload: Any, network: str, request: gr.Request) -> Iterator[Updates]:
         """A photo or a network was chosen: show what the network predicts."""
@@ -192,7 +185,7 @@ class ExplainTab:
     ) -> Iterator[Updates]:
         """Run the search: yield its state twice a second, and then the results."""
         session = self.sessions.of(key_of(request))
-        ready = self._ready() | {self.at.live: ""}
+        ready = self.showing.ready() | {self.at.live: ""}
         yield from guarded(self._explain(session, search or top, preset, opacity, settings), self.at.status, ready)
 
     def _explain(
@@ -240,97 +233,13 @@ class ExplainTab:
         stopped = session.stop.is_set()
         done = int(found.forward_passes[0]), int(found.backward_passes[0])
         self.seconds_per_pass[predicted.model] = found.seconds / max(_weight(done), 1)
-        kept = Kept(_title(predicted, found), predicted, found, preset, settings, stopped, "")
-        yield self._show(session, kept, "contour", opacity)
-        yield self._remember(session, kept)
-
-    def _show(self, session: Session, kept: Kept, view: str, opacity: float) -> Updates:
-        """Show an explanation: the map and the words; everything else on request."""
-        session.show(kept)
-        return self._ready() | {
-            self.at.status: panels.status_line(f"{'Stopped' if kept.stopped else 'Done'}: {kept.title}."),
-            self.at.live: "",
-            self.at.found: gr.Column(visible=True),
-            self.at.result: gr.Column(visible=True),
-            self.at.view: gr.Radio(value=view),
-            self.at.overlay: results.overlay_panel(kept.predicted, kept.found, view, opacity),
-            self.at.words: results.words_panel(kept.predicted, kept.found, session),
-            self.at.masks: "",
-            self.at.curves: "",
-            self.at.comparison: "",
-            self.at.files: "",
-        }
-
-    def _remember(self, session: Session, kept: Kept) -> Updates:
-        """Add an explanation to the visit's list."""
-        small = thumbnail_uri(kept.predicted.picture.convert("RGB"), 56)
-        session.history.append(replace(kept, predicted=kept.predicted.without_network(), thumbnail=small))
-        choices = [(f"{number}. {each.title}", str(number - 1)) for number, each in enumerate(session.history, 1)]
-        return {
-            self.at.visit: gr.Accordion(visible=True),
-            self.at.history_style: panels.thumbnails("#history", [each.thumbnail for each in session.history]),
-            self.at.history: gr.Radio(choices, value=choices[-1][1]),
-        }
-
-    def on_history(self, chosen: str | None, view: str, opacity: float, request: gr.Request) -> Updates:
-        """Show an earlier explanation of this visit again."""
-        session = self.sessions.of(key_of(request))
-        history = list(session.history)
-        if chosen is None or not chosen.isdecimal() or int(chosen) >= len(history):
-            return {self.at.status: gr.skip()}
-        return self._show(session, history[int(chosen)], "contour" if view == "zoom" else view, opacity)
-
-    def on_saved(self, payload: Any, network: str, opacity: float, request: gr.Request) -> Iterator[Updates]:
-        """Show the explanation of a file."""
-        key = key_of(request)
-        if self.sessions.has_left(key):
-            return
-        session = self.sessions.of(key)
-        yield from guarded(self._saved(session, key, payload, network, opacity), self.at.status, {})
-
-    def _saved(self, session: Session, key: str, payload: Any, network: str, opacity: float) -> Iterator[Updates]:
-        upload = Upload.of(payload[0] if isinstance(payload, list) and payload else payload, self.root)
-        if upload is None:
-            raise InputError("there is no explanation file yet; choose one first")
-        self._keep(key, upload.path, "saved")
-        predicted, found = open_saved(upload.path, upload.name, network, self.networks.get, session.predicted)
-        preset = str(found.settings.get("preset", "default"))
-        kept = Kept(_title(predicted, found), predicted, found, preset, {}, False, "")
-        yield self._show(session, kept, "contour", opacity)
-        yield self._remember(session, kept)
+        kept = Kept(title_of(predicted, found), predicted, found, preset, settings, stopped, "")
+        yield self.showing.ready() | self.showing.show(session, kept, "contour", opacity)
+        yield self.showing.remember(session, kept)
 
     def on_stop(self, request: gr.Request) -> None:
         """Stop the search; what it has found is kept."""
         self.sessions.of(key_of(request)).stop.set()
-
-    def on_view(self, view: str, opacity: float, request: gr.Request) -> Updates:
-        """Draw another view of the map."""
-        session = self.sessions.of(key_of(request))
-        if session.explained is None or session.found is None:
-            return {self.at.overlay: gr.skip()}
-        try:
-            return {self.at.overlay: results.overlay_panel(session.explained, session.found, view, opacity)}
-        except InputError as error:
-            return {self.at.status: panels.status_line(sentence_of(error), error=True)}
-
-    def on_masks(self, request: gr.Request) -> Any:
-        """Show the mask of each size."""
-        found = self.sessions.of(key_of(request)).found
-        return gr.skip() if found is None else results.masks_panel(found)
-
-    def _file_maker(self, kind: str) -> Callable[[float, gr.Request], Updates]:
-        """The handler that makes a kind of file to download."""
-
-        def on_file(opacity: float, request: gr.Request) -> Updates:
-            session = self.sessions.of(key_of(request))
-            if session.explained is None or session.found is None:
-                return {self.at.files: gr.skip()}
-            return {self.at.files: results.file_panel(kind, session.explained, session.found, session, opacity)}
-
-        return on_file
-
-    def _ready(self) -> Updates:
-        return {self.at.explain: gr.Button(interactive=True), self.at.stop: gr.Button(interactive=False)}
 
     def _blank(self) -> Updates:
         return {
@@ -343,14 +252,6 @@ class ExplainTab:
             self.at.found: gr.Column(visible=False),
             self.at.result: gr.Column(visible=False),
         }
-
-
-def _title(predicted: PredictedPhoto, found: Explanation) -> str:
-    """An explanation's name in the visit's list."""
-    name = found.target_name[0] if found.target_name else None
-    if name is None:
-        name = predicted.net.class_name(found.target[0]) if found.target else found.objective
-    return f"{predicted.name}: {name}, {found.trust.verdict(0).word}"
 
 
 def _weight(passes: tuple[int, int]) -> int:
