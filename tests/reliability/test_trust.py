@@ -241,7 +241,8 @@ def test_a_reliable_map_says_what_its_region_does() -> None:
         (
             {"region_kept": 0.02},
             "doubtful",
-            "the most salient 45% of the image, cut out, keeps only 2% of the score",
+            "cut out with a hard edge, the most salient 45% of the image keeps only 2% of the score, so the faint "
+            "parts of the map matter too",
         ),
         ({"agreement": -0.1}, "do not use", "the members of the search disagree (rank correlation -0.10)"),
         ({"probability": 0.012}, "doubtful", "the network gives this class a probability of only 1.2%"),

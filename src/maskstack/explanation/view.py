@@ -42,6 +42,7 @@ class Shown:
         word: The verdict; empty if nothing was measured.
         sentence: Why, in one sentence.
         kept: Share of the score that the map, or the first of several regions, keeps; None if it is not known.
+        what: What keeps it: ``map`` or ``first region``.
     """
 
     saliency: NDArray[np.float32]
@@ -52,6 +53,7 @@ class Shown:
     word: str
     sentence: str
     kept: float | None
+    what: str = "map"
 
     def share(self, place: Geometry | None) -> float:
         """Share of the photo, or of the network's input where there is no photo, that the region covers."""
@@ -61,7 +63,7 @@ class Shown:
 
     def lines(self, place: Geometry | None) -> list[str]:
         """Lines for a picture, the most important first."""
-        keeps = "" if self.kept is None else f", keeps {percent(self.kept)}"
+        keeps = "" if self.kept is None else f"; the {self.what} keeps {percent(self.kept)}"
         return [self.title, f"region {self.share(place):.0%}{keeps}"]
 
 
@@ -91,6 +93,7 @@ def shown(found: Explanation, row: int) -> Shown:
         word="" if verdict.word == NOT_MEASURED else verdict.word,
         sentence=verdict.sentence,
         kept=kept,
+        what="map" if one.regions is None or not int(one.regions.count[0]) else "first region",
     )
 
 
@@ -172,7 +175,7 @@ def figure(
 
     what = shown(found, row)
     photo, place = on_photo(found, row, image)
-    keeps = "" if what.kept is None else f" keeps {percent(what.kept)} of the score"
+    keeps = "" if what.kept is None else f"; the {what.what} keeps {percent(what.kept)} of the score"
     caption = Caption(
         title=what.title if heading is None else heading,
         word=what.word,

@@ -95,7 +95,10 @@ def _doubts(numbers: Numbers) -> Iterator[str]:
         yield f"{left} of the score remains without the most salient {REGION:.0%} of the image"
     if numbers.region_kept is not None and numbers.region_kept < REGION_KEPT:
         kept = percent(numbers.region_kept)
-        yield f"the most salient {REGION:.0%} of the image, cut out, keeps only {kept} of the score"
+        yield (
+            f"cut out with a hard edge, the most salient {REGION:.0%} of the image keeps only {kept} of the score, so "
+            "the faint parts of the map matter too"
+        )
     if numbers.agreement is not None and LEAST_AGREEMENT <= numbers.agreement < AGREEMENT:
         yield f"the members of the search agree little (rank correlation {numbers.agreement:z.2f})"
     if numbers.seeds is not None and numbers.seeds < LEAST_SEEDS:
