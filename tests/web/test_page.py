@@ -99,13 +99,13 @@ def test_a_sample_is_explained_live_and_can_be_taken_away(visit, served, width, 
     assert re.search(r"default, about \d+ s", page.locator("#preset").inner_text())
     take(page, f"looked-{width}")
 
-    explain(page, "default")
+    explain(page, "fine")
     page.locator("#live img").first.wait_for()
     first = source(page, "#live"), page.locator("progress").get_attribute("value")
     assert first[0].startswith("data:image/webp")
     page.wait_for_function("first => document.querySelector('#live img').src !== first", arg=first[0])
     assert int(page.locator("progress").get_attribute("value")) > int(first[1])
-    assert re.search(r"step \d+ of 25, at most about \d+ s left", page.locator("#status").inner_text())
+    assert re.search(r"step \d+ of 40, at most about \d+ s left", page.locator("#status").inner_text())
     assert in_sight(page, "#live img"), "the live map is seen without scrolling, on a narrow page too"
     if width == 1280:
         assert all(in_sight(page, part) for part in ("#photo", "#top", "button:text-is('Explain')"))
