@@ -1,6 +1,6 @@
 """The page's curves are the network's probability as the pixels turn, most salient first."""
 
-from __future__ import annotations
+import dataclasses
 
 import pytest
 import torch
@@ -75,7 +75,8 @@ def test_a_map_of_what_the_network_sees_is_better_than_its_reverse(image) -> Non
 
 
 def test_a_network_with_one_output_is_followed_by_its_sigmoid(image) -> None:
-    inserted, _ = curves(wrapped(Single()), image, PATCH, 0)
+    net = dataclasses.replace(wrapped(Single()), output="logit")
+    inserted, _ = curves(net, image, PATCH, 1)
     assert inserted[-1] == pytest.approx(float(functional.sigmoid(torch.tensor(1.0))))
 
 

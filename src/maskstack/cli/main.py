@@ -26,7 +26,8 @@ VERBS = {
         "Measure the numbers of a saved explanation again; exits with 1 where they differ.",
     ),
     "gallery": Verb(
-        "maskstack.cli.gallery:gallery", "Explain the same photos under several networks and draw the table."
+        "maskstack.cli.gallery:gallery",
+        "Explain the same photos under several networks or methods and draw the table.",
     ),
     "bench": Verb("maskstack.cli.bench:bench", "Measure every method on every image of every network."),
     "report": Verb(

@@ -135,7 +135,6 @@ def _explain_photos(request: ExplainRequest, reporter: JobReporter, reserved: co
     device = pick_device(request.device)
     net.model.to(device)
     mdm = request.explainer(net, request.objective)
-    check_writable(request.out)
     warn_of_random_weights(request.model, net, reporter)
     targets: list[PhotoTarget] = []
     taken: set[str] = set()
@@ -155,6 +154,7 @@ def _explain_photos(request: ExplainRequest, reporter: JobReporter, reserved: co
             suffix = f".{rank}-{file_part(net.class_name(index))}" if len(classes) > 1 else ""
             place = request.out / f"{stem}{suffix}"
             targets.append(PhotoTarget(file, tuple(image.shape[1:]), index, place, said_of(photo)))
+    check_writable(request.out)  # after the photos were read, so that a photo that is refused leaves no folder
     reserved.enter_context(locked(request.out))
     todo = [target for target in targets if not (request.resume and _is_complete(target, mdm, request))]
     reporter.cost(

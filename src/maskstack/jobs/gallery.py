@@ -102,13 +102,13 @@ def _make_gallery(request: GalleryRequest, reporter: JobReporter, reserved: cont
         raise InputError(
             f"--target {request.target} asks for several classes, but a gallery shows one; give top1 or a class"
         )
-    check_writable(request.out)
     taken: set[str] = set()
     rows = []
     for name, spec in specs.items():
         rows += _rows(request, name, spec, methods, files, taken, device, reporter)
     if len(specs) == 1 and len(methods) > 1:
         rows = [replace(row, name=method) for row, method in zip(rows, methods, strict=True)]
+    check_writable(request.out)  # after the photos were read, so that a photo that is refused leaves no folder
     reserved.enter_context(locked(request.out))
     _report_cost(request, reporter, rows, device)
     with reporter.searching(sum(len(row.todo) for row in rows)):
