@@ -30,6 +30,16 @@ def scene() -> Tensor:
     return image
 
 
+def test_the_cost_that_is_said_is_enough() -> None:
+    mdm = MDM(Spots(), objective="logit", **QUICK)
+    found, said = mdm.regions(scene(), 0, count=2), mdm.cost(1, regions=2)
+    assert int(found.forward_passes) <= said["forward"]
+    assert int(found.backward_passes) <= said["backward"]
+    found, said = mdm.contrast(scene(), 0, 1), mdm.cost(1, contrast=True)
+    assert int(found.forward_passes) + 2 <= said["forward"]
+    assert int(found.backward_passes) <= said["backward"]
+
+
 def test_each_region_suffices_and_no_pixel_belongs_to_two() -> None:
     found = MDM(Spots(), objective="logit", **QUICK).regions(scene(), 0, count=3)
     regions = found.regions

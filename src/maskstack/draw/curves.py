@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
@@ -12,37 +11,6 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
 """Colours that can be distinguished without colour vision (Okabe and Ito); the lines also differ in dashes."""
 
 _DASHES = ("-", "--", ":", "-.")
-
-
-def search_curve(
-    shown: Sequence[float], hidden: Sequence[float], *, whole: float, steps: int, name: str = "score"
-) -> Figure:
-    """Draw the progress of a search: the scores of the shown and of the hidden part at each step.
-
-    Args:
-        shown: Score of the shown part after each step; NaN where it was not computed.
-        hidden: Score of the hidden part after each step; NaN where it was not computed.
-        whole: Score of the whole image, drawn as a horizontal line.
-        steps: Number of steps of the whole search, the range of the axis.
-        name: Name of the score.
-    """
-    figure = Figure(figsize=(3.4, 2.3), layout="constrained")
-    axis = figure.subplots()
-    _plain(axis)
-    axis.axhline(whole, color="0.5", linewidth=1, label="whole image")
-    for values, label, colour, dash in zip((shown, hidden), ("shown", "hidden"), COLOURS, _DASHES, strict=False):
-        points = [(step, value) for step, value in enumerate(values, start=1) if math.isfinite(value)]
-        if points:
-            axis.plot(*zip(*points, strict=True), dash, color=colour, label=label, linewidth=1.6)
-    axis.set_xlim(0, steps)
-    values = [whole, *filter(math.isfinite, (*shown, *hidden))]
-    room = 0.05 * (max(0.0, *values) - min(0.0, *values))
-    low, high = min(0.0, *values), max(0.0, *values)
-    axis.set_ylim(low - (room if low < 0 else 0), high + (room if high > 0 else 0))
-    axis.set_xlabel("step", fontsize=9)
-    axis.set_ylabel(name, fontsize=9, parse_math=False)
-    axis.legend(fontsize=8, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
-    return figure
 
 
 def faithfulness_curves(

@@ -18,7 +18,7 @@ from maskstack.explanation import Explanation
 from maskstack.masks.grids import check_sizes, fitting_sizes, grids_for
 from maskstack.masks.presets import Preset
 from maskstack.masks.presets import preset as settings_named
-from maskstack.masks.regions import search_regions
+from maskstack.masks.regions import regions_passes, search_regions
 from maskstack.masks.result import OnProgress
 from maskstack.masks.search import search
 from maskstack.masks.settings import SearchOptions, SearchSettings
@@ -26,7 +26,7 @@ from maskstack.objectives import Meaning, Output, Target, contrast
 from maskstack.reliability.measure import PASSES
 from maskstack.scoring import Goal, Model, UserModel, check_images, scoring
 from maskstack.scoring.captum import CaptumAttribution, check_options, only_input, read_target, seen_by_captum
-from maskstack.scoring.contrast import class_pair, contrast_of
+from maskstack.scoring.contrast import CONTRAST_PASSES, class_pair, contrast_of
 
 
 class MDM(CaptumAttribution):
@@ -275,10 +275,18 @@ class MDM(CaptumAttribution):
         """Captum's flag: whether attributions add up to the output; masks do not."""
         return False
 
-    def cost(self, images: int) -> dict[str, int]:
-        """Maximum numbers of forward and backward passes for a number of images."""
+    def cost(self, images: int, *, regions: int = 0, contrast: bool = False) -> dict[str, int]:
+        """Maximum numbers of forward and backward passes for a number of images.
+
+        Args:
+            images: Number of images.
+            regions: Number of regions that :meth:`regions` is asked for; 0 for the map alone.
+            contrast: Whether it is :meth:`contrast` that is asked.
+        """
         forward, backward = self.settings.passes()
-        return {"forward": images * (1 + forward + PASSES), "backward": images * backward}
+        searches = max(regions, 1)
+        own = searches * forward + regions_passes(regions) + (CONTRAST_PASSES if contrast else 0)
+        return {"forward": images * (1 + own + PASSES), "backward": images * searches * backward}
 
     def settings_for(self, image_size: tuple[int, ...]) -> SearchSettings:
         """The settings, with a preset's sizes reduced to those that fit the image; requested sizes are kept.

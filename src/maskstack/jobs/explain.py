@@ -158,7 +158,7 @@ def _explain_photos(request: ExplainRequest, reporter: JobReporter, reserved: co
     reserved.enter_context(locked(request.out))
     todo = [target for target in targets if not (request.resume and _is_complete(target, mdm, request))]
     reporter.cost(
-        mdm.cost(len(todo) * request.searches),
+        mdm.cost(len(todo) * request.searches, regions=request.regions, contrast=bool(request.against)),
         todo=len(todo),
         done=len(targets) - len(todo),
         seconds=sum(pass_seconds(net.model, request.read(todo[0], net, device)[1].unsqueeze(0))) if todo else 0.0,

@@ -20,6 +20,14 @@ CUT_PASSES = FILLS * (len(AREAS) * (1 + PIECES) + 2)
 """Forward passes at most with which a region is cut out of a map."""
 
 
+def regions_passes(count: int) -> int:
+    """Maximum number of forward passes with which this number of regions is cut out, besides the searches.
+
+    Each search is followed by cuts until one fails, and by one look at what remains.
+    """
+    return 2 * count * CUT_PASSES + count * 2 * FILLS
+
+
 def search_regions(
     score: Score,
     images: Tensor,

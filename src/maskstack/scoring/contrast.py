@@ -10,11 +10,14 @@ from maskstack.batches import Batches
 from maskstack.errors import InputError, ModelError
 from maskstack.objectives import Target
 from maskstack.objectives.objective import class_rows
-from maskstack.reliability.cuts import cuts
+from maskstack.reliability.cuts import AREAS, cuts
 from maskstack.reliability.evidence import Contrast
 from maskstack.reliability.fills import spread_colours
 from maskstack.scoring.session import ScoredModel, scoring
 from maskstack.scoring.user_model import UserModel
+
+CONTRAST_PASSES = 2 + 1 + 2 * len(AREAS) + 1
+"""Most forward passes of a contrast: two for its classes, then the image, its cuts hidden and shown, and one more."""
 
 
 def class_pair(user_model: UserModel, images: Tensor, target: Target, against: Target) -> tuple[Tensor, Tensor]:
