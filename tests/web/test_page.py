@@ -458,6 +458,7 @@ def test_it_ends_in_the_midst_of_a_search(browser, tmp_path):
         assert server.process.wait(timeout=30) == 0
         page.close()
     assert not list(tmp_path.glob("maskstack-app-*"))
+    assert "Traceback" not in (tmp_path / "log.txt").read_text()
 
 
 def test_settings_change_the_search_and_the_code(visit, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import shutil
 import signal
@@ -10,7 +11,7 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -133,6 +134,7 @@ def serve(settings: AppSettings, say: Callable[[str], None]) -> None:
         address = f"http://{f'[{settings.host}]' if ':' in settings.host else settings.host}:{port}"
         # The uploads are also removed when the system ends the process.
         before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+        threads = set(threading.enumerate())
         try:
             with _running(guard, settings.host, port):
                 say(address)
@@ -145,9 +147,10 @@ def serve(settings: AppSettings, say: Callable[[str], None]) -> None:
         finally:
             signal.signal(signal.SIGTERM, before)
             sessions.end_all()
-            search_thread().shutdown(wait=True)  # torch crashes if the process ends during a search
+            search_thread().shutdown(wait=True)
             search_thread.cache_clear()
             page.close(verbose=False)
+            _wait_for(set(threading.enumerate()) - threads)
 
 
 @contextlib.contextmanager
@@ -172,8 +175,22 @@ def _running(guard: Guard, host: str, port: int) -> Iterator[None]:
             time.sleep(0.02)
         yield
     finally:
+        # Requests that are cut off now are no errors.
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
         server.should_exit = True
         thread.join(timeout=10)
+
+
+def _wait_for(threads: Iterable[threading.Thread], *, most: float = 30.0) -> None:
+    """Wait until the threads have answered their last request: torch aborts the process if it ends while they compute.
+
+    Args:
+        threads: The threads.
+        most: Maximum number of seconds.
+    """
+    end = time.monotonic() + most
+    for thread in threads:
+        thread.join(timeout=max(end - time.monotonic(), 0))
 
 
 def _own_folder() -> tempfile.TemporaryDirectory[str]:
