@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from maskstack.models.loaded import RANDOM, LoadedModel
 from maskstack.models.spec import Spec, parse_spec
 from maskstack.models.weights import load_weights, read_weights
 from maskstack.objectives import Output, Reading, recognise
-from maskstack.objectives.origins import Origins, can_observe
+from maskstack.objectives.origins import Origins, can_observe, observed
 from maskstack.objectives.outputs import select_tensor
 
 
@@ -131,7 +130,8 @@ def try_out(model: nn.Module, shape: tuple[int, ...], *, choice: Output = None, 
     device = next((tensor.device for tensor in model.state_dict().values()), torch.device("cpu"))
     noise = torch.rand(1, *shape, generator=torch.Generator().manual_seed(0)).to(device).requires_grad_()
     try:
-        with Origins() if can_observe(model) else nullcontext() as origins:
+        origins = Origins() if can_observe(model) else None
+        with observed(model, origins):
             raw = model(noise)
         reading = recognise([raw], origins=origins, model=model, choice=choice, names=names)
         output = select_tensor(raw, reading.name)

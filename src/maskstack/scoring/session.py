@@ -5,18 +5,19 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import UninitializedTensorMixin
 
 from maskstack.batches import Batches
 from maskstack.defaults import usual_defaults
 from maskstack.errors import InputError, ModelError
 from maskstack.objectives import Meaning, Objective, Reading
 from maskstack.objectives.objective import class_rows
-from maskstack.objectives.origins import Origins, can_observe
+from maskstack.objectives.origins import Origins, can_observe, observed
 from maskstack.objectives.recognise import Output, recognise
 from maskstack.scoring.failures import Given, readable, watched
 from maskstack.scoring.prepared import PreparedModel
@@ -268,9 +269,11 @@ def _check_weights(found: Reach) -> None:
     """Check that the network's weights have values.
 
     Raises:
-        ModelError: Some are on the meta device.
+        ModelError: Some are on the meta device, or belong to lazy layers that have no size yet.
     """
     buffers = (buffer for module in found.modules for buffer in module._buffers.values() if buffer is not None)
+    if any(isinstance(tensor, UninitializedTensorMixin) for tensor in found.parameters):
+        raise ModelError("the network has lazy layers, whose sizes are not known yet; run it once on images first")
     if any(tensor.is_meta for tensor in (*found.parameters, *buffers)):
         raise ModelError(
             "the network is on the meta device, where weights have no values; load its weights first, such as with "
@@ -301,7 +304,10 @@ def _bind(
         return objective.bind(outputs[0], len(images), reading), further
     scores = torch.cat([class_rows(output, reading) for output in outputs])
     if len(scores) != len(images):
-        raise ModelError(f"the network gave {len(scores)} outputs for {len(images)} images; it must give one for each")
+        raise ModelError(
+            f"the network gave {len(scores)} outputs for {len(images)} image{'' if len(images) == 1 else 's'}; it must "
+            "give one row for each image, so keep the batch dimension: no squeeze(), and no sum or mean over it"
+        )
     return objective.bind(scores, len(images), reading), further
 
 
@@ -322,8 +328,9 @@ def predict_and_read(
         ModelError: The network fails on the images, or no tensor could be found in its output.
     """
     every = torch.arange(len(images), device=images.device)
-    origins = Origins() if can_observe(user_model.model) else None
-    with torch.no_grad(), origins or nullcontext():
+    known = None if prepared.found is None else prepared.found.modules
+    origins = Origins(known) if can_observe(user_model.model) else None
+    with torch.no_grad(), observed(user_model.model, origins):
         outputs = Batches(batch_size).run(every, lambda chunk: prepared.first(images[chunk], chunk))
     try:
         return outputs, recognise(
