@@ -77,7 +77,9 @@ def files(folder: Path) -> list[tuple[str, bytes]]:
     try:
         from tests.models.test_levels import dicom
 
-        found.append(("a.dcm", dicom(folder / "a.dcm", noise.integers(0, 4096, (9, 12)).astype(np.uint16)).read_bytes()))
+        found.append(
+            ("a.dcm", dicom(folder / "a.dcm", noise.integers(0, 4096, (9, 12)).astype(np.uint16)).read_bytes())
+        )
     except (ImportError, pytest.skip.Exception):
         pass
     return found
@@ -88,7 +90,9 @@ def test_damaged_image_files_are_opened_or_one_sentence(tmp_path, capsys) -> Non
     for chance in rounds():
         name, content = chance.choice(whole)
         for _ in range(chance.randrange(4)):
-            content = next(iter(list(damaged(content, 6, seed=chance.randrange(2**30)))[chance.randrange(5) :]), content)
+            content = next(
+                iter(list(damaged(content, 6, seed=chance.randrange(2**30)))[chance.randrange(5) :]), content
+            )
             content = content or b"x"
         path = tmp_path / (name if chance.random() < 0.8 else chance.choice(whole)[0])
         path.write_bytes(content)
@@ -125,7 +129,7 @@ class Anything(nn.Module):
             nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6), nn.ReLU(inplace=chance.random() < 0.5), nn.AdaptiveAvgPool2d(1),
             nn.Flatten(), nn.Linear(6, self.classes),
         ).eval()  # fmt: skip
-        self.operations = [chance.choice(OPERATIONS) for _ in range(chance.choice([0, 1, 1, 2, 3]))]
+        self.operations = [chance.choice(OPERATIONS) for _ in range(chance.choice([0, 1, 1, 1, 2, 3]))]
         self.pack = chance.choice(PACKS)
 
     def forward(self, images: Tensor) -> Any:
@@ -149,7 +153,7 @@ OPERATIONS: list[Callable[[Tensor], Any]] = [
     lambda x: torch.cat([x, x]), lambda x: x.reshape(-1), lambda x: x.to(torch.uint8), lambda x: x.flip(0),
 ]  # fmt: skip
 PACKS: list[Callable[[Any, Tensor], Any]] = [
-    *[lambda x, images: x] * 8,
+    *[lambda x, images: x] * 30,
     lambda x, images: (x,), lambda x, images: [x, x], lambda x, images: (images, x), lambda x, images: {"out": x},
     lambda x, images: {"a": x, "b": images}, lambda x, images: Parts(x, images), lambda x, images: Parts(None, x),
     lambda x, images: (None, {"logits": x}), lambda x, images: {}, lambda x, images: [], lambda x, images: None,
@@ -158,16 +162,28 @@ PACKS: list[Callable[[Any, Tensor], Any]] = [
     lambda x, images: {1: x, None: images}, lambda x, images: [[x], [x]], lambda x, images: x + images.mean(),
 ]  # fmt: skip
 IMAGES: list[Callable[[], Any]] = [
-    *[lambda: torch.rand(2, 3, 12, 14)] * 6,
-    *[lambda: torch.rand(1, 3, 12, 14)] * 6,
+    *[lambda: torch.rand(2, 3, 12, 14)] * 30,
+    *[lambda: torch.rand(1, 3, 12, 14)] * 30,
     lambda: torch.rand(3, 12, 14), lambda: torch.rand(2, 1, 12, 14), lambda: torch.rand(1, 3, 9, 9).double(),
     lambda: torch.rand(1, 3, 9, 9).half(), lambda: torch.zeros(1, 3, 9, 9), lambda: torch.full((1, 3, 9, 9), 1e30),
     lambda: torch.full((1, 3, 9, 9), torch.nan), lambda: torch.rand(0, 3, 9, 9), lambda: torch.ones(1, 3, 9, 9).long(),
     lambda: torch.rand(1, 3, 2, 2), lambda: torch.rand(1, 3, 1, 90), lambda: np.zeros((1, 3, 9, 9)), lambda: None,
     lambda: "no file.png", lambda: Image.new("RGB", (9, 9)), lambda: torch.rand(1, 3, 4, 9, 9), lambda: [1, 2],
 ]  # fmt: skip
-TARGETS = [None, None, None, 0, 1, -1, 99, [0, 1], "cat", torch.tensor([0, 0]), 1.5, (lambda output: output[:, 0]), True]
-CHOICES = [None] * 6 + ["logits", "number", "probability", "map", "embedding", 0, 1, 7, "b", "first:logits", "nothing"]
+TARGETS = [
+    *[None] * 20,
+    *[0] * 10,
+    1,
+    -1,
+    99,
+    [0, 1],
+    "cat",
+    torch.tensor([0, 0]),
+    1.5,
+    (lambda output: output[:, 0]),
+    True,
+]
+CHOICES = [None] * 40 + ["logits", "number", "probability", "map", "embedding", 0, 1, 7, "b", "first:logits", "nothing"]
 
 
 def test_any_output_of_a_network_is_explained_or_one_sentence(capsys) -> None:

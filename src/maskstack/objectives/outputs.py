@@ -33,6 +33,11 @@ def find_tensor(output: Any) -> Tensor:
                 "item(), tolist() and NumPy cut off the gradient"
             )
         names = list(named)
+        if isinstance(output, list) and isinstance(output[0], Mapping) and "boxes" in output[0]:
+            raise ModelError(
+                "the network returned detections, a mapping with boxes for each image; explain one of its boxes with "
+                "objectives.box_score(box, function of the output -> boxes and scores)"
+            )
         choose = f"choose one with output= ({_some(names)}), or "
         raise ModelError(
             f"the network returned {_describe(output)}, in which no single tensor could be found; {choose}pass an "

@@ -197,8 +197,10 @@ def _several(
         if bool(values.max() <= tolerance) and bool((values.logsumexp(dim=1).abs() < 10 * tolerance).all()):
             return "log_probabilities", ""
         if bool(values.min() >= -tolerance) and bool(((-values).logsumexp(dim=1).abs() < 10 * tolerance).all()):
-            return "logits", "the values are negative logarithms of probabilities, so the highest one is that of the " + (
-                "least likely class; give their negative: lambda images: -model(images)"
+            return (
+                "logits",
+                "the values are negative logarithms of probabilities, so the highest one is that of the "
+                + ("least likely class; give their negative: lambda images: -model(images)"),
             )
         if origin == "log_sigmoid":
             return "log_probabilities", ""
@@ -222,9 +224,9 @@ def _several(
     unit = unit and origin in (None, "other") and count >= ENOUGH
     if names == count and not unit:
         return "logits", ""
-    if shown in _EMBEDDING_NAMES or headless(model, origin) or _unit_length(values) or _is_named_embedding(model):
+    if shown in _EMBEDDING_NAMES or headless(model, origin) or _unit_length(values):
         return "embedding", ""
-    if origin == "features" and count >= MANY:
+    if count >= MANY and (origin == "features" or _is_named_embedding(model)):
         return "embedding", ""
     if unit:
         return "independent_probabilities", "all values are from 0 to 1; " + _choose("logits", "number")

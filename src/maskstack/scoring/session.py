@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parameter import UninitializedTensorMixin
 
 from maskstack.batches import Batches
 from maskstack.defaults import usual_defaults
@@ -250,7 +249,12 @@ def check_images(images: Any) -> None:
     if images.is_inference():
         raise ModelError("the images were made under torch.inference_mode(), which forbids gradients; clone() them")
     if images.ndim not in (4, 5):
-        hint = "; add the batch dimension with .unsqueeze(0)" if images.ndim == 3 else ""
+        hint = (
+            "; add the batch dimension with .unsqueeze(0), or for signals B x C x L give images.unsqueeze(2) and "
+            "lambda images: model(images.squeeze(2)), with sizes such as ((1, 8), (1, 28))"
+            if images.ndim == 3
+            else ""
+        )
         raise InputError(
             f"images have shape {tuple(images.shape)}; they must be B x C x H x W, or volumes B x C x D x H x W{hint}"
         )
@@ -269,11 +273,9 @@ def _check_weights(found: Reach) -> None:
     """Check that the network's weights have values.
 
     Raises:
-        ModelError: Some are on the meta device, or belong to lazy layers that have no size yet.
+        ModelError: Some are on the meta device.
     """
     buffers = (buffer for module in found.modules for buffer in module._buffers.values() if buffer is not None)
-    if any(isinstance(tensor, UninitializedTensorMixin) for tensor in found.parameters):
-        raise ModelError("the network has lazy layers, whose sizes are not known yet; run it once on images first")
     if any(tensor.is_meta for tensor in (*found.parameters, *buffers)):
         raise ModelError(
             "the network is on the meta device, where weights have no values; load its weights first, such as with "

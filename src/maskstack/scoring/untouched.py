@@ -8,7 +8,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import UninitializedTensorMixin
 
+from maskstack.errors import ModelError
 from maskstack.scoring.exclusive import exclusive, gated
 from maskstack.scoring.randomness import accelerators, global_states_kept
 from maskstack.scoring.reach import Reach, reach
@@ -38,8 +40,13 @@ def untouched(model: Any) -> Iterator[Reach]:
 
     Yields:
         What the network reaches.
+
+    Raises:
+        ModelError: It has lazy layers that have no size yet.
     """
     found = reach(model)
+    if any(isinstance(parameter, UninitializedTensorMixin) for parameter in found.parameters):
+        raise ModelError("the network has lazy layers, whose sizes are not known yet; run it once on images first")
     with exclusive(found) as outermost, gated(found.roots) if outermost else nullcontext(), _restored(found):
         yield found
 
