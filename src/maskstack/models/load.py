@@ -16,6 +16,7 @@ from maskstack.models.classes import imagenet_names, read_names
 from maskstack.models.kinds import KINDS, ModelKind
 from maskstack.models.loaded import RANDOM, LoadedModel
 from maskstack.models.spec import Spec, parse_spec
+from maskstack.models.volumes import VolumePreprocess
 from maskstack.models.weights import load_weights, read_weights
 from maskstack.objectives import Output, Reading, recognise
 from maskstack.objectives.origins import Origins, can_observe, observed
@@ -103,9 +104,13 @@ def _class_count(model: LoadedModel, names: int) -> int | None:
     """Number of classes that the network distinguishes, found by a test run; None if it is not a classifier."""
     height, width = model.input_size
     shape: tuple[int, ...] = (len(model.mean), height, width)
-    if len(model.mean) in (1, 3):
+    if isinstance(model.preprocess, VolumePreprocess):
+        if model.preprocess.depth is None or model.preprocess.size is None:
+            return None  # The size is that of each file.
+        shape = (len(model.mean), model.preprocess.depth, height, width)
+    elif len(model.mean) in (1, 3):
         shape = tuple(model.preprocess(Image.new("RGB", (width, height))).shape)
-    if len(shape) != 3:
+    if len(shape) != 3 and not isinstance(model.preprocess, VolumePreprocess):
         raise InputError(f"the preprocessing of {model.spec} gives a tensor of shape {shape}; it must be C x H x W")
     reading = try_out(model.model, shape, choice=model.output, names=names)
     return None if reading.kind in ("map", "embedding") else reading.classes
