@@ -11,14 +11,14 @@ NET = net()
 ROWS = torch.ones(3, 5)
 
 CASES = {
-    "float64 images": (lambda: (NET, IMAGES.double()), r"images are float64 but .* weights are float32; give images.fl"),
+    "float64 images": (lambda: (NET, IMAGES.double()), r"images are float64 but .* are float32; give images.fl"),
     "half weights": (lambda: (net().half(), IMAGES), r"images are float32 but the network's weights are float16"),
     "mixed weights": (lambda: (nn.Sequential(net()[:4], net()[4:].double()), IMAGES), "mixes data types inside"),
     "a missing input": (lambda: (then(lambda x, m, mask: m(x) * mask), IMAGES), "needs more than the images: the argu"),
     "a missing keyword": (lambda: (then(lambda x, m, *, age: m(x) * age), IMAGES), "the argument 'age' is missing"),
     "a closure over a batch": (lambda: (lambda x: NET(x) * torch.ones(3, 1)[: 2 * len(x)], IMAGES), "rows"),
-    "rows that do not fit": (lambda: (with_arguments(then(lambda x, m, r: m(x) + r), ROWS), IMAGES), "has 3 rows for 2"),
-    "a fixed batch": (lambda: (lambda x: NET(x.reshape(3, 3, 24, 24)), IMAGES), "the number of images, that it was made"),
+    "rows that do not fit": (lambda: (with_arguments(then(lambda x, m, r: m(x) + r), ROWS), IMAGES), "3 rows for 2"),
+    "a fixed batch": (lambda: (lambda x: NET(x.reshape(3, 3, 24, 24)), IMAGES), "the number of images, that it was"),
     "grey images": (lambda: (NET, IMAGES[:, :1]), "takes images of 3 channels, but these have 1"),
     "another size": (lambda: (nn.Sequential(nn.Flatten(), nn.Linear(75, 3)), IMAGES), "does not take images of shape"),
     "volumes": (lambda: (NET, IMAGES[:, :, None]), "takes B x C x H x W, but it was given"),

@@ -1,4 +1,4 @@
-"""The work of ``maskstack explain`` for networks that take volumes: files in, montages and maps of the same geometry out."""
+"""The work of ``maskstack explain`` for networks that take volumes: montages, and maps of the files' own geometry."""
 
 from __future__ import annotations
 
@@ -125,7 +125,9 @@ def _write(target: PhotoTarget, volume: Volume, found: Explanation, request: Exp
     nifti = volume.as_nifti(saliency)
     files = {
         "overlay": write_whole(with_ending(target.path, OVERLAY), partial(save_png, drawn)),
-        "map": write_whole(with_ending(target.path, MAP_ENDINGS["nifti"]), lambda file: save_packed(file, nifti.to_bytes())),
+        "map": write_whole(
+            with_ending(target.path, MAP_ENDINGS["nifti"]), lambda file: save_packed(file, nifti.to_bytes())
+        ),
     }
     if request.map_kind == "npy":
         files["array"] = write_whole(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
 
 import torch
@@ -51,6 +52,8 @@ def load_model(
         ModelError: The network cannot be loaded, run or differentiated.
     """
     parsed = parse_spec(spec)
+    if parsed.kind not in KINDS and (meant := meant_spec(parsed)):
+        raise InputError(f"{spec!r} names no kind of network; {meant}")
     checks.one_of("the model kind", parsed.kind, tuple(KINDS))
     kind = KINDS[parsed.kind]
     if weights is not None:
@@ -68,6 +71,29 @@ def load_model(
         model = replace(model, output=_chosen(parsed, model) if output is None else output)
         classes = _class_count(model, len(names or model.class_names))
     return replace(model, class_names=_fit_names(names or model.class_names, classes, kind, model))
+
+
+def meant_spec(spec: Spec) -> str:
+    """What a spec without a known kind is likely meant to be; empty where a kind is only misspelt.
+
+    >>> meant_spec(parse_spec("resnet50"))
+    "write timm:resnet50 or torchvision:resnet50; 'maskstack models' lists the kinds"
+    >>> meant_spec(parse_spec("tim:resnet50"))
+    ''
+    """
+    if get_close_matches(spec.kind.lower(), KINDS, n=1, cutoff=0.7):
+        return ""
+    ending = Path(spec.kind).suffix.lower()
+    if ending == ".py" or spec.name:
+        function = spec.name or "FUNCTION"
+        return f"write python:{spec.kind}:{function} for a function that returns the network"
+    if ending in (".onnx", ".pt2"):
+        return f"write {'onnx' if ending == '.onnx' else 'exported'}:{spec.kind}"
+    if ending in (".pt", ".pth", ".ckpt", ".bin", ".safetensors"):
+        return f"a file of weights needs its network: write timm:resnet18,weights={spec.kind}, with your network's name"
+    if "/" in spec.kind:
+        return f"write hf:{spec.kind} for a network of Hugging Face"
+    return f"write timm:{spec.kind} or torchvision:{spec.kind}; 'maskstack models' lists the kinds"
 
 
 def _check_spec(spec: Spec, kind: ModelKind) -> None:

@@ -80,8 +80,9 @@ class Objective:
                 rows["target"] = bound.reading.predicted(scores.detach())
         for key, values in rows.items():
             if len(values) not in (1, images):
+                several = "" if images == 1 else "s"
                 raise InputError(
-                    f"{len(values)} values of {key} for {images} image{'' if images == 1 else 's'}; give one, or one per image"
+                    f"{len(values)} values of {key} for {images} image{several}; give one, or one per image"
                 )
             rows[key] = values.expand(images, *values.shape[1:])
         if bound.of_class is not None and bound.reading is not None:

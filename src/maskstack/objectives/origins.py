@@ -20,7 +20,8 @@ Origin = Literal[
 """The last operation that changed a tensor's values.
 
 ``sigmoid`` also stands for averages and extremes of sigmoids, ``bounded`` for other sums and products of sigmoids or
-softmaxes, such as ``1 - x.sigmoid()``; ``linear`` stands for linear layers and convolutions, also shifted, scaled or averaged over positions; ``rectified`` for
+softmaxes, such as ``1 - x.sigmoid()``; ``linear`` stands for linear layers and convolutions, also shifted, scaled or
+averaged over positions; ``rectified`` for
 a ReLU of these; ``features`` for normalised or averaged activations, as a network without a class head gives them.
 """
 

@@ -16,8 +16,8 @@ def find_tensor(output: Any) -> Tensor:
     """Find the tensor with the result in a network's output.
 
     This is the output itself if it is a tensor; the attribute ``logits`` of an object; the value of ``logits`` (or
-    ``out``, ``output``, ...) or the only tensor of a mapping; and the first tensor of a tuple or list that has dimensions,
-    as networks with auxiliary heads return the main result first.
+    ``out``, ``output``, ...) or the only tensor of a mapping; and the first tensor of a tuple or list that has
+    dimensions, as networks with auxiliary heads return the main result first.
 
     Raises:
         ModelError: No such tensor exists; the message names the type of the output.

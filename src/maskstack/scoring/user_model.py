@@ -122,8 +122,8 @@ class UserModel:
         """
         if self.prepare is None:
             raise InputError(
-                f"the images are of type {type(photos).__name__}; give a tensor B x C x H x W, or load the network with "
-                "load_model, which prepares photos and files"
+                f"the images are of type {type(photos).__name__}; give a tensor B x C x H x W, or load the network "
+                "with load_model, which prepares photos and files"
             )
         return self.prepare(photos)
 
