@@ -110,7 +110,7 @@ def _regions(one: Explanation, saliency: Tensor) -> tuple[Tensor, Tensor | None,
     if one.regions is not None and one.regions.count[0] > 0:
         return one.regions.masks[0].any(dim=0).cpu(), one.regions.masks[0, 0].cpu(), float(one.regions.kept[0, 0])
     core = saliency >= CORE
-    return saliency >= REGION, core if core.any() else None, one.trust.numbers(0).map_kept
+    return saliency >= REGION, core if core.any() else None, one.trust.numbers(0).kept
 
 
 def title(one: Explanation) -> str:
