@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parameter import UninitializedTensorMixin
+from torch.nn.parameter import UninitializedParameter
 
 from maskstack.errors import ModelError
 from maskstack.scoring.exclusive import exclusive, gated
@@ -45,7 +45,7 @@ def untouched(model: Any) -> Iterator[Reach]:
         ModelError: It has lazy layers that have no size yet.
     """
     found = reach(model)
-    if any(isinstance(parameter, UninitializedTensorMixin) for parameter in found.parameters):
+    if any(isinstance(parameter, UninitializedParameter) for parameter in found.parameters):
         raise ModelError("the network has lazy layers, whose sizes are not known yet; run it once on images first")
     with exclusive(found) as outermost, gated(found.roots) if outermost else nullcontext(), _restored(found):
         yield found

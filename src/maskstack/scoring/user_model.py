@@ -74,12 +74,12 @@ class UserModel:
             class_names = class_names or model.class_names
             output = getattr(model, "output", None) if output is None else output
             model = model.model
-        _check_callable(model)
+        function = _callable(model)
         checks.one_of("objective", meaning, objectives.NAMED)
         if isinstance(output, bool) or not isinstance(output, int | str | None):
             kinds = ", ".join(objectives.KINDS)
             raise InputError(f"output is {output!r}; give the place or the name of an output, or a kind: {kinds}")
-        return cls(model, meaning, tuple(class_names), prepare, output, arguments)
+        return cls(function, meaning, tuple(class_names), prepare, output, arguments)
 
     def with_(self, more: Any) -> WithArguments:
         """The network with its own arguments and Captum's ``additional_forward_args``."""
@@ -134,8 +134,8 @@ class UserModel:
         return tuple(class_name(self.class_names, target) for target in targets)
 
 
-def _check_callable(model: Any) -> None:
-    """Check that a network can be called.
+def _callable(model: Any) -> Callable[..., Any]:
+    """The network, if it can be called.
 
     Raises:
         InputError: It cannot, or it is a class whose objects can.
@@ -143,7 +143,7 @@ def _check_callable(model: Any) -> None:
     if isinstance(model, type):
         raise InputError(f"the network is the class {model.__name__} itself; make one, such as {model.__name__}()")
     if callable(model):
-        return
+        return model  # type: ignore[no-any-return]
     kind = type(model).__name__
     if isinstance(model, str):
         raise InputError(f"the network is the text {model!r}; load it first: maskstack.load_model({model!r})")
