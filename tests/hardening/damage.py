@@ -37,8 +37,8 @@ ODD: list[Any] = [
 """Values that do not belong where they are put."""
 
 WORDS = [
-    "", "nan", "-1", "inf", "1e400", "9" * 400, "[]", "[[", "{", '"', "'", "../../x", "\x00", "\t", ",", ";", "\n", "a" * 5000,
-    "=1", "True", "0x1", "_", "é", "\ufeff", "\u2028", "1_0", "<a>", "&x;", "\r",
+    "", "nan", "-1", "inf", "1e400", "9" * 400, "[]", "[[", "{", '"', "'", "../../x", "\x00", "\t", ",", ";", "\n",
+    "a" * 5000, "=1", "True", "0x1", "_", "é", "\ufeff", "\u2028", "1_0", "<a>", "&x;", "\r",
 ]  # fmt: skip
 """Words that do not belong where they are put."""
 

@@ -105,7 +105,7 @@ def packed(counts: list[int]) -> str:
     for value in counts:
         more = True
         while more:
-            bits, value = value & 31, value >> 5  # noqa: PLW2901
+            bits, value = value & 31, value >> 5
             more = not ((value == 0 and not bits & 16) or (value == -1 and bits & 16))
             text += chr(48 + (bits | 32 if more else bits))
     return text

@@ -158,7 +158,7 @@ def read_output(text: str) -> int | str | None:
     >>> read_output("1"), read_output("aux:probabilities"), read_output("")
     (1, 'aux:probabilities', None)
     """
-    return int(text) if re.fullmatch(r"-?\d+", text) else text or None
+    return int(text) if re.fullmatch(r"-?[0-9]{1,9}", text) else text or None
 
 
 def top_count(target: str) -> int | None:
@@ -167,7 +167,7 @@ def top_count(target: str) -> int | None:
     >>> top_count("top5"), top_count("Tiger cat")
     (5, None)
     """
-    found = re.fullmatch(r"top(\d+)", target.strip().lower())
+    found = re.fullmatch(r"top([0-9]{1,6})", target.strip().lower())
     return int(found.group(1)) if found else None
 
 

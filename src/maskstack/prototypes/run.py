@@ -14,7 +14,7 @@ import torch
 import torchmetrics
 from torch import Tensor
 
-from maskstack.errors import WRONG_VALUE, InputError, reason
+from maskstack.errors import WRONG_VALUE, reason
 from maskstack.files import parse_json
 from maskstack.models import open_photo
 from maskstack.prototypes.building import BuiltNetwork, begin, build
