@@ -219,27 +219,31 @@ GOOD = Numbers(
 def test_a_reliable_map_says_what_its_region_does() -> None:
     found = verdict(GOOD, None)
     assert (found.word, found.reasons) == ("reliable", ())
-    assert found.sentence == "What the map shows keeps 93% of the score; with it hidden, 8% remains."
+    assert found.sentence == "What the map shows keeps 82% of the score; with it hidden, 9% remains."
     odd = verdict(dataclasses.replace(GOOD, map_kept=81.81, map_remaining=-0.01), None)
-    assert odd.sentence == "What the map shows keeps 100% or more of the score; with it hidden, 0% remains."
+    assert odd.sentence == "What the map shows keeps 85% of the score; with it hidden, 5% remains."
 
 
 @pytest.mark.parametrize(
     ("change", "word", "reason"),
     [
-        ({"map_kept": 0.1}, "do not use", "what the map shows keeps 10% of the score, but with it hidden 8% remains"),
         (
-            {"map_remaining": 0.6},
+            {"map_kept": -0.4, "region_kept": 0.5},
+            "do not use",
+            "what the map shows keeps 25% of the score, but with it hidden 9% remains",
+        ),
+        (
+            {"map_remaining": 0.7},
             "doubtful",
-            "what the map shows keeps 93% of the score, but with it hidden 60% remains",
+            "what the map shows keeps 82% of the score, but with it hidden 40% remains",
         ),
         (
             {"region_remaining": 0.97},
             "doubtful",
-            "97% of the score remains without the most salient 45% of the image",
+            "what the map shows keeps 82% of the score, but with it hidden 52% remains",
         ),
         (
-            {"region_kept": 0.02},
+            {"region_kept": 0.02, "map_kept": 1.1, "map_remaining": 0.0, "region_remaining": 0.0},
             "doubtful",
             "cut out with a hard edge, the most salient 45% of the image keeps only 2% of the score, so the faint "
             "parts of the map matter too",

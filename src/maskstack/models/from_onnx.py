@@ -146,8 +146,9 @@ def _named(names: tuple[str, ...]) -> Any:
 
 
 def _convert(onnx: Any, onnx2torch: Any, path: Path, graph: Any) -> Any:
-    # onnx2torch's Slice indexes by a list, which makes torch warn at each run. The user cannot change that.
-    warnings.filterwarnings("ignore", message="Using a non-tuple sequence", module=r"onnx2torch\.")
+    # onnx2torch's Slice indexes by a list, which makes torch warn at each run, also within a function mode of ours.
+    # The user cannot change that.
+    warnings.filterwarnings("ignore", message="Using a non-tuple sequence", module=r"(onnx2torch|maskstack)\.")
     try:
         prepared = with_folded_constants(lowered(graph, onnx), onnx)
         _rename(prepared)  # again, as lowering makes nodes

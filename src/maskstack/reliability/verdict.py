@@ -11,10 +11,10 @@ Word = Literal["reliable", "doubtful", "do not use", "not measured"]
 REGION = 0.45
 """Share of the pixels that are the region of a map."""
 
-GAP, REGION_KEPT, REGION_REMAINING, AGREEMENT, PROBABILITY = 0.5, 0.1, 0.3, 0.3, 0.05
+GAP, REGION_KEPT, AGREEMENT, PROBABILITY = 0.5, 0.1, 0.2, 0.05
 """A map is reliable only if it keeps at least ``GAP`` more of the score than remains without it, its region with a hard
-edge keeps at least ``REGION_KEPT`` and leaves at most ``REGION_REMAINING``, the members agree at least by
-``AGREEMENT``, and the class has at least this probability. Chosen with ``benchmarks/trust.py``, see ``docs/trust.md``.
+edge keeps at least ``REGION_KEPT``, the members agree at least by ``AGREEMENT``, and the class has at least this
+probability. Chosen with ``benchmarks/trust.py``, see ``docs/trust.md``.
 """
 
 LEAST_GAP, LEAST_AGREEMENT = 0.25, 0.1
@@ -36,6 +36,16 @@ class Numbers:
     probability: float | None
     seeds: float | None
     randomization: float | None
+
+    @property
+    def kept(self) -> float | None:
+        """Share of the score that the map keeps, from 0 to 1: the mean over the soft mask and the hard region."""
+        return _mean(self.map_kept, self.region_kept)
+
+    @property
+    def remaining(self) -> float | None:
+        """Share of the score that remains with it hidden, from 0 to 1: the mean over both."""
+        return _mean(self.map_remaining, self.region_remaining)
 
 
 @dataclass(frozen=True)
@@ -67,9 +77,9 @@ def verdict(numbers: Numbers, problem: str | None) -> Verdict:
         return Verdict("do not use", _sentence(serious[0]), reasons)
     if doubts:
         return Verdict("doubtful", _sentence(" and ".join(doubts[:2])), reasons)
-    if numbers.map_kept is None or numbers.map_remaining is None:
+    if numbers.kept is None or numbers.remaining is None:
         return Verdict("not measured", "Nothing was measured; maskstack.trust measures the maps of any method.")
-    kept, remaining = percent(numbers.map_kept), percent(numbers.map_remaining)
+    kept, remaining = percent(numbers.kept), percent(numbers.remaining)
     return Verdict("reliable", f"What the map shows keeps {kept} of the score; with it hidden, {remaining} remains.")
 
 
@@ -90,9 +100,6 @@ def _doubts(numbers: Numbers) -> Iterator[str]:
         yield f"the network gives this class a probability of only {numbers.probability:.1%}"
     if gap is not None and LEAST_GAP <= gap < GAP:
         yield _map_words(numbers)
-    if numbers.region_remaining is not None and numbers.region_remaining > REGION_REMAINING:
-        left = percent(numbers.region_remaining)
-        yield f"{left} of the score remains without the most salient {REGION:.0%} of the image"
     if numbers.region_kept is not None and numbers.region_kept < REGION_KEPT:
         kept = percent(numbers.region_kept)
         yield (
@@ -105,15 +112,20 @@ def _doubts(numbers: Numbers) -> Iterator[str]:
         yield f"another seed gives another map (rank correlation {numbers.seeds:z.2f})"
 
 
+def _mean(soft: float | None, hard: float | None) -> float | None:
+    """The mean of the shares that were measured, each counted as at least 0 and at most the whole score."""
+    known = [min(max(share, 0.0), 1.0) for share in (soft, hard) if share is not None]
+    return sum(known) / len(known) if known else None
+
+
 def _gap(numbers: Numbers) -> float | None:
-    if numbers.map_kept is None or numbers.map_remaining is None:
+    if numbers.kept is None or numbers.remaining is None:
         return None
-    # More than the whole score counts as the whole score.
-    return min(numbers.map_kept, 1) - max(numbers.map_remaining, 0)
+    return numbers.kept - numbers.remaining
 
 
 def _map_words(numbers: Numbers) -> str:
-    kept, remaining = percent(numbers.map_kept or 0), percent(numbers.map_remaining or 0)
+    kept, remaining = percent(numbers.kept or 0), percent(numbers.remaining or 0)
     return f"what the map shows keeps {kept} of the score, but with it hidden {remaining} remains"
 
 
