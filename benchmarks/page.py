@@ -128,8 +128,10 @@ def visit(page: Page, photo: Path, measured: Measured, *, network: str, preset: 
     if classes is None:
         raise SystemExit("the page predicts no classes")
     best = classes[1].decode()
-    options = [str(steps) if name == "steps" else "" for name in search_options()]
-    options = [[] if value == "" and option.kind == "choices" else value for value, option in zip(options, search_options().values(), strict=True)]  # fmt: skip # noqa: E501
+    options: list[Any] = [
+        str(steps) if name == "steps" else [] if option.kind == "choices" else ""
+        for name, option in search_options().items()
+    ]
     sent += search(page, [best, None, preset, 0.35, *options], session, measured, stops=False)
     if stops:
         sent += search(page, [best, None, preset, 0.35, *options], session, measured, stops=True)

@@ -1,4 +1,4 @@
-"""Several threads on one network, through any wrapper, nested and interrupted: right maps, and the network as before."""
+"""Several threads on one network, through any wrapper, nested or interrupted: right maps, the network as before."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ WRAPPERS: dict[str, Callable[[nn.Module], Any]] = {
 }
 
 
-class Broken(Exception):
+class BrokenError(Exception):
     """What a user's code raises."""
 
 
@@ -88,14 +88,19 @@ def works(net: nn.Module, images: Tensor) -> dict[str, Work]:
             MDM(net, **SHORT)(images, 1, progress=on_progress)
 
     shared = MDM(net, **SHORT)
+
+    def wrong_class() -> None:
+        with pytest.raises(InputError):
+            shared(images, 77)
+
     found |= {
         "MDMCAM": lambda: torch.from_numpy(MDMCAM(net, [net[0]], **SHORT)(images)),
         "one explainer": lambda: shared(images, 1).saliency,
         "probabilities": lambda: class_probabilities(net, images),
         "nested": nested,
-        "error": lambda: ended_by(Broken),
+        "error": lambda: ended_by(BrokenError),
         "Ctrl-C": lambda: ended_by(KeyboardInterrupt),
-        "wrong class": lambda: pytest.raises(InputError, shared, images, 77) and None,
+        "wrong class": wrong_class,
     }
     return found
 

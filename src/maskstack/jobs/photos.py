@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from maskstack.checks import check_name
 from maskstack.errors import InputError
 from maskstack.explainers import MDM
 from maskstack.explainers.base import CostedExplainer
@@ -85,6 +86,7 @@ class PhotosRequest:
         files = photo_files(self.photos)
         named = set(self.photos)
         for file in files:
+            check_name(file)
             if file in named:
                 check_file(Path(file))
         opened = 0
