@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from maskstack.checks import check_name
 from maskstack.errors import InputError
 from maskstack.explainers import MDM
 from maskstack.explainers.base import CostedExplainer
@@ -85,6 +86,7 @@ class PhotosRequest:
         files = photo_files(self.photos)
         named = set(self.photos)
         for file in files:
+            check_name(file)
             if file in named:
                 check_file(Path(file))
         opened = 0
@@ -158,7 +160,7 @@ def read_output(text: str) -> int | str | None:
     >>> read_output("1"), read_output("aux:probabilities"), read_output("")
     (1, 'aux:probabilities', None)
     """
-    return int(text) if re.fullmatch(r"-?\d+", text) else text or None
+    return int(text) if re.fullmatch(r"-?[0-9]{1,9}", text) else text or None
 
 
 def top_count(target: str) -> int | None:
@@ -167,7 +169,7 @@ def top_count(target: str) -> int | None:
     >>> top_count("top5"), top_count("Tiger cat")
     (5, None)
     """
-    found = re.fullmatch(r"top(\d+)", target.strip().lower())
+    found = re.fullmatch(r"top([0-9]{1,6})", target.strip().lower())
     return int(found.group(1)) if found else None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from difflib import get_close_matches
@@ -66,7 +67,7 @@ def load_model(
     names = read_names(given) if isinstance(given, str) else tuple(given or ())
     # Parameters created in inference mode can never pass a gradient.
     with torch.inference_mode(mode=False), torch.enable_grad():
-        model = _with_weights(kind.load(parsed), parsed)
+        model = _with_weights(_loaded(kind, parsed), parsed)
         model.model.eval()
         model = replace(model, output=_chosen(parsed, model) if output is None else output)
         classes = _class_count(model, len(names or model.class_names))
@@ -111,6 +112,25 @@ def _check_spec(spec: Spec, kind: ModelKind) -> None:
         checks.one_of(f"the flag for {spec.kind}", flag, kind.flags)
 
 
+def _loaded(kind: ModelKind, spec: Spec) -> LoadedModel:
+    """Load the network of a spec.
+
+    Raises:
+        MaskstackError: As the loader says it.
+        ModelError: A file is damaged in a way that only the library that reads it notices, by an error of its own.
+    """
+    if kind.runs_code:  # the traceback belongs to the user's own code
+        return kind.load(spec)
+    try:
+        return kind.load(spec)
+    except MaskstackError:
+        raise
+    except Exception as error:
+        raise ModelError(
+            f"the network {spec.text} cannot be loaded ({type(error).__name__}: {reason(error)}); get a complete copy"
+        ) from error
+
+
 def _with_weights(model: LoadedModel, spec: Spec) -> LoadedModel:
     if "weights" not in spec.options:
         return model
@@ -123,7 +143,7 @@ def _chosen(spec: Spec, model: LoadedModel) -> int | str | None:
     text = spec.options.get("output")
     if text is None:
         return model.output
-    return int(text) if text.lstrip("-").isdigit() else text
+    return int(text) if re.fullmatch(r"-?[0-9]{1,9}", text) else text
 
 
 def _class_count(model: LoadedModel, names: int) -> int | None:

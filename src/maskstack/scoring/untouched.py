@@ -86,7 +86,8 @@ def _restored(found: Reach) -> Iterator[None]:
                 if buffer is not before and not _equal(buffer, before):
                     # An inference tensor may be changed in inference mode only.
                     with torch.inference_mode() if buffer.is_inference() else torch.no_grad():
-                        buffer.copy_(before)
+                        # By its data, so that a training step under way in another thread still finds its version.
+                        buffer.data.copy_(before)
 
 
 def _tables(module: nn.Module) -> list[tuple[str, dict[Any, Any], dict[Any, Any]]]:
