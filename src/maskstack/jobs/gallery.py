@@ -243,7 +243,8 @@ def _cell(request: GalleryRequest, net: LoadedModel, target: PhotoTarget) -> Gal
     picture = thumbnail(photo, MOST_SIDE) if place else net.picture(net.preprocess(photo))
     if place:
         place = place.scaled((picture.height, picture.width))
-    words = [net.class_name(target.index), *what.lines(place)[1:]]
     probability = found.trust.numbers(0).probability
-    words[1] = f"{float(found.score_before[0]) if probability is None else probability:.0%}, {words[1]}"
+    score = f"{float(found.score_before[0]) if probability is None else probability:.0%}"
+    region, *keeps = what.lines(place)[1].split("; ")
+    words = [net.class_name(target.index), f"{score}, {region}", *keeps]
     return GalleryCell(picture, what.saliency, words, geometry=place, region=what.region, verdict=what.word)
