@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow.parquet
 import pytest
 
+from maskstack.runs import merging
 from maskstack.runs import store as store_module
 from maskstack.runs.digest import column_digest, json_digest
 from maskstack.runs.places import Places
@@ -143,8 +144,8 @@ def merged_rows(store):
 
 
 def test_merged_shards_are_merged_again_and_none_grows_beyond_the_bound(tmp_path, monkeypatch):
-    monkeypatch.setattr(store_module, "MERGE_LEVEL_AT", 4)
-    monkeypatch.setattr(store_module, "MOST_MERGED_ROWS", 60)
+    monkeypatch.setattr(merging, "MERGE_LEVEL_AT", 4)
+    monkeypatch.setattr(merging, "MOST_MERGED_ROWS", 60)
     store, wanted = Store.open(tmp_path), []
     for index in range(101):
         for method in ("mdm", "rise"):
@@ -160,7 +161,7 @@ def test_merged_shards_are_merged_again_and_none_grows_beyond_the_bound(tmp_path
 
 @pytest.mark.parametrize("removed", range(5))
 def test_a_kill_while_merged_shards_are_merged_loses_and_doubles_nothing(tmp_path, monkeypatch, removed):
-    monkeypatch.setattr(store_module, "MERGE_LEVEL_AT", 4)
+    monkeypatch.setattr(merging, "MERGE_LEVEL_AT", 4)
     store, wanted = Store.open(tmp_path), []
     for index in range(4):
         store.write(pair("mdm", f"{index}.jpg"))
@@ -200,7 +201,8 @@ def test_the_digest_does_not_depend_on_chunks_and_changes_with_every_value():
     for place, one in enumerate(rows):
         others = {
             "model": "n", "method": "x", "image": one.image + " ", "group": "", "metric": "m", "value": None,
-            "protocol": "", "target": 9, "curve": (0.25, 1.0), "forward": 1, "backward": 1, "seconds": 2.0, "failure": "",
+            "protocol": "", "target": 9, "curve": (0.25, 1.0), "forward": 1, "backward": 1, "seconds": 2.0,
+            "failure": "",
         }  # fmt: skip
         for name, value in others.items():
             other = dataclasses.replace(one, **{name: value})

@@ -47,7 +47,7 @@ def bench(
     versions = {"maskstack": __version__, "torch": torch.__version__, "python": platform.python_version()}
     with opened(run, lambda: settle(run, request, versions=versions), listener, retry_failed=retry_failed) as store:
         worker = Worker(request)
-        plan, tasks = make_plan(request, worker, store.finished(), looking=listener.looking)
+        plan, tasks = make_plan(request, worker, store.measured, looking=listener.looking)
         listener.planned(plan)
         maps = failed = 0
         for found in engine(tasks, worker):

@@ -1,15 +1,13 @@
 """The rows of a run as Parquet files (shards), each written whole or not at all.
 
 The rows of one map (one method on one image of one network) are a shard, so no finished map is lost when the process is
-killed. Many small files are slow to read, so they are merged from time to time, and so are merged ones of about the same
+killed. Many small files are slow to read, so they are merged from time to time, and so are merged ones of about one
 size. A merged shard lists the shards it replaces; those that a kill left behind are removed when the run is opened
 again. Each shard has a digest of its rows, so that a damaged one is noticed.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import warnings
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -21,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskstack.errors import InputError, UncheckedWarning, reason, require
+from maskstack.runs.merging import short_digest, to_merge, write_merged
 from maskstack.runs.places import Places
 from maskstack.runs.rows import FAILED, Key, ResultRow
 from maskstack.runs.shards import (
@@ -30,19 +29,12 @@ from maskstack.runs.shards import (
     numbered,
     read_columns,
     read_shard,
-    schema,
     to_table,
     write_shard,
 )
 
 MERGE_AT = 500
 """Number of small shards that are merged into one."""
-
-MERGE_LEVEL_AT = 16
-"""Number of merged shards of one level that are merged into one."""
-
-MOST_MERGED_ROWS = 2**19
-"""Maximum number of rows that merged shards are merged into; a shard with more than half of it is not merged again."""
 
 
 @dataclass
@@ -130,7 +122,7 @@ class Store:
             OutputError: The file cannot be written.
         """
         keys = sorted({row.key for row in rows})
-        return write_shard(self.folder / f"pair-{_digest(keys)}.parquet", to_table(rows), holds=())
+        return write_shard(self.folder / f"pair-{short_digest(keys)}.parquet", to_table(rows), holds=())
 
     def finished(self) -> set[Key]:
         """The keys that need not be measured again; for many images see :meth:`measured`."""
@@ -201,15 +193,12 @@ class Store:
         small = [path for path in shards if path.name.startswith("pair-")]
         if not small:
             return None
-        merged = self._merge(small)
-        levels: dict[int, list[Path]] = defaultdict(list)
-        for path in [*(path for path in shards if path not in small), merged]:
-            rows = self._count(path)
-            if rows <= MOST_MERGED_ROWS // 2:
-                levels[_level(rows)].append(path)
-        for level in sorted(levels):
-            if len(levels[level]) >= MERGE_LEVEL_AT:
-                self._merge(self._fitting(levels[level]))
+        merged, rows = write_merged(small)
+        self._rows[merged.name] = rows
+        left = [path for path in shards if path not in small]
+        for group in to_merge({path: self._count(path) for path in [*left, merged]}):
+            larger, rows = write_merged(group)
+            self._rows[larger.name] = rows
         return merged
 
     def rows(self) -> Iterator[ResultRow]:
@@ -219,22 +208,6 @@ class Store:
             for found in parquet.read_table(shard).to_pylist():
                 found["curve"] = None if found["curve"] is None else tuple(found["curve"])
                 yield ResultRow(**found)
-
-    def _merge(self, shards: Sequence[Path]) -> Path:
-        """Write one shard in place of several. They are removed only when it is whole."""
-        arrow, parquet = require("pyarrow", extra="bench"), require("pyarrow.parquet", extra="bench")
-        table = arrow.concat_tables([parquet.read_table(path, schema=schema()) for path in shards])
-        names = [path.name for path in shards]
-        path = write_shard(self.folder / f"merged-{_digest(names)}.parquet", table, holds=names)
-        self._rows[path.name] = len(table)
-        for shard in shards:
-            shard.unlink()
-        return path
-
-    def _fitting(self, shards: Sequence[Path]) -> list[Path]:
-        """As many shards as one merged shard may hold; at least two, because each has at most half of its rows."""
-        total = np.cumsum([self._count(path) for path in shards])
-        return list(shards[: int((total <= MOST_MERGED_ROWS).sum())])
 
     def _count(self, shard: Path) -> int:
         """Number of rows of a merged shard; its file is opened once."""
@@ -259,14 +232,6 @@ class Store:
         return has_digest(table)
 
 
-def _level(rows: int) -> int:
-    """The level of a merged shard: how often :data:`MERGE_LEVEL_AT` divides its number of rows."""
-    level = 0
-    while rows >= MERGE_LEVEL_AT:
-        rows, level = rows // MERGE_LEVEL_AT, level + 1
-    return level
-
-
 def _warn_of_old(run: Path, count: int) -> None:
     if count:
         warnings.warn(
@@ -274,7 +239,3 @@ def _warn_of_old(run: Path, count: int) -> None:
             UncheckedWarning,
             stacklevel=3,
         )
-
-
-def _digest(parts: Any) -> str:
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:20]
