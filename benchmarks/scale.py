@@ -13,16 +13,20 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import resource
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet  # a forked process needs no imports, and their time and memory are not measured
+import scipy.stats  # noqa: F401
 
 from maskstack.leaderboard.record import settle
 from maskstack.leaderboard.report import make_report
@@ -54,8 +58,6 @@ def image_name(number: int) -> str:
 
 def made_table(images: Sequence[int], method: str, draw: np.random.Generator) -> Any:
     """The rows of a method on some images, as a table of pyarrow."""
-    import pyarrow as pa
-
     kinds = [(group, metric) for group, metrics in METRICS.items() for metric in metrics]
     count, rows = len(images), len(images) * len(kinds)
     names = pa.array([image_name(number) for number in images])
@@ -144,23 +146,17 @@ PARTS: dict[str, Callable[[Path, int], object]] = {
 
 def run_part(part: str, run: Path, images: int) -> dict[str, float]:
     """Run one part in a process of its own: seconds, processor seconds, and MiB above those of the imports."""
-    line = [sys.executable, "-m", "benchmarks.scale", "--part", part, "--run", str(run), "--images", str(images)]
-    done = subprocess.run(line, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"{part} of {images} images was not measured: {done.stderr.strip()[-2000:]}")
-    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    # A forked process has the imports already.
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("fork")) as processes:
+        return processes.submit(in_process, part, run, images).result()
 
 
-def in_process(part: str, run: Path, images: int) -> None:
-    """Run one part here and print its figures as JSON."""
-    import pyarrow.parquet  # noqa: F401  # the imports do not count
-    import scipy.stats  # noqa: F401
-
+def in_process(part: str, run: Path, images: int) -> dict[str, float]:
+    """Run one part here and return its figures."""
     before, started, used = peak(), time.perf_counter(), time.process_time()
     PARTS[part](run, images)
     seconds, processor = time.perf_counter() - started, time.process_time() - used
-    print(json.dumps({"seconds": seconds, "processor": processor, "mib": peak() - before}))
+    return {"seconds": seconds, "processor": processor, "mib": peak() - before}
 
 
 def peak() -> float:
@@ -174,13 +170,8 @@ def main() -> None:
     parser.add_argument("--images", default="30000,100000,300000")
     parser.add_argument("--extrapolate", type=int, default=10_000_000)
     parser.add_argument("--smoke", action="store_true", help="measure a few images only")
-    parser.add_argument("--part", choices=tuple(PARTS), help=argparse.SUPPRESS)
-    parser.add_argument("--run", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     counts = [60, 240] if arguments.smoke else [int(count) for count in arguments.images.split(",")]
-    if arguments.part:
-        in_process(arguments.part, arguments.run, counts[0])
-        return
     if len(counts) < 2 or counts != sorted(set(counts)):
         raise SystemExit("growth is measured over two or more numbers of images, in ascending order")
     found: dict[str, list[dict[str, float]]] = {part: [] for part in PARTS}
