@@ -101,8 +101,8 @@ def row(method: str, net: LoadedModel, photographs: list[Group]) -> str:
         found = explainer(photograph.image.unsqueeze(0), photograph.target)
         passes += int(found.forward_passes.sum())
         saliency = found.saliency[0, 0]
-        if found.regions is not None:  # the regions first, then the rest of the map
-            saliency = torch.maximum(0.99 * saliency, found.regions.masks[0].any(dim=0).float())
+        if found.regions is not None:  # the regions first, in the order of the map, then the rest of the map
+            saliency = (saliency + found.regions.masks[0].any(dim=0).float()) / 2
         for name, judge in (("height", by_height), ("area", by_area)):
             hits = judge(saliency, photograph.boxes)
             every[name] += all(hits)
