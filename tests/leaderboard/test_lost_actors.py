@@ -11,6 +11,13 @@ from maskstack.leaderboard.work import ImageTask, MeasuredMap
 from maskstack.runs.rows import FAILED, ResultRow
 
 
+class Handle(SimpleNamespace):
+    """A namespace that is itself, as Ray's handles and references are."""
+
+    __hash__ = object.__hash__
+    __eq__ = object.__eq__
+
+
 class Ended(BaseException):
     """The process of an actor ends."""
 
@@ -56,15 +63,15 @@ class FakeRay:
         return SimpleNamespace(options=lambda **_: SimpleNamespace(remote=self.hire))
 
     def hire(self, _request, _threads):
-        actor = SimpleNamespace(worker=self.worker, lost=False, tasks=[])
+        actor = Handle(worker=self.worker, lost=False, tasks=[])
         answer = None if self.starts(len(self.actors)) else RayError("it cannot start")
-        actor.ready = SimpleNamespace(remote=lambda: SimpleNamespace(answer=answer))
+        actor.ready = Handle(remote=lambda: Handle(answer=answer))
 
         def send(task):
             actor.tasks.append(Stream(actor, task))
             return actor.tasks[-1]
 
-        actor.work = SimpleNamespace(options=lambda **_: SimpleNamespace(remote=send))
+        actor.work = Handle(options=lambda **_: Handle(remote=send))
         self.actors.append(actor)
         return actor
 

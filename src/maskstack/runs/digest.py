@@ -57,8 +57,8 @@ def _add(digest: Any, chunks: Sequence[Any], kind: Any) -> None:
             digest.update(_bytes(compute.fill_null(chunk, 0), kind.to_pandas_dtype()))
 
 
-def _bytes(values: Any, kind: Any) -> memoryview:
-    return memoryview(np.ascontiguousarray(values, dtype=kind).view(np.uint8))
+def _bytes(values: Any, kind: Any) -> bytes:
+    return np.ascontiguousarray(values, dtype=kind).tobytes()
 
 
 def _joined(texts: Any) -> memoryview:

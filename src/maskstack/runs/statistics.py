@@ -52,9 +52,7 @@ class Bootstrap:
         count, size = samples.shape
         if not size or not count:
             return np.full((count, 2), np.nan)
-        sums, counts = samples, np.ones(size)
-        if size > MOST_DRAWN:
-            sums, counts = self._grouped(samples)
+        sums, counts = self._grouped(samples) if size > MOST_DRAWN else (samples, np.ones(size))
         times = self._drawn(len(counts))
         step = max(1, _BLOCK // len(counts))
         means = np.empty((self.draws, count))
