@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Two processes of one thread each take little more than half of the time that one takes.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 
-.PHONY: demo test quick harden check docs clean
+.PHONY: demo test quick harden fuzz check docs clean
 
 # torch and torchvision have to match, so the pair that is tested together is named in one place.
 $(BIN)/python:
@@ -35,6 +35,11 @@ quick: $(VENV)/dev.stamp
 HARDEN_SHARE ?= 1
 harden: $(VENV)/dev.stamp
 	MASKSTACK_HARDEN=1 MASKSTACK_HARDEN_SHARE=$(HARDEN_SHARE) $(BIN)/python -m pytest tests/hardening -n 2 --dist worksteal
+
+# Random image files and outputs of networks for MINUTES minutes, in one process; it prints how many were tried.
+MINUTES ?= 10
+fuzz: $(VENV)/dev.stamp
+	MASKSTACK_FUZZ_MINUTES=$(MINUTES) $(BIN)/python -m pytest tests/hardening/test_fuzz.py -q
 
 check: $(VENV)/dev.stamp
 	$(BIN)/ruff check .

@@ -113,3 +113,15 @@ def distinct(what: str, names: Collection[str]) -> None:
         raise InputError(f"no {what} is given; name at least one")
     if len(set(names)) < len(names):
         raise InputError(f"a {what} is named twice in {', '.join(names)}; name each once")
+
+
+def check_name(name: str) -> None:
+    """Check that the name of a file can be written as text.
+
+    Raises:
+        InputError: Its bytes are not UTF-8.
+    """
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"the name of the file {name!a} is not valid text; rename it") from error

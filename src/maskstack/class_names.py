@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Sequence
 
 from maskstack.errors import InputError
@@ -25,7 +26,7 @@ def find_class(names: Sequence[str], wanted: str) -> int:
     1
     """
     text = wanted.strip()
-    if text.lstrip("-").isdigit():
+    if re.fullmatch(r"-?[0-9]{1,9}", text):
         index = int(text)
         if index < 0 or (names and index >= len(names)):
             top = f"; the network has classes 0 to {len(names) - 1}" if names else "; indices start at 0"

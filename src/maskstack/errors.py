@@ -12,6 +12,11 @@ from typing import Any
 class MaskstackError(Exception):
     """Something the caller can correct. The command line prints its sentence and exits with 2."""
 
+    def __str__(self) -> str:
+        """The sentence; the middle of a very long one is left out, as it quotes a text of a file."""
+        text = super().__str__()
+        return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 300]} ... {text[-280:]}"
+
 
 class InputError(MaskstackError, ValueError):
     """An image, a target, a setting or a file that cannot be used as it is."""
@@ -27,6 +32,13 @@ class OutputError(MaskstackError, OSError):
 
 class MissingExtraError(MaskstackError, ImportError):
     """A package that only an optional extra installs is not installed."""
+
+
+WRONG_VALUE = (LookupError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
+"""What Python raises for a value of another type, size or depth than expected, as a damaged file has it."""
+
+_LONGEST = 1200
+"""Largest number of characters of an error's sentence, which may quote a text of a file."""
 
 
 class UncheckedWarning(UserWarning):

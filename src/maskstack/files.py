@@ -7,8 +7,8 @@ import hashlib
 import json
 import os
 import re
+import secrets
 import socket
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -50,11 +50,16 @@ def write_whole(path: str | Path, write: Callable[[Path], object]) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_dir():
             raise IsADirectoryError(21, "it is a folder")
-        handle, name = tempfile.mkstemp(prefix=f"{BESIDE}{_here()}-", suffix=path.suffix[:20], dir=path.parent)
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror or error}; choose another place") from error
-    beside = Path(name)
+    # Named before it is made, so that it is removed also if Ctrl-C comes in between.
+    beside = path.parent / f"{BESIDE}{_here()}-{secrets.token_hex(5)}{path.suffix[:20]}"
+    handle = -1
     try:
+        try:
+            handle = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
+        except OSError as error:
+            raise OutputError(f"cannot write {path}: {error.strerror or error}; choose another place") from error
         if fcntl is not None:
             with contextlib.suppress(OSError):  # some network file systems have no locks
                 fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -62,11 +67,13 @@ def write_whole(path: str | Path, write: Callable[[Path], object]) -> Path:
             os.close(handle)
             handle = -1
         write(beside)
-        # mkstemp makes files that only the owner can read; a result gets the usual permissions.
+        # Until it is whole, only the owner can read it; a result gets the usual permissions.
         beside.chmod(0o666 & ~_umask())
         with beside.open("r+b") as written:
             os.fsync(written.fileno())
         beside.replace(path)
+    except OutputError:
+        raise
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror or error}; nothing was left there") from error
     finally:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from maskstack.errors import InputError
+from maskstack.errors import WRONG_VALUE, InputError
 
 MOST_PIXELS = 16_000_000
 """Largest width x height of a picture; larger photos are drawn smaller."""
@@ -64,7 +64,7 @@ class Geometry:
             (height, width), (tall, wide) = values["photo"], values["size"]
             left, top, right, bottom = (float(edge) for edge in values["box"])
             return cls((int(height), int(width)), (int(tall), int(wide)), (left, top, right, bottom))
-        except (LookupError, TypeError, ValueError) as error:
+        except WRONG_VALUE as error:
             raise InputError(f"{values!r} does not describe the geometry of a photo") from error
 
     def as_dict(self) -> dict[str, Any]:

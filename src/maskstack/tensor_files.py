@@ -12,7 +12,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from maskstack.errors import InputError
+from maskstack.errors import WRONG_VALUE, InputError
 from maskstack.files import write_whole
 
 DIGEST = "digest"
@@ -57,7 +57,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             about = dict(file.metadata() or {})
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     # A header that is damaged may name a type that torch does not have, or a tensor of any size.
-    except (safetensors.SafetensorError, OSError, ValueError, RuntimeError, LookupError, TypeError) as error:
+    except (safetensors.SafetensorError, OSError, RuntimeError, *WRONG_VALUE) as error:
         raise InputError(f"{path} is damaged or not a safetensors file ({error}); get a complete copy") from error
     return tensors, about
 

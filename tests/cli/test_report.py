@@ -14,7 +14,10 @@ from maskstack.runs.store import Store
 
 @pytest.fixture
 def run(tmp_path):
-    folder = tmp_path / "run"
+    return made_run(tmp_path / "run", images=8)
+
+
+def made_run(folder, *, images):
     request = BenchRequest(models=("net=bundled",), data="data", methods=("mdm", "gradcam"), groups=("faithfulness",))
     settle(folder, request, versions={"maskstack": "test"})
     rows = [
@@ -23,7 +26,7 @@ def run(tmp_path):
         )
         for place, method in enumerate(("gradcam", "mdm", "centre"))
         for metric in ("insertion_wide", "deletion_zero")
-        for image in range(8)
+        for image in range(images)
     ]
     Store.open(folder).write(rows)
     return folder
@@ -52,6 +55,15 @@ def test_the_table_names_wins_and_losses(run, tmp_path, capsys, monkeypatch):
     assert "first on 1 (1 significantly), tied with the best on 0, behind on 1: deletion to zero (gradcam)" in message
     assert "centre" in message
     assert (tmp_path / "out" / "report.html").is_file()
+
+
+def test_few_images_are_no_verdict(tmp_path, capsys):
+    run = made_run(tmp_path / "few", images=1)
+    assert main(["report", str(run), "--out", str(tmp_path / "out")]) == 0
+    message = " ".join(capsys.readouterr().out.split())
+    assert "1 image: too few to tell methods apart; measure at least 6, better 50" in message
+    assert "tied" not in message
+    assert "Too few images (1)" in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_mistakes_end_with_2_and_a_sentence(run, tmp_path, capsys):

@@ -84,6 +84,28 @@ def test_a_cell_is_no_formula_and_a_number_stays_one(name: str) -> None:
     assert next(csv.reader(io.StringIO(file.getvalue(), newline="")))[1] == "-0.5"
 
 
+COMMANDS = ["a\x1b[31mred", "a\x1b]0;title\x07", "\u202egnp", "a\x9b1m", "\udcff", "a\x08\x08b", "a\rb"]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_no_name_commands_the_terminal(name, capsys) -> None:
+    from maskstack.cli.console import ConsoleReporter
+
+    with ConsoleReporter() as reporter:
+        reporter.say(name)
+        reporter.warn(name)
+    captured = capsys.readouterr()
+    assert not set("\x1b\x07\x9b\u202e\udcff\x08\r") & set(captured.out + captured.err)
+
+
+def test_a_file_whose_name_is_not_text_is_refused(tmp_path) -> None:
+    from maskstack.datasets import AnnotatedImage, AnnotatedImages
+    from maskstack.errors import InputError
+
+    with pytest.raises(InputError, match="is not valid text; rename it"):
+        AnnotatedImages((AnnotatedImage(None, "\udcff.png"),))
+
+
 WORDS = [
     "[bold]",
     "[/]",

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
+import random
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.hardening.counts import LONG, tries
+from tests.hardening.damage import ODD
 from tests.web.conftest import serving
 
 from maskstack.web.guard import AllowedHosts
@@ -76,6 +80,8 @@ def page(tmp_path_factory) -> Iterator[Attacker]:
     options = ("--max-megabytes", "1", "--allow-host", "maps.example.org")
     with serving(folder, "--model", f"python:{folder / 'nets.py'}:make,size=16", *options) as served:
         yield Attacker(int(served.url.rpartition(":")[2]), folder)
+    log = (folder / "log.txt").read_text(errors="replace")
+    assert "Traceback" not in log, log[-3000:]
 
 
 PLACES = [
@@ -86,6 +92,14 @@ PLACES = [
     "/gradio_api/queue/join",
     UPLOAD,
     "/gradio_api/file=/etc/passwd",
+    "/gradio_api/heartbeat/abc",
+    "/gradio_api/queue/data?session_hash=abc",
+    "/gradio_api/startup-events",
+    "/gradio_api/run/predict",
+    "/gradio_api/upload_progress?upload_id=a",
+    "/assets/x.js",
+    "/static/x.png",
+    "/manifest.json",
     "/nothing",
 ]
 EVIL = [
@@ -145,6 +159,79 @@ BAD = [
 @pytest.mark.parametrize("path", BAD, ids=range(len(BAD)))
 def test_bad_paths_are_the_clients_fault(path, page) -> None:
     assert 400 <= page.send("GET", path)[0] < 500
+
+
+@pytest.mark.slow
+def test_websockets_of_others_are_refused(page) -> None:
+    upgrade = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
+    for path in ("/gradio_api/queue/join", "/queue/data", "/"):
+        for own in ({"Host": "evil.example"}, {"Origin": "http://evil.example"}, {"Origin": "null"}):
+            assert page.send("GET", path, {**upgrade, "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==", **own})[0] == 403
+
+
+JSON = {"Content-Type": "application/json"}
+USUAL = {"data": [None], "event_data": None, "fn_index": 0, "trigger_id": 1, "session_hash": "abc"}
+BODIES = [
+    b"", b"{", b"null", b"[]", b'"x"', b"1", b"\xff\xfe", b"[" * 100_000, b'{"a":' * 100_000, b"NaN", b"1e999",
+    b'{"data":' + b"[" * 50_000 + b"]" * 50_000 + b"}", b'{"data":[1e999],"fn_index":0,"session_hash":"abc"}',
+    b'{"data":[' + b"9" * 5000 + b'],"fn_index":0,"session_hash":"abc"}', b"\x00", b"\xef\xbb\xbf{}",
+]  # fmt: skip
+
+
+@pytest.mark.slow
+def test_content_that_the_page_does_not_send_is_refused(page, tally) -> None:
+    bodies = [*BODIES, *(json.dumps({**USUAL, key: value}).encode() for key in USUAL for value in ODD)]
+    bodies += [json.dumps({key: USUAL[key] for key in USUAL if key != name}).encode() for name in USUAL]
+    for path in (
+        "queue/join",
+        "run/predict",
+        "run/on_stop",
+        "cancel",
+        "reset",
+        "call/on_stop",
+        "vibe-edit",
+        "stream/x",
+    ):
+        for number, body in enumerate(bodies[: None if LONG or path == "queue/join" else 30]):
+            with tally.trial(f"{path} {number}"):
+                assert page.send("POST", f"/gradio_api/{path}", JSON, body)[0] < 500
+    for kind in (
+        "text/plain",
+        "multipart/form-data",
+        "multipart/form-data; boundary=",
+        "application/json; charset=x",
+        "",
+    ):
+        for path in ("queue/join", "run/predict", "upload"):
+            for body in (b"", b"{}", b"--B\r\n\r\n", b"a=1"):
+                with tally.trial(f"{path} as {kind}"):
+                    assert page.send("POST", f"/gradio_api/{path}", {"Content-Type": kind}, body)[0] < 500
+
+
+@pytest.mark.slow
+def test_events_with_values_of_other_types(page, tally) -> None:
+    """The right number of values for each event, and none of them what a control would send."""
+    events = json.loads(page.send("GET", "/config")[2])["dependencies"]
+    chance = random.Random(0)
+    other: list[Any] = [
+        *ODD[:-4],
+        {"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}},
+        {"path": 5},
+        {"path": "x" * 5000},
+    ]
+    for number in range(tries(60, 400)):
+        event = chance.choice(events)
+        values = [chance.choice(other) for _ in event["inputs"]]
+        asked = {**USUAL, "data": values, "fn_index": event["id"], "session_hash": f"s{number}"}
+        for path in ("queue/join", "run/predict"):
+            with tally.trial(f"{path} {event['id']} {values!r:.100}"):
+                assert page.send("POST", f"/gradio_api/{path}", JSON, json.dumps(asked).encode())[0] in (
+                    200,
+                    400,
+                    404,
+                    422,
+                    503,
+                )
 
 
 @pytest.mark.slow

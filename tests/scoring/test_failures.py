@@ -127,7 +127,8 @@ CASES: dict[str, tuple[Callable[[], Any], dict[str, Any], str]] = {
     "first": (lambda: Late(IndexError("boom\nline 2"), at=1), {}, r"failed on images of shape .*IndexError: boom\)"),
     "no forward": (nn.Module, {}, r"has no forward\(\)"),
     "devices": (
-        lambda: lambda images: network()(images) + torch.ones(5, device="meta"), {}, r"meta device|several devices",
+        lambda: (lambda net: lambda images: net(images) + torch.ones(5, device="meta"))(network()), {},
+        r"meta device|several devices",
     ),
 }  # fmt: skip
 

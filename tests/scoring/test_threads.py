@@ -130,6 +130,23 @@ def test_a_training_loop_beside_an_explanation_keeps_learning(method: str) -> No
     assert all(parameter.requires_grad and parameter.grad is not None for parameter in net.parameters())
 
 
+def test_a_part_that_is_trained_beside_an_explanation_of_the_whole_keeps_learning() -> None:
+    part = network()
+    whole = nn.Sequential(nn.Identity(), nn.ModuleDict({"part": part})["part"])
+    over = threading.Event()
+
+    def explain() -> None:
+        try:
+            for _ in range(3):
+                make_explainer("mdm:sizes=3:steps=4", whole)(torch.rand(2, 3, 16, 16), 1)
+        finally:
+            over.set()
+
+    _, learned = together([explain, lambda: train(part, over)])
+    assert len(learned) - sum(learned) <= 3
+    assert all(parameter.requires_grad and parameter.grad is not None for parameter in part.parameters())
+
+
 def test_a_training_loop_on_another_network_does_not_change_the_map() -> None:
     images = torch.rand(2, 3, 16, 16)
     net = network()

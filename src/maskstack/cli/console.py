@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -12,6 +13,8 @@ from rich.text import Text
 
 from maskstack.runs.folder import RunPlan
 from maskstack.runs.rows import FAILED, ResultRow
+
+_COMMANDS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def names_in(text: str) -> tuple[str, ...]:
@@ -43,9 +46,26 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
+def visible(text: str) -> str:
+    r"""A text without characters that command a terminal, reverse its direction or cannot be printed.
+
+    >>> visible("cat\x1b]0;title\x07"), visible("Egyptian cat, é")
+    ('cat\\x1b]0;title\\x07', 'Egyptian cat, é')
+    """
+    return _COMMANDS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+class PlainConsole(Console):
+    """A console that prints names as they are: nothing in a text is markup, a smiley, or a command to the terminal."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """The text as it is printed; Rich calls this for every string."""
+        return super().render_str(visible(text), **options)
+
+
 def plain_console(**options: Any) -> Console:
-    """A console that prints names as they are: nothing in a text is markup, a smiley or a number to highlight."""
-    return Console(markup=False, emoji=False, highlight=False, **options)
+    """A console that prints names as they are, without markup and without numbers to highlight."""
+    return PlainConsole(markup=False, emoji=False, highlight=False, **options)
 
 
 class ConsoleReporter:
@@ -89,23 +109,23 @@ class ConsoleReporter:
 
     def say(self, sentence: str) -> None:
         """Print a sentence."""
-        self.out.print(sentence, soft_wrap=True)
+        self.out.print(visible(sentence), soft_wrap=True)
 
     def warn(self, sentence: str, *, kind: str = "note") -> None:
         """Print a sentence on stderr."""
         if not self.quiet:
-            self.errors.print(Text.assemble((f"{kind}: ", "bold yellow"), sentence), soft_wrap=True)
+            self.errors.print(Text.assemble((f"{kind}: ", "bold yellow"), visible(sentence)), soft_wrap=True)
 
     def start(self, what: str, total: int | None) -> None:
         """Begin a part of the work with its own bar; the total is None if it is unknown."""
         if self._task is not None:
             self.bar.remove_task(self._task)
-        self._task = self.bar.add_task(what, total=total)
+        self._task = self.bar.add_task(visible(what), total=total)
 
     def describe(self, what: str) -> None:
         """Change the text next to the bar."""
         if self._task is not None:
-            self.bar.update(self._task, description=what)
+            self.bar.update(self._task, description=visible(what))
 
     def advance(self, count: float = 1) -> None:
         """Advance the bar."""

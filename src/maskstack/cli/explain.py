@@ -102,4 +102,4 @@ def explain(
     )
     reporter = ResultReporter(as_json=as_json, verbose=verbose)
     explain_photos(request, reporter)
-    reporter.finish(f"wrote overlays, figures and explanations to {out}")
+    reporter.finish(out)

@@ -52,4 +52,4 @@ def gallery(
     )
     reporter = ResultReporter(as_json=as_json)
     reporter.document["gallery"] = str(make_gallery(request, reporter))
-    reporter.finish(f"wrote gallery.png and the explanations to {out}")
+    reporter.finish(out)

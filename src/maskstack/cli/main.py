@@ -140,6 +140,8 @@ def _fail(sentence: str, *, code: int = 2) -> int:
     from rich.console import Console  # imported here because most calls print no error
     from rich.text import Text
 
-    one_line = " ".join(sentence.split())
+    from maskstack.cli.console import visible
+
+    one_line = visible(" ".join(sentence.split()))
     Console(stderr=True, soft_wrap=True).print(Text.assemble(("maskstack: ", "bold red"), one_line))
     return code

@@ -17,7 +17,7 @@ from maskstack.leaderboard.comparison import Comparison, MethodOnMetric, is_cont
 from maskstack.leaderboard.page import count, number
 from maskstack.leaderboard.report import WrittenReport, make_report
 from maskstack.leaderboard.summary import cost, lines
-from maskstack.leaderboard.verdict import Verdict, judge
+from maskstack.leaderboard.verdict import FEWEST, Verdict, judge
 
 
 def report(
@@ -86,6 +86,9 @@ def _sentence(comparison: Comparison, verdict: Verdict) -> Text:
         f"{len(verdict.tied)}, behind on {len(verdict.behind)}"
     )
     text = Text(f"{sentence}: {lost}" if lost else sentence)
+    if verdict.too_few:
+        images = "1 image" if verdict.images == 1 else f"{verdict.images} images"
+        text = Text(f"{images}: too few to tell methods apart; measure at least {FEWEST}, better 50", style="yellow")
     if any(not cell.whole for cells in comparison.cells.values() for cell in cells.values()):
         text.append("\n* measured on fewer images than other methods; the page says on how many", style="dim")
     failed = sum(failure.images for failure in comparison.network.failures)
@@ -100,7 +103,8 @@ def _document(written: WrittenReport) -> dict[str, Any]:
             {
                 "model": comparison.network.model,
                 "reference": comparison.reference,
-                "images": len(comparison.network.images),
+                "images": verdict.images,
+                "too_few_images": verdict.too_few,
                 "mean_ranks": {method: rank for method, (rank, placed) in comparison.mean_ranks.items() if placed},
                 "ahead": [column.metric for column in verdict.ahead],
                 "first": [column.metric for column in verdict.first],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -166,9 +167,15 @@ class ResultReporter(ConsoleReporter):
         for reason in explanation.trust.verdict(0).reasons:
             self.out.print(Text(f"- {reason}"), soft_wrap=True)
 
-    def finish(self, sentence: str) -> None:
-        """Print where the results are, or the JSON document."""
+    def finish(self, out: Path) -> None:
+        """Print where the results are, or the JSON document.
+
+        Args:
+            out: Folder of the results.
+        """
         if self.quiet:
             typer.echo(json.dumps(self.document, indent=2))
+        elif not self.document["results"] and "cost" in self.document:
+            self.say(f"\nnothing to do: all results are already in {out}")
         else:
-            self.say(f"\n{sentence}")
+            self.say(f"\nwrote the results to {out}")

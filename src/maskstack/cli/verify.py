@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from maskstack.cli.console import plain_console
 from maskstack.cli.options import AsJson, Page, ValueWindow
 from maskstack.jobs.verify import verify as verify_explanation
 
@@ -33,7 +33,7 @@ def verify(
         rows = [{**dataclasses.asdict(each), "agrees": each.agrees} for each in compared]
         typer.echo(json.dumps({"verified": not differing, "numbers": rows}, indent=2))
     else:
-        console = Console(highlight=False, markup=False)
+        console = plain_console()
         table = Table("number", "saved", "measured", "", box=None, pad_edge=False)
         for each in compared:
             table.add_row(each.name, f"{each.saved:.3f}", f"{each.measured:.3f}", "" if each.agrees else "differs")

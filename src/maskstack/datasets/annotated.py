@@ -11,6 +11,7 @@ from typing import overload
 
 from PIL import Image, ImageChops
 
+from maskstack.checks import check_name
 from maskstack.datasets.regions import Region
 from maskstack.errors import InputError
 from maskstack.models import open_photo
@@ -108,6 +109,8 @@ class AnnotatedImages(Sequence[AnnotatedImage]):
         name, times = next(iter(Counter(image.name for image in self.images).most_common(1)), ("", 0))
         if times > 1:
             raise InputError(f"{times} images are named {name}; name each differently")
+        for image in self.images:
+            check_name(image.name)
         top = len(self.class_names)
         for image in self.images:
             if image.label is not None and (image.label < 0 or (top and image.label >= top)):

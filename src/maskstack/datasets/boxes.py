@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 from maskstack.datasets.annotated import Box
-from maskstack.errors import InputError
+from maskstack.errors import WRONG_VALUE, InputError
 
 
 def checked_box(values: Any, where: str, *, form: Literal["xyxy", "xywh"] = "xyxy") -> Box:
@@ -54,7 +54,7 @@ def _four(values: Any, where: str) -> Box:
         if not isinstance(values, Sequence) or isinstance(values, str):
             raise TypeError
         left, top, right, bottom = map(float, values)
-    except (TypeError, ValueError) as error:
+    except WRONG_VALUE as error:
         raise InputError(f"{where}: the box {values!r:.80} is not four numbers; correct it") from error
     if not all(map(math.isfinite, (left, top, right, bottom))):
         raise InputError(f"{where}: the box {values!r:.80} is not finite; correct it")

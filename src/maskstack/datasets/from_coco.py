@@ -12,9 +12,10 @@ from maskstack.datasets.annotated import AnnotatedImage, AnnotatedImages
 from maskstack.datasets.boxes import checked_box, main_class
 from maskstack.datasets.files import check_present, folder_of, relative
 from maskstack.datasets.regions import Polygons, Region, RunLengths
-from maskstack.errors import InputError, reason
+from maskstack.errors import WRONG_VALUE, InputError, reason
 
 _BEGINNING = 1_000_000  # Bytes at the beginning of a file that are searched for COCO's keys.
+_FARTHEST = 1e6  # Largest coordinate of a corner, in pixels.
 
 
 def from_coco(root: Path, *, split: str | None = None) -> AnnotatedImages:
@@ -102,13 +103,15 @@ def _region(segmentation: Any, record: Mapping[str, Any], where: str) -> Region 
             outlines = tuple(tuple(map(float, outline)) for outline in segmentation)
             if any(len(outline) % 2 or len(outline) < 6 for outline in outlines):
                 raise ValueError("a polygon with fewer than three corners")
+            if not all(abs(value) <= _FARTHEST for outline in outlines for value in outline):
+                raise ValueError("a corner far outside of any image")
             return Polygons(outlines)
         height, width = segmentation.get("size") or (record["height"], record["width"])
         counts = segmentation["counts"]
         return RunLengths(
             counts if isinstance(counts, str) else tuple(map(int, counts)), (int(width), int(height)), where
         )
-    except (TypeError, ValueError, KeyError, AttributeError) as error:
+    except WRONG_VALUE as error:
         raise InputError(
             f"{where}: its segmentation is neither polygons nor run lengths ({reason(error)}); correct it"
         ) from error

@@ -13,7 +13,7 @@ from maskstack.datasets.annotated import AnnotatedImage, AnnotatedImages, Box, P
 from maskstack.datasets.boxes import checked_box, main_class
 from maskstack.datasets.files import check_present, folder_of, relative
 from maskstack.datasets.tables import TableRow, read_table
-from maskstack.errors import InputError
+from maskstack.errors import WRONG_VALUE, InputError
 from maskstack.models import open_photo
 
 TABLES = ("annotations.csv", "images.csv")
@@ -96,7 +96,7 @@ def _boxes(row: TableRow) -> list[Box]:
             values = json.loads(text)
             if not isinstance(values, list):
                 raise TypeError
-        except (TypeError, ValueError, RecursionError) as error:
+        except WRONG_VALUE as error:
             raise InputError(
                 f"{row.where}: boxes_xyxy is not a JSON list of boxes; write [[x1, y1, x2, y2]]"
             ) from error

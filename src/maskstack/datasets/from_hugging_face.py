@@ -12,7 +12,7 @@ from PIL import Image
 
 from maskstack.datasets.annotated import AnnotatedImage, AnnotatedImages, Box
 from maskstack.datasets.boxes import checked_box, main_class
-from maskstack.errors import InputError, reason, require
+from maskstack.errors import WRONG_VALUE, InputError, reason, require
 from maskstack.files import parse_json
 from maskstack.models.photos import check_size, open_image, to_rgb
 
@@ -112,7 +112,7 @@ def _check_inside(folder: Path) -> None:
         try:
             files = [each["filename"] for each in parse_json(state.read_bytes())["_data_files"]]
             inside = all(Path(file).name == file for file in files)
-        except (OSError, ValueError, LookupError, TypeError) as error:
+        except (OSError, *WRONG_VALUE) as error:
             raise InputError(f"{state} cannot be read ({reason(error)}); save the data set again") from error
         if not inside:
             raise InputError(f"{state} names a file that is not beside it; save the data set again")
@@ -121,7 +121,7 @@ def _check_inside(folder: Path) -> None:
         try:
             splits = parse_json(listing.read_bytes())["splits"]
             inside = all(Path(split).name == split and split != ".." for split in splits)
-        except (OSError, ValueError, LookupError, TypeError) as error:
+        except (OSError, *WRONG_VALUE) as error:
             raise InputError(f"{listing} cannot be read ({reason(error)}); save the data set again") from error
         if not inside:
             raise InputError(f"{listing} names a folder that is not beside it; save the data set again")

@@ -119,6 +119,8 @@ def unpacked(text: str) -> Sequence[int]:
     value = shift = 0
     for character in text:
         bits = ord(character) - 48
+        if not 0 <= bits < 64 or shift > 60:
+            raise InputError(f"the run lengths {text!r:.60} are not those of COCO; correct them")
         value |= (bits & 31) << shift
         shift += 5
         if bits & 32:

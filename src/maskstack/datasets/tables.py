@@ -49,7 +49,7 @@ class TableRow:
         return self._parsed(column, int, "a whole number") if self.text(column) else None
 
     def _parsed(self, column: str, parse: Callable[[str], _Value], kind: str) -> _Value:
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, OverflowError):
             value = parse(self.text(column))
             if math.isfinite(value):
                 return value

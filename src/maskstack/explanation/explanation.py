@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from maskstack.errors import InputError
+from maskstack.errors import WRONG_VALUE, InputError
 from maskstack.explanation import storage, view
 from maskstack.explanation.checking import check_parts
 from maskstack.geometry import Geometry
@@ -331,7 +331,7 @@ class Explanation:
                 raise ValueError("what was measured does not have one row for each image")
             found = {"grids": grids, "trust": trust, "regions": regions, "contrast": contrast, "geometry": geometry}
             return cls(**{**tensors, **fields, **found})
-        except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        except (*WRONG_VALUE, RuntimeError) as error:
             raise InputError(f"{path} lacks parts of an explanation: {error}; get a complete copy") from error
 
 

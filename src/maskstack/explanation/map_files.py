@@ -55,7 +55,7 @@ def write_map(path: Path, values: NDArray[np.float32], kind: str) -> Path:
         return write_whole(path, lambda file: Image.fromarray(levels).save(file))
     nibabel: Any = require("nibabel", extra="nifti")
     image = nibabel.Nifti1Image(np.ascontiguousarray(values.T[..., None], np.float32), np.diag([-1.0, -1.0, 1.0, 1.0]))
-    return write_whole(path, lambda file: _save_packed(file, image.to_bytes()))
+    return write_whole(path, lambda file: save_packed(file, image.to_bytes()))
 
 
 def _save_array(file: Path, values: NDArray[np.float32]) -> None:
@@ -63,6 +63,7 @@ def _save_array(file: Path, values: NDArray[np.float32]) -> None:
         np.save(opened, values.astype(np.float32), allow_pickle=False)
 
 
-def _save_packed(file: Path, content: bytes) -> None:
+def save_packed(file: Path, content: bytes) -> None:
+    """Write gzip-compressed content, the same bytes at each time."""
     with file.open("wb") as opened, gzip.GzipFile(fileobj=opened, mode="wb", mtime=0) as packed:
         packed.write(content)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from maskstack.errors import InputError, UncheckedWarning
+from maskstack.errors import WRONG_VALUE, InputError, UncheckedWarning
 from maskstack.files import parse_json, write_whole
 from maskstack.tensor_files import DIGEST, check_digest, header_of, read_tensors, write_tensors
 
@@ -88,7 +88,7 @@ def load(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             _bring_up_to_date(kind, tensors, fields)
     except InputError:
         raise
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
+    except WRONG_VALUE as error:
         raise InputError(f"{path} lacks parts of an explanation: {error}; get a complete copy") from error
     if kind in OLD_FORMATS:
         warnings.warn(

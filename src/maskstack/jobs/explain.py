@@ -34,9 +34,11 @@ from maskstack.jobs.photos import (
     warn_of_random_weights,
 )
 from maskstack.jobs.progress import JobReporter
+from maskstack.jobs.volumes import explain_volumes
 from maskstack.masks.result import Progress
 from maskstack.models import load_model, said_of
 from maskstack.models.speed import pass_seconds
+from maskstack.models.volumes import VolumePreprocess
 from maskstack.objectives.classification import class_name
 from maskstack.runs.folder import locked
 
@@ -136,6 +138,9 @@ def _explain_photos(request: ExplainRequest, reporter: JobReporter, reserved: co
     net.model.to(device)
     mdm = request.explainer(net, request.objective)
     warn_of_random_weights(request.model, net, reporter)
+    if isinstance(net.preprocess, VolumePreprocess):
+        explain_volumes(request, net, mdm, reporter, reserved, device=device)
+        return
     targets: list[PhotoTarget] = []
     taken: set[str] = set()
     for file, photo in request.open_photos(reporter.warn):

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from maskstack.checks import check_name
 from maskstack.errors import InputError
 from maskstack.explainers import MDM
 from maskstack.explainers.base import CostedExplainer
@@ -85,6 +86,7 @@ class PhotosRequest:
         files = photo_files(self.photos)
         named = set(self.photos)
         for file in files:
+            check_name(file)
             if file in named:
                 check_file(Path(file))
         opened = 0
@@ -158,7 +160,7 @@ def read_output(text: str) -> int | str | None:
     >>> read_output("1"), read_output("aux:probabilities"), read_output("")
     (1, 'aux:probabilities', None)
     """
-    return int(text) if re.fullmatch(r"-?\d+", text) else text or None
+    return int(text) if re.fullmatch(r"-?[0-9]{1,9}", text) else text or None
 
 
 def top_count(target: str) -> int | None:
@@ -167,7 +169,7 @@ def top_count(target: str) -> int | None:
     >>> top_count("top5"), top_count("Tiger cat")
     (5, None)
     """
-    found = re.fullmatch(r"top(\d+)", target.strip().lower())
+    found = re.fullmatch(r"top([0-9]{1,6})", target.strip().lower())
     return int(found.group(1)) if found else None
 
 
@@ -210,16 +212,49 @@ def predict(
     Raises:
         InputError: The network does not have the class, or has fewer classes than requested.
     """
-    index, count = read_target(target, net)
-    if said := said_of(photo):
-        reporter.warn(f"{label}: {said.replace('page=', '--page ')}")
     image = net.preprocess(photo).to(device)
+    said = said_of(photo)
+    return image, choose(net, image, target, label=label, said=said, shown=shown, reporter=reporter, output=output)
+
+
+def choose(
+    net: LoadedModel,
+    image: Tensor,
+    target: str,
+    *,
+    label: str,
+    said: str = "",
+    shown: int = 5,
+    reporter: JobReporter,
+    output: str = "",
+) -> list[int]:
+    """Predict the class of a network's input, report the best classes, and choose the classes to explain.
+
+    Args:
+        net: The network.
+        image: Its input, C x H x W or C x D x H x W.
+        target: Class name or index, or ``top5`` with any number.
+        label: The photo's name in the report.
+        said: What was decided when its file was opened.
+        shown: Number of classes to report.
+        reporter: Receives them.
+        output: Which output is read, and what it is; empty to find out.
+
+    Returns:
+        The indices of the classes.
+
+    Raises:
+        InputError: The network does not have the class, or has fewer classes than requested.
+    """
+    index, count = read_target(target, net)
+    if said:
+        reporter.warn(f"{label}: {said.replace('page=', '--page ')}")
     found = prediction(net, image.unsqueeze(0), output=read_output(output))
     reporter.output(found.reading.words(), found.reading.doubt)
     scores = found.values[0]
     if found.reading.kind == "number":
         reporter.numbers(label, scores.tolist())
-        return image, [_which_number(index, count, len(scores))]
+        return [_which_number(index, count, len(scores))]
     best = scores.topk(min(shown, len(scores)))
     pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
     reporter.predictions(label, [(net.class_name(index), probability) for index, probability in pairs])
@@ -232,7 +267,7 @@ def predict(
         if scores[each] < PROBABILITY:
             share = f"{float(scores[each]):.1%}"
             reporter.warn(f"{label}: {net.class_name(each)} has a probability of only {share}, so its map says little")
-    return image, chosen
+    return chosen
 
 
 def _which_number(index: int | None, count: int, numbers: int) -> int:

@@ -21,7 +21,7 @@ from maskstack.reliability.cuts import scores_over_fills, shares
 from maskstack.reliability.fills import spread_colours
 from maskstack.scoring import scoring
 from maskstack.scoring.predict import class_probabilities
-from maskstack.scoring.session import ScoredModel
+from maskstack.scoring.scored_model import ScoredModel
 from maskstack.scoring.trust import trust
 
 TOLERANCE = 0.01

@@ -45,8 +45,12 @@ def bench(
         MaskstackError: The request, the data, a network, a method or the folder cannot be used; nothing was measured.
     """
     versions = {"maskstack": __version__, "torch": torch.__version__, "python": platform.python_version()}
+    worker = Worker(request)
+    # Networks, data, methods and their packages are checked before anything is written.
+    for name in request.specs:
+        for method in request.methods:
+            worker.network(name).explainer(method)
     with opened(run, lambda: settle(run, request, versions=versions), listener, retry_failed=retry_failed) as store:
-        worker = Worker(request)
         plan, tasks = make_plan(request, worker, store.measured, looking=listener.looking)
         listener.planned(plan)
         maps = failed = 0

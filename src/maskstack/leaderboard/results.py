@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from maskstack.errors import InputError, reason
+from maskstack.errors import WRONG_VALUE, InputError, reason
 from maskstack.files import parse_json
 from maskstack.leaderboard.columns import COLUMNS
 from maskstack.leaderboard.derived import derive
@@ -148,7 +148,7 @@ def _protocols(found: Matrices) -> dict[str, dict[str, tuple[Any, ...]]]:
     for metric, protocol in sorted(found.protocols):
         try:
             own = dict(parse_json(protocol))
-        except (ValueError, TypeError) as error:
+        except WRONG_VALUE as error:
             raise InputError(
                 f"a result of {metric} has a protocol that cannot be read ({reason(error)}); measure it again"
             ) from error

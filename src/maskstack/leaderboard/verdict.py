@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from maskstack.leaderboard.columns import Column
 from maskstack.leaderboard.comparison import Comparison, is_control
 
+FEWEST = 6
+"""Least number of images with which Wilcoxon's signed-rank test can be significant at all: 2 / 2^6 is below 0.05."""
+
 
 @dataclass(frozen=True)
 class BehindOn:
@@ -31,6 +34,7 @@ class Verdict:
         behind: All others.
         below_controls: Metrics on which a control has a better mean.
         missing: Metrics that other methods have and the reference does not.
+        images: Number of images.
     """
 
     ahead: tuple[Column, ...]
@@ -39,6 +43,12 @@ class Verdict:
     behind: tuple[BehindOn, ...]
     below_controls: tuple[Column, ...]
     missing: tuple[Column, ...]
+    images: int
+
+    @property
+    def too_few(self) -> bool:
+        """Whether there are too few images for any significant difference."""
+        return self.images < FEWEST
 
     @property
     def counted(self) -> int:
@@ -70,4 +80,5 @@ def judge(comparison: Comparison) -> Verdict:
             tied.append(column)
         else:
             behind.append(BehindOn(column, best, cells[best[0]].mean, own.mean, own.rank, len(others) + 1))
-    return Verdict(tuple(ahead), tuple(first), tuple(tied), tuple(behind), tuple(below), tuple(missing))
+    images = len(comparison.network.images)
+    return Verdict(tuple(ahead), tuple(first), tuple(tied), tuple(behind), tuple(below), tuple(missing), images)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from maskstack.errors import InputError, ModelError, reason, require
+from maskstack.errors import WRONG_VALUE, InputError, ModelError, reason, require
 from maskstack.files import parse_json
 from maskstack.models.loaded import LoadedModel, loaded
 from maskstack.models.own_transform import OwnTransform, as_tensor, same
@@ -107,7 +107,7 @@ def _is_index_inside(folder: Path) -> bool:
     try:
         files = parse_json(index.read_bytes())["weight_map"].values()
         return all(Path(file).name == file and file.endswith(".safetensors") for file in files)
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+    except (OSError, *WRONG_VALUE):
         return False
 
 

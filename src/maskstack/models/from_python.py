@@ -13,9 +13,10 @@ from typing import Any
 from torch import nn
 
 from maskstack.errors import InputError, ModelError
-from maskstack.models.loaded import LoadedModel, loaded
+from maskstack.models.loaded import LoadedModel, loaded, loaded_for_volumes
 from maskstack.models.preprocess import Preprocess
 from maskstack.models.spec import PICTURE_KEYS, Spec, adjusted
+from maskstack.models.volumes import volume_preprocess
 
 
 def load_python(spec: Spec) -> LoadedModel:
@@ -24,7 +25,8 @@ def load_python(spec: Spec) -> LoadedModel:
     Args:
         spec: The name is ``module:function`` or ``path/to/file.py:function``. If the function returns a network, the
             keys ``size`` (224 by default), ``norm`` (ImageNet's by default), ``mean``, ``std`` and ``channels``
-            describe its input.
+            describe its input; with the flag ``volume``, so do ``depth``, ``size``, ``channels``, ``mean`` and ``std``,
+            see :class:`maskstack.models.volumes.VolumePreprocess`.
 
     Raises:
         InputError: The module cannot be imported or does not have the function.
@@ -43,6 +45,10 @@ def load_python(spec: Spec) -> LoadedModel:
         if keys:
             raise InputError(f"{spec.name} has its own preprocessing; leave out {', '.join(keys)}")
         return replace(result, spec=spec.text)
+    if isinstance(result, nn.Module) and "volume" in spec.flags:
+        return loaded_for_volumes(result, volume_preprocess(spec.options), spec=spec.text, weights=spec.name)
+    if "depth" in spec.options:
+        raise InputError(f"depth is for networks that take volumes; add the flag: {spec.text},volume")
     if isinstance(result, nn.Module):
         return loaded(result, adjusted(Preprocess(), spec.options), spec=spec.text, weights=spec.name)
     raise ModelError(f"{spec.name} returned a {type(result).__name__}; return a torch.nn.Module or a LoadedModel")

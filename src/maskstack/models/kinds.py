@@ -126,7 +126,8 @@ KINDS: Mapping[str, ModelKind] = {
         "python:my_module:my_function",
         load_python,
         {"torch": "torch"},
-        keys=(*_TRAINED, "channels"),
+        keys=(*_TRAINED, "channels", "depth"),
+        flags=("volume",),
     ),
 }
 """Kinds of networks by name."""

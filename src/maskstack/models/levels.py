@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from maskstack.errors import InputError
+from maskstack.errors import WRONG_VALUE, InputError
 
 Window = tuple[float, float]
 """Centre and width of the values that are shown, as radiology gives them."""
@@ -31,7 +31,7 @@ def read_window(text: str | Window) -> Window:
     wrong = f"window is {text!r}; write CENTRE/WIDTH with a width above 0, such as 40/400 for soft tissue in CT"
     try:
         centre, width = (float(part) for part in found)
-    except (TypeError, ValueError) as error:
+    except WRONG_VALUE as error:
         raise InputError(wrong) from error
     if not (np.isfinite([centre, width]).all() and width > 0):
         raise InputError(wrong)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
 
 import torch
@@ -17,9 +18,10 @@ from maskstack.models.classes import imagenet_names, read_names
 from maskstack.models.kinds import KINDS, ModelKind
 from maskstack.models.loaded import RANDOM, LoadedModel
 from maskstack.models.spec import Spec, parse_spec
+from maskstack.models.volumes import VolumePreprocess
 from maskstack.models.weights import load_weights, read_weights
 from maskstack.objectives import Output, Reading, recognise
-from maskstack.objectives.origins import Origins, can_observe
+from maskstack.objectives.origins import Origins, can_observe, observed
 from maskstack.objectives.outputs import select_tensor
 
 
@@ -51,6 +53,8 @@ def load_model(
         ModelError: The network cannot be loaded, run or differentiated.
     """
     parsed = parse_spec(spec)
+    if parsed.kind not in KINDS and (meant := meant_spec(parsed)):
+        raise InputError(f"{spec!r} names no kind of network; {meant}")
     checks.one_of("the model kind", parsed.kind, tuple(KINDS))
     kind = KINDS[parsed.kind]
     if weights is not None:
@@ -63,11 +67,34 @@ def load_model(
     names = read_names(given) if isinstance(given, str) else tuple(given or ())
     # Parameters created in inference mode can never pass a gradient.
     with torch.inference_mode(mode=False), torch.enable_grad():
-        model = _with_weights(kind.load(parsed), parsed)
+        model = _with_weights(_loaded(kind, parsed), parsed)
         model.model.eval()
         model = replace(model, output=_chosen(parsed, model) if output is None else output)
         classes = _class_count(model, len(names or model.class_names))
     return replace(model, class_names=_fit_names(names or model.class_names, classes, kind, model))
+
+
+def meant_spec(spec: Spec) -> str:
+    """What a spec without a known kind is likely meant to be; empty where a kind is only misspelt.
+
+    >>> meant_spec(parse_spec("resnet50"))
+    "write timm:resnet50 or torchvision:resnet50; 'maskstack models' lists the kinds"
+    >>> meant_spec(parse_spec("tim:resnet50"))
+    ''
+    """
+    if get_close_matches(spec.kind.lower(), KINDS, n=1, cutoff=0.7):
+        return ""
+    ending = Path(spec.kind).suffix.lower()
+    if ending == ".py" or spec.name:
+        function = spec.name or "FUNCTION"
+        return f"write python:{spec.kind}:{function} for a function that returns the network"
+    if ending in (".onnx", ".pt2"):
+        return f"write {'onnx' if ending == '.onnx' else 'exported'}:{spec.kind}"
+    if ending in (".pt", ".pth", ".ckpt", ".bin", ".safetensors"):
+        return f"a file of weights needs its network: write timm:resnet18,weights={spec.kind}, with your network's name"
+    if "/" in spec.kind:
+        return f"write hf:{spec.kind} for a network of Hugging Face"
+    return f"write timm:{spec.kind} or torchvision:{spec.kind}; 'maskstack models' lists the kinds"
 
 
 def _check_spec(spec: Spec, kind: ModelKind) -> None:
@@ -85,6 +112,25 @@ def _check_spec(spec: Spec, kind: ModelKind) -> None:
         checks.one_of(f"the flag for {spec.kind}", flag, kind.flags)
 
 
+def _loaded(kind: ModelKind, spec: Spec) -> LoadedModel:
+    """Load the network of a spec.
+
+    Raises:
+        MaskstackError: As the loader says it.
+        ModelError: A file is damaged in a way that only the library that reads it notices, by an error of its own.
+    """
+    if kind.runs_code:  # the traceback belongs to the user's own code
+        return kind.load(spec)
+    try:
+        return kind.load(spec)
+    except MaskstackError:
+        raise
+    except Exception as error:
+        raise ModelError(
+            f"the network {spec.text} cannot be loaded ({type(error).__name__}: {reason(error)}); get a complete copy"
+        ) from error
+
+
 def _with_weights(model: LoadedModel, spec: Spec) -> LoadedModel:
     if "weights" not in spec.options:
         return model
@@ -97,16 +143,20 @@ def _chosen(spec: Spec, model: LoadedModel) -> int | str | None:
     text = spec.options.get("output")
     if text is None:
         return model.output
-    return int(text) if text.lstrip("-").isdigit() else text
+    return int(text) if re.fullmatch(r"-?[0-9]{1,9}", text) else text
 
 
 def _class_count(model: LoadedModel, names: int) -> int | None:
     """Number of classes that the network distinguishes, found by a test run; None if it is not a classifier."""
     height, width = model.input_size
     shape: tuple[int, ...] = (len(model.mean), height, width)
-    if len(model.mean) in (1, 3):
+    if isinstance(model.preprocess, VolumePreprocess):
+        if model.preprocess.depth is None or model.preprocess.size is None:
+            return None  # The size is that of each file.
+        shape = (len(model.mean), model.preprocess.depth, height, width)
+    elif len(model.mean) in (1, 3):
         shape = tuple(model.preprocess(Image.new("RGB", (width, height))).shape)
-    if len(shape) != 3:
+    if len(shape) != 3 and not isinstance(model.preprocess, VolumePreprocess):
         raise InputError(f"the preprocessing of {model.spec} gives a tensor of shape {shape}; it must be C x H x W")
     reading = try_out(model.model, shape, choice=model.output, names=names)
     return None if reading.kind in ("map", "embedding") else reading.classes
@@ -131,7 +181,8 @@ def try_out(model: nn.Module, shape: tuple[int, ...], *, choice: Output = None, 
     device = next((tensor.device for tensor in model.state_dict().values()), torch.device("cpu"))
     noise = torch.rand(1, *shape, generator=torch.Generator().manual_seed(0)).to(device).requires_grad_()
     try:
-        with Origins() if can_observe(model) else nullcontext() as origins:
+        origins = Origins() if can_observe(model) else None
+        with observed(model, origins):
             raw = model(noise)
         reading = recognise([raw], origins=origins, model=model, choice=choice, names=names)
         output = select_tensor(raw, reading.name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from PIL import Image
 from torch import Tensor, nn
@@ -12,6 +13,7 @@ from maskstack.geometry import Geometry
 from maskstack.models.inputs import Photo, geometry_of, prepared
 from maskstack.models.own_transform import OwnTransform
 from maskstack.models.preprocess import Preprocess, to_picture
+from maskstack.models.volumes import VolumePreprocess
 from maskstack.objectives.classification import class_name
 
 RANDOM = "random"
@@ -24,7 +26,8 @@ class LoadedModel:
 
     Attributes:
         model: The network, in eval mode.
-        preprocess: Converts a PIL image of any mode to the network's input, C x H x W, float32.
+        preprocess: Converts a PIL image of any mode to the network's input, C x H x W, float32; for networks that take
+            volumes, a :class:`maskstack.models.volumes.Volume` to C x D x H x W.
         class_names: Names in the order of the class indices; empty if unknown.
         input_size: Height and width of the network's input.
         mean: Mean that the preprocessing subtracts from the 0..1 values of each channel.
@@ -37,7 +40,7 @@ class LoadedModel:
     """
 
     model: nn.Module
-    preprocess: Callable[[Image.Image], Tensor]
+    preprocess: Callable[[Any], Tensor]
     class_names: tuple[str, ...]
     input_size: tuple[int, int]
     mean: tuple[float, ...]
@@ -116,3 +119,9 @@ def loaded(
         output,
         preprocess.order if isinstance(preprocess, OwnTransform) else (0, 1, 2),
     )
+
+
+def loaded_for_volumes(model: nn.Module, preprocess: VolumePreprocess, *, spec: str, weights: str) -> LoadedModel:
+    """Make a :class:`LoadedModel` of a network that takes volumes; its preprocessing takes a ``Volume``."""
+    normalised = (preprocess.mean or 0.0,) * preprocess.channels, (preprocess.std or 1.0,) * preprocess.channels
+    return LoadedModel(model, preprocess, (), preprocess.size or (1, 1), *normalised, spec, weights)

@@ -72,7 +72,8 @@ class OwnTransform:
             shares = [(each[:, each.shape[1] // 2, each.shape[2] // 2].double() - low) * std for each in colours]
             order = tuple(int(share.argmax()) for share in shares)
             order = order if sorted(order) == [0, 1, 2] else (0, 1, 2)
-        for photo in (_photo(300, 220), _photo(180, 330)):
+        # Some processors cut a large photo into tiles.
+        for photo in (_photo(300, 220), _photo(180, 330), _photo(760, 420)):
             shape = tuple(_checked(transform, photo, source, channels).shape)
             if max(shape[1:]) > _LONGEST * min(shape[1:]):
                 raise InputError(f"{source} makes {shape} of a photo, which is a row of patches; {_OTHER}")
@@ -84,9 +85,11 @@ class OwnTransform:
 
         Args:
             image: Image of any mode and orientation, see :func:`maskstack.models.photos.to_rgb`.
+
+        Raises:
+            InputError: The preprocessing does not make one image of this photo.
         """
-        upright = to_rgb(image)
-        return self.transform(upright if self.channels == 3 else upright.convert("L")).float()
+        return _checked(self.transform, to_rgb(image), "the network's preprocessing", self.channels)
 
 
 def same(preprocess: Callable[[Image.Image], Tensor], other: Callable[[Image.Image], Tensor]) -> bool:

@@ -133,5 +133,6 @@ def _indices(key: str, values: int | Sequence[int] | Tensor) -> Tensor:
     except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{key} is {values!r}; it must be a class index or one per image") from error
     if indices.ndim != 1 or indices.is_floating_point() or indices.dtype == torch.bool or len(indices) == 0:
-        raise InputError(f"{key} is {values!r}; it must be a class index or one per image, whole numbers")
+        shown = f"of shape {tuple(indices.shape)}" if indices.ndim > 1 else repr(values)
+        raise InputError(f"{key} is {shown}; it must be a class index or one per image, whole numbers")
     return indices.long()

@@ -80,7 +80,10 @@ class Objective:
                 rows["target"] = bound.reading.predicted(scores.detach())
         for key, values in rows.items():
             if len(values) not in (1, images):
-                raise InputError(f"{len(values)} values of {key} for {images} images; give one, or one per image")
+                several = "" if images == 1 else "s"
+                raise InputError(
+                    f"{len(values)} values of {key} for {images} image{several}; give one, or one per image"
+                )
             rows[key] = values.expand(images, *values.shape[1:])
         if bound.of_class is not None and bound.reading is not None:
             for key in self.wanted:

@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
-Origin = Literal["softmax", "log_softmax", "sigmoid", "linear", "rectified", "features", "other"]
+from maskstack.errors import ModelError
+
+Origin = Literal[
+    "softmax", "log_softmax", "log_sigmoid", "sigmoid", "bounded", "linear", "rectified", "features", "other"
+]
 """The last operation that changed a tensor's values.
 
-``linear`` stands for linear layers and convolutions, also shifted, scaled or averaged over positions; ``rectified`` for
+``sigmoid`` also stands for averages and extremes of sigmoids, ``bounded`` for other sums and products of sigmoids or
+softmaxes, such as ``1 - x.sigmoid()``; ``linear`` stands for linear layers and convolutions, also shifted, scaled or
+averaged over positions; ``rectified`` for
 a ReLU of these; ``features`` for normalised or averaged activations, as a network without a class head gives them.
 """
 
 _MADE_BY: Mapping[str, Origin] = {
     **dict.fromkeys(("softmax", "_softmax", "softmin", "gumbel_softmax"), "softmax"),
     **dict.fromkeys(("log_softmax", "_log_softmax"), "log_softmax"),
+    **dict.fromkeys(("logsigmoid", "log_sigmoid"), "log_sigmoid"),
     **dict.fromkeys(("sigmoid", "sigmoid_", "expit", "special_expit", "hardsigmoid"), "sigmoid"),
     **dict.fromkeys(
         ("linear", "bilinear", "addmm", "matmul", "__matmul__", "__rmatmul__", "mm", "bmm", "baddbmm", "einsum",
@@ -41,6 +51,11 @@ _AVERAGES = frozenset({
     "mean", "sum", "avg_pool2d", "adaptive_avg_pool2d", "adaptive_avg_pool1d", "avg_pool1d", "amax", "max_pool2d",
     "adaptive_max_pool2d", "_adaptive_avg_pool2d", "avg_pool3d", "adaptive_avg_pool3d",
 })  # fmt: skip
+_BETWEEN = _AVERAGES - {"sum"} | frozenset({
+    "max", "min", "maximum", "minimum", "amin", "median", "topk", "sort", "clamp", "clamp_", "clip", "clamp_max",
+    "clamp_min", "where", "nan_to_num",
+})  # fmt: skip
+"""Operations whose results lie between the values that they are given."""
 _AFFINE = frozenset({
     "add", "add_", "sub", "sub_", "mul", "mul_", "div", "div_", "neg", "__add__", "__radd__", "__sub__", "__rsub__",
     "__mul__", "__rmul__", "__truediv__", "__iadd__", "__imul__", "__neg__", "rsub", "multiply", "true_divide",
@@ -48,22 +63,52 @@ _AFFINE = frozenset({
 
 
 class Origins(TorchFunctionMode):
-    """Notes, within its context, which operation made each tensor; it keeps no tensor in memory."""
+    """Notes, within its context, which operation made each tensor; it keeps no tensor in memory.
 
-    def __init__(self) -> None:
+    Args:
+        known: The network's modules. A batch norm of another module that would change its running mean is an error,
+            because that module cannot be restored. None allows all.
+    """
+
+    def __init__(self, known: Sequence[nn.Module] | None = None) -> None:
         super().__init__()
         self._made: Any = WeakTensorKeyDictionary()
+        own = (buffer for module in known or () for buffer in module._buffers.values() if buffer is not None)
+        self._known = None if known is None else {id(buffer) for buffer in own}
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        """Run the function, and note what made its result."""
+        """Run the function, and note what made its result.
+
+        Raises:
+            ModelError: A module that is not known is in training mode.
+        """
+        if self._known is not None and func is functional.batch_norm:
+            self._check_batch_norm(*args, **(kwargs or {}))
         given = [self._made[each] for each in _tensors(args) if each in self._made]
         result = func(*args, **(kwargs or {}))
         for tensor in _tensors((result,)):
             # Asking for a shape or an attribute gives no new tensor, or one with the values of its source.
             self._made[tensor] = _origin(_name(func), given)
         return result
+
+    def _check_batch_norm(
+        self,
+        _images: Any,
+        running_mean: Tensor | None = None,
+        _running_var: Any = None,
+        _weight: Any = None,
+        _bias: Any = None,
+        training: bool = False,
+        *_more: Any,
+        **_named: Any,
+    ) -> None:
+        if training and running_mean is not None and self._known is not None and id(running_mean) not in self._known:
+            raise ModelError(
+                "a batch norm in training mode runs that could not be found in the given function, so it could not be "
+                "protected; call .eval() on its network, or give the module itself"
+            )
 
     def of(self, tensor: Tensor) -> Origin | None:
         """The origin of a tensor; None where no operation was seen, as in compiled or scripted networks."""
@@ -72,16 +117,39 @@ class Origins(TorchFunctionMode):
 
 
 def can_observe(model: Any) -> bool:
-    """Whether the operations of a network can be observed; a compiled one hides them and would be compiled again."""
+    """Whether the operations of a network can be observed; an older torch hides those of compiled networks."""
+    return not _is_compiled(model) or hasattr(torch.compiler, "set_stance")
+
+
+def observed(model: Any, origins: Origins | None) -> AbstractContextManager[Any]:
+    """Inside the context, the origins of tensors are noted; a compiled network runs as it is written.
+
+    Args:
+        model: The network.
+        origins: Where they are noted; None to note nothing.
+    """
+    if origins is None or not _is_compiled(model):
+        return nullcontext() if origins is None else origins
+    both = ExitStack()
+    both.enter_context(torch.compiler.set_stance("force_eager"))
+    both.enter_context(origins)
+    return both
+
+
+def _is_compiled(model: Any) -> bool:
     modules = model.modules() if isinstance(model, nn.Module) else ()
     compiled = any(hasattr(each, "_orig_mod") or vars(each).get("_compiled_call_impl") is not None for each in modules)
-    return not compiled and not hasattr(model, "_torchdynamo_orig_callable")
+    return compiled or hasattr(model, "_torchdynamo_orig_callable")
 
 
 def _origin(name: str, given: Sequence[Origin]) -> Origin:
     if name in _MADE_BY:
         return _MADE_BY[name]
     same = given[0] if given and all(each == given[0] for each in given) else None
+    if given and all(each in ("softmax", "sigmoid", "bounded") for each in given) and name not in _SAME_VALUES:
+        if name in _BETWEEN:
+            return "sigmoid" if "bounded" not in given else "bounded"
+        return "bounded" if name in _AFFINE | {"prod", "pow", "sqrt", "sum"} else "other"
     if name in _SAME_VALUES or name == "__get__":
         return same or "other"
     if name in _RELU:

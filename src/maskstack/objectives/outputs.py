@@ -16,16 +16,29 @@ def find_tensor(output: Any) -> Tensor:
     """Find the tensor with the result in a network's output.
 
     This is the output itself if it is a tensor; the attribute ``logits`` of an object; the value of ``logits`` (or
-    ``out``, ``output``, ...) or the only tensor of a mapping; and the first tensor of a tuple or list, as networks with
-    auxiliary heads return the main result first.
+    ``out``, ``output``, ...) or the only tensor of a mapping; and the first tensor of a tuple or list that has
+    dimensions, as networks with auxiliary heads return the main result first.
 
     Raises:
         ModelError: No such tensor exists; the message names the type of the output.
     """
     found = _find(output)
+    named = named_tensors(output) if found is None else {}
+    if len(named) == 1:
+        found = next(iter(named.values()))
     if found is None:
-        names = list(named_tensors(output))
-        choose = f"choose one with output= ({_some(names)}), or " if len(names) > 1 else ""
+        if not named:
+            raise ModelError(
+                f"the network returned {_describe(output)}, which holds no tensor; return the tensor itself: float(), "
+                "item(), tolist() and NumPy cut off the gradient"
+            )
+        names = list(named)
+        if isinstance(output, list) and isinstance(output[0], Mapping) and "boxes" in output[0]:
+            raise ModelError(
+                "the network returned detections, a mapping with boxes for each image; explain one of its boxes with "
+                "objectives.box_score(box, function of the output -> boxes and scores)"
+            )
+        choose = f"choose one with output= ({_some(names)}), or "
         raise ModelError(
             f"the network returned {_describe(output)}, in which no single tensor could be found; {choose}pass an "
             "objective that reads it: objectives.custom(function of the output -> one number per image)"
@@ -90,17 +103,22 @@ def _find(output: Any) -> Tensor | None:
         tensors = [value for value in output.values() if isinstance(value, Tensor)]
         return tensors[0] if len(tensors) == 1 else None
     if isinstance(output, tuple | list):
-        return next((found for item in output if (found := _find(item)) is not None), None)
+        every = [found for item in output if (found := _find(item)) is not None]
+        # A tensor without dimensions is a loss beside the result.
+        return next((found for found in every if found.ndim), every[0] if every else None)
     return None
 
 
 def _describe(output: Any) -> str:
     kind = type(output).__name__
-    if isinstance(output, Mapping):
+    if isinstance(output, Mapping) and output:
         return f"a {kind} with keys {', '.join(map(str, list(output)[:6]))}"
-    if isinstance(output, tuple | list):
-        return f"a {kind} of {', '.join(type(item).__name__ for item in output[:4]) or 'nothing'}"
-    return f"a {kind}"
+    if isinstance(output, tuple | list) and output:
+        return f"a {kind} of {', '.join(type(item).__name__ for item in output[:4])}"
+    if output is None:
+        return "None"
+    empty = isinstance(output, Mapping | tuple | list)
+    return f"an empty {kind}" if empty else f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
 
 
 def _some(names: list[str], *, most: int = 8) -> str:

@@ -78,6 +78,7 @@ class Reading:
             said = "a number" if self.classes == 1 else f"{self.classes} numbers"
         else:
             said = _WORDS[self.kind].format(count=self.classes)
+            said = "an embedding of 1 value" if said == "an embedding of 1 values" else said
         if len(self.names) > 1:
             more = ", ..." if len(self.names) > 6 else ""
             said += f" (output {self.shown} of {len(self.names)}: {', '.join(self.names[:6])}{more})"
@@ -176,15 +177,16 @@ def assumed(scores: Tensor) -> Reading:
 
 def without_classes(reading: Reading) -> str:
     """A sentence that says that an output has no classes, and how to explain it."""
+    other = ", or choose another output, such as output=1" if len(reading.names) > 1 and reading.name is None else ""
     if reading.kind == "map":
         return (
             f"the network's output is {reading.words()}, not images x classes; use objectives.region(mask, channel) "
-            "to explain a part of it, or objectives.custom"
+            f"to explain a part of it, or objectives.custom{other}"
         )
     return (
         f"the network's output is {reading.words()}, not class scores; use objectives.cosine(embedding) to explain how "
         "alike it is to another, objective='logit' with an index to explain one value, or output='logits' if these are "
-        "class scores"
+        f"class scores{other}"
     )
 
 

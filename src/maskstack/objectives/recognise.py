@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -9,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from maskstack.errors import InputError
+from maskstack.errors import InputError, ModelError
 from maskstack.objectives.origins import Origin, Origins
 from maskstack.objectives.outputs import named_tensors, select_tensor
 from maskstack.objectives.reading import KINDS, Kind, Reading
@@ -27,6 +29,17 @@ MANY = 32
 
 ENOUGH = 12
 """Least number of values that are called probabilities for their range alone: a few logits may be in it by chance."""
+
+LARGEST_LOGITS = 50.0
+"""Several outputs beyond this are hardly logits: the softmax of two that differ by 17 is 1 in single precision."""
+
+EMBEDDING_SIZES = frozenset(
+    {128, 192, 256, 320, 384, 512, 576, 640, 768, 896, 960, 1024, 1152, 1280, 1408, 1536, 1664, 1792, 2048, 2560, 4096}
+)
+"""Usual sizes of embeddings, and rare numbers of classes."""
+
+_EMBEDS = re.compile(r"(^|_)(encode|embed|features?|embeddings?|project)(_|$)|^(encode|embed)[A-Z_]")
+"""Names of methods and functions that give embeddings."""
 
 _HEADS = ("fc", "head", "classifier", "head.fc", "heads.head", "heads", "last_linear", "classif")
 _EMBEDDING_NAMES = frozenset({
@@ -49,12 +62,13 @@ def recognise(
 
     Raises:
         InputError: There is no such output or kind.
-        ModelError: The output has no tensor, or several of which none is known to be the result.
+        ModelError: The output has no tensor, several of which none is known to be the result, or no real numbers.
     """
     named = named_tensors(outputs[0])
     wanted, kind = _resolve(choice, list(named))
     first = select_tensor(outputs[0], wanted)
     parts = [select_tensor(output, wanted) for output in outputs]
+    _check_values(first)
     values = as_rows(torch.cat([part.detach() for part in parts]) if len(parts) > 1 else parts[0].detach())
     shown = next((name for name, each in named.items() if each is first), "")
     several = tuple(named) if len(named) > 1 else ()
@@ -71,6 +85,23 @@ def recognise(
     return replace(found, kind=kind, doubt=several_doubt or doubt)
 
 
+def _check_values(output: Tensor) -> None:
+    """Check that an output holds real numbers.
+
+    Raises:
+        ModelError: It is empty, complex, sparse or quantized.
+    """
+    if output.is_sparse or output.is_quantized or output.layout is not torch.strided:
+        raise ModelError(
+            "the network's output is a sparse, nested or quantized tensor; give an ordinary one, by to_dense(), "
+            "to_padded_tensor() or dequantize()"
+        )
+    if output.numel() == 0:
+        raise ModelError(f"the network's output has shape {tuple(output.shape)}, which holds no values; check its head")
+    if output.is_complex():
+        raise ModelError("the network's output is complex; give real numbers, such as its absolute value")
+
+
 def as_rows(output: Tensor) -> Tensor:
     """The output as B x K where it has no positions: B becomes B x 1, and dimensions of 1 at its end are removed."""
     if output.ndim == 0:
@@ -82,7 +113,7 @@ def as_rows(output: Tensor) -> Tensor:
 
 def _resolve(choice: Output, names: list[str]) -> tuple[str | None, Kind | None]:
     """Name of the chosen output and the chosen kind."""
-    if choice is None:
+    if choice is None or not names:  # an output without tensors is reported where one is looked for
         return None, None
     if isinstance(choice, int) and not isinstance(choice, bool):
         if not -len(names) <= choice < len(names):
@@ -111,7 +142,8 @@ def _fitting(kind: Kind, found: Reading) -> Kind:
             "probabilities": "probability", "independent_probabilities": "probability"
         }.get(kind, kind)  # fmt: skip
     if kind in ("logit", "probability"):
-        raise InputError(f"the output has {found.classes} values, so it is not a single {kind}; write output={kind}s")
+        several = "logits" if kind == "logit" else "probabilities"
+        raise InputError(f"the output has {found.classes} values, so it is not a single {kind}; write output={several}")
     return kind
 
 
@@ -131,6 +163,10 @@ def _single(values: Tensor, origin: Origin | None, stated: str, names: int) -> t
         return "number", ""
     if unit and (origin in ("sigmoid", "softmax") or (names == 2 and origin != "linear")):
         return "probability", ""
+    if unit and origin == "bounded":
+        return "probability", "a single output from 0 to 1 that was computed from probabilities may also be a " + (
+            "number; " + _choose("number")
+        )
     if names == 2:
         return "logit", ""
     if float(values.abs().max()) > LARGEST_LOGIT:
@@ -153,20 +189,44 @@ def _several(
     if origin != "linear":
         if unit and bool(((values.sum(dim=1) - 1).abs() < 10 * tolerance).all()):
             return "probabilities", ""
+        if bool(values.min() >= 0) and bool(((values.sum(dim=1) / 100 - 1).abs() < 10 * tolerance).all()):
+            raise ModelError(
+                "each row of the network's output sums to 100, as percentages do; give it as probabilities, "
+                "lambda images: model(images) / 100, or choose with output="
+            )
         if bool(values.max() <= tolerance) and bool((values.logsumexp(dim=1).abs() < 10 * tolerance).all()):
+            return "log_probabilities", ""
+        if bool(values.min() >= -tolerance) and bool(((-values).logsumexp(dim=1).abs() < 10 * tolerance).all()):
+            return (
+                "logits",
+                "the values are negative logarithms of probabilities, so the highest one is that of the "
+                + ("least likely class; give their negative: lambda images: -model(images)"),
+            )
+        if origin == "log_sigmoid":
             return "log_probabilities", ""
         if unit and origin == "sigmoid":
             return "independent_probabilities", ""
+        if unit and origin == "softmax":
+            if bool(((values.sum(dim=0) - 1).abs() < 10 * tolerance).all()):
+                raise ModelError(
+                    "the network's softmax is over the images of the batch and not over the classes; set dim=1 in it"
+                )
+            return "independent_probabilities", "a softmax made the values, but those of an image do not sum to 1"
+        if unit and origin == "bounded":
+            return "independent_probabilities", "all values are from 0 to 1 and were computed from probabilities; " + (
+                _choose("logits", "number")
+            )
     if stated == "multi_label_classification":
         return "independent_logits", ""
     if stated == "regression":
         return "number", ""
+    few = unit and origin is None and count < ENOUGH
     unit = unit and origin in (None, "other") and count >= ENOUGH
     if names == count and not unit:
         return "logits", ""
     if shown in _EMBEDDING_NAMES or headless(model, origin) or _unit_length(values):
         return "embedding", ""
-    if origin == "features" and count >= MANY:
+    if count >= MANY and (origin == "features" or _is_named_embedding(model)):
         return "embedding", ""
     if unit:
         return "independent_probabilities", "all values are from 0 to 1; " + _choose("logits", "number")
@@ -174,7 +234,25 @@ def _several(
         return "logits", "no linear layer made the output, so it may not be class scores; " + _choose(
             "embedding", "number"
         )
+    if few:
+        return "logits", "all values are from 0 to 1, so they may be probabilities; " + _choose(
+            "independent_probabilities"
+        )
+    if float(values.abs().max()) > LARGEST_LOGITS:
+        return "logits", f"values as large as {float(values.abs().max()):.0f} may be numbers of a regression; " + (
+            _choose("number")
+        )
+    if count in EMBEDDING_SIZES:
+        return "logits", f"{count} values may also be an embedding; " + _choose("embedding")
     return "logits", ""
+
+
+def _is_named_embedding(model: Any) -> bool:
+    """Whether the network is a method or function whose name says that it gives an embedding."""
+    while isinstance(model, functools.partial):
+        model = model.func
+    name = getattr(model, "__name__", "") if not isinstance(model, nn.Module) else ""
+    return isinstance(name, str) and bool(_EMBEDS.search(name))
 
 
 def _choose(*kinds: str) -> str:

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from maskstack.errors import InputError, ModelError, UncheckedWarning, reason
+from maskstack.errors import WRONG_VALUE, InputError, ModelError, UncheckedWarning, reason
 from maskstack.files import parse_json, write_whole
 from maskstack.models import LoadedModel, Preprocess, check_spec_from_file, open_photo
 from maskstack.models.weights import load_weights, read_weights
@@ -167,7 +167,7 @@ def load(folder: str | Path, *, kind: str | None = None, allow_code: bool = Fals
             raise ValueError("its prototypes have no sources or no class")
         if not all(isinstance(text, str) for text in (*names, *(source.image for source in sources))):
             raise ValueError("a name is not text")
-    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
+    except WRONG_VALUE as error:
         raise InputError(f"{folder / ABOUT} lacks parts of a checkpoint ({reason(error)}); get a whole copy") from error
     _check_digests(folder, about)
     # The checkpoint holds all weights, so nothing is downloaded.

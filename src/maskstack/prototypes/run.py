@@ -14,7 +14,7 @@ import torch
 import torchmetrics
 from torch import Tensor
 
-from maskstack.errors import InputError, reason
+from maskstack.errors import WRONG_VALUE, reason
 from maskstack.files import parse_json
 from maskstack.models import open_photo
 from maskstack.prototypes.building import BuiltNetwork, begin, build
@@ -198,7 +198,7 @@ def _restore(network: Any, kept: Path, listener: TrainingListener) -> dict[str, 
         lacking = [name for name in network.state_dict() if ".stem." not in name and name not in state]
         if lacking or not {"scores", "sources", "pruned"} <= found.keys():
             raise ValueError("it lacks parts")
-    except (InputError, LookupError, ValueError, TypeError, AttributeError) as error:
+    except WRONG_VALUE as error:
         listener.say(f"{kept.name} is damaged ({reason(error)}); this stage is trained again")
         kept.unlink(missing_ok=True)
         return None

@@ -2,7 +2,8 @@
 
 from maskstack.scoring.arguments import with_arguments
 from maskstack.scoring.predict import Prediction, class_probabilities, prediction
-from maskstack.scoring.session import ScoredModel, check_images, scoring
+from maskstack.scoring.scored_model import ScoredModel
+from maskstack.scoring.session import check_images, scoring
 from maskstack.scoring.user_model import Goal, Model, UserModel
 
 __all__ = [

@@ -151,7 +151,9 @@ def agree(answers: Any, expected: Any, *, tolerance: float) -> bool:
 
 def first_row(output: Any, count: int) -> list[Tensor]:
     """The tensors of an output for ``count`` images; those with one row per image are cut to the first row."""
-    return [tensor[:1] if tensor.ndim and len(tensor) == count else tensor for tensor in _tensors(output)]
+    # Sparse tensors, which cannot be explained, cannot be cut either.
+    dense = [tensor for tensor in _tensors(output) if tensor.layout is torch.strided]
+    return [tensor[:1] if tensor.ndim and len(tensor) == count else tensor for tensor in dense]
 
 
 class _Link:

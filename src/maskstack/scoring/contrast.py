@@ -13,7 +13,8 @@ from maskstack.objectives.objective import class_rows
 from maskstack.reliability.cuts import AREAS, cuts
 from maskstack.reliability.evidence import Contrast
 from maskstack.reliability.fills import spread_colours
-from maskstack.scoring.session import ScoredModel, scoring
+from maskstack.scoring.scored_model import ScoredModel
+from maskstack.scoring.session import scoring
 from maskstack.scoring.user_model import UserModel
 
 CONTRAST_PASSES = 2 + 1 + 2 * len(AREAS) + 1

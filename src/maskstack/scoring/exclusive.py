@@ -101,22 +101,23 @@ class Gate:
 
 @contextmanager
 def gated(roots: Sequence[nn.Module]) -> Iterator[None]:
-    """Inside the context, calls of these modules by other threads wait; only needed for networks in training mode."""
+    """Inside the context, calls of these modules and of those inside them by other threads wait.
+
+    This is only needed for networks in training mode. A part of a network may be trained on its own.
+    """
     gate = Gate()
-    closed = [
-        root
-        for root in roots
-        if isinstance(vars(root).get("_forward_pre_hooks"), dict) and any(each.training for each in root.modules())
-    ]
-    for root in closed:
-        root._forward_pre_hooks[id(gate)] = gate
+    training = [root for root in roots if any(each.training for each in root.modules())]
+    inside = {id(each): each for root in training for each in root.modules()}
+    closed = [each for each in inside.values() if isinstance(vars(each).get("_forward_pre_hooks"), dict)]
+    for module in closed:
+        module._forward_pre_hooks[id(gate)] = gate
     if closed and threading.active_count() > 1:
         time.sleep(GRACE)
     try:
         yield
     finally:
-        for root in closed:
-            root._forward_pre_hooks.pop(id(gate), None)
+        for module in closed:
+            module._forward_pre_hooks.pop(id(gate), None)
         gate.over.set()
 
 

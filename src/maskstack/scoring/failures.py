@@ -58,7 +58,9 @@ def watched(given: Callable[[], Given], *own: type[Exception]) -> Iterator[None]
     except Exception as error:
         if isinstance(error, (MaskstackError, PassError, *own)) or is_out_of_memory(error):
             raise
-        raise PassError(given()) from error
+        # contextlib would let a StopIteration pass.
+        cause = RuntimeError("StopIteration") if isinstance(error, StopIteration) else error
+        raise PassError(given()) from cause
 
 
 @contextmanager
@@ -269,7 +271,10 @@ _CAUSES: tuple[tuple[str, Callable[[BaseException, Given | None], str | None]], 
     (r"TypeError: .*(takes .* positional arguments? but|unexpected keyword argument|multiple values for)", _too_many),
     (r"(AttributeError|TypeError): .*NoneType|have to specify|must be specified|should be specified", _none),
     (r"missing the required .forward. function", _no_forward),
-    (r"does not require grad|not have been used in the graph", _no_gradient),
+    (
+        r"does not require grad|not have been used in the graph|Can't call numpy\(\) on Tensor that requires",
+        _no_gradient,
+    ),
     (r"channels, but got", _channels),
     (r"\(unbatched\) or", _dims),
     (r"must match the size of tensor|Sizes of tensors must match|Expected size", _rows),

@@ -39,6 +39,7 @@ class PreparedModel:
         compile: Whether to run the network through ``torch.compile``.
 
     Attributes:
+        found: What the network reaches; None if it was not given.
         extra_images: Number of additional images that were run to compare the view with the network.
         runs_lost: Number of runs through a view that was then rejected, so that the network itself had to run again.
     """
@@ -66,6 +67,7 @@ class PreparedModel:
         self.arguments = arguments or Arguments()
         self.stream = stream or RandomStream(0)
         self.is_random: bool | None = None
+        self.found = found
         self._opaque = found is not None and not found.modules
         self._weights = weights_dtype(found.modules if found else ())
         self._accepted: tuple[int, ...] = ()

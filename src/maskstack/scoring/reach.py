@@ -48,8 +48,8 @@ def reach(model: Any) -> Reach:
     """Find the modules and tensors that a callable reaches.
 
     Followed are the object of a bound method, closures, partials, decorated functions, default values, attributes of
-    objects, containers, weak references, and the globals that a function's code names, also those of the ``forward``
-    of a user's module. Not found is what the code looks up by a computed name.
+    objects, containers, weak references, classes, and the globals that a function's code names, also those of the
+    methods of a user's module. Not found is what the code looks up by a computed name.
 
     >>> net = nn.Linear(2, 2)
     >>> reach(lambda images: net(images).relu()).roots == [net]
@@ -112,15 +112,14 @@ def _of_module(module: nn.Module) -> Iterator[Any]:
     for name, value in vars(module).items():
         if name not in _TABLES and not isinstance(value, _ATOMS) and not (plain and isinstance(value, list | tuple)):
             yield value
-    forward = getattr(type(module), "forward", None)
-    if isinstance(forward, types.FunctionType) and not _is_library(forward):
-        yield from _parts(forward)
+    yield from _of_class(type(module))
 
 
 def _parts(each: Any) -> Iterator[Any]:
     """The objects that one object refers to, as far as its code can call them."""
     if isinstance(each, types.MethodType):
-        yield each.__self__
+        # A class, for a class method.
+        yield from _of_class(each.__self__) if isinstance(each.__self__, type) else (each.__self__,)
         yield each.__func__
     elif isinstance(each, functools.partial | functools.partialmethod):
         yield each.func
@@ -153,7 +152,8 @@ def _of_function(function: types.FunctionType) -> Iterator[Any]:
         return
     names = list(_names(function.__code__))
     for name in names:
-        value = function.__globals__.get(name)
+        # A module that the function imports itself is not among its globals.
+        value = function.__globals__.get(name, sys.modules.get(name))
         if isinstance(value, types.ModuleType):
             # ``networks.encoder(images)``: an attribute of an imported Python module, other than a library's.
             if value.__name__.partition(".")[0] not in _LIBRARIES | sys.stdlib_module_names:
@@ -185,9 +185,23 @@ def _of_object(each: Any) -> Iterator[Any]:
                 yield inspect.getattr_static(each, name).__get__(each)
             except (AttributeError, TypeError):
                 continue
-    call = inspect.getattr_static(type(each), "__call__", None)
-    if isinstance(call, types.FunctionType):
-        yield call
+    yield from _of_class(type(each))
+
+
+def _of_class(kind: type) -> Iterator[Any]:
+    """What the methods, properties and attributes of a user's class refer to."""
+    for base in kind.__mro__:
+        if base.__module__.partition(".")[0] in _LIBRARIES | sys.stdlib_module_names:
+            continue
+        for value in list(vars(base).values()):
+            if isinstance(value, property):
+                yield value.fget
+            elif isinstance(value, staticmethod | classmethod):
+                yield value.__func__
+            elif isinstance(value, functools.cached_property):
+                yield value.func
+            else:
+                yield value
 
 
 def _some(values: Any) -> Iterator[Any]:

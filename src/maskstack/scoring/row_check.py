@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from maskstack.errors import ModelError
 from maskstack.objectives.outputs import find_tensor
@@ -22,7 +22,7 @@ _ADVICE = (
 
 
 def check_rows(prepared: PreparedModel, images: Tensor, output: Any, found: Reach) -> int:
-    """Check that an image's output does not depend on its place in the batch, where the network holds other tensors.
+    """Check that an image's output does not depend on its place in the batch, where the network may hold other rows.
 
     A function may hold a table with a row for each image. A search runs other selections of the images, and then row 0
     would be used for another image. So the last image is run alone, or a single image twice.
@@ -41,7 +41,9 @@ def check_rows(prepared: PreparedModel, images: Tensor, output: Any, found: Reac
     """
     several = len(images)
     lengths = {len(tensor) for tensor in found.tensors if tensor.ndim}
-    if several not in lengths if several > 1 else not lengths - {0, 1}:
+    # What a function holds may also be a list.
+    is_function = not isinstance(prepared.plain, nn.Module)
+    if not (is_function or several in lengths) if several > 1 else not lengths - {0, 1}:
         return 0
     expected = _rows(output)
     rows = torch.tensor([several - 1] if several > 1 else [0, 0], device=images.device)
@@ -49,7 +51,8 @@ def check_rows(prepared: PreparedModel, images: Tensor, output: Any, found: Reac
     if expected is None or again is None:
         return len(rows)
     if len(again) != len(rows):
-        raise ModelError(f"the network gave {len(again)} outputs for {len(rows)} images; {_ADVICE}")
+        s = "" if len(rows) == 1 else "s"
+        raise ModelError(f"the network gave {len(again)} outputs for {len(rows)} image{s}; {_ADVICE}")
     if not prepared.is_random:
         scale = expected.abs().amax().clamp_min(1e-6)
         for row in again:

@@ -6,7 +6,8 @@ from torch import Tensor
 
 from maskstack.objectives import Meaning
 from maskstack.reliability import Trust, measure
-from maskstack.scoring.session import ScoredModel, scoring
+from maskstack.scoring.scored_model import ScoredModel
+from maskstack.scoring.session import scoring
 from maskstack.scoring.user_model import Goal, Model
 
 

@@ -8,7 +8,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import UninitializedParameter
 
+from maskstack.errors import ModelError
 from maskstack.scoring.exclusive import exclusive, gated
 from maskstack.scoring.randomness import accelerators, global_states_kept
 from maskstack.scoring.reach import Reach, reach
@@ -38,8 +40,13 @@ def untouched(model: Any) -> Iterator[Reach]:
 
     Yields:
         What the network reaches.
+
+    Raises:
+        ModelError: It has lazy layers that have no size yet.
     """
     found = reach(model)
+    if any(isinstance(parameter, UninitializedParameter) for parameter in found.parameters):
+        raise ModelError("the network has lazy layers, whose sizes are not known yet; run it once on images first")
     with exclusive(found) as outermost, gated(found.roots) if outermost else nullcontext(), _restored(found):
         yield found
 
@@ -79,7 +86,8 @@ def _restored(found: Reach) -> Iterator[None]:
                 if buffer is not before and not _equal(buffer, before):
                     # An inference tensor may be changed in inference mode only.
                     with torch.inference_mode() if buffer.is_inference() else torch.no_grad():
-                        buffer.copy_(before)
+                        # By its data, so that a training step under way in another thread still finds its version.
+                        buffer.data.copy_(before)
 
 
 def _tables(module: nn.Module) -> list[tuple[str, dict[Any, Any], dict[Any, Any]]]:

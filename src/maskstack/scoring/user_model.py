@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -74,13 +74,12 @@ class UserModel:
             class_names = class_names or model.class_names
             output = getattr(model, "output", None) if output is None else output
             model = model.model
-        if not callable(model):
-            raise InputError(f"the network is a {type(model).__name__}; give a callable from images to an output")
+        function = _callable(model)
         checks.one_of("objective", meaning, objectives.NAMED)
         if isinstance(output, bool) or not isinstance(output, int | str | None):
             kinds = ", ".join(objectives.KINDS)
             raise InputError(f"output is {output!r}; give the place or the name of an output, or a kind: {kinds}")
-        return cls(model, meaning, tuple(class_names), prepare, output, arguments)
+        return cls(function, meaning, tuple(class_names), prepare, output, arguments)
 
     def with_(self, more: Any) -> WithArguments:
         """The network with its own arguments and Captum's ``additional_forward_args``."""
@@ -123,8 +122,8 @@ class UserModel:
         """
         if self.prepare is None:
             raise InputError(
-                f"the images are a {type(photos).__name__}; give a tensor B x C x H x W, or load the network with "
-                "load_model, which prepares photos and files"
+                f"the images are of type {type(photos).__name__}; give a tensor B x C x H x W, or load the network "
+                "with load_model, which prepares photos and files"
             )
         return self.prepare(photos)
 
@@ -133,3 +132,21 @@ class UserModel:
         if targets is None or not self.class_names:
             return None
         return tuple(class_name(self.class_names, target) for target in targets)
+
+
+def _callable(model: Any) -> Callable[..., Any]:
+    """The network, if it can be called.
+
+    Raises:
+        InputError: It cannot, or it is a class whose objects can.
+    """
+    if isinstance(model, type):
+        raise InputError(f"the network is the class {model.__name__} itself; make one, such as {model.__name__}()")
+    if callable(model):
+        return model  # type: ignore[no-any-return]
+    kind = type(model).__name__
+    if isinstance(model, str):
+        raise InputError(f"the network is the text {model!r}; load it first: maskstack.load_model({model!r})")
+    if isinstance(model, Mapping):
+        raise InputError(f"the network is a mapping ({kind}) of weights; build the network and call load_state_dict()")
+    raise InputError(f"the network is of type {kind}; give a callable from images to an output")

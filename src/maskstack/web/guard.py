@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote_to_bytes, urlsplit
 
+from maskstack.web.requests import EVENTS, POSTED, is_off, trouble_in
 from maskstack.web.room import UploadRoom
 
 Scope = MutableMapping[str, Any]
@@ -36,8 +37,9 @@ HEADERS = (
     (b"referrer-policy", b"same-origin"),
 )
 
+_READING = ("GET", "HEAD", "OPTIONS")
+
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(?::\d{1,5})?", re.ASCII)
-_OFF = re.compile(r"(/gradio_api)?/+(monitoring|docs|redoc|openapi\.json)(/.*)?")
 
 
 @dataclass(frozen=True)
@@ -95,10 +97,13 @@ class Guard:
         hosts: Under which names it may be called.
         room: Where uploads are kept.
         largest: Largest number of bytes of an uploaded file.
+        events: By the number of each event of the page, how many values it takes.
     """
 
-    def __init__(self, app: App, *, hosts: AllowedHosts, room: UploadRoom, largest: int) -> None:
-        self.app, self.hosts, self.room, self.largest = app, hosts, room, largest
+    def __init__(
+        self, app: App, *, hosts: AllowedHosts, room: UploadRoom, largest: int, events: Mapping[int, int]
+    ) -> None:
+        self.app, self.hosts, self.room, self.largest, self.events = app, hosts, room, largest, events
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -115,12 +120,22 @@ class Guard:
 
         async def send_with_headers(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":
+                if message["status"] == 500 and EVENTS.fullmatch(scope["path"]):
+                    # Values that no control of the page sends; what fails in this package is shown on the page.
+                    message = {**message, "status": 422}
                 ours = {name for name, _ in HEADERS}
                 kept = [pair for pair in message.get("headers", []) if pair[0].lower() not in ours]
                 message = {**message, "headers": [*kept, *HEADERS]}
             await send(message)
 
         if not _is_upload(scope):
+            if scope["method"] == "POST":
+                body = await _body(receive)
+                trouble = trouble_in(scope["path"], body, self.events)
+                if trouble is not None:
+                    await _refuse(scope, send, 400, trouble)
+                    return
+                receive = _again(body, receive)
             await self.app(scope, receive, send_with_headers)
             return
         size = _length(scope) or 0
@@ -147,12 +162,12 @@ class Guard:
             return 400, "the address has characters that no address has"
         if any(len(name.encode(errors="replace")) > LONGEST_NAME for name in path.split("/")):
             return 404, "there is no such page"
-        if _OFF.fullmatch(path.rstrip("/")):
+        if is_off(path) or (scope.get("method") not in (*_READING, None) and not POSTED.fullmatch(path)):
             return 404, "there is no such page"
         return self._refused_body(scope)
 
     def _refused_body(self, scope: Scope) -> tuple[int, str] | None:
-        if scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
+        if scope["type"] != "http" or scope["method"] in _READING:
             return None
         size = _length(scope)
         if size is None:
@@ -206,6 +221,30 @@ def _is_upload(scope: Scope) -> bool:
     return bool(scope["type"] == "http" and scope["method"] == "POST") and str(scope["path"]).rstrip("/").endswith(
         "/upload"
     )
+
+
+async def _body(receive: Receive) -> bytes:
+    """The content of a request, whose length was checked."""
+    parts, more = [], True
+    while more:
+        message = await receive()
+        parts.append(message.get("body", b""))
+        more = message.get("more_body", False)
+    return b"".join(parts)
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    """A function that gives content that was read already, and then what follows."""
+    given = False
+
+    async def read() -> MutableMapping[str, Any]:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return read
 
 
 async def _refuse(scope: Scope, send: Send, status: int, sentence: str) -> None:

@@ -22,6 +22,7 @@ from maskstack.errors import InputError, OutputError, require
 from maskstack.prototypes.checkpoint import load
 from maskstack.runs.folder import locked
 from maskstack.samples import sample_files
+from maskstack.web.faults import say_strange_requests
 from maskstack.web.guard import AllowedHosts, Guard, is_loopback
 from maskstack.web.live import search_thread
 from maskstack.web.networks import Networks, offered
@@ -130,7 +131,9 @@ def serve(settings: AppSettings, say: Callable[[str], None]) -> None:
         )
         room = UploadRoom(Path(folder), sessions.files, most_bytes=UNUSED * largest)
         hosts = AllowedHosts(settings.host, settings.allow_hosts)
-        guard = Guard(application, hosts=hosts, room=room, largest=largest)
+        events = {number: len(event.inputs) for number, event in page.fns.items() if event.fn is not None}
+        guard = Guard(application, hosts=hosts, room=room, largest=largest, events=events)
+        say_strange_requests()
         address = f"http://{f'[{settings.host}]' if ':' in settings.host else settings.host}:{port}"
         # The uploads are also removed when the system ends the process.
         before = signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -1,0 +1,153 @@
+"""The work of ``maskstack explain`` for networks that take volumes: montages, and maps of the files' own geometry."""
+
+from __future__ import annotations
+
+import io
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from maskstack.draw.badges import DO_NOT_USE
+from maskstack.draw.montage import montage, montage_slices, slice_pictures
+from maskstack.draw.pictures import encoded, save_png
+from maskstack.errors import InputError
+from maskstack.explainers import MDM
+from maskstack.explanation import Explanation
+from maskstack.explanation.map_files import ENDINGS as MAP_ENDINGS
+from maskstack.explanation.map_files import save_packed
+from maskstack.explanation.view import REGION, title
+from maskstack.files import write_whole
+from maskstack.jobs.machine import check_writable
+from maskstack.jobs.naming import EXPLANATION, OVERLAY, free_name, with_ending
+from maskstack.jobs.photos import PhotoTarget, choose, is_finished
+from maskstack.jobs.progress import JobReporter
+from maskstack.models import LoadedModel
+from maskstack.models.levels import joined, read_window
+from maskstack.models.speed import pass_seconds
+from maskstack.models.volumes import Volume, VolumePreprocess, is_volume_file, open_volume
+from maskstack.runs.folder import locked
+
+if TYPE_CHECKING:
+    from maskstack.jobs.explain import ExplainRequest
+
+FRAME = 150
+"""Duration of a slice in the animation, in milliseconds."""
+
+
+def explain_volumes(
+    request: ExplainRequest,
+    net: LoadedModel,
+    mdm: MDM,
+    reporter: JobReporter,
+    reserved: ExitStack,
+    *,
+    device: torch.device,
+) -> None:
+    """Explain volumes and write, for each, a montage of slices, the map as NIfTI and the explanation.
+
+    Raises:
+        MaskstackError: A file or the request cannot be used, or another process writes to the folder.
+    """
+    _check(request)
+    targets: list[PhotoTarget] = []
+    taken: set[str] = set()
+    for file in request.photos:
+        volume, image = _read(request, net, file, device)
+        size = " x ".join(map(str, image.shape[1:]))
+        own = " x ".join(map(str, volume.values.shape[1:]))
+        resized = f"resized from {own} to {size} (slices, rows, columns)" if own != size else ""
+        said = joined(f"a volume of {own} (slices, rows, columns)" if own == size else resized, volume.levels.said)
+        classes = choose(net, image, request.target, label=file, said=said, reporter=reporter, output=request.output)
+        for index in classes:
+            suffix = f".{index}" if len(classes) > 1 else ""
+            stem = Path(file).name.removesuffix(".gz").rpartition(".")[0]
+            place = request.out / f"{free_name(stem, taken)}{suffix}"
+            targets.append(PhotoTarget(file, tuple(image.shape[1:]), index, place, said))
+    check_writable(request.out)
+    reserved.enter_context(locked(request.out))
+    todo = [target for target in targets if not (request.resume and _is_complete(target, mdm, request))]
+    seconds = sum(pass_seconds(net.model, _read(request, net, todo[0].photo, device)[1][None])) if todo else 0.0
+    reporter.cost(mdm.cost(len(todo)), todo=len(todo), done=len(targets) - len(todo), seconds=seconds)
+    with reporter.searching(len(todo)):
+        for number, target in enumerate(todo):
+            reporter.begin(number)
+            volume, image = _read(request, net, target.photo, device)
+            found = mdm(image[None], target.index, progress=reporter.step)
+            found = replace(found, notes=target.notes(request.model, mdm.user_model.output))
+            found.save(with_ending(target.path, EXPLANATION), readable=False)
+            reporter.result(target.photo, found, _write(target, volume, found, request))
+
+
+def _check(request: ExplainRequest) -> None:
+    wrong = [file for file in request.photos if not is_volume_file(file)]
+    if wrong:
+        raise InputError(
+            f"{wrong[0]} is not a volume, which this network takes; give NIfTI files, or TIFF files of several pages"
+        )
+    given = {
+        "--regions": request.regions, "--against": request.against, "--page": request.page,
+        "--trust-seeds": request.searches > 1, "--grids": request.grids,
+    }  # fmt: skip
+    for option, value in given.items():
+        if value:
+            raise InputError(f"{option} is for photos; leave it out for volumes")
+    if request.map_kind not in (None, "nifti", "npy"):
+        raise InputError(f"--map {request.map_kind} cannot hold a volume; use nifti, which is always written, or npy")
+
+
+def _read(request: ExplainRequest, net: LoadedModel, file: str, device: torch.device) -> tuple[Volume, Tensor]:
+    assert isinstance(net.preprocess, VolumePreprocess)
+    window = read_window(request.window) if request.window else None
+    volume = open_volume(file, window=window)
+    return volume, net.preprocess(volume, window=window is not None).to(device)
+
+
+def _write(target: PhotoTarget, volume: Volume, found: Explanation, request: ExplainRequest) -> dict[str, str]:
+    size = volume.values.shape[1:]
+    saliency: NDArray[np.float32] = (
+        functional.interpolate(found.saliency.float().cpu(), size=size, mode="trilinear").clamp(0, 1)[0, 0].numpy()
+    )
+    strongest = int(saliency.mean(axis=(1, 2)).argmax())
+    verdict = found.trust.verdict(0)
+    word = verdict.word if verdict.word == DO_NOT_USE else ""
+    tiles = slice_pictures(volume.pictures(), saliency, saliency >= REGION, word=word, **request.drawing)
+    numbers = montage_slices(len(tiles), strongest)
+    lines = [f"{title(found)}; {verdict.word}", f"the map is highest in slice {strongest} of 0 to {len(tiles) - 1}"]
+    drawn = montage([tiles[number] for number in numbers], numbers, lines)
+    nifti = volume.as_nifti(saliency)
+    files = {
+        "overlay": write_whole(with_ending(target.path, OVERLAY), partial(save_png, drawn)),
+        "map": write_whole(
+            with_ending(target.path, MAP_ENDINGS["nifti"]), lambda file: save_packed(file, nifti.to_bytes())
+        ),
+    }
+    if request.map_kind == "npy":
+        files["array"] = write_whole(
+            with_ending(target.path, MAP_ENDINGS["npy"]), lambda file: file.write_bytes(_array(saliency))
+        )
+    if request.animate:
+        content = encoded(tiles[0], request.animate, save_all=True, append_images=tiles[1:], duration=FRAME, loop=0)
+        place = with_ending(target.path, f".slices.{request.animate}")
+        files["animation"] = write_whole(place, lambda file: file.write_bytes(content))
+    files["explanation"] = found.save(with_ending(target.path, EXPLANATION))
+    return {kind: str(path) for kind, path in files.items()}
+
+
+def _array(values: NDArray[np.float32]) -> bytes:
+    content = io.BytesIO()
+    np.save(content, values, allow_pickle=False)
+    return content.getvalue()
+
+
+def _is_complete(target: PhotoTarget, mdm: MDM, request: ExplainRequest) -> bool:
+    found = is_finished(target, mdm, request.model, with_ending(target.path, EXPLANATION))
+    endings = [OVERLAY, MAP_ENDINGS["nifti"], *([f".slices.{request.animate}"] if request.animate else [])]
+    return found is not None and all(with_ending(target.path, ending).is_file() for ending in endings)
