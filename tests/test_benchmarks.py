@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 import pytest
-from benchmarks import engine, folder, memory, startup
+from benchmarks import engine, folder, memory, scale, startup
 from PIL import Image
 
 
@@ -19,6 +19,14 @@ def test_the_engine_is_measured(monkeypatch, capsys) -> None:
     out = printed(monkeypatch, capsys, engine, "--smoke")
     assert re.search(r"16 maps: [\d.]+ a second", out)
     assert re.search(r"resume with nothing left: [\d.]+ s", out)
+
+
+def test_the_growth_with_images_is_measured(monkeypatch, capsys) -> None:
+    out = printed(monkeypatch, capsys, scale, "--smoke")
+    for part in scale.PARTS:
+        assert re.search(rf"^\| {part}, s \| [\d.]+ \| [\d.]+ \| [-\d.]+ \| [\d,]+ \|$", out, re.MULTILINE)
+    with pytest.raises(SystemExit, match="ascending"):
+        printed(monkeypatch, capsys, scale, "--images", "5")
 
 
 @pytest.mark.slow

@@ -80,6 +80,6 @@ def test_mistakes_end_with_2_and_a_sentence(run, tmp_path, capsys):
 
 
 def test_a_missing_extra_is_named(run, capsys, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "duckdb", None)
+    monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     assert main(["report", str(run)]) == 2
     assert "maskstack[bench]" in capsys.readouterr().err

@@ -1,12 +1,14 @@
 """What a report says: intervals, tests and ranks against independent implementations, and known answers."""
 
 import csv
+import tracemalloc
 
 import numpy as np
 import pytest
 from scipy import stats
 
 from maskstack.leaderboard.report import make_report
+from maskstack.runs import statistics
 from maskstack.runs.statistics import Bootstrap, holm, ranks, signed_rank_p
 
 IMAGES = 40  # of the run that is reported
@@ -26,6 +28,33 @@ def test_intervals_hold_the_mean_as_often_as_they_say():
         low, high = Bootstrap(draws=300).intervals(random.normal(1.0, 1.0, size=(1, 50)))[0]
         held += low <= 1.0 <= high
     assert 0.88 <= held / 200 <= 0.99
+
+
+def test_many_images_are_drawn_in_groups_with_the_same_intervals(monkeypatch):
+    random = np.random.default_rng(7)
+    # Classes follow each other and differ, as they do where images are sorted by their names.
+    values = np.sort(random.normal(size=(1, 20_000)), axis=1) + random.normal(0, 0.2, size=(2, 20_000))
+    exact = Bootstrap(draws=1000).intervals(values)
+    monkeypatch.setattr(statistics, "MOST_DRAWN", 4000)
+    grouped = Bootstrap(draws=1000).intervals(values)
+    half = (exact[:, 1] - exact[:, 0]) / 2
+    # The ends of 1000 draws have a standard error of about 8% of half the interval, those of 4000 groups of 1%.
+    assert np.abs(grouped - exact).max() < 0.25 * half.min()
+    assert (grouped[:, 1] - grouped[:, 0]) / 2 == pytest.approx(half, rel=0.2)
+    assert Bootstrap(draws=1000).intervals(values[:1])[0] == pytest.approx(grouped[0])  # samples share their draws
+
+
+def test_memory_of_the_intervals_is_bounded(monkeypatch):
+    monkeypatch.setattr(statistics, "MOST_DRAWN", 1000)
+    monkeypatch.setattr(statistics, "_BLOCK", 100_000)
+    peaks = []
+    for size in (200_000, 800_000):
+        values = np.zeros((2, size))
+        tracemalloc.start()
+        Bootstrap(draws=500).intervals(values)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.1 * peaks[0] < 20_000_000
 
 
 def test_the_paired_test_is_wilcoxons():

@@ -1,12 +1,20 @@
 """Shards: whole, merged without doubles, damage set aside."""
 
+import dataclasses
 import json
+import warnings
 
 import duckdb
+import numpy as np
+import pyarrow.parquet
 import pytest
 
+from maskstack.runs import merging
 from maskstack.runs import store as store_module
+from maskstack.runs.digest import column_digest, json_digest
+from maskstack.runs.places import Places
 from maskstack.runs.rows import FAILED, ResultRow
+from maskstack.runs.shards import to_table
 from maskstack.runs.store import Store
 
 
@@ -129,3 +137,122 @@ def test_a_merged_run_is_opened_again_unchanged_after_forgetting(tmp_path):
     store.merge()
     store.forget_failures()
     assert len(list(Store.open(tmp_path).rows())) == 3
+
+
+def merged_rows(store):
+    return sorted(len(pyarrow.parquet.read_table(path)) for path in store.shards() if "merged" in path.name)
+
+
+def test_merged_shards_are_merged_again_and_none_grows_beyond_the_bound(tmp_path, monkeypatch):
+    monkeypatch.setattr(merging, "MERGE_LEVEL_AT", 4)
+    monkeypatch.setattr(merging, "MOST_MERGED_ROWS", 60)
+    store, wanted = Store.open(tmp_path), []
+    for index in range(101):
+        for method in ("mdm", "rise"):
+            store.write(pair(method, f"{index}.jpg"))
+            wanted += pair(method, f"{index}.jpg")
+        store.merge()
+    sizes = merged_rows(store)
+    assert sum(sizes) == len(wanted)
+    assert max(sizes) <= 60
+    assert len(sizes) < 30  # 101 shards were written
+    assert sorted(Store.open(tmp_path).rows(), key=repr) == sorted(wanted, key=repr)
+
+
+@pytest.mark.parametrize("removed", range(5))
+def test_a_kill_while_merged_shards_are_merged_loses_and_doubles_nothing(tmp_path, monkeypatch, removed):
+    monkeypatch.setattr(merging, "MERGE_LEVEL_AT", 4)
+    store, wanted = Store.open(tmp_path), []
+    for index in range(4):
+        store.write(pair("mdm", f"{index}.jpg"))
+        wanted += pair("mdm", f"{index}.jpg")
+        if index < 3:
+            store.merge()
+    unlink, left = type(tmp_path).unlink, removed
+
+    def killed(path, **options):
+        nonlocal left
+        if path.name.startswith("merged"):
+            if not left:
+                raise KeyboardInterrupt
+            left -= 1
+        unlink(path, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(tmp_path), "unlink", killed)
+        try:
+            store.merge()
+            assert removed == 4
+        except KeyboardInterrupt:
+            assert len(store.shards()) == 5 - removed
+    again = Store.open(tmp_path)
+    assert not again.damaged
+    assert merged_rows(again) == [len(wanted)]
+    assert sorted(again.rows(), key=repr) == sorted(wanted, key=repr)
+
+
+def test_the_digest_does_not_depend_on_chunks_and_changes_with_every_value():
+    rows = [*pair("mdm", "a.jpg"), *pair("rise", "Ä.jpg"), row(value=float("nan")), row(curve=()), row(image="")]
+    whole = to_table(rows)
+    parts = pyarrow.concat_tables([whole.slice(start, 2) for start in range(0, len(rows), 2)])
+    assert column_digest(parts, "[]") == column_digest(whole, "[]") == column_digest(to_table(rows), "[]")
+    digests = {column_digest(whole, "[]"), column_digest(whole, '["pair"]')}
+    changed = [rows[:-1], rows[::-1]]
+    for place, one in enumerate(rows):
+        others = {
+            "model": "n", "method": "x", "image": one.image + " ", "group": "", "metric": "m", "value": None,
+            "protocol": "", "target": 9, "curve": (0.25, 1.0), "forward": 1, "backward": 1, "seconds": 2.0,
+            "failure": "",
+        }  # fmt: skip
+        for name, value in others.items():
+            other = dataclasses.replace(one, **{name: value})
+            if other != one:
+                changed.append([*rows[:place], other, *rows[place + 1 :]])
+    changed += [[dataclasses.replace(one, value=0.0 if one.value is None else one.value) for one in rows]]
+    digests |= {column_digest(to_table(each), "[]") for each in changed}
+    assert len(digests) == len(changed) + 2
+
+
+def test_shards_with_the_digest_of_older_versions_are_still_checked(tmp_path):
+    store = Store.open(tmp_path)
+    shard = store.write(pair("mdm", "a.jpg"))
+    table = pyarrow.parquet.read_table(shard)
+    for digest, damaged in ((json_digest(table, "[]"), 0), ("0" * 64, 1)):
+        old = table.replace_schema_metadata({"holds": "[]", "digest": digest})
+        pyarrow.parquet.write_table(old, shard)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert len(Store.open(tmp_path).damaged) == damaged
+
+
+def test_what_is_measured_is_known_for_each_image_of_a_plan(tmp_path):
+    store, chance = Store.open(tmp_path), np.random.default_rng(0)
+    images = [f"{number}.jpg" for number in range(30)]
+    for image in images:
+        for method in ("mdm", "rise"):
+            if chance.random() < 0.5:
+                store.write(pair(method, image)[: chance.integers(1, 4)])
+        if image == "20.jpg":
+            store.merge()
+    store.write([ResultRow("other", "mdm", images[0], "complexity", "gini", 0.5)])
+    done = store.finished()
+    plan = [*images[::-2], "new.jpg"]
+    found = store.measured("net", plan)
+    for method in ("mdm", "rise", "lime"):
+        for group in ("complexity", "faithfulness", "localization", "road"):
+            wanted = [("net", method, image, group) in done for image in plan]
+            assert found.get((method, group), np.zeros(len(plan), bool)).tolist() == wanted
+    assert store.measured("unknown", plan) == {}
+    assert store.measured("other", plan[:-1])["mdm", "complexity"].sum() == (images[0] in plan)
+
+
+def test_places_of_names_with_one_hash_are_told_apart(monkeypatch):
+    class Name(str):
+        def __hash__(self):
+            return len(self) % 2
+
+    names = [Name(number) for number in range(0, 200, 3)]
+    found = Places(names)([Name(number) for number in range(200)])
+    assert found.tolist() == [number // 3 if number % 3 == 0 else -1 for number in range(200)]
+    assert Places([])(["a"]).tolist() == [-1]
+    assert Places(["a"])([]).tolist() == []

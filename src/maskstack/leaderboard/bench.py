@@ -51,7 +51,7 @@ def bench(
         for method in request.methods:
             worker.network(name).explainer(method)
     with opened(run, lambda: settle(run, request, versions=versions), listener, retry_failed=retry_failed) as store:
-        plan, tasks = make_plan(request, worker, store.finished(), looking=listener.looking)
+        plan, tasks = make_plan(request, worker, store.measured, looking=listener.looking)
         listener.planned(plan)
         maps = failed = 0
         for found in engine(tasks, worker):

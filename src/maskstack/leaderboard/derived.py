@@ -16,9 +16,10 @@ OVERLAPS = (30, 50, 70)
 """Minimum overlap, in percent, at which a box counts as found."""
 
 Values = NDArray[np.float64]
+Curves = NDArray[np.float32] | Values
 
 
-def derive(curves: Mapping[str, Values]) -> dict[str, Values]:
+def derive(curves: Mapping[str, Curves]) -> dict[str, Values]:
     """Box accuracies and mask overlaps from the overlaps at each threshold.
 
     Args:
@@ -40,12 +41,12 @@ def derive(curves: Mapping[str, Values]) -> dict[str, Values]:
     return found
 
 
-def _each_method(curves: Values, metric: Callable[[Tensor], Tensor]) -> Values:
+def _each_method(curves: Curves, metric: Callable[[Tensor], Tensor]) -> Values:
     values = np.full(curves.shape[:2], np.nan)
     for line, curve in zip(values, curves, strict=True):
         there = np.isfinite(curve).all(axis=1)
         if there.any():
-            line[there] = metric(torch.from_numpy(curve[there])).numpy()
+            line[there] = metric(torch.from_numpy(curve[there].astype(np.float64))).numpy()
     return values
 
 

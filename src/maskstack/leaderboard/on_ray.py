@@ -1,21 +1,28 @@
-"""The engine for many processes and machines: the same tasks through Ray Data.
+"""The engine for many processes and machines: the same tasks on Ray actors.
 
-Each actor has a worker that keeps its networks. Tasks go to any free actor, and measured maps return to the one process
-that writes them. The unfinished tasks of a lost actor are repeated by another.
+Each actor has a worker that keeps its networks, and a few tasks at a time. Each measured map returns at once to the one
+process that writes them. The unfinished maps of a lost actor are repeated by another actor.
 """
 
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 
 from maskstack.errors import quiet, require
 from maskstack.leaderboard.request import BenchRequest
-from maskstack.leaderboard.work import ImageTask, MeasuredMap, Worker
+from maskstack.leaderboard.work import ImageTask, MeasuredMap, Worker, failed_map
+
+IN_FLIGHT = 3
+"""Tasks of an actor at a time: one to work on, and others so that it need not wait for the next one."""
+
+MOST_LOSSES = 3
+"""How many actors may be lost while they work on a task; its maps then count as failed."""
 
 
 @dataclass(frozen=True)
@@ -43,47 +50,158 @@ def work_on_ray(tasks: Sequence[ImageTask], worker: Worker, *, cluster: Cluster)
     Raises:
         MissingExtraError: Ray is not installed.
     """
-    ray, ray_data = require("ray", extra="ray"), require("ray.data", extra="ray")
+    ray = require("ray", extra="ray")
     if not tasks:
         return
     started = not ray.is_initialized()
     # Ray logs only errors; the caller reports the progress.
-    with quiet("ray", "ray.data", "ray._private"):
+    with quiet("ray", "ray._private"):
         if started:
             ray.init(address=cluster.address or "local", log_to_driver=False, logging_level=logging.ERROR)
+        actors = _Actors(ray, worker.request, cluster, min(cluster.workers, len(tasks)))
         try:
-            yield from _flow(ray_data, tasks, worker.request, cluster)
+            yield from actors.work(tasks)
         finally:
+            actors.end()
             if started:
                 ray.shutdown()
 
 
-def _flow(ray_data: Any, tasks: Sequence[ImageTask], request: BenchRequest, cluster: Cluster) -> Iterator[MeasuredMap]:
-    """Send the tasks through the actors."""
-    context = ray_data.DataContext.get_current()
-    bars, context.enable_progress_bars = context.enable_progress_bars, False
-    try:
-        rows = [{"task": task} for task in tasks]
-        flow = ray_data.from_items(rows, override_num_blocks=len(tasks)).map_batches(
-            _Actor,
-            fn_constructor_args=(request, max(1, int(cluster.cpus))),
-            batch_size=1,
-            compute=ray_data.ActorPoolStrategy(size=cluster.workers),
-            num_cpus=cluster.cpus,
-            num_gpus=cluster.gpus or None,
-        )
-        for row in flow.iter_rows():
-            yield row["map"]
-    finally:
-        context.enable_progress_bars = bars
+@dataclass
+class _Sent:
+    """A task that an actor has: what is missing of it, and how many actors were lost while they worked on it."""
+
+    task: ImageTask
+    losses: int = 0
+
+
+@dataclass
+class _Hired:
+    """An actor with its tasks by the streams of their maps, in the order in which it works on them."""
+
+    handle: Any
+    sent: dict[Any, _Sent] = field(default_factory=dict)
+
+
+class _Actors:
+    """The actors of a run.
+
+    Args:
+        ray: The module.
+        request: What the run measures.
+        cluster: Where the actors run.
+        count: Number of actors.
+    """
+
+    def __init__(self, ray: Any, request: BenchRequest, cluster: Cluster, count: int) -> None:
+        self._ray, self._request, self._cluster = ray, request, cluster
+        self._make = ray.remote(_Actor).options(num_cpus=cluster.cpus, num_gpus=cluster.gpus or None)
+        self._starting: dict[Any, Any] = {}
+        self._hired: list[_Hired] = []
+        self._again: deque[_Sent] = deque()
+        self._unfinished = self._not_started = 0
+        for _ in range(count):
+            self._hire()
+
+    def work(self, tasks: Sequence[ImageTask]) -> Iterator[MeasuredMap]:
+        """The maps of all tasks."""
+        waiting = (_Sent(tasks[number]) for number in range(len(tasks)))
+        self._unfinished = len(tasks)
+        while self._unfinished:
+            self._send(waiting)
+            streams = {stream: hired for hired in self._hired for stream in hired.sent}
+            ready, _ = self._ray.wait([*self._starting, *streams], num_returns=1)
+            for each in ready:
+                if each in self._starting:
+                    self._start(each)
+                else:
+                    yield from self._receive(each, streams[each])
+
+    def end(self) -> None:
+        """End all actors."""
+        for actor in [*self._starting.values(), *(hired.handle for hired in self._hired)]:
+            self._ray.kill(actor)
+
+    def _hire(self) -> None:
+        actor = self._make.remote(self._request, max(1, int(self._cluster.cpus)))
+        self._starting[actor.ready.remote()] = actor
+
+    def _start(self, ready: Any) -> None:
+        """Note that an actor has started; one that was lost before is replaced, unless none can be started."""
+        actor = self._starting.pop(ready)
+        try:
+            self._ray.get(ready)
+        except self._ray.exceptions.RayTaskError:
+            raise
+        except self._ray.exceptions.RayError:
+            self._not_started += 1
+            if self._not_started >= MOST_LOSSES * self._cluster.workers:
+                raise
+            self._hire()
+        else:
+            self._not_started = 0
+            self._hired.append(_Hired(actor))
+
+    def _send(self, waiting: Iterator[_Sent]) -> None:
+        """Give the actors tasks, first those of lost actors."""
+        for place in range(IN_FLIGHT):
+            for hired in self._hired:
+                if len(hired.sent) <= place:
+                    task = self._again.popleft() if self._again else next(waiting, None)
+                    if task is None:
+                        return
+                    stream = hired.handle.work.options(num_returns="streaming").remote(task.task)
+                    hired.sent[stream] = task
+
+    def _receive(self, stream: Any, hired: _Hired) -> Iterator[MeasuredMap]:
+        """The next map of a task; none if the task is finished or its actor was lost."""
+        if stream not in hired.sent:  # its actor was lost a moment ago
+            return
+        sent = hired.sent[stream]
+        errors = self._ray.exceptions
+        try:
+            found: MeasuredMap = self._ray.get(next(stream))
+        except StopIteration:
+            del hired.sent[stream]
+            self._unfinished -= 1
+        except errors.RayTaskError:
+            raise
+        except errors.RayError:
+            yield from self._lose(hired)
+        else:
+            missing = {method: groups for method, groups in sent.task.groups.items() if method != found.method}
+            hired.sent[stream] = replace(sent, task=replace(sent.task, groups=missing))
+            yield found
+
+    def _lose(self, hired: _Hired) -> Iterator[MeasuredMap]:
+        """Replace an actor. What is missing of its tasks is repeated; a task that ends every actor fails."""
+        self._hired.remove(hired)
+        self._ray.kill(hired.handle)
+        self._hire()
+        left = [sent for sent in hired.sent.values() if sent.task.groups]
+        self._unfinished -= len(hired.sent) - len(left)
+        hired.sent.clear()
+        if left:
+            left[0].losses += 1
+            if left[0].losses >= MOST_LOSSES:
+                task = left.pop(0).task
+                self._unfinished -= 1
+                why = f"worker: {MOST_LOSSES} processes ended while they worked on the image"
+                for method, groups in task.groups.items():
+                    yield failed_map(task, method, groups, why)
+        self._again.extend(left)
 
 
 class _Actor:
-    """A worker with Ray Data's interface: from batches of one packed task to packed maps."""
+    """A worker in a process of its own."""
 
     def __init__(self, request: BenchRequest, threads: int) -> None:
         torch.set_num_threads(threads)
         self.worker = Worker(request)
 
-    def __call__(self, batch: dict[str, Any]) -> dict[str, list[MeasuredMap]]:
-        return {"map": [measured for task in batch["task"] for measured in self.worker(task)]}
+    def ready(self) -> None:
+        """Answers when the process has started."""
+
+    def work(self, task: ImageTask) -> Iterator[MeasuredMap]:
+        """The maps of a task, each as soon as it is measured."""
+        yield from self.worker(task)

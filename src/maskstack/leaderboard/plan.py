@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import compress
+from typing import overload
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from maskstack.datasets import AnnotatedImage
 from maskstack.errors import InputError, MaskstackError
@@ -13,21 +18,23 @@ from maskstack.leaderboard.request import BenchRequest
 from maskstack.leaderboard.work import BenchNetwork, ImageTask, Worker
 from maskstack.models.speed import pass_seconds
 from maskstack.runs.folder import RunPlan
-from maskstack.runs.rows import Key
 
 OnImage = Callable[[str, int], None]
 """Called after each prediction: the network's name, and the number of images predicted so far."""
 
+Measured = Callable[[str, Sequence[str]], Mapping[tuple[str, str], NDArray[np.bool_]]]
+"""From a network's name and N images to the truth values of each method and group: what is measured, N."""
+
 
 def make_plan(
-    request: BenchRequest, worker: Worker, finished: set[Key], *, looking: OnImage | None = None
-) -> tuple[RunPlan, tuple[ImageTask, ...]]:
+    request: BenchRequest, worker: Worker, measured: Measured, *, looking: OnImage | None = None
+) -> tuple[RunPlan, Sequence[ImageTask]]:
     """Plan a run. Errors in the request are found here, before the first map.
 
     Args:
         request: What to measure.
         worker: Holds the networks.
-        finished: What is already measured.
+        measured: Says what is already measured; see :meth:`maskstack.runs.store.Store.measured`.
         looking: Called for each predicted image, if only correctly classified images are wanted.
 
     Returns:
@@ -37,28 +44,80 @@ def make_plan(
     Raises:
         MaskstackError: A network, the data or a method cannot be used.
     """
-    tasks: list[ImageTask] = []
-    forward = backward = wanted = 0
+    parts: list[_Missing] = []
+    forward = backward = wanted = maps = 0
     seconds = 0.0
     for name in request.specs:
         network = worker.network(name)
-        images = _choose(request, network, name, looking)
-        costs = {method: _cost(network, method, request.groups) for method in request.methods}
+        images = [image.name for image in _choose(request, network, name, looking)]
+        missing = _missing(request, name, images, measured(name, images))
         each = _pass_seconds(network)
-        for image in images:
-            missing = {}
-            for method in request.methods:
-                wanted += 1
-                left = [group for group in request.groups if (name, method, image.name, group) not in finished]
-                if left:
-                    missing[method] = tuple(left)
-                    forward, backward = forward + costs[method][0], backward + costs[method][1]
-                    seconds += costs[method][0] * each[0] + costs[method][1] * each[1]
-            if missing:
-                tasks.append(ImageTask(name, image.name, missing))
-    maps = sum(len(task.groups) for task in tasks)
+        for method, of_method in zip(request.methods, missing.groups, strict=True):
+            left = int(of_method.any(axis=0).sum())
+            cost = _cost(network, method, request.groups)
+            forward, backward = forward + left * cost[0], backward + left * cost[1]
+            seconds += left * (cost[0] * each[0] + cost[1] * each[1])
+            maps += left
+        wanted += len(request.methods) * len(images)
+        parts.append(missing)
     plan = RunPlan(maps=maps, done=wanted - maps, forward=forward, backward=backward, seconds=seconds)
-    return plan, tuple(tasks)
+    return plan, _Tasks(request, parts)
+
+
+@dataclass(frozen=True)
+class _Missing:
+    """What is missing of a network: truth values, methods x groups x images, and the images that lack anything."""
+
+    model: str
+    images: Sequence[str]
+    groups: NDArray[np.bool_]
+    places: NDArray[np.int64]
+
+
+def _missing(
+    request: BenchRequest, model: str, images: Sequence[str], done: Mapping[tuple[str, str], NDArray[np.bool_]]
+) -> _Missing:
+    groups = np.ones((len(request.methods), len(request.groups), len(images)), bool)
+    for line, method in enumerate(request.methods):
+        for place, group in enumerate(request.groups):
+            if (method, group) in done:
+                groups[line, place] = ~done[method, group]
+    return _Missing(model, images, groups, np.flatnonzero(groups.any(axis=(0, 1))))
+
+
+class _Tasks(Sequence[ImageTask]):
+    """The tasks of a plan. Each is made when it is asked for, so that millions of them take little memory."""
+
+    def __init__(self, request: BenchRequest, parts: Sequence[_Missing]) -> None:
+        self._request, self._parts = request, parts
+
+    def __len__(self) -> int:
+        return sum(len(part.places) for part in self._parts)
+
+    @overload
+    def __getitem__(self, number: int) -> ImageTask: ...
+
+    @overload
+    def __getitem__(self, number: slice) -> Sequence[ImageTask]: ...
+
+    def __getitem__(self, number: int | slice) -> ImageTask | Sequence[ImageTask]:
+        if isinstance(number, slice):
+            return [self[each] for each in range(*number.indices(len(self)))]
+        at = number + len(self) if number < 0 else number
+        for part in self._parts:
+            if 0 <= at < len(part.places):
+                return self._task(part, int(part.places[at]))
+            at -= len(part.places)
+        raise IndexError(number)
+
+    def _task(self, part: _Missing, place: int) -> ImageTask:
+        lacks = part.groups[:, :, place]
+        missing = {
+            method: tuple(compress(self._request.groups, lacks[line]))
+            for line, method in enumerate(self._request.methods)
+            if lacks[line].any()
+        }
+        return ImageTask(part.model, part.images[place], missing)
 
 
 def _choose(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +16,8 @@ from maskstack.files import parse_json
 from maskstack.leaderboard.columns import COLUMNS
 from maskstack.leaderboard.derived import derive
 from maskstack.leaderboard.record import RunRecord, open_runs
-from maskstack.runs.rows import FAILED
-from maskstack.runs.table import ResultTable
+from maskstack.runs.matrices import Matrices
+from maskstack.runs.table import read_matrices
 
 Values = NDArray[np.float64]
 
@@ -53,7 +54,7 @@ class NetworkResults:
         methods: Sorted; the rows of all matrices.
         images: Sorted; the columns of all matrices.
         values: For each metric of a report methods x images, NaN where there is no value.
-        curves: Insertion and deletion curves: methods x images x points.
+        curves: Insertion and deletion curves: methods x images x points, as float32.
         costs: ``forward``, ``backward`` and ``seconds`` of each map: methods x images.
         targets: The class explained on each image, -1 where unknown.
         protocols: For each metric how it was measured: the values of each setting, several if images differ.
@@ -66,7 +67,7 @@ class NetworkResults:
     methods: tuple[str, ...]
     images: tuple[str, ...]
     values: Mapping[str, Values]
-    curves: Mapping[str, Values]
+    curves: Mapping[str, NDArray[np.float32]]
     costs: Mapping[str, Values]
     targets: NDArray[np.int64]
     protocols: Mapping[str, Mapping[str, tuple[Any, ...]]]
@@ -101,36 +102,33 @@ def read_results(
 
     Raises:
         InputError: A run is missing, empty or damaged, or two runs cannot be compared.
-        MissingExtraError: duckdb is not installed.
+        MissingExtraError: pyarrow is not installed.
     """
     runs = open_runs(folders)
-    rows = ResultTable(folders)
-    if methods:
-        rows.keep(methods)
-    there = {model for (model,) in rows.ask("select distinct model from rows")}
-    wanted = dict.fromkeys([model for run in runs for model in run.specs if model in there] + sorted(there))
-    return tuple(_network(rows, model, runs, only_common=only_common) for model in wanted)
+    found = read_matrices(folders, methods=methods, curves=(*SHOWN_CURVES, *_SWEEPS))
+    wanted = dict.fromkeys([model for run in runs for model in run.specs if model in found] + list(found))
+    return tuple(_network(found.pop(model), model, runs, only_common=only_common) for model in wanted)
 
 
-def _network(rows: ResultTable, model: str, runs: Sequence[RunRecord], *, only_common: bool) -> NetworkResults:
-    methods, images = rows.number(model)
-    shape = len(methods), len(images)
-    kept = _keep_common if only_common else lambda matrix: matrix
-    curves = {metric: kept(rows.curves(metric, shape)) for metric in (*SHOWN_CURVES, *_SWEEPS)}
-    values = {metric: kept(rows.matrix(metric, shape)) for metric in COLUMNS}
-    values |= derive({sweep: curves.pop(sweep) for sweep in _SWEEPS})
+def _network(found: Matrices, model: str, runs: Sequence[RunRecord], *, only_common: bool) -> NetworkResults:
+    def kept(matrix: Any) -> Any:
+        return _keep_common(matrix) if only_common else matrix
+
+    curves = {metric: kept(curve) for metric, curve in found.curves.items()}
+    values = {metric: kept(found.values[metric]) for metric in COLUMNS if metric in found.values}
+    values |= derive({sweep: curves.pop(sweep) for sweep in _SWEEPS if sweep in curves})
     return NetworkResults(
         model=model,
         runs=tuple(run for run in runs if model in run.specs),
-        methods=methods,
-        images=images,
-        values={metric: values[metric] for metric in COLUMNS if np.isfinite(values[metric]).any()},
-        curves={metric: curve for metric, curve in curves.items() if curve.shape[2]},
-        costs={what: rows.cost(what, shape) for what in ("forward", "backward", "seconds")},
-        targets=_targets(rows, len(images)),
-        protocols=_protocols(rows),
-        failures=_failures(rows),
-        gaps=_gaps(rows),
+        methods=found.methods,
+        images=tuple(found.images),
+        values={metric: values[metric] for metric in COLUMNS if metric in values and np.isfinite(values[metric]).any()},
+        curves={metric: curves[metric] for metric in SHOWN_CURVES if metric in curves},
+        costs=found.costs(),
+        targets=found.targets,
+        protocols=_protocols(found),
+        failures=tuple(Failure(*failure) for failure in found.failures()),
+        gaps=tuple(Gap(*gap) for gap in found.gaps()),
     )
 
 
@@ -145,20 +143,9 @@ def _keep_common(matrix: Values) -> Values:
     return kept
 
 
-def _targets(rows: ResultTable, images: int) -> NDArray[np.int64]:
-    targets = np.full(images, -1, np.int64)
-    for place, target in rows.ask(
-        "select place, any_value(target) from chosen where target is not null group by place"
-    ):
-        targets[place] = target
-    return targets
-
-
-def _protocols(rows: ResultTable) -> dict[str, dict[str, tuple[Any, ...]]]:
-    found: dict[str, dict[str, tuple[Any, ...]]] = {}
-    query = "select distinct metric, protocol from chosen where value is not null order by metric, protocol"
-    for metric, protocol in rows.ask(query):
-        settings = found.setdefault(metric, {})
+def _protocols(found: Matrices) -> dict[str, dict[str, tuple[Any, ...]]]:
+    settings: dict[str, dict[str, dict[str, Any]]] = {}
+    for metric, protocol in sorted(found.protocols):
         try:
             own = dict(parse_json(protocol))
         except WRONG_VALUE as error:
@@ -166,22 +153,8 @@ def _protocols(rows: ResultTable) -> dict[str, dict[str, tuple[Any, ...]]]:
                 f"a result of {metric} has a protocol that cannot be read ({reason(error)}); measure it again"
             ) from error
         for name, value in own.items():
-            if value not in settings.get(name, ()):
-                settings[name] = (*settings.get(name, ()), value)
-    return found
-
-
-def _failures(rows: ResultTable) -> tuple[Failure, ...]:
-    query = (
-        'select method, "group", count(distinct image), arg_min(failure, image) from chosen where metric = ? '
-        'group by method, "group" order by method, "group"'
-    )
-    return tuple(Failure(*found) for found in rows.ask(query, FAILED))
-
-
-def _gaps(rows: ResultTable) -> tuple[Gap, ...]:
-    query = (
-        "select metric, count(distinct image), failure from chosen where metric <> ? and value is null "
-        "and failure is not null group by metric, failure order by metric, failure"
-    )
-    return tuple(Gap(*found) for found in rows.ask(query, FAILED))
+            settings.setdefault(metric, {}).setdefault(name, {}).setdefault(json.dumps(value, sort_keys=True), value)
+    return {
+        metric: {name: tuple(values.values()) for name, values in of_metric.items()}
+        for metric, of_metric in settings.items()
+    }

@@ -95,5 +95,5 @@ def _mean_curves(comparison: Comparison, metric: str) -> dict[str, list[float]]:
         own = network.curves[metric][network.methods.index(method)]
         own = own[np.isfinite(own).all(axis=1)]
         if len(own):
-            means[method] = own.mean(axis=0).tolist()
+            means[method] = own.mean(axis=0, dtype=np.float64).tolist()
     return means

@@ -100,7 +100,7 @@ class Worker:
         # An error of a file or a network is a result of this image and must not end the run.
         except Exception as error:
             for method, groups in task.groups.items():
-                yield _failed(task, method, groups, f"image: {reason(error)}")
+                yield failed_map(task, method, groups, f"image: {reason(error)}")
             return
         for method, groups in task.groups.items():
             yield self._measured(network, case, task, method, groups)
@@ -112,14 +112,14 @@ class Worker:
             explainer = network.explainer(method)
             found = explainer(case.image.unsqueeze(0), case.target)
         except Exception as error:
-            return _failed(task, method, groups, f"method: {reason(error)}")
+            return failed_map(task, method, groups, f"method: {reason(error)}")
         tested = MapUnderTest(case, found.saliency[0, 0], explainer, network.net.model, self.request.curve_steps)
         rows: list[ResultRow] = []
         for group in groups:
             try:
                 values = GROUPS[group].measure(tested)
             except Exception as error:
-                rows += _failed(task, method, [group], f"metrics: {reason(error)}").rows
+                rows += failed_map(task, method, [group], f"metrics: {reason(error)}").rows
             else:
                 rows += result_rows(
                     values,
@@ -133,8 +133,8 @@ class Worker:
         return MeasuredMap(task.model, method, task.image, tuple(rows), kept)
 
 
-def _failed(task: ImageTask, method: str, groups: Sequence[str], why: str) -> MeasuredMap:
-    """A row for each group that was not measured."""
+def failed_map(task: ImageTask, method: str, groups: Sequence[str], why: str) -> MeasuredMap:
+    """A map that was not made: a row for each group, with the reason."""
     of = task.model, method, task.image
     return MeasuredMap(*of, tuple(ResultRow(*of, group, FAILED, None, failure=why) for group in groups))
 

@@ -14,6 +14,9 @@ SIGNIFICANT = 0.05
 
 Numbers = NDArray[np.float64]
 
+MOST_DRAWN = 100_000
+"""Number of images up to which single images are drawn; of more images, this many random groups are drawn."""
+
 _BLOCK = 4_000_000
 """Maximum number of values in memory while samples are drawn."""
 
@@ -22,6 +25,10 @@ class Bootstrap:
     """Percentile intervals of means over images.
 
     The same images are drawn for all samples of one size, so the intervals of all methods rest on the same draws.
+
+    Memory and time for a table of draws and images grow without bound. Therefore more than :data:`MOST_DRAWN` images
+    are put into that many random groups, and the groups are drawn. The sums of the groups vary as those of the images
+    do, so the intervals are the same within the error of sampling.
 
     Args:
         draws: Number of bootstrap samples.
@@ -45,14 +52,28 @@ class Bootstrap:
         count, size = samples.shape
         if not size or not count:
             return np.full((count, 2), np.nan)
-        times = self._drawn(size)
-        step = max(1, _BLOCK // size)
-        means = np.concatenate(
-            [times[first : first + step].astype(np.float64) @ samples.T for first in range(0, self.draws, step)]
-        )
+        sums, counts = self._grouped(samples) if size > MOST_DRAWN else (samples, np.ones(size))
+        times = self._drawn(len(counts))
+        step = max(1, _BLOCK // len(counts))
+        means = np.empty((self.draws, count))
+        for first in range(0, self.draws, step):
+            drawn = times[first : first + step].astype(np.float64)
+            means[first : first + step] = (drawn @ sums.T) / (drawn @ counts)[:, None]
         outside = 50 * (1 - LEVEL)
-        ends: Numbers = np.percentile(means / size, [outside, 100 - outside], axis=0).T
+        ends: Numbers = np.percentile(means, [outside, 100 - outside], axis=0).T
         return ends
+
+    def _grouped(self, samples: Numbers) -> tuple[Numbers, Numbers]:
+        """Sums of each sample over random groups of images, K x groups, and the number of images in each group."""
+        count, size = samples.shape
+        random, step = np.random.default_rng(self.seed), max(1, _BLOCK // 4)
+        sums, counts = np.zeros((count, MOST_DRAWN)), np.zeros(MOST_DRAWN)
+        for first in range(0, size, step):
+            groups = random.integers(MOST_DRAWN, size=min(step, size - first))
+            counts += np.bincount(groups, minlength=MOST_DRAWN)
+            for line, sample in zip(sums, samples, strict=True):
+                line += np.bincount(groups, sample[first : first + step], minlength=MOST_DRAWN)
+        return sums, counts
 
     def _drawn(self, size: int) -> NDArray[np.uint8]:
         """How often each image occurs in each draw: draws x images."""

@@ -1,32 +1,37 @@
 """The rows of a run as Parquet files (shards), each written whole or not at all.
 
 The rows of one map (one method on one image of one network) are a shard, so no finished map is lost when the process is
-killed. Many small files are slow to read, so they are merged from time to time. A merged shard lists the shards it
-replaces; those that a kill left behind are removed when the run is opened again. Each shard has a digest of its rows,
-so that a damaged one is noticed.
+killed. Many small files are slow to read, so they are merged from time to time, and so are merged ones of about one
+size. A merged shard lists the shards it replaces; those that a kill left behind are removed when the run is opened
+again. Each shard has a digest of its rows, so that a damaged one is noticed.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from functools import partial
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from maskstack.errors import InputError, UncheckedWarning, reason, require
-from maskstack.files import parse_json, write_whole
+from maskstack.runs.merging import short_digest, to_merge, write_merged
+from maskstack.runs.places import Places
 from maskstack.runs.rows import FAILED, Key, ResultRow
-
-DIGEST = b"digest"
-"""Key of the digest in a shard's metadata."""
-
-_MOST_ROWS, _MOST_BYTES = 20_000_000, 4_000_000_000
-_SHARD = re.compile(r"(pair|merged)-[0-9a-f]{20}\.parquet")
+from maskstack.runs.shards import (
+    KEY,
+    has_digest,
+    held_by,
+    numbered,
+    read_columns,
+    read_shard,
+    to_table,
+    write_shard,
+)
 
 MERGE_AT = 500
 """Number of small shards that are merged into one."""
@@ -44,6 +49,7 @@ class Store:
     folder: Path
     damaged: list[Path] = field(default_factory=list)
     _written: int = 0
+    _rows: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def open(cls, run: Path) -> Store:
@@ -63,8 +69,10 @@ class Store:
         _warn_of_old(run, old)
         return store
 
-    def check(self) -> None:
-        """Check that no shard is damaged, without a change to any file.
+    def checked(self) -> Iterator[tuple[Path, Any]]:
+        """Each shard with its table, after a check that it is not damaged. No file is changed.
+
+        Shards that a running bench adds meanwhile are left out, except those that replace others.
 
         Warns:
             UncheckedWarning: Shards were written by an older version, without a digest.
@@ -73,9 +81,9 @@ class Store:
             InputError: A shard is damaged.
         """
         old = 0
-        for shard in self.shards():
+        for shard in self.lasting():
             try:
-                old += DIGEST not in _read(shard).schema.metadata
+                table = read_shard(shard)
             except FileNotFoundError:  # a running bench has meanwhile replaced it by a merged one
                 continue
             except Exception as error:
@@ -83,11 +91,29 @@ class Store:
                     f"the results {shard} cannot be read, because they are damaged ({reason(error)}); run "
                     "'maskstack bench' again, which replaces damaged files"
                 ) from error
+            old += not has_digest(table)
+            yield shard, table
         _warn_of_old(self.folder.parent, old)
+
+    def check(self) -> None:
+        """Check that no shard is damaged; see :meth:`checked`."""
+        for _ in self.checked():
+            pass
 
     def shards(self) -> list[Path]:
         """All shards, sorted by name."""
         return sorted(path for path in self.folder.glob("*.parquet") if not path.name.startswith("."))
+
+    def lasting(self) -> Iterator[Path]:
+        """All shards, the last name first; if some are replaced by merged ones meanwhile, then these too."""
+        seen: set[Path] = set()
+        vanished = True
+        while vanished:
+            vanished = False
+            for shard in reversed([path for path in self.shards() if path not in seen]):
+                seen.add(shard)
+                yield shard
+                vanished |= not shard.exists()
 
     def write(self, rows: Sequence[ResultRow]) -> Path:
         """Write rows as a shard whose name depends on their keys, so that a map is never stored twice.
@@ -96,17 +122,40 @@ class Store:
             OutputError: The file cannot be written.
         """
         keys = sorted({row.key for row in rows})
-        path = self.folder / f"pair-{_digest(keys)}.parquet"
-        return self._write(path, _table(rows), holds=())
+        return write_shard(self.folder / f"pair-{short_digest(keys)}.parquet", to_table(rows), holds=())
 
     def finished(self) -> set[Key]:
-        """The keys that need not be measured again."""
-        parquet = require("pyarrow.parquet", extra="bench")
+        """The keys that need not be measured again; for many images see :meth:`measured`."""
         done: set[Key] = set()
         for shard in self.shards():
-            columns = parquet.read_table(shard, columns=["model", "method", "image", "group"]).to_pydict()
-            done.update(zip(*(columns[name] for name in ("model", "method", "image", "group")), strict=True))
+            columns = read_columns(shard, KEY).to_pydict()
+            done.update(zip(*(columns[name] for name in KEY), strict=True))
         return done
+
+    def measured(self, model: str, images: Sequence[str]) -> dict[tuple[str, str], NDArray[np.bool_]]:
+        """Which images of a network need not be measured again.
+
+        Args:
+            model: The network's name.
+            images: Names of N images; rows of other images are ignored.
+
+        Returns:
+            For each method and group that the network has, N truth values. It takes a byte for each of them.
+        """
+        compute = require("pyarrow.compute", extra="bench")
+        places, done = Places(images), defaultdict[tuple[str, str], Any](lambda: np.zeros(len(images), bool))
+        for shard in self.shards():
+            table = read_columns(shard, KEY)
+            table = table.filter(compute.equal(table["model"], model))
+            method, methods = numbered(table["method"])
+            group, groups = numbered(table["group"])
+            image, names = numbered(table["image"])
+            at = places(names)[image]
+            kind = method * len(groups) + group
+            for each in np.unique(kind):
+                found = at[kind == each]
+                done[methods[each // len(groups)], groups[each % len(groups)]][found[found >= 0]] = True
+        return dict(done)
 
     def forget_failures(self) -> int:
         """Remove the rows of failed groups, so that these are measured again.
@@ -123,7 +172,8 @@ class Store:
             if len(kept) == 0:
                 shard.unlink()
             elif len(kept) < len(table):
-                self._write(shard, kept, holds=())
+                write_shard(shard, kept, holds=())
+        self._rows.clear()
         return dropped
 
     def merge_when_many(self) -> None:
@@ -134,17 +184,22 @@ class Store:
             self.merge()
 
     def merge(self) -> Path | None:
-        """Merge all small shards into one; None if there are none."""
-        small = [path for path in self.shards() if path.name.startswith("pair-")]
+        """Merge all small shards into one, and merged shards of one level where there are many.
+
+        Returns:
+            The shard of the small ones, which may itself be merged already; None if there were none.
+        """
+        shards = self.shards()
+        small = [path for path in shards if path.name.startswith("pair-")]
         if not small:
             return None
-        arrow, parquet = require("pyarrow", extra="bench"), require("pyarrow.parquet", extra="bench")
-        table = arrow.concat_tables([parquet.read_table(path, schema=schema()) for path in small])
-        names = [path.name for path in small]
-        path = self._write(self.folder / f"merged-{_digest(names)}.parquet", table, holds=names)
-        for shard in small:
-            shard.unlink()
-        return path
+        merged, rows = write_merged(small)
+        self._rows[merged.name] = rows
+        left = [path for path in shards if path not in small]
+        for group in to_merge({path: self._count(path) for path in [*left, merged]}):
+            larger, rows = write_merged(group)
+            self._rows[larger.name] = rows
+        return merged
 
     def rows(self) -> Iterator[ResultRow]:
         """All rows, shard by shard."""
@@ -154,19 +209,17 @@ class Store:
                 found["curve"] = None if found["curve"] is None else tuple(found["curve"])
                 yield ResultRow(**found)
 
-    def _write(self, path: Path, table: Any, *, holds: Iterable[str]) -> Path:
-        parquet = require("pyarrow.parquet", extra="bench")
-        held = json.dumps(list(holds))
-        about = {"holds": held, "digest": _content_digest(table, held)}
-        table = table.replace_schema_metadata(about)
-        write: Any = partial(parquet.write_table, table, compression="zstd", write_page_checksum=True)
-        return write_whole(path, write)
+    def _count(self, shard: Path) -> int:
+        """Number of rows of a merged shard; its file is opened once."""
+        if shard.name not in self._rows:
+            self._rows[shard.name] = require("pyarrow.parquet", extra="bench").read_metadata(shard).num_rows
+        return self._rows[shard.name]
 
     def _check(self, shard: Path) -> bool:
         """Set a damaged shard aside, remove shards that a merged one replaces, and return whether it has a digest."""
         try:
-            table = _read(shard)
-            held = _held(table)
+            table = read_shard(shard)
+            held = held_by(table)
         # pyarrow raises ArrowInvalid, OSError or an error of its decompressor for a damaged file.
         except Exception:
             self.damaged.append(shard)
@@ -176,47 +229,7 @@ class Store:
             return True
         for name in held:
             (self.folder / name).unlink(missing_ok=True)
-        return DIGEST in table.schema.metadata
-
-
-def _read(shard: Path) -> Any:
-    """The table of a shard, after its size, its columns and its digest have been checked.
-
-    Raises:
-        ValueError: It is not a shard of a run, or its rows do not fit its digest.
-    """
-    parquet = require("pyarrow.parquet", extra="bench")
-    about = parquet.read_metadata(shard)
-    unpacked = sum(about.row_group(group).total_byte_size for group in range(about.num_row_groups))
-    if about.num_rows > _MOST_ROWS or unpacked > _MOST_BYTES:
-        raise ValueError(f"it has {about.num_rows} rows of {unpacked} bytes, more than any run writes")
-    table = parquet.read_table(shard, page_checksum_verification=True)
-    table.validate(full=True)
-    if table.schema.names != schema().names or not table.schema.equals(schema(), check_metadata=False):
-        raise ValueError("its columns are not those of a run")
-    table = table.replace_schema_metadata(table.schema.metadata or {})
-    found = (table.schema.metadata or {}).get(DIGEST)
-    held = (table.schema.metadata or {}).get(b"holds", b"[]").decode()
-    if found is not None and found.decode() != _content_digest(table, held):
-        raise ValueError("its rows do not fit its digest")
-    return table if table.schema.metadata is not None else table.replace_schema_metadata({"holds": "[]"})
-
-
-def _held(table: Any) -> list[str]:
-    """The names of the shards that a merged one replaces.
-
-    Raises:
-        ValueError: They are not names of shards.
-    """
-    held = parse_json(table.schema.metadata.get(b"holds", b"[]"))
-    if not isinstance(held, list) or not all(isinstance(name, str) and _SHARD.fullmatch(name) for name in held):
-        raise ValueError("it names files that are not shards")
-    return held
-
-
-def _content_digest(table: Any, held: str) -> str:
-    content = json.dumps([held, list(table.schema.names), list(table.to_pydict().values())])
-    return hashlib.sha256(content.encode()).hexdigest()
+        return has_digest(table)
 
 
 def _warn_of_old(run: Path, count: int) -> None:
@@ -226,23 +239,3 @@ def _warn_of_old(run: Path, count: int) -> None:
             UncheckedWarning,
             stacklevel=3,
         )
-
-
-def schema() -> Any:
-    """The columns of a shard."""
-    arrow = require("pyarrow", extra="bench")
-    text, whole, real = arrow.string(), arrow.int64(), arrow.float64()
-    kinds: Mapping[str, Any] = {
-        "model": text, "method": text, "image": text, "group": text, "metric": text, "value": real, "protocol": text,
-        "target": whole, "curve": arrow.list_(arrow.float32()), "forward": whole, "backward": whole, "seconds": real,
-        "failure": text,
-    }  # fmt: skip
-    return arrow.schema(list(kinds.items()))
-
-
-def _table(rows: Sequence[ResultRow]) -> Any:
-    return require("pyarrow", extra="bench").Table.from_pylist([asdict(row) for row in rows], schema=schema())
-
-
-def _digest(parts: Any) -> str:
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:20]
