@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -92,3 +93,15 @@ def quiet(*names: str, level: int = logging.ERROR) -> Iterator[None]:
     finally:
         for logger, own in zip(loggers, before, strict=True):
             logger.setLevel(own)
+
+
+_COMMANDS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def visible(text: str) -> str:
+    r"""A text without characters that command a terminal, reverse its direction or cannot be printed.
+
+    >>> visible("cat\x1b]0;title\x07"), visible("Egyptian cat, é")
+    ('cat\\x1b]0;title\\x07', 'Egyptian cat, é')
+    """
+    return _COMMANDS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)

@@ -236,7 +236,7 @@ def test_bad_networks_get_one_clear_sentence() -> None:
         MDM(lambda x: net(x) * torch.nan, **QUICK)(images, 1)
     with pytest.raises(ModelError, match="returned a str"):
         MDM(lambda _x: "a cat", **QUICK)(images, 1)
-    with pytest.raises(InputError, match="the network is a str; give a callable"):
+    with pytest.raises(InputError, match="the network is the text 'resnet'; load it first"):
         MDM("resnet", **QUICK)
 
 

@@ -14,7 +14,7 @@ from maskstack.explainers import table
 from maskstack.explainers.cam.cam import CAM
 from maskstack.explainers.gradients import SmoothGrad
 from maskstack.explainers.rise import RISE
-from maskstack.scoring import session
+from maskstack.scoring import scored_model, session
 
 
 class Counting(nn.Module):
@@ -103,7 +103,8 @@ def test_seconds_of_every_method_are_those_of_the_scored_models_clock(
         pytest.importorskip(package, reason="the extra 'bench' is not installed")
     times = iter([100.0, 107.5])
     # The clock starts before the prediction and is read once more, when all is done.
-    monkeypatch.setattr(session, "time", SimpleNamespace(perf_counter=lambda: next(times)))
+    for module in (session, scored_model):
+        monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=lambda: next(times)))
     method = table.METHODS[name]
     found = method.build(network(), **method.fixed, **OPTIONS.get(name, {}))(photos(1), 1)
     assert found.seconds == 7.5

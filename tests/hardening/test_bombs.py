@@ -107,11 +107,12 @@ def test_a_compressed_archive_is_refused_before_it_is_unpacked(kind, tmp_path) -
 
 def test_a_shard_of_a_billion_rows(tmp_path, monkeypatch) -> None:
     pytest.importorskip("pyarrow", reason="the extra 'bench' is not installed")
-    from maskstack.runs import store as module
+    from maskstack.runs import shards
     from maskstack.runs.rows import ResultRow
+    from maskstack.runs.store import Store
 
-    monkeypatch.setattr(module, "_MOST_ROWS", 10)
-    store = module.Store.open(tmp_path)
+    monkeypatch.setattr(shards, "_MOST_ROWS", 10)
+    store = Store.open(tmp_path)
     store.write([ResultRow("m", "x", f"{number}", "g", "v", 0.5) for number in range(11)])
     with pytest.raises(InputError, match="more than any run writes"):
         store.check()

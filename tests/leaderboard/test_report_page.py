@@ -67,5 +67,5 @@ def test_a_folder_without_a_run_is_a_sentence(tmp_path, capsys):
 @pytest.mark.slow
 def test_a_run_measured_for_real_is_reported(whole_run, tmp_path, capsys):
     assert main(["report", str(whole_run), "--reference", "gradcam", "--out", str(tmp_path)]) == 0
-    assert "gradcam on" in capsys.readouterr().out
+    assert "too few to tell methods apart" in capsys.readouterr().out  # four images
     assert (tmp_path / "report.html").stat().st_size > 20_000

@@ -60,18 +60,23 @@ def test_real_hugging_face_and_torchvision_outputs() -> None:
     ("output", "named"),
     [
         ("a cat", "a str"),
-        (None, "a NoneType"),
+        (None, "None"),
         (3.5, "a float"),
         (ANSWER.numpy(), "a ndarray"),
-        ((), "a tuple of nothing"),
-        ([], "a list of nothing"),
+        ((), "an empty tuple"),
+        ([], "an empty list"),
         (["cat", 3], "a list of str, int"),
         ({"boxes": ANSWER, "scores": OTHER}, "a dict with keys boxes, scores"),
-        ([{"boxes": ANSWER, "scores": OTHER}], "a list of dict"),
         (SimpleNamespace(logits="no tensor"), "a SimpleNamespace"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_anything_else_is_refused_with_its_type_and_the_way_out(output, named: str) -> None:
-    with pytest.raises(ModelError, match=rf"returned {named}, in which .* objectives\.custom"):
+    way_out = r"in which .* objectives\.custom|which holds no tensor; return the tensor itself"
+    with pytest.raises(ModelError, match=rf"returned {named}, ({way_out})"):
         find_tensor(output)
+
+
+def test_detections_of_each_image_name_the_objective_for_boxes() -> None:
+    with pytest.raises(ModelError, match=r"returned detections, .* objectives\.box_score"):
+        find_tensor([{"boxes": ANSWER, "scores": OTHER}])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -11,10 +10,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from maskstack.errors import visible
 from maskstack.runs.folder import RunPlan
 from maskstack.runs.rows import FAILED, ResultRow
-
-_COMMANDS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def names_in(text: str) -> tuple[str, ...]:
@@ -44,15 +42,6 @@ def duration(seconds: float) -> str:
     if seconds < 100:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
-
-
-def visible(text: str) -> str:
-    r"""A text without characters that command a terminal, reverse its direction or cannot be printed.
-
-    >>> visible("cat\x1b]0;title\x07"), visible("Egyptian cat, é")
-    ('cat\\x1b]0;title\\x07', 'Egyptian cat, é')
-    """
-    return _COMMANDS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 class PlainConsole(Console):

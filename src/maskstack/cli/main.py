@@ -11,7 +11,7 @@ import typer
 
 from maskstack.allocator import keep_large_blocks
 from maskstack.cli.lazy import Verb, lazy_group
-from maskstack.errors import MaskstackError, UncheckedWarning
+from maskstack.errors import MaskstackError, UncheckedWarning, visible
 from maskstack.version import __version__
 
 INTERRUPTED = 130
@@ -139,8 +139,6 @@ def _again(arguments: list[str]) -> str:
 def _fail(sentence: str, *, code: int = 2) -> int:
     from rich.console import Console  # imported here because most calls print no error
     from rich.text import Text
-
-    from maskstack.cli.console import visible
 
     one_line = visible(" ".join(sentence.split()))
     Console(stderr=True, soft_wrap=True).print(Text.assemble(("maskstack: ", "bold red"), one_line))

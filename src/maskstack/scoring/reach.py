@@ -7,6 +7,7 @@ import inspect
 import sys
 import types
 import weakref
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -57,10 +58,10 @@ def reach(model: Any) -> Reach:
     """
     found = Reach()
     seen: set[int] = set()
-    waiting: list[Any] = [model]
+    waiting = deque[Any]([model])  # what is near comes first, as there is a limit
     keep: list[Any] = []  # so that no id is given twice
     while waiting and len(seen) < MOST_OBJECTS:
-        each = waiting.pop()
+        each = waiting.popleft()
         if id(each) in seen or isinstance(each, _ATOMS):
             continue
         seen.add(id(each))

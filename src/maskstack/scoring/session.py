@@ -67,7 +67,7 @@ def scoring(
         InputError: The images, the target or the rows of a further argument cannot be used.
         ModelError: The network failed, in any pass inside the context, or its output does not fit the objective.
 
-    >>> net = nn.Sequential(nn.Flatten(), nn.Linear(12, 3))
+    >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 3))
     >>> with scoring(net, torch.rand(2, 3, 2, 2), 1) as scored:
     ...     scored.scores(scored.images).shape, scored.forward_passes.tolist()
     (torch.Size([2]), [2, 2])
