@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from maskstack.scoring.arguments import Arguments
 from maskstack.scoring.bn_folding import OtherPathError, PairFinder, View, agree, first_row
 from maskstack.scoring.failures import Given, watched, weights_dtype
-from maskstack.scoring.randomness import RandomStream, global_states, same_states, set_global_states
+from maskstack.scoring.randomness import RandomStream, global_states, same_states, set_global_states, turn_of_others
 from maskstack.scoring.reach import Reach
 
 
@@ -129,9 +129,11 @@ class PreparedModel:
     def _run(self, model: Callable[..., Any], images: Tensor, rows: Tensor | None = None) -> Any:
         """A pass, with the network's random numbers drawn from its own stream."""
         if self.is_random is False:
-            before = global_states(self.stream.devices)
+            turn, before = turn_of_others(), global_states(self.stream.devices)
             output = self._pass(model, images, rows)
-            if same_states(before, global_states(self.stream.devices)):
+            same = same_states(before, global_states(self.stream.devices))
+            # Numbers that another thread drew meanwhile say nothing about this network.
+            if same or turn is None or turn != turn_of_others():
                 return output
             set_global_states(before, self.stream.devices)
             self.is_random = True

@@ -25,6 +25,12 @@ Devices = Sequence[torch.device]
 _in_use = threading.RLock()
 """Held while a stream's states are the global ones, so that two streams do not mix."""
 
+_turns = 0
+"""How often a stream was begun or ended."""
+
+_drawing: int | None = None
+"""The thread whose stream is in use."""
+
 
 def accelerators(devices: Iterable[torch.device]) -> list[torch.device]:
     """The devices among these that have a random generator of their own, each once, in a fixed order."""
@@ -58,6 +64,11 @@ def same_states(one: States, other: States) -> bool:
     )
 
 
+def turn_of_others() -> int | None:
+    """A number that is the same before and after some work if no other thread used a stream; None while one does."""
+    return None if _drawing not in (None, threading.get_ident()) else _turns
+
+
 class RandomStream:
     """A stream of random numbers, for code that draws from the global generators.
 
@@ -73,7 +84,10 @@ class RandomStream:
     @contextmanager
     def drawn(self) -> Iterator[None]:
         """Inside the context the global generators continue this stream; afterwards they are as they were."""
+        global _turns, _drawing
         with _in_use:
+            outer, _drawing = _drawing, threading.get_ident()
+            _turns += 1
             before = global_states(self.devices)
             if self._states is None:
                 self._start()
@@ -84,6 +98,8 @@ class RandomStream:
             finally:
                 self._states = global_states(self.devices)
                 set_global_states(before, self.devices)
+                _turns += 1
+                _drawing = outer
 
     def _start(self) -> None:
         # Not torch.manual_seed, which would also seed the devices whose state is not restored.
@@ -128,8 +144,8 @@ def _generator(device: torch.device) -> Any:
 
 def _forget() -> None:
     """After a fork, the threads that held the locks do not exist in the child."""
-    global _in_use, _lock, _users, _first
-    _in_use, _lock, _users, _first = threading.RLock(), threading.Lock(), 0, None
+    global _in_use, _lock, _users, _first, _drawing
+    _in_use, _lock, _users, _first, _drawing = threading.RLock(), threading.Lock(), 0, None, None
 
 
 if hasattr(os, "register_at_fork"):
