@@ -36,7 +36,7 @@ def read_matrices(
         For each network its matrices; the names of networks are sorted.
 
     Raises:
-        InputError: There are no rows, they cannot be read, or a method was not measured.
+        InputError: The runs hold no rows or damaged ones, or a method was not measured.
         MissingExtraError: pyarrow is not installed.
     """
     # A value of the shard with the first path is kept, so this is read last.

@@ -178,7 +178,7 @@ def _running(guard: Guard, host: str, port: int) -> Iterator[None]:
             time.sleep(0.02)
         yield
     finally:
-        # Requests that are cut off now are no errors.
+        # The server is ending: requests that it cuts off are not reported as errors.
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
         server.should_exit = True
         thread.join(timeout=10)
