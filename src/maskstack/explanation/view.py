@@ -63,7 +63,7 @@ class Shown:
 
     def lines(self, place: Geometry | None) -> list[str]:
         """Lines for a picture, the most important first."""
-        keeps = "" if self.kept is None else f"; the {self.what} keeps {percent(self.kept)}"
+        keeps = "" if self.kept is None else f"; {self.what} keeps {percent(self.kept)}"
         return [self.title, f"region {self.share(place):.0%}{keeps}"]
 
 

@@ -76,7 +76,7 @@ def verdict(numbers: Numbers, problem: str | None) -> Verdict:
     if serious:
         return Verdict("do not use", _sentence(serious[0]), reasons)
     if doubts:
-        return Verdict("doubtful", _sentence(" and ".join(doubts[:2])), reasons)
+        return Verdict("doubtful", _sentence("; ".join(doubts[:2])), reasons)
     if numbers.kept is None or numbers.remaining is None:
         return Verdict("not measured", "Nothing was measured; maskstack.trust measures the maps of any method.")
     kept, remaining = percent(numbers.kept), percent(numbers.remaining)
