@@ -116,6 +116,27 @@ def test_a_network_of_one_fixed_batch_size_gives_the_same_map(kind: str) -> None
         assert torch.allclose(plain.grids[0], fixed.grids[0], atol=1e-5, rtol=1e-3)
 
 
+class DrawsLater(nn.Module):
+    """Draws a random number at its n-th call, which does not change its output."""
+
+    def __init__(self, calls: int) -> None:
+        super().__init__()
+        self.left = calls
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.left -= 1
+        return images + 0 * torch.rand(1) if self.left == 0 else images
+
+
+@pytest.mark.parametrize("calls", [1, 2, 3, 4])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_pass_that_runs_again_for_its_random_numbers_counts_once(kind: str, calls: int) -> None:
+    images = photos(1, SIZE)
+    plain = CAM(network(), kind=kind)(images, 1)
+    drawing = CAM(nn.Sequential(DrawsLater(calls), *network()), kind=kind)(images, 1)
+    assert torch.equal(drawing.saliency, plain.saliency)
+
+
 def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pytorch_grad_cam", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'maskstack\[rivals\]'"):

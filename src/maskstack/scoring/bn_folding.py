@@ -84,6 +84,14 @@ class PairFinder(TorchFunctionMode):
             self._made_by[result] = convolution
         return result
 
+    def observe(self, images: Tensor) -> Any:
+        """Run the network within the context; of a pass that is run again, only the last counts."""
+        self.calls.clear()
+        self.users.clear()
+        self._made_by.clear()
+        with self:
+            return self.model(images)
+
     @property
     def can_fold(self) -> bool:
         """Whether the network has convolutions and batch norms that could be folded."""

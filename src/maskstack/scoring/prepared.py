@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +13,16 @@ from torch import Tensor, nn
 from maskstack.scoring.arguments import Arguments
 from maskstack.scoring.bn_folding import OtherPathError, PairFinder, View, agree, first_row
 from maskstack.scoring.failures import Given, watched, weights_dtype
-from maskstack.scoring.randomness import RandomStream, global_states, same_states, set_global_states, turn_of_others
+from maskstack.scoring.randomness import (
+    Draws,
+    RandomStream,
+    States,
+    global_states,
+    only_torch_drew,
+    same_states,
+    set_global_states,
+    turn_of_others,
+)
 from maskstack.scoring.reach import Reach
 
 
@@ -67,6 +77,7 @@ class PreparedModel:
         self.arguments = arguments or Arguments()
         self.stream = stream or RandomStream(0)
         self.is_random: bool | None = None
+        self._draws: bool | None = None
         self.found = found
         self._opaque = found is not None and not found.modules
         self._weights = weights_dtype(found.modules if found else ())
@@ -129,22 +140,48 @@ class PreparedModel:
     def _run(self, model: Callable[..., Any], images: Tensor, rows: Tensor | None = None) -> Any:
         """A pass, with the network's random numbers drawn from its own stream."""
         if self.is_random is False:
-            turn, before = turn_of_others(), global_states(self.stream.devices)
+            turn, before = turn_of_others(), self._states()
             output = self._pass(model, images, rows)
-            same = same_states(before, global_states(self.stream.devices))
+            after = self._states()
             # Numbers that another thread drew meanwhile say nothing about this network.
-            if same or turn is None or turn != turn_of_others():
+            if same_states(before, after) or turn is None or turn != turn_of_others():
                 return output
+            if self._may_be_others(before, after):
+                if self._draws is None:
+                    self._look(model, images, rows)
+                    return self._run(model, images, rows)
+                if not self._draws:
+                    return output
             set_global_states(before, self.stream.devices)
             self.is_random = True
             self.runs_lost += 1
         with self.stream.drawn():
             if self.is_random:
                 return self._pass(model, images, rows)
-            before = global_states(self.stream.devices)
+            before = self._states()
             output = self._pass(model, images, rows)
-            self.is_random = not same_states(before, global_states(self.stream.devices))
+            after = self._states()
+            self.is_random = not same_states(before, after)
+            if self.is_random and self._may_be_others(before, after):
+                self.is_random = self._look(model, images, rows)
+                set_global_states(before, self.stream.devices)
+                return self._pass(model, images, rows)
             return output
+
+    def _states(self) -> States:
+        return global_states(self.stream.devices)
+
+    def _may_be_others(self, before: States, after: States) -> bool:
+        """Whether another thread may have drawn the numbers, and :class:`Draws` can tell."""
+        return threading.active_count() > 1 and not self.compiled and only_torch_drew(before, after)
+
+    def _look(self, model: Callable[..., Any], images: Tensor, rows: Tensor | None) -> bool:
+        """Observe whether the network itself draws random numbers; the pass that raised the question runs again."""
+        self.runs_lost += 2
+        with Draws() as draws:  # its output may differ within rounding, so it is not used
+            self._pass(model, images, rows)
+        self._draws = drew = bool(draws.seen)
+        return drew
 
     def _pass(self, model: Callable[..., Any], images: Tensor, rows: Tensor | None) -> Any:
         more = self.arguments
@@ -171,9 +208,9 @@ class PreparedModel:
             self.fold = False
             return self._run(self.model, images, rows)
         # A warning would name the finder as its location. It is suppressed here; later passes show the right location.
-        with warnings.catch_warnings(), finder:
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            output = self._run(self.model, images, rows)
+            output = self._run(finder.observe, images, rows)
         pairs = finder.pairs()
         self.fold = bool(pairs)
         if pairs:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 States = tuple[Any, Any, Any, list[Any]]
 """States of the generators of torch, numpy, Python and of each device."""
@@ -67,6 +68,24 @@ def same_states(one: States, other: States) -> bool:
 def turn_of_others() -> int | None:
     """A number that is the same before and after some work if no other thread used a stream; None while one does."""
     return None if _drawing not in (None, threading.get_ident()) else _turns
+
+
+def only_torch_drew(one: States, other: States) -> bool:
+    """Whether the states of torch's generators are all that differs, so that :class:`Draws` sees what drew."""
+    return same_states((torch.empty(0), *one[1:3], []), (torch.empty(0), *other[1:3], []))
+
+
+class Draws(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Inside the context, observes whether this thread draws random numbers by torch; other threads do not count."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.seen = False
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None) -> Any:
+        """Run the operation."""
+        self.seen = self.seen or torch.Tag.nondeterministic_seeded in getattr(func, "tags", ())
+        return func(*args, **(kwargs or {}))
 
 
 class RandomStream:

@@ -143,7 +143,8 @@ def _watch(model: nn.Module, image: Tensor, call: Callable[[Tensor], Any]) -> tu
     def look(module: nn.Module, _inputs: Any, output: Any) -> None:
         ended.append((module, tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__))
 
-    handles = []
+    # A pass is run again if random numbers were drawn in it, for example; the last one counts.
+    handles = [model.register_forward_pre_hook(lambda *_: ended.clear())]
     try:
         for module in names:
             handles.append(module.register_forward_hook(look))

@@ -62,6 +62,7 @@ def cam_grids(
         cam = _quiet_class(method)(network, [network.layer_output], lambda output: layer.on_grid(output)[: len(images)])
         # Not as a context manager, which prints and swallows every IndexError of the network.
         cleared.callback(cam.activations_and_grads.release)
+        cleared.callback(network.begun.remove)
         cleared.callback(layer.module.register_forward_hook(network.replace_output).remove)
         network.recorded = cam.activations_and_grads
         cam.batch_size = batch_size
@@ -98,13 +99,20 @@ class _WithLayerOutput(nn.Module):
         # The package reads the device from the first parameter, but a network may not have parameters.
         self.place = nn.Parameter(torch.empty(0, device=device), requires_grad=False)
         self.recorded: Any = None
-        self.calls = 0
+        self.calls = self.kept = 0
+        self.begun = (scored.inner or scored).register_forward_pre_hook(self.begin)
 
     def forward(self, images: Tensor) -> Tensor:
+        self.kept = len(self.recorded.activations)
         scores: Tensor = self.scored(images, self.rows.expand(len(images)))
         if self.differentiated and torch.is_grad_enabled() and not scores.requires_grad:
             raise ModelError(no_gradient(self.layer.name))
         return scores
+
+    def begin(self, _network: nn.Module, _inputs: Any) -> None:
+        """The hook before the network: a pass that is run again, as for random numbers, replaces the first."""
+        self.calls = 0
+        del self.recorded.activations[self.kept :]
 
     def replace_output(self, _module: nn.Module, _inputs: Any, output: Tensor) -> Tensor | None:
         """The hook: pass the output through ``layer_output``, so that the package can read or replace it."""
