@@ -61,11 +61,12 @@ def mean_of_classes(values: Values, targets: NDArray[np.int64]) -> tuple[Values,
         A value for each method, NaN where there is none, and the number of classes.
     """
     there = np.isfinite(values)
-    classes = np.unique(targets[there.any(axis=0) & (targets >= 0)])
-    members = targets == classes[:, None]  # classes x images
-    counts = there.astype(np.float64) @ members.T  # methods x classes
-    sums = np.where(there, values, 0) @ members.T
-    with np.errstate(invalid="ignore"):
-        of_class = sums / counts
-    found = np.array([line[np.isfinite(line)].mean() if np.isfinite(line).any() else np.nan for line in of_class])
-    return found, len(classes)
+    known = there.any(axis=0) & (targets >= 0)
+    classes, number = np.unique(targets[known], return_inverse=True)
+    found = []
+    for line in values[:, known]:
+        own = np.isfinite(line)
+        counts = np.bincount(number[own], minlength=len(classes))
+        sums = np.bincount(number[own], line[own], minlength=len(classes))
+        found.append((sums[counts > 0] / counts[counts > 0]).mean() if own.any() else np.nan)
+    return np.array(found), len(classes)

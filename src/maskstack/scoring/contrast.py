@@ -10,15 +10,16 @@ from maskstack.batches import Batches
 from maskstack.errors import InputError, ModelError
 from maskstack.objectives import Target
 from maskstack.objectives.objective import class_rows
-from maskstack.reliability.cuts import AREAS, cuts
+from maskstack.reliability.cuts import AREAS, PIECES, cuts, with_pieces
 from maskstack.reliability.evidence import Contrast
 from maskstack.reliability.fills import spread_colours
 from maskstack.scoring.scored_model import ScoredModel
 from maskstack.scoring.session import scoring
 from maskstack.scoring.user_model import UserModel
 
-CONTRAST_PASSES = 2 + 1 + 2 * len(AREAS) + 1
-"""Most forward passes of a contrast: two for its classes, then the image, its cuts hidden and shown, and one more."""
+CONTRAST_PASSES = 2 + 1 + (1 + PIECES) * len(AREAS) + len(AREAS) + 1
+"""Most forward passes of a contrast: two for its classes, the image, its cuts and their pieces hidden, its cuts shown,
+and one more."""
 
 
 def class_pair(user_model: UserModel, images: Tensor, target: Target, against: Target) -> tuple[Tensor, Tensor]:
@@ -44,7 +45,10 @@ def class_pair(user_model: UserModel, images: Tensor, target: Target, against: T
 
 
 def contrast_of(scored: ScoredModel, maps: Tensor, own: Tensor, other: Tensor) -> Contrast:
-    """Cut the regions of a contrast from maps, and check them by doing it, in two passes for each candidate region.
+    """Cut the regions of a contrast from maps, and check them by doing it, in one pass for each candidate region.
+
+    What is hidden is a cut of the map or a connected piece of one: a cut often takes evidence for B along with that for
+    A, and then a third class is the first. What is shown is a cut.
 
     Args:
         scored: The network, on the images.
@@ -57,18 +61,19 @@ def contrast_of(scored: ScoredModel, maps: Tensor, own: Tensor, other: Tensor) -
     before = _probabilities(scored, images, every).gather(1, pairs)
     found: dict[str, list[Tensor]] = {name: [] for name in ("hiding", "hidden", "first", "speaking", "shown")}
     for row, (image, pair) in enumerate(zip(images, pairs, strict=True)):
-        candidates = cuts(maps[row])
+        wholes = cuts(maps[row])
+        candidates = with_pieces(wholes)
         rows = torch.full((len(candidates),), row, device=images.device)
         hidden = _probabilities(scored, _showing(image, ~candidates), rows)
         turned, away = hidden.argmax(dim=1) == pair[1], hidden.argmax(dim=1) != pair[0]
         at = _first(turned) if turned.any() else _first(away)
-        found["hiding"].append(candidates[at] if at is not None else torch.zeros_like(candidates[0]))
+        found["hiding"].append(candidates[at] if at is not None else torch.zeros_like(wholes[0]))
         after = hidden[at] if at is not None else _probabilities(scored, image.unsqueeze(0), rows[:1])[0]
         found["hidden"].append(after[pair])
         found["first"].append(after.argmax())
-        shown = _probabilities(scored, _showing(image, candidates), rows)
+        shown = _probabilities(scored, _showing(image, wholes), rows[: len(wholes)])
         at = _first((shown.argmax(dim=1) == pair[0]) & (shown[:, pair[0]] > shown[:, pair[1]]))
-        found["speaking"].append(candidates[at] if at is not None else torch.zeros_like(candidates[0]))
+        found["speaking"].append(wholes[at] if at is not None else torch.zeros_like(wholes[0]))
         found["shown"].append(shown[at][pair] if at is not None else torch.full_like(before[row], torch.nan))
     stacked = {name: torch.stack(values) for name, values in found.items()}
     return Contrast(target=pairs[:, 0], against=pairs[:, 1], before=before, **stacked)
