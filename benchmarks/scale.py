@@ -5,8 +5,8 @@
 Results of two methods on made-up images, with the metrics of the default groups, are written as shards of 1000 maps.
 Each part then runs in a process of its own: writing a map as the engine does (of 200 maps), opening the store, asking
 what is measured, merging, and the report. Prints seconds of wall time and of processor time and the peak memory of
-each, the exponent of growth from the least to the largest number, and what the exponent of 1 gives for the number to
-extrapolate to.
+each, the exponent of growth from the least to the largest number, and what follows for the number to extrapolate to:
+time in proportion to the images, memory along the straight line through the last two numbers.
 """
 
 from __future__ import annotations
@@ -190,10 +190,18 @@ def main() -> None:
         for name, unit in (("processor", "s"), ("mib", "MiB")):
             values = [max(figure[name], 1e-3) for figure in figures]
             exponent = np.log(values[-1] / values[0]) / np.log(counts[-1] / counts[0])
-            there = values[-1] * arguments.extrapolate / counts[-1]
+            there = continued(unit, counts, values, arguments.extrapolate)
             print(
                 f"| {part}, {unit} | {' | '.join(f'{value:.1f}' for value in values)} | {exponent:.2f} | {there:,.0f} |"
             )
+
+
+def continued(unit: str, counts: Sequence[int], values: Sequence[float], there: int) -> float:
+    """The figure for another number of images: time in proportion, memory along the line of the last two."""
+    if unit == "s":
+        return values[-1] * there / counts[-1]
+    slope = (values[-1] - values[-2]) / (counts[-1] - counts[-2])
+    return values[-1] + max(slope, 0) * (there - counts[-1])
 
 
 def size(path: Path) -> int:

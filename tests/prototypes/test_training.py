@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
@@ -287,3 +288,25 @@ def test_an_unwritable_out_is_said(folders, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="choose another"):
         train(config(folders), tmp_path / "file" / "run", Silent())
+
+
+def test_stages_with_a_frozen_tail_run_it_once_for_each_view_and_learn_the_same(folders, joint, tmp_path, monkeypatch):
+    assert not list((joint / "features").glob("tail-*")), "the tail's output is kept only until the stage is over"
+    monkeypatch.setattr(maskstack.prototypes.run, "tail_run_once", lambda _n, _s, features, **_: nullcontext(features))
+    train(config(folders, **JOINT), tmp_path / "each", Silent())
+    for name, value in tensors(tmp_path / "each").items():
+        torch.testing.assert_close(tensors(joint)[name], value, rtol=1e-3, atol=1e-4, msg=name)
+
+
+def test_killed_within_a_stage_with_a_frozen_tail_it_goes_on_to_the_same_weights(folders, joint, tmp_path, monkeypatch):
+    out, made = tmp_path / "run", config(folders, **JOINT)
+    done = kill_at(monkeypatch, 1, KilledError(), stage="last")
+    with pytest.raises(KilledError):
+        train(made, out, Silent())
+    assert done
+    kept = sorted((out / "features").glob("tail-*.npy"))
+    assert len(kept) == 2, "the training and the validation images"
+    kept[0].write_bytes(b"damaged")
+    train(made, out, Silent())
+    assert_same(tensors(joint), tensors(out))
+    assert not list((out / "features").glob("tail-*"))

@@ -66,7 +66,7 @@ def cached_features(
             with torch.no_grad():
                 cut = backbone.stem(torch.stack([view(image) for view in drawn[index]])).numpy()
             if values is None:
-                values = _opened(file, (len(examples), *cut.shape), anew=done == 0)
+                values = allocated(file, (len(examples), *cut.shape), anew=done == 0)
             values[index] = cut
             advance(1)
             if index % 20 == 19 or index == len(examples) - 1:
@@ -78,7 +78,8 @@ def cached_features(
     return Features(np.load(file, mmap_mode="r"), warps, torch.tensor([example.label for example in examples]))
 
 
-def _opened(file: Path, shape: tuple[int, ...], *, anew: bool) -> Any:
+def allocated(file: Path, shape: tuple[int, ...], *, anew: bool) -> Any:
+    """An array of float32 in a file, whose space is reserved; the values of an earlier one unless ``anew``."""
     file.parent.mkdir(parents=True, exist_ok=True)
     mode: Any = "w+" if anew else "r+"
     values = np.lib.format.open_memmap(file, mode=mode, dtype=np.float32, shape=shape)

@@ -22,6 +22,7 @@ from maskstack.prototypes.checkpoint import Prototypes, save
 from maskstack.prototypes.config import Config, StageConfig
 from maskstack.prototypes.data import read_splits
 from maskstack.prototypes.features import Features, cached_features
+from maskstack.prototypes.frozen_tail import tail_run_once
 from maskstack.prototypes.push import Source, duplicates, plain_cuts, prunable, push
 from maskstack.prototypes.splits import Example, Splits, summary
 from maskstack.prototypes.training import run_stage
@@ -124,16 +125,17 @@ def _stages(
         elif stage.name == "prune":
             _prune(network, train, found)
         else:
-            run_stage(
-                network,
-                stage,
-                train,
-                validation,
-                config=config,
-                number=number,
-                folder=out / "stages" / label,
-                progress=progress,
-            )
+            with tail_run_once(network, stage, (train, validation), folder=out / "features") as (used, compared):
+                run_stage(
+                    network,
+                    stage,
+                    used,
+                    compared,
+                    config=config,
+                    number=number,
+                    folder=out / "stages" / label,
+                    progress=progress,
+                )
         found["scores"][label] = score(network, validation, multi_label=splits.multi_label)
         listener.say(f"{label}: {measure(splits)} {found['scores'][label]['mean']:.3f} on validation")
         _keep(network, kept, found)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from maskstack.prototypes import losses
 from maskstack.prototypes.config import StageConfig
 from maskstack.prototypes.features import Batch
+from maskstack.prototypes.frozen_tail import trains_tail
 from maskstack.prototypes.network import Reading
 from maskstack.prototypes.protopnet import ProtoPNet
 from maskstack.prototypes.xprotonet import XProtoNet
@@ -138,7 +139,7 @@ def trained_groups(network: ProtoPNet | XProtoNet, stage: StageConfig) -> list[d
         {"params": inner, "lr": stage.learning_rate, "weight_decay": stage.weight_decay},
         {"params": [network.prototypes], "lr": stage.learning_rate},
     ]
-    tail = list(network.backbone.tail.parameters())
-    if stage.name == "joint" and tail and stage.backbone_rate > 0:
+    if trains_tail(network, stage):
+        tail = list(network.backbone.tail.parameters())
         groups.append({"params": tail, "lr": stage.backbone_rate, "weight_decay": stage.weight_decay})
     return groups
