@@ -94,7 +94,7 @@ def _check(request: ExplainRequest) -> None:
         )
     given = {
         "--regions": request.regions, "--against": request.against, "--page": request.page,
-        "--trust-seeds": request.searches > 1, "--grids": request.grids,
+        "--trust-seeds": request.searches > 1, "--grids": request.grids, "--workers": request.workers > 1,
     }  # fmt: skip
     for option, value in given.items():
         if value:

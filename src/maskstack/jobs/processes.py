@@ -1,0 +1,138 @@
+"""Several photos at a time, each in a process of its own: a photo alone does not keep many cores busy."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing import connection
+from typing import TYPE_CHECKING
+
+import torch
+
+from maskstack.errors import ModelError
+from maskstack.explanation import Explanation
+from maskstack.jobs.machine import pick_device
+from maskstack.jobs.one_photo import OnePhoto
+from maskstack.jobs.photos import PhotoTarget, read_output
+from maskstack.jobs.progress import JobReporter
+from maskstack.models import load_model
+
+if TYPE_CHECKING:
+    from maskstack.jobs.explain import ExplainRequest
+
+
+@contextmanager
+def threads_of(workers: int) -> Iterator[int]:
+    """Inside the context torch uses the share of its threads that each of several processes has; yields their number.
+
+    >>> with threads_of(10_000) as threads:
+    ...     threads
+    1
+    """
+    before = torch.get_num_threads()
+    threads = max(1, before // workers)
+    if workers > 1:
+        torch.set_num_threads(threads)
+    try:
+        yield threads
+    finally:
+        torch.set_num_threads(before)
+
+
+def explain_in_processes(
+    request: ExplainRequest, targets: Sequence[PhotoTarget], reporter: JobReporter, workers: int
+) -> None:
+    """Explain photos in processes, and report the results in the order of the photos.
+
+    Args:
+        request: What to explain, and how. Each process loads its network.
+        targets: The photos and their classes.
+        reporter: Receives the results.
+        workers: Number of processes.
+
+    Raises:
+        MaskstackError: A photo cannot be explained, a file cannot be written, or a process was ended from outside.
+        KeyboardInterrupt: Ctrl-C; finished results are kept, and the processes have ended.
+    """
+    others = set(multiprocessing.active_children())
+    with threads_of(workers) as threads:
+        pool = ProcessPoolExecutor(
+            workers, multiprocessing.get_context("spawn"), initializer=_begin, initargs=(request, threads)
+        )
+    try:
+        running = [pool.submit(_explain, target) for target in targets]
+        for number, (target, result) in enumerate(zip(targets, running, strict=True)):
+            reporter.begin(number)
+            files = result.result()
+            reporter.result(target.photo, Explanation.load(files["explanation"]), files)
+    except BrokenProcessPool as error:
+        raise ModelError(
+            "a process of --workers was ended, perhaps because memory ran out; give fewer workers, and --resume to "
+            "keep the results that are there"
+        ) from error
+    except BaseException:
+        # What they have begun would take a while, and nobody waits for it.
+        for process in set(multiprocessing.active_children()) - others:
+            process.terminate()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+class _Worker:
+    """The state of a worker's process."""
+
+    def __init__(self, request: ExplainRequest) -> None:
+        net = load_model(request.model, output=read_output(request.output))
+        device = pick_device(request.device)
+        net.model.to(device)
+        self.one = OnePhoto(request, net, device)
+        self.is_busy = self.is_stopped = False
+
+    def explain(self, target: PhotoTarget) -> dict[str, str]:
+        """Explain one photo, and write its files."""
+        self.is_busy = True
+        try:
+            if self.is_stopped:
+                raise KeyboardInterrupt
+            return self.one.write(self.one.search(target, lambda _progress: None))
+        finally:
+            self.is_busy = False
+
+    def stop(self, *_signal: object) -> None:
+        """End as Ctrl-C ends the first process, so that no half-written file is left."""
+        self.is_stopped = True
+        if self.is_busy:
+            raise KeyboardInterrupt
+        os._exit(1)
+
+
+_worker: _Worker
+
+
+def _begin(request: ExplainRequest, threads: int) -> None:
+    global _worker
+    # Ctrl-C reaches all processes; the first one stops the others.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    torch.set_num_threads(threads)
+    _worker = _Worker(request)
+    signal.signal(signal.SIGTERM, _worker.stop)
+
+
+def _explain(target: PhotoTarget) -> dict[str, str]:
+    return _worker.explain(target)
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that began it was killed; nobody else would."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
