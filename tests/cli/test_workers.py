@@ -115,7 +115,7 @@ def test_when_it_is_ended_its_processes_end_too(folder, tmp_path, number):
     command = [sys.executable, "-m", "maskstack.cli", "explain", str(folder), *QUICK, "--steps", "2000"]
     running = subprocess.Popen(
         [*command, "--out", str(tmp_path), "--workers", "2"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        start_new_session=True,
+        start_new_session=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     children: list[int] = []
     until = time.monotonic() + 60
