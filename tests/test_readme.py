@@ -13,22 +13,16 @@ README = Path(__file__).parent.parent / "README.md"
 BLOCKS = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
 
 
-@pytest.fixture(scope="module")
-def names() -> dict[str, Any]:
-    """The names that the blocks define, one after the other."""
+def test_the_blocks_run_one_after_the_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In one test, as later blocks use names of earlier ones, and tests may run in several processes."""
     for package in ("efficientnet_lite_pytorch", "quantus", "captum"):
         pytest.importorskip(package, reason=f"{package} is not installed")
-    torch.manual_seed(0)
-    return {}
-
-
-@pytest.mark.parametrize("index", range(3))
-def test_block_runs(index: int, names: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert len(BLOCKS) == 3
-    block = BLOCKS[index]
-    if index == 0:
-        block += "assert explanation.saliency.shape == (2, 1, 64, 64)\n"
-    if index == 1:
-        block += "assert found.target_name == ('tiger cat', 'espresso')\n"
-    exec(compile(block, str(README), "exec"), names)
+    torch.manual_seed(0)
+    names: dict[str, Any] = {}
+    first, second, third = BLOCKS
+    exec(compile(first, str(README), "exec"), names)
+    assert names["explanation"].saliency.shape == (2, 1, 64, 64)
+    exec(compile(second, str(README), "exec"), names)
+    assert names["found"].target_name == ("tiger cat", "espresso")
+    exec(compile(third, str(README), "exec"), names)
