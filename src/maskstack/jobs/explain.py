@@ -16,11 +16,11 @@ from maskstack.jobs.beside import Beside
 from maskstack.jobs.machine import check_writable, pick_device
 from maskstack.jobs.naming import file_part, free_name
 from maskstack.jobs.one_photo import OnePhoto
-from maskstack.jobs.photos import PhotosRequest, PhotoTarget, predict, read_output, warn_of_random_weights
+from maskstack.jobs.photos import PhotosRequest, PhotoTarget, predict, warn_of_random_weights
 from maskstack.jobs.processes import explain_in_processes, threads_of
 from maskstack.jobs.progress import JobReporter
 from maskstack.jobs.volumes import explain_volumes
-from maskstack.models import load_model, said_of
+from maskstack.models import said_of
 from maskstack.models.speed import pass_seconds
 from maskstack.models.volumes import VolumePreprocess
 from maskstack.runs.folder import locked
@@ -101,10 +101,8 @@ def explain_photos(request: ExplainRequest, reporter: JobReporter) -> None:
 
 def _explain_photos(request: ExplainRequest, reporter: JobReporter, reserved: contextlib.ExitStack) -> None:
     request.check()
-    net = load_model(request.model, output=read_output(request.output))
-    device = pick_device(request.device)
-    net.model.to(device)
-    one = OnePhoto(request, net, device)
+    one = OnePhoto.of(request)
+    net, device = one.net, one.device
     warn_of_random_weights(request.model, net, reporter)
     if isinstance(net.preprocess, VolumePreprocess):
         explain_volumes(request, net, one.mdm, reporter, reserved, device=device)

@@ -18,10 +18,11 @@ from maskstack.draw.pictures import save_png
 from maskstack.explanation import Explanation
 from maskstack.explanation.map_files import ENDINGS, write_map
 from maskstack.files import write_whole
+from maskstack.jobs.machine import pick_device
 from maskstack.jobs.naming import EXPLANATION, FIGURE, OVERLAY, masks_ending, with_ending
-from maskstack.jobs.photos import OF_CONTRAST, PhotoTarget, is_finished
+from maskstack.jobs.photos import OF_CONTRAST, PhotoTarget, is_finished, read_output
 from maskstack.masks.result import Progress
-from maskstack.models import LoadedModel
+from maskstack.models import LoadedModel, load_model
 from maskstack.objectives.classification import class_name
 
 if TYPE_CHECKING:
@@ -76,6 +77,18 @@ class OnePhoto:
     def __init__(self, request: ExplainRequest, net: LoadedModel, device: torch.device) -> None:
         self.request, self.net, self.device = request, net, device
         self.mdm = request.explainer(net, request.objective)
+
+    @classmethod
+    def of(cls, request: ExplainRequest) -> OnePhoto:
+        """With the network that a request names.
+
+        Raises:
+            MaskstackError: The network or the device cannot be used.
+        """
+        net = load_model(request.model, output=read_output(request.output))
+        device = pick_device(request.device)
+        net.model.to(device)
+        return cls(request, net, device)
 
     def search(self, target: PhotoTarget, step: Callable[[Progress], object]) -> Searched:
         """Search, and keep the explanation.

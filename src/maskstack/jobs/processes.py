@@ -17,30 +17,27 @@ import torch
 
 from maskstack.errors import ModelError
 from maskstack.explanation import Explanation
-from maskstack.jobs.machine import pick_device
 from maskstack.jobs.one_photo import OnePhoto
-from maskstack.jobs.photos import PhotoTarget, read_output
+from maskstack.jobs.photos import PhotoTarget
 from maskstack.jobs.progress import JobReporter
-from maskstack.models import load_model
 
 if TYPE_CHECKING:
     from maskstack.jobs.explain import ExplainRequest
 
 
-@contextmanager
-def threads_of(workers: int) -> Iterator[int]:
-    """Inside the context torch uses the share of its threads that each of several processes has; yields their number.
+def share_of_threads(workers: int) -> int:
+    """How many of torch's threads each of several processes has, at least one."""
+    return max(1, torch.get_num_threads() // workers)
 
-    >>> with threads_of(10_000) as threads:
-    ...     threads
-    1
-    """
+
+@contextmanager
+def threads_of(workers: int) -> Iterator[None]:
+    """Inside the context torch uses as many threads as each of several processes has."""
     before = torch.get_num_threads()
-    threads = max(1, before // workers)
     if workers > 1:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(share_of_threads(workers))
     try:
-        yield threads
+        yield
     finally:
         torch.set_num_threads(before)
 
@@ -61,10 +58,8 @@ def explain_in_processes(
         KeyboardInterrupt: Ctrl-C; finished results are kept, and the processes have ended.
     """
     others = set(multiprocessing.active_children())
-    with threads_of(workers) as threads:
-        pool = ProcessPoolExecutor(
-            workers, multiprocessing.get_context("spawn"), initializer=_begin, initargs=(request, threads)
-        )
+    context, threads = multiprocessing.get_context("spawn"), share_of_threads(workers)
+    pool = ProcessPoolExecutor(workers, context, initializer=_begin, initargs=(request, threads))
     try:
         running = [pool.submit(_explain, target) for target in targets]
         for number, (target, result) in enumerate(zip(targets, running, strict=True)):
@@ -89,10 +84,7 @@ class _Worker:
     """The state of a worker's process."""
 
     def __init__(self, request: ExplainRequest) -> None:
-        net = load_model(request.model, output=read_output(request.output))
-        device = pick_device(request.device)
-        net.model.to(device)
-        self.one = OnePhoto(request, net, device)
+        self.one = OnePhoto.of(request)
         self.is_busy = self.is_stopped = False
 
     def explain(self, target: PhotoTarget) -> dict[str, str]:

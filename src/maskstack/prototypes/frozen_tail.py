@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from maskstack.errors import OutputError
 from maskstack.files import write_whole
@@ -19,6 +18,7 @@ from maskstack.prototypes.config import StageConfig
 from maskstack.prototypes.features import Features, allocated
 from maskstack.prototypes.protopnet import ProtoPNet
 from maskstack.prototypes.xprotonet import XProtoNet
+from maskstack.tensor_files import digest_of
 
 BATCH = 64
 
@@ -53,7 +53,7 @@ def tail_run_once(
     if isinstance(tail, nn.Identity) or stage.epochs < 2 or trains_tail(network, stage):
         yield features
         return
-    identity = _digest(tail.state_dict())
+    identity = digest_of(tail.state_dict(), {})[:12]
     files = [folder / f"tail-{identity}-{Path(each.values.filename).name}" for each in features]
     behind = [_behind(tail, each, file) for each, file in zip(features, files, strict=True)]
     network.backbone.tail = nn.Identity()
@@ -62,7 +62,8 @@ def tail_run_once(
     finally:
         network.backbone.tail = tail
     for file in files:
-        file.unlink(missing_ok=True)
+        with suppress(OSError):  # some systems keep a file that is still mapped into memory
+            file.unlink()
 
 
 def _behind(tail: nn.Module, features: Features, file: Path) -> Features:
@@ -98,11 +99,3 @@ def _compute(tail: nn.Module, cuts: Any, file: Path) -> None:
             f"cannot write features to {file.parent}: {error.strerror or error}; free space there"
         ) from error
     values.flush()  # type: ignore[union-attr]  # there are images
-
-
-def _digest(tensors: dict[str, Tensor]) -> str:
-    found = hashlib.sha256()
-    for name, tensor in sorted(tensors.items()):
-        found.update(name.encode())
-        found.update(tensor.detach().contiguous().numpy().tobytes())
-    return found.hexdigest()[:12]

@@ -62,7 +62,7 @@ def cam_grids(
         cam = _quiet_class(method)(network, [network.layer_output], lambda output: layer.on_grid(output)[: len(images)])
         # Not as a context manager, which prints and swallows every IndexError of the network.
         cleared.callback(cam.activations_and_grads.release)
-        cleared.callback(network.begun.remove)
+        cleared.callback((scored.inner or scored).register_forward_pre_hook(network.begin).remove)
         cleared.callback(layer.module.register_forward_hook(network.replace_output).remove)
         network.recorded = cam.activations_and_grads
         cam.batch_size = batch_size
@@ -100,7 +100,6 @@ class _WithLayerOutput(nn.Module):
         self.place = nn.Parameter(torch.empty(0, device=device), requires_grad=False)
         self.recorded: Any = None
         self.calls = self.kept = 0
-        self.begun = (scored.inner or scored).register_forward_pre_hook(self.begin)
 
     def forward(self, images: Tensor) -> Tensor:
         self.kept = len(self.recorded.activations)
