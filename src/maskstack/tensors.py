@@ -49,7 +49,8 @@ def filtered(images: Tensor, kernel: Tensor, *, padding: str) -> Tensor:
     found = torch.empty_like(images, memory_format=torch.contiguous_format)
     if not images.numel():
         return found
-    filters = [_axis_filter(side, kernel, padding) for side in images.shape[2:]]
+    made = {side: _axis_filter(side, kernel, padding) for side in set(images.shape[2:])}
+    filters = [made[side] for side in images.shape[2:]]
     step = max(1, _CHUNK // math.prod(images.shape[1:]))
     for source, target in zip(torch.split(images, step), torch.split(found, step), strict=True):
         target.copy_(_along_each(source, filters))

@@ -9,7 +9,7 @@ from maskstack import HDM, MDM, MDMCAM, Explanation, InputError, objectives
 from maskstack.explainers.table import METHODS, make_explainer
 from maskstack.masks.grids import Upsampler, grids_for
 from maskstack.masks.losses import mask_value, total_variation
-from maskstack.masks.shifts import even_shifts, shift_images, shifted_indices
+from maskstack.masks.shifts import Margined, even_shifts
 from maskstack.tensors import gaussian_blur
 
 SIDE, RADIUS = 20, 6.5
@@ -224,9 +224,8 @@ def test_blur_shifts_and_losses_do_the_same_along_every_dimension() -> None:
     assert shifts.abs().max() <= 5
     assert shifts[0].tolist() == [0, 0, 0]
     assert shifts.float().mean(dim=0).abs().max() < 0.5
-    indices = [shifted_indices(torch.tensor([offset]), 7) for offset in (1, 0, 2)]
-    moved = shift_images(volume, *indices)
-    assert torch.equal(moved[..., :6, :, :5], volume[..., 1:, :, 2:])
+    moved = Margined.around(volume, 2).view(0, (1, 0, 2))
+    assert torch.equal(moved[:, :6, :, :5], volume[0, :, 1:, :, 2:])
     masks = torch.rand(2, 5, 6, 7)
     torch.testing.assert_close(mask_value(masks), masks.flatten(1).mean(dim=1))
     half = torch.zeros(1, 6, 6, 6)

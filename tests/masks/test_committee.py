@@ -13,7 +13,7 @@ from maskstack import MDM
 from maskstack.masks.adam import DampedAdam
 from maskstack.masks.presets import SINGLE
 from maskstack.masks.search import search
-from maskstack.masks.shifts import even_shifts, shift_images, shifted_indices
+from maskstack.masks.shifts import Margined, even_shifts
 
 SETTINGS = SINGLE.with_(sizes=(2, 4, 8), members=3, steps=8, shift=0.1, slow_fine=0.6, damping=0.5, patience=0)
 
@@ -89,11 +89,9 @@ def test_shifts_stay_within_reach(count: int, reach: int) -> None:
 @given(st.integers(-6, 6), st.integers(-6, 6))
 def test_a_shift_is_a_window_of_the_reflected_image(down: int, right: int) -> None:
     image = images(1)
-    rows = shifted_indices(torch.tensor([down]), 16)
-    columns = shifted_indices(torch.tensor([right]), 16)
     padded = np.pad(image[0].numpy(), ((0, 0), (6, 6), (6, 6)), mode="reflect")
     expected = padded[:, 6 + down : 22 + down, 6 + right : 22 + right]
-    assert np.array_equal(shift_images(image, rows, columns)[0].numpy(), expected)
+    assert np.array_equal(Margined.around(image, 6).view(0, (down, right)).numpy(), expected)
 
 
 def test_without_damping_it_is_adam() -> None:

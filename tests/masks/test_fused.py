@@ -7,6 +7,8 @@ from torch.nn import functional
 from maskstack.masks.adam import BETAS, EPSILON, DampedAdam
 from maskstack.masks.grids import Upsampler, corner
 from maskstack.masks.losses import total_variation
+from maskstack.masks.shifts import Margined
+from maskstack.masks.shown import Scene, shown
 from maskstack.reliability.measure import CELLS, _pooled
 from maskstack.tensors import mean_agreement
 
@@ -76,3 +78,40 @@ def test_members_agree_on_cells_as_they_do_on_pixels() -> None:
     assert float(mean_agreement(pooled[0])) == pytest.approx(float(mean_agreement(maps[0])), abs=0.01)
     constant = torch.full((1, 2, 100, 90), 0.3)
     assert float(mean_agreement(_pooled(constant)[0])) == 1, "two constant maps order the pixels alike"
+
+
+@pytest.mark.parametrize("sides", [(12, 9), (5, 6, 7)])
+@pytest.mark.parametrize("margin", [0, 3])
+def test_masked_images_and_their_gradient_are_those_of_shifted_images_and_masks(
+    sides: tuple[int, ...], margin: int
+) -> None:
+    images, fill, masks = noise(2, 3, *sides), noise(2, 3, *sides).flip(0), noise(4, *sides).sigmoid()
+    colour = fill.flatten(2).mean(dim=2).reshape(2, 3, *[1] * len(sides)).expand_as(fill)
+    masks.requires_grad_(True)
+    shifts = [[margin] * len(sides), [-margin] * len(sides), [0, *[margin] * (len(sides) - 1)], [0] * len(sides)]
+    rows, closed = [0, 0, 1, 1], [fill, colour, colour, fill]
+    own = Margined.around(images, margin)
+    scenes = [
+        Scene(own, Margined.around(behind, margin), row, shift)
+        for behind, row, shift in zip(closed, rows, shifts, strict=True)
+    ]
+    scenes[3] = Scene(scenes[3].closed, own, 1, shifts[3])  # the mask hides what it would show
+    fused = shown(masks, scenes)
+
+    def shifted(values: torch.Tensor, shift: list[int]) -> torch.Tensor:
+        for axis, offset in enumerate(shift, start=values.ndim - len(sides)):
+            side = values.shape[axis]
+            places = (torch.arange(side) + offset).abs()
+            values = values.index_select(axis, torch.where(places >= side, 2 * (side - 1) - places, places))
+        return values
+
+    plain = []
+    for number, (behind, row, shift) in enumerate(zip(closed, rows, shifts, strict=True)):
+        mask = masks[number] if number < 3 else 1 - masks[number]
+        blended = mask * images[row] + (1 - mask) * behind[row]
+        plain.append(shifted(blended, shift))
+    torch.testing.assert_close(fused, torch.stack(plain), rtol=1e-5, atol=1e-6)
+    weights = noise(4, 3, *sides).flip(0)
+    (one,) = torch.autograd.grad((fused * weights).sum(), masks)
+    (other,) = torch.autograd.grad((torch.stack(plain) * weights).sum(), masks)
+    torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)

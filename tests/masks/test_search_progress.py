@@ -15,7 +15,7 @@ STEPS = 9
 
 def quick(**changes) -> SearchSettings:
     changes = {
-        "sizes": ((4, 4), (8, 6)), "steps": STEPS, "patience": 0, "fill": ("zero",), "batch_size": 2, **changes,
+        "sizes": ((4, 4), (8, 6)), "steps": STEPS, "patience": 0, "fill": ("zero",), "batch_size": 8, **changes,
     }  # fmt: skip
     return SINGLE.with_(**changes)
 
@@ -103,3 +103,15 @@ def test_listening_changes_nothing(net_score, photos) -> None:
     heard = search(net_score, photos, settings=quick(), progress=lambda at: at.preview() is not None)
     assert torch.equal(silent.stack, heard.stack)
     assert torch.equal(silent.steps, heard.steps)
+
+
+def test_progress_runs_through_the_groups_of_a_large_batch(net_score, photos) -> None:
+    settings = quick(batch_size=2)
+    heard: list[Progress] = []
+    whole = search(net_score, photos, settings=settings, progress=heard.append)
+    assert [at.step for at in heard] == list(range(1, 3 * STEPS + 1))
+    assert {at.steps for at in heard} == {3 * STEPS}
+    assert [len(at.preview()) for at in heard[::STEPS]] == [2, 2, 1]
+    torch.testing.assert_close(heard[-1].preview(), whole.stack[4:])
+    stopped = search(net_score, photos, settings=settings, progress=lambda at: at.step < 4)
+    assert stopped.steps[:, 0].tolist() == [4, 4, 1, 1, 1]

@@ -13,9 +13,10 @@ from maskstack import MDM, Explanation, InputError, LoadedModel, Trust, load_mod
 from maskstack.explainers.controls import Control
 from maskstack.metrics import cascade, rank_correlation
 from maskstack.reliability.fills import CELLS, cell_colours, spread_colours
-from maskstack.reliability.measure import BLANK, PASSES, measure
+from maskstack.reliability.measure import BLANK, PASSES, TOGETHER, measure, region_of
 from maskstack.reliability.verdict import REGION, Numbers, verdict
 from maskstack.scoring import scoring
+from maskstack.tensors import ranks
 
 QUICK = {"sizes": (2, 5), "steps": 6}
 
@@ -62,6 +63,35 @@ def test_the_measures_are_what_their_names_say() -> None:
     assert found.randomization.isnan().all()
     assert found.seeds.shape == (2, 0)
     assert found.problems == (None, None)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, REGION, 1.0])
+def test_the_region_takes_equal_values_in_reading_order(share: float) -> None:
+    levels = torch.randint(0, 4, (3, 9, 11), generator=torch.Generator().manual_seed(0)) / 3
+    maps = torch.cat([levels, torch.full((1, 9, 11), 0.5), torch.rand(1, 9, 11)])
+    expected = torch.stack([ranks(each) < round(share * 99) for each in maps]).unsqueeze(1)
+    assert torch.equal(region_of(maps, share), expected)
+
+
+def test_many_maps_are_measured_as_each_by_itself() -> None:
+    images, maps = photos(1).repeat(TOGETHER + 3, 1, 1, 1), torch.rand(TOGETHER + 3, 32, 40)
+    images = images * torch.linspace(0.5, 1.5, len(images)).reshape(-1, 1, 1, 1)
+    factor = torch.linspace(1, 2, len(images))  # a score that depends on which image it is
+    problems = [f"problem {number}" for number in range(len(images))]
+
+    def measured(rows: slice) -> Trust:
+        own = factor[rows]
+        before = own * corner(images[rows])
+        return measure(
+            lambda batch, places: own[places] * corner(batch), images[rows], maps[rows], before, problems=problems[rows]
+        )
+
+    together = measured(slice(None))
+    for row in (0, TOGETHER - 1, TOGETHER, TOGETHER + 2):
+        alone = measured(slice(row, row + 1))
+        torch.testing.assert_close(together.select(row).kept, alone.kept)
+        torch.testing.assert_close(together.select(row).remaining, alone.remaining)
+        assert together.problems[row] == problems[row]
 
 
 def test_nothing_of_what_is_hidden_remains_in_the_spread_colours() -> None:

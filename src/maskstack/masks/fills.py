@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from maskstack.errors import InputError
+from maskstack.masks.shifts import Margined
 from maskstack.tensors import gaussian_blur
 
 Fill = Literal["zero", "mean", "blur", "noise", "given"]
@@ -25,15 +26,23 @@ class Fills:
         blur: Standard deviation of the blur as a share of the image's shorter side.
         seed: Seed of the noise.
         given: The fill of the name ``given``.
+        margin: Largest shift of what :meth:`margined` returns, in pixels.
 
     Raises:
         InputError: ``given`` is asked for and missing, or does not fit the images.
     """
 
     def __init__(
-        self, names: Sequence[str], images: Tensor, *, blur: float, seed: int, given: Tensor | None = None
+        self,
+        names: Sequence[str],
+        images: Tensor,
+        *,
+        blur: float,
+        seed: int,
+        given: Tensor | None = None,
+        margin: int = 0,
     ) -> None:
-        self.names = names
+        self.names, self.margin = names, margin
         # On the CPU, so that every device draws the same.
         self.generator = torch.Generator().manual_seed(seed)
         self.fixed = {
@@ -42,11 +51,21 @@ class Fills:
             if name != "noise"
         }
         self.noise = _Noise(images)
+        self._margined: dict[str, Margined] = {}
 
     def __call__(self, turn: int) -> Tensor:
-        """The fill of a turn; noise is drawn again each time."""
+        """The fill of a turn, B x C x H x W; noise is drawn again each time."""
         name = self.names[turn % len(self.names)]
         return self.fixed[name] if name in self.fixed else self.noise(self.generator)
+
+    def margined(self, turn: int) -> Margined:
+        """The fill of a turn with a margin, of which shifted views can be cut; noise is drawn again each time."""
+        name = self.names[turn % len(self.names)]
+        if name not in self.fixed:
+            return Margined.around(self(turn), self.margin)
+        if name not in self._margined:
+            self._margined[name] = Margined.around(self.fixed[name], self.margin)
+        return self._margined[name]
 
 
 class _Noise:
@@ -87,17 +106,22 @@ def make_fill(
         InputError: ``given`` is asked for and missing, or does not fit the images.
     """
     if name == "zero":
-        return torch.zeros_like(images)
+        return images.new_zeros(1).expand_as(images)
     if name == "mean":
         return images.mean(dim=tuple(range(2, images.ndim)), keepdim=True).expand_as(images)
     if name == "blur":
         return gaussian_blur(images, blur * min(images.shape[2:]))
     if name == "noise":
         return _Noise(images)(generator)
-    return _given_fill(images, given)
+    return given_fill(images, given)
 
 
-def _given_fill(images: Tensor, given: Tensor | None) -> Tensor:
+def given_fill(images: Tensor, given: Tensor | None) -> Tensor:
+    """The fill of the name ``given``, B x C x H x W.
+
+    Raises:
+        InputError: It is missing, does not fit the images, or holds values that are not finite.
+    """
     if given is None:
         raise InputError("the fill 'given' needs an image: pass it as fill_image")
     try:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from maskstack.tensors import score_scale, spread_over
 
@@ -87,27 +88,39 @@ def total_variation(masks: Tensor) -> Tensor:
 
 
 class _TotalVariation(torch.autograd.Function):
-    """Total variation whose gradient is made together with the value: a third of the passes over the masks."""
+    """Total variation in as few passes over the masks as torch's kernels allow."""
 
     @staticmethod
     def forward(ctx: Any, masks: Tensor) -> Tensor:
         """Value of each mask, P."""
-        places = tuple(range(1, masks.ndim))
-        total, gradient = masks.new_zeros(len(masks)), torch.zeros_like(masks)
-        for axis in places:
-            section = math.prod(masks.shape[other] for other in places if other != axis) * len(places)
-            differences = masks.diff(dim=axis)
-            slope = (differences / _SMALL).clamp_(-1, 1)
-            total += (slope * differences.sub_(slope, alpha=_SMALL / 2)).sum(dim=places) / section
-            slope /= section
-            gradient.narrow(axis, 1, slope.shape[axis]).add_(slope)
-            gradient.narrow(axis, 0, slope.shape[axis]).sub_(slope)
-        ctx.save_for_backward(gradient)
+        ctx.save_for_backward(masks)
+        total = masks.new_zeros(len(masks))
+        for after, before, weight in _neighbours(masks):
+            total += functional.smooth_l1_loss(after, before, reduction="none", beta=_SMALL).flatten(1).sum(1) * weight
         return total
 
     @staticmethod
     def backward(ctx: Any, slope: Tensor) -> Tensor:
         """The gradient of the masks, P x H x W."""
-        (gradient,) = ctx.saved_tensors
-        found: Tensor = spread_over(slope, gradient) * gradient
+        (masks,) = ctx.saved_tensors
+        found = torch.zeros_like(masks)
+        for (after, before, weight), (own, other) in zip(_neighbours(masks), _pairs(found), strict=True):
+            each = spread_over(slope * weight, masks).expand_as(after)
+            difference = torch.ops.aten.smooth_l1_loss_backward(each, after, before, 0, _SMALL)
+            own.add_(difference)
+            other.sub_(difference)
         return found
+
+
+def _neighbours(masks: Tensor) -> Iterator[tuple[Tensor, Tensor, float]]:
+    """For each axis the pixels, the ones before them, and the weight of their difference."""
+    axes = masks.ndim - 1
+    for axis, (after, before) in enumerate(_pairs(masks), start=1):
+        yield after, before, masks.shape[axis] / (masks[0].numel() * axes)
+
+
+def _pairs(values: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """For each axis the pixels, and the ones before them."""
+    for axis in range(1, values.ndim):
+        pixels = values.shape[axis] - 1
+        yield values.narrow(axis, 1, pixels), values.narrow(axis, 0, pixels)

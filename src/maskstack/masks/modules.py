@@ -14,7 +14,8 @@ from maskstack.masks.fills import Fills
 from maskstack.masks.grids import GridSize, check_sizes, fitting_sizes, grids_for
 from maskstack.masks.losses import Reference
 from maskstack.masks.result import OnProgress, Progress, Score, SearchResult
-from maskstack.masks.search import image_scores, open_stack, search
+from maskstack.masks.scores import image_scores, open_stack, score_of
+from maskstack.masks.search import search
 from maskstack.masks.settings import SearchSettings
 from maskstack.tensors import TINY, blend, gaussian_blur, minmax
 
@@ -191,19 +192,20 @@ def _search_module(
         plan: How to search.
         report: Where progress goes.
     """
-
-    def own_score(batch: Tensor, rows: Tensor) -> Tensor:
-        return score(batch, working[rows])
-
-    coarse = search(own_score, left, settings=plan.benchmark, progress=report)
+    own_score = score_of(score, working)
+    coarse = search(own_score, left, settings=plan.benchmark, progress=_within(report, plan.benchmark))
     guide = (GUIDE_FACTOR * minmax(coarse.stack, dims=left.ndim - 2)).clamp(max=1)
     start = (guide * plan.auxiliary.start).clamp(min=LEAST_START)
-    if report is not None:
-        report.done += plan.benchmark.steps
-    fine = search(own_score, left, settings=plan.auxiliary, start=start, mask_cap=guide, progress=report)
-    if report is not None:
-        report.done += plan.auxiliary.steps
+    report_fine = _within(report, plan.auxiliary)
+    fine = search(own_score, left, settings=plan.auxiliary, start=start, mask_cap=guide, progress=report_fine)
     return coarse, fine
+
+
+def _within(report: _JoinedProgress | None, settings: SearchSettings) -> _JoinedProgress | None:
+    """The report of a search with these settings, which now begins."""
+    if report is not None:
+        report.done, report.own = report.done + report.own, settings.steps
+    return report
 
 
 @dataclass
@@ -213,12 +215,15 @@ class _JoinedProgress:
     progress: OnProgress
     plan: Plan
     done: int = 0
+    own: int = 0
     stopped: bool = False
 
     def __call__(self, state: Progress) -> bool:
         if not self.stopped:
             steps = self.plan.modules * (self.plan.benchmark.steps + self.plan.auxiliary.steps)
-            self.stopped = self.progress(replace(state, step=self.done + state.step, steps=steps)) is False
+            # A search in several groups counts the steps of each; all of them together are this search's own steps.
+            step = self.done + -(-state.step * self.own // state.steps)
+            self.stopped = self.progress(replace(state, step=step, steps=steps)) is False
         return not self.stopped
 
 

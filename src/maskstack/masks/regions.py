@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import Tensor
 
 from maskstack.batches import Batches
 from maskstack.masks.result import OnProgress, Progress, Score, SearchResult
-from maskstack.masks.search import image_scores, search
+from maskstack.masks.scores import image_scores, score_of
+from maskstack.masks.search import search
 from maskstack.masks.settings import SearchSettings
 from maskstack.reliability.cuts import AREAS, FILLS, PIECES, Scores, cuts, scores_over_fills, shares, with_pieces
 from maskstack.reliability.evidence import Regions
@@ -74,7 +74,7 @@ def search_regions(
     for number in range(count):
         free = ~masks[rows].any(dim=1)
         found = search(
-            partial(_score_of, score, rows),
+            score_of(score, rows),
             images[rows],
             settings=settings,
             mask_cap=free.float() if number else None,
@@ -128,8 +128,3 @@ class _Cutter:
         """Shares over the fills, N x F, with only these pixels shown, N x H x W."""
         each = scores_over_fills(self.scores, self.image, torch.cat([torch.zeros_like(shown[:1]), shown]), self.row)
         return shares(each[1:], self.before, each[0])
-
-
-def _score_of(score: Score, rows: Tensor, images: Tensor, own: Tensor) -> Tensor:
-    """The score of images made from some of the batch's, given the indices of these."""
-    return score(images, rows[own])

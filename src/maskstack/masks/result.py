@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
 
+import torch
 from torch import Tensor
 
 from maskstack.reliability.measure import BLANK
@@ -17,6 +19,9 @@ Score = Callable[[Tensor, Tensor], Tensor]
 @dataclass(frozen=True)
 class Progress:
     """The state of a search after a step.
+
+    A large batch is searched for in groups. The steps are those of all groups together. What belongs to images, B, and
+    to their problems, P, is that of the group that is searched for at the time.
 
     Attributes:
         step: Steps done, from 1.
@@ -72,6 +77,17 @@ class SearchResult:
     under_stack: Tensor
     steps: Tensor
     failed: Tensor
+
+    @classmethod
+    def joined(cls, parts: Sequence[SearchResult]) -> SearchResult:
+        """The result of all images, from those of parts of them."""
+        values: dict[str, Any] = {
+            field.name: torch.cat([getattr(part, field.name) for part in parts])
+            for field in fields(cls)
+            if field.name != "grids"
+        }
+        grids = zip(*[part.grids for part in parts], strict=True)
+        return cls(grids=tuple(torch.cat(each) for each in grids), **values)
 
     def problems(self, *, nothing: str = "") -> tuple[str | None, ...]:
         """For each image None, or the reason why its map cannot be used.

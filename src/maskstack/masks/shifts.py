@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 PLASTIC = 1.324717957244746
 """The real root of x^3 = x + 1, from which the R2 sequence gets its evenly spread steps (Roberts 2018)."""
@@ -38,32 +43,60 @@ def _root(dims: int) -> float:
     return root
 
 
-def shifted_indices(shifts: Tensor, size: int) -> Tensor:
-    """For each shift along one axis, which pixel each place shows; reflected at the edges.
+@dataclass(frozen=True)
+class Margined:
+    """Images with their reflected edges around them; shifted views are cut out of them without a copy.
+
+    Attributes:
+        padded: B x C x (H + 2 margin) x (W + 2 margin), or with any other number of spatial dimensions.
+        margin: Pixels on each side, the largest shift.
+    """
+
+    padded: Tensor
+    margin: int
+
+    @classmethod
+    def around(cls, images: Tensor, margin: int) -> Margined:
+        """Images, B x C x H x W, with a margin, which has to be smaller than each side.
+
+        >>> Margined.around(torch.arange(4.0).reshape(1, 1, 1, 4).expand(1, 1, 3, 4), 2).view(0, (0, 2))[0, 0]
+        tensor([2., 3., 2., 1.])
+        """
+        sides = images.shape[2:]
+        if not any(images.stride()[2:]):  # one colour, whose margin is the same
+            one = images.flatten(2)[:, :, :1].reshape(*images.shape[:2], *[1] * len(sides))
+            return cls(one.expand(*images.shape[:2], *(side + 2 * margin for side in sides)), margin)
+        if margin:
+            images = functional.pad(images, [margin] * 2 * len(sides), mode="reflect")
+        return cls(images, margin)
+
+    def view(self, row: int, shift: Sequence[int]) -> Tensor:
+        """The view of one image, C x H x W, whose first pixel is that of the image at this place."""
+        return self.padded[row][window(self.padded.shape[2:], self.margin, shift)]
+
+
+def window(padded: Sequence[int], margin: int, shift: Sequence[int]) -> tuple[Any, ...]:
+    """The index of a shifted view in what is padded by a margin, whose last dimensions are the spatial ones."""
+    firsts = [margin + offset for offset in shift]
+    return (..., *(slice(first, first + side - 2 * margin) for first, side in zip(firsts, padded, strict=True)))
+
+
+def folded(slopes: Tensor, margin: int) -> Tensor:
+    """The gradient of images from that of the images with their reflected margin.
 
     Args:
-        shifts: P whole numbers, smaller than the size.
-        size: Pixels along the axis.
+        slopes: B x C x (H + 2 margin) x (W + 2 margin), or with any other number of spatial dimensions.
+        margin: Pixels on each side.
 
     Returns:
-        P x size, int64.
-
-    >>> shifted_indices(torch.tensor([0, 2, -1]), 4).tolist()
-    [[0, 1, 2, 3], [2, 3, 2, 1], [1, 0, 1, 2]]
+        B x C x H x W.
     """
-    places = (torch.arange(size, device=shifts.device) + shifts.unsqueeze(1)).abs()
-    return torch.where(places >= size, 2 * (size - 1) - places, places)
-
-
-def shift_images(images: Tensor, *indices: Tensor) -> Tensor:
-    """Images shifted each by its own indices.
-
-    Args:
-        images: P x C x H x W, or with any other number of spatial dimensions.
-        *indices: Those of :func:`shifted_indices` for each spatial dimension: P x H and P x W.
-    """
-    for axis, places in enumerate(indices, start=2):
-        shape = [1] * images.ndim
-        shape[0], shape[axis] = places.shape
-        images = images.gather(axis, places.reshape(shape).expand_as(images))
-    return images
+    if not margin:
+        return slopes
+    for axis in range(2, slopes.ndim):
+        side = slopes.shape[axis] - 2 * margin
+        inner = slopes.narrow(axis, margin, side).clone()
+        inner.narrow(axis, 1, margin).add_(slopes.narrow(axis, 0, margin).flip(axis))
+        inner.narrow(axis, side - 1 - margin, margin).add_(slopes.narrow(axis, margin + side, margin).flip(axis))
+        slopes = inner
+    return slopes

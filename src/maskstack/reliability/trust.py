@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,6 +48,14 @@ class Trust:
         missing = torch.full((len(problems),), torch.nan)
         pairs = missing.unsqueeze(1).repeat(1, 2)
         return cls(pairs, pairs, missing, missing, missing.new_empty(len(problems), 0), missing, problems)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Trust]) -> Trust:
+        """The trust in the maps of all images, from that of parts of them."""
+        values: dict[str, Any] = {
+            name: torch.cat([part.tensors()[name] for part in parts]) for name in parts[0].tensors()
+        }
+        return cls(problems=tuple(problem for part in parts for problem in part.problems), **values)
 
     def __len__(self) -> int:
         return len(self.kept)

@@ -1,0 +1,169 @@
+"""The search of a group of images: masks, masked images, scores and losses, a step, and again until all are done."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from maskstack.batches import Batches
+from maskstack.errors import ModelError
+from maskstack.masks.adam import DampedAdam
+from maskstack.masks.fills import Fills
+from maskstack.masks.grids import Upsampler
+from maskstack.masks.losses import Reference, consistency, mask_value, removal, total_variation
+from maskstack.masks.problems import Problems
+from maskstack.masks.result import OnProgress, Progress, Score, SearchResult
+from maskstack.masks.scores import check_finite, image_scores, one_score_each, open_stack
+from maskstack.masks.settings import SearchSettings
+from maskstack.masks.shifts import Margined, even_shifts
+from maskstack.masks.shown import Scene, shown
+from maskstack.tensors import blend
+
+
+def search_group(
+    score: Score,
+    images: Tensor,
+    *,
+    settings: SearchSettings,
+    batches: Batches,
+    fill_image: Tensor | None = None,
+    start: Tensor | None = None,
+    mask_cap: Tensor | None = None,
+    progress: OnProgress | None = None,
+) -> SearchResult:
+    """Learn the masks of a group of images, all at the same time.
+
+    See :func:`maskstack.masks.search.search`; ``batches`` runs the passes, a few images at a time.
+    """
+    size = tuple(images.shape[2:])
+    upsampler = Upsampler.build(settings.sizes, size, images.device, blur=settings.grid_blur * min(size))
+    problems = Problems.lay_out(len(images), upsampler, settings, start=start, mask_cap=mask_cap)
+    reach = round(settings.shift * min(size))
+    shifts = even_shifts(settings.members * settings.steps, reach, dims=len(size)).tolist()
+    fills = Fills(settings.fill, images, blur=settings.blur, seed=settings.seed, given=fill_image, margin=reach)
+    originals = Margined.around(images, reach)
+    before = image_scores(score, images, batches)
+    check_finite(before)
+    hidden = [image_scores(score, fills(turn), batches) for turn in range(len(settings.fill))]
+    reference = Reference.of(before, torch.stack(hidden, dim=1))
+    shown_score = torch.full((len(problems),), torch.nan, dtype=torch.float32, device=images.device)
+    hidden_score = shown_score.clone()
+    optimiser = DampedAdam(problems.free, problems.cells, problems.rates, damping=settings.damping)
+    gradient = torch.zeros_like(problems.free)
+    images_of, members_of = problems.image.tolist(), problems.member.tolist()
+    for step in range(settings.steps):
+        working = problems.open.nonzero().flatten()
+        listed = working.tolist()
+        # Each member is a step further in its turns than the one before, so that a step has all kinds of them.
+        turns = [turn_of(step + member, settings.removal_every) for member in range(settings.members)]
+        is_removing = torch.tensor([removing for removing, _ in turns], device=images.device)
+        step_fills = [fills.margined(turn + member) for member, (_, turn) in enumerate(turns)]
+
+        def scene(problem: int) -> Scene:
+            member = members_of[problem]
+            sides = originals, step_fills[member]  # noqa: B023 (called within this step only)
+            opened, closed = reversed(sides) if turns[member][0] else sides  # noqa: B023
+            return Scene(opened, closed, images_of[problem], shifts[member * settings.steps + step])  # noqa: B023
+
+        def learn(places: Tensor) -> Tensor:
+            part = slice(int(places[0]), int(places[-1]) + 1)
+            chunk = working[part]  # noqa: B023
+            # Slices of all problems are taken and written without a copy.
+            which = part if len(listed) == len(problems) else chunk  # noqa: B023
+            with torch.enable_grad():
+                free = problems.free.detach()[which].requires_grad_(True)
+                rows, removing = problems.image[chunk], is_removing[problems.member[chunk]]  # noqa: B023
+                masks = problems.masks(free, chunk)
+                masked = shown(masks, [scene(problem) for problem in listed[part]])  # noqa: B023
+                scores = one_score_each(score, masked, rows)
+                losses = mask_losses(scores, masks, reference.select(rows), settings, removing)
+                slopes, reached = _gradients(losses, scores, free, masked)
+            last = scores.detach().float()
+            shown_score[chunk] = torch.where(removing, shown_score[chunk], last)
+            hidden_score[chunk] = torch.where(removing, last, hidden_score[chunk])
+            gradient[which] = slopes
+            return losses.detach().masked_fill(~reached, torch.nan)
+
+        losses = torch.cat(batches.run(torch.arange(len(listed)), learn))
+        optimiser.step(gradient)
+        problems.record(working, losses, step)
+        if progress is not None:
+            state = Progress(
+                step=step + 1,
+                steps=settings.steps,
+                open=int(problems.open.sum()),
+                problems=len(problems),
+                loss=problems.loss,
+                shown_score=shown_score.clone(),
+                hidden_score=hidden_score.clone(),
+                preview=problems.stack,
+            )
+            if progress(state) is False:
+                break
+        if not problems.open.any():
+            break
+    return _result(score, images, problems, reference, fills(0), batches)
+
+
+def turn_of(step: int, removal_every: int) -> tuple[bool, int]:
+    """Whether a step is a removal step, and how many steps of its kind came before it; each kind uses all fills.
+
+    >>> [turn_of(step, 3) for step in range(6)]
+    [(False, 0), (False, 1), (True, 0), (False, 2), (False, 3), (True, 1)]
+    """
+    if not removal_every:
+        return False, step
+    removals = (step + 1) // removal_every
+    removing = (step + 1) % removal_every == 0
+    return removing, removals - 1 if removing else step - removals
+
+
+def mask_losses(
+    scores: Tensor, masks: Tensor, reference: Reference, settings: SearchSettings, removing: Tensor
+) -> Tensor:
+    """The loss of each problem, P: consistency or removal, plus the terms for area and smoothness."""
+    kept = consistency(scores, reference.before, reference.scale, settings.consistency)
+    left = settings.removal * removal(scores, reference.hidden, reference.scale)
+    losses = torch.where(removing, left, kept)
+    losses = losses + settings.mask_weight * mask_value(masks)
+    if settings.smoothness:
+        losses = losses + settings.smoothness * total_variation(masks)
+    return losses
+
+
+def _gradients(losses: Tensor, scores: Tensor, free: Tensor, masked: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradient of the free values, and for which problems it and the score are finite."""
+    # The gradient of the masked images is computed too. The area term always gives the grids a gradient, so with the
+    # grids alone a network that passes no gradient would go unnoticed.
+    image_gradient, gradient = torch.autograd.grad(losses.sum(), [masked, free], allow_unused=True)
+    if not scores.requires_grad or image_gradient is None:
+        raise ModelError(
+            "no gradient reaches the image through this network and objective; masks need a differentiable "
+            "output, so avoid detach, argmax, rounding and NumPy"
+        )
+    # A problem ends where a value is not finite; its loss is set to NaN to say so.
+    # The sum of a gradient is not finite where any of its values is not.
+    return gradient, torch.isfinite(gradient.flatten(1).sum(dim=1)) & torch.isfinite(scores)
+
+
+def _result(
+    score: Score, images: Tensor, problems: Problems, reference: Reference, fill: Tensor, batches: Batches
+) -> SearchResult:
+    masks = problems.all_masks()
+    stack, opening = open_stack(score, images, problems.stack(), reference, fill, problems.settings)
+    under = [image_scores(score, blend(mask, images, fill), batches) for mask in masks.unbind(dim=1)]
+    members = problems.member_stacks()
+    steps = problems.steps.reshape(len(images), problems.settings.members, -1).amax(dim=1)
+    return SearchResult(
+        grids=problems.grids(),
+        masks=masks,
+        stack=stack,
+        opening=opening,
+        members=members,
+        before=reference.before,
+        hidden=reference.hidden,
+        under_masks=torch.stack(under, dim=1),
+        under_stack=image_scores(score, blend(stack, images, fill), batches),
+        steps=steps.expand(len(images), masks.shape[1]).clone(),
+        failed=problems.failed.reshape(len(images), -1).any(dim=1),
+    )
