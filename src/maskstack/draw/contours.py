@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import contourpy
 import numpy as np
+from matplotlib.backends.backend_agg import RendererAgg
+from matplotlib.path import Path
+from matplotlib.transforms import Affine2D
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from maskstack.errors import InputError
 from maskstack.geometry import Geometry
 
 DARK, LIGHT = (0, 0, 0), (255, 255, 255)
 """Colours of the two lines. On any colour, at least one of them has a contrast of 4.5 : 1."""
-
-_SHARP = 2  # The lines are drawn this many times larger and scaled down, which smooths their edges.
-_MOST_CURVED = 20_000  # Largest number of points of outlines that are drawn with round joints.
 
 SPECK = 1 / 1500
 """Least area of an outline that is drawn, as a share of the network's input; smaller ones are specks."""
@@ -70,21 +71,20 @@ def draw_contour(picture: Image.Image, region: NDArray[np.bool_], geometry: Geom
     left, top, right, bottom = geometry.seen()
     inset = light / 2 + edge
     low, high = np.array([left, top]) + inset, np.array([right, bottom]) - inset
-    lines = [
-        np.minimum(np.maximum(geometry.to_photo(line), low), np.maximum(high, low)) * _SHARP
-        for line in outlines(region)
-    ]
+    lines = [np.minimum(np.maximum(geometry.to_photo(line), low), np.maximum(high, low)) for line in outlines(region)]
     for colour, width in ((DARK, light + 2 * edge), (LIGHT, light)):
-        picture.paste(colour, mask=_drawn(lines, picture.size, width * _SHARP))
+        picture.paste(colour, mask=_drawn(lines, picture.size, width))
 
 
 def _drawn(lines: list[NDArray[np.float64]], size: tuple[int, int], width: float) -> Image.Image:
-    """The lines as a mask of the picture's width and height."""
-    mask = Image.new("L", (size[0] * _SHARP, size[1] * _SHARP))
-    pen = ImageDraw.Draw(mask)
-    # Round joints are slow; among so many corners they cannot be seen.
-    joint = "curve" if sum(map(len, lines)) <= _MOST_CURVED else None
+    """The lines with smooth edges, as a mask of the picture's width and height."""
+    make: Any = RendererAgg  # without types
+    renderer = make(*size, 72)
+    pen = renderer.new_gc()
+    pen.set_linewidth(width)
+    pen.set_joinstyle("round")
+    pen.set_foreground((1, 1, 1, 1))
+    downwards = Affine2D().scale(1, -1).translate(0, size[1])  # Agg counts from the bottom.
     for line in lines:
-        points = [(float(x), float(y)) for x, y in (*line, *line[:2])]
-        pen.line(points, fill=255, width=max(round(width), 1), joint=joint)
-    return mask.reduce(_SHARP)
+        renderer.draw_path(pen, Path(np.concatenate([line, line[:2]])), downwards)
+    return Image.fromarray(np.asarray(renderer.buffer_rgba())[..., 3].copy())
