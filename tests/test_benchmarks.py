@@ -21,6 +21,7 @@ def test_the_engine_is_measured(monkeypatch, capsys) -> None:
     assert re.search(r"resume with nothing left: [\d.]+ s", out)
 
 
+@pytest.mark.slow
 def test_the_growth_with_images_is_measured(monkeypatch, capsys) -> None:
     out = printed(monkeypatch, capsys, scale, "--smoke")
     for part in scale.PARTS:

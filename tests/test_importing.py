@@ -25,6 +25,7 @@ def test_the_package_alone_loads_neither_torch_nor_matplotlib() -> None:
     assert not loaded & {"torch", "numpy", "matplotlib", "PIL", *EXTRAS}
 
 
+@pytest.mark.slow
 def test_the_names_of_the_package_load_no_matplotlib_and_no_extra() -> None:
     names = ("MDM", "HDM", "load_model", "Explanation", "explain_func")
     after = loaded_by(*(f"from maskstack import {name}" for name in names))

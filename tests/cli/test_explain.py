@@ -47,6 +47,7 @@ def test_says_what_it_sees_and_costs_and_writes_everything(photo, tmp_path, caps
     assert json.loads((tmp_path / "coffee.json").read_text())["images"][0]["target"] == 967
 
 
+@pytest.mark.slow
 def test_json_is_one_document_and_nothing_else(photo, tmp_path, capsys) -> None:
     code, out, err = run(capsys, "explain", photo, "--out", tmp_path, *QUICK, "--json", "--target", "cup")
     assert code == 0, err
@@ -76,6 +77,7 @@ def test_the_verdict_is_one_line_and_more_is_measured_on_request(photo, tmp_path
     assert read["word"] in ("reliable", "doubtful", "do not use")
 
 
+@pytest.mark.slow
 def test_a_map_not_to_be_used_is_called_so(tmp_path, capsys) -> None:
     file = tmp_path / "grey.png"
     Image.new("RGB", (224, 224), "grey").save(file)
@@ -120,6 +122,7 @@ def test_resume_skips_what_is_finished_and_fits(photo, tmp_path, capsys) -> None
     assert "1 map:" in out, "a damaged file is no finished work"
 
 
+@pytest.mark.slow
 def test_resume_knows_results_whose_sizes_were_fitted_to_a_small_input(photo, tmp_path, capsys) -> None:
     pytest.importorskip("timm", reason="the extra 'models' is not installed")
     arguments = ["explain", photo, "--out", tmp_path, "--steps", "1", "--model", "timm:test_resnet", "--target", "1"]
@@ -146,6 +149,7 @@ def test_photos_of_every_mode_work(mode, photo, tmp_path, capsys) -> None:
     assert code == 0, err
 
 
+@pytest.mark.slow
 def test_exif_orientation_is_honoured(photo, tmp_path, capsys) -> None:
     turned = tmp_path / "turned.jpg"
     exif = Image.Exif()

@@ -15,6 +15,8 @@ from maskstack.cli.main import main
 from maskstack.jobs import explain as job
 from maskstack.jobs import one_photo
 
+pytestmark = pytest.mark.slow
+
 NETWORK = """
 from torch import nn
 import torch

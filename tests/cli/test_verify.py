@@ -9,6 +9,8 @@ import safetensors.torch
 from maskstack import Explanation, sample_photos
 from maskstack.cli.main import main
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("efficientnet_lite_pytorch", reason="the extra 'demo' is not installed")
 
 QUICK = ("--sizes", "7,14", "--members", "2", "--steps", "4")

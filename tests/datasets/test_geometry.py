@@ -42,6 +42,7 @@ PREPROCESSES = st.builds(
 FRACTIONS = st.tuples(*[st.floats(0, 1)] * 4)
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None)
 @given(SIDES, SIDES, PREPROCESSES, FRACTIONS)
 def test_boxes_and_parts_agree_with_the_known_geometry(width, height, preprocess, at):

@@ -10,6 +10,8 @@ from torch import nn
 from maskstack import MDM, load_model
 from maskstack.objectives import class_logit
 
+pytestmark = pytest.mark.slow
+
 timm = pytest.importorskip("timm", reason="the extra 'models' is not installed")
 torchvision = pytest.importorskip("torchvision", reason="the extra 'models' is not installed")
 transformers = pytest.importorskip("transformers", reason="the extra 'models' is not installed")

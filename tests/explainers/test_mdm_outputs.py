@@ -52,6 +52,7 @@ def detections(output: Any) -> tuple[Tensor, Tensor]:
     return torch.stack(boxes), torch.stack(scores)
 
 
+@pytest.mark.slow
 def test_a_box_of_a_detection_network_is_explained() -> None:
     torch.manual_seed(0)
     network = torchvision.models.detection.ssdlite320_mobilenet_v3_large(

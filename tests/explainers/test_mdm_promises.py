@@ -17,6 +17,7 @@ from maskstack.objectives import class_logit, custom
 QUICK = {"sizes": (2, 5), "steps": 6}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("joint", [True, False])
 def test_eight_images_at_once_equal_eight_alone(joint: bool) -> None:
     net, images = network(), photos(8)

@@ -83,6 +83,7 @@ def grad_cam(net: nn.Sequential, images: Tensor, kinds: Tensor) -> Tensor:
     return functional.interpolate(cam.detach(), size=images.shape[2:], mode="trilinear")[:, 0]
 
 
+@pytest.mark.slow
 def test_the_map_lies_in_the_decisive_ball(trained: nn.Sequential) -> None:
     images, kinds, balls = scans(10, seed=1, least=1)
     with torch.no_grad():

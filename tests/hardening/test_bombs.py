@@ -89,6 +89,7 @@ def compressed(source: Path, target: Path, *, extra: int = 0) -> None:
             new.writestr(entry.filename, content + bytes(extra if is_tensor else 0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["exported", "weights"])
 def test_a_compressed_archive_is_refused_before_it_is_unpacked(kind, tmp_path) -> None:
     from maskstack.models import load_model
@@ -118,6 +119,7 @@ def test_a_shard_of_a_billion_rows(tmp_path, monkeypatch) -> None:
         store.check()
 
 
+@pytest.mark.slow
 def test_long_text_in_a_photo_is_no_trouble(tmp_path) -> None:
     text = chunk(b"zTXt", b"a\x00\x00" + zlib.compress(bytes(200_000_000), 9))
     file = io.BytesIO()

@@ -20,6 +20,8 @@ from tests.small import network
 from maskstack.errors import MaskstackError
 from maskstack.models import load_model, open_photo
 
+pytestmark = pytest.mark.slow
+
 Edit = Callable[..., Iterator[bytes]]
 
 

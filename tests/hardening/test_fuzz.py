@@ -186,6 +186,7 @@ TARGETS = [
 CHOICES = [None] * 40 + ["logits", "number", "probability", "map", "embedding", 0, 1, 7, "b", "first:logits", "nothing"]
 
 
+@pytest.mark.slow
 def test_any_output_of_a_network_is_explained_or_one_sentence(capsys) -> None:
     seen = Counter()
     for chance in rounds():

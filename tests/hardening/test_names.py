@@ -14,6 +14,8 @@ from tests.hardening.counts import tries
 
 from maskstack.files import csv_cell, file_name
 
+pytestmark = pytest.mark.slow
+
 PARTS = [
     "a",
     "A",

@@ -118,6 +118,7 @@ def test_captum_takes_it_for_an_attribution(network, images) -> None:
         assert torch.equal(other.attribute(images, target=1), mdm.attribute(images, target=1))
 
 
+@pytest.mark.slow
 def test_captum_is_not_imported_for_it() -> None:
     code = "import sys, torch, maskstack; maskstack.MDM(torch.nn.Flatten()); sys.exit('captum' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -163,6 +164,7 @@ class Detector(nn.Module):
         return found
 
 
+@pytest.mark.slow
 def test_every_target_of_pytorch_grad_cam(network, images) -> None:
     targets = pytest.importorskip("pytorch_grad_cam.utils.model_targets", reason="grad-cam is not installed")
     mask = np.zeros((24, 24), np.float32)

@@ -67,10 +67,17 @@ def test_a_hub_name_needs_the_flag():
         load_model("hf:google/vit-base-patch16-224")
 
 
-def test_a_failed_download_is_one_sentence(monkeypatch):
+@pytest.mark.parametrize("fails", ["configuration", "weights"])
+def test_a_failed_download_is_one_sentence(monkeypatch, fails):
     def fail(*_args, **_options):
         raise OSError("We couldn't connect\nand much more")
 
+    def configuration(*_args, **_options):
+        return {}, {}
+
+    first = fail if fails == "configuration" else configuration
+    monkeypatch.setattr(transformers.PretrainedConfig, "get_config_dict", first)
+    monkeypatch.setattr(transformers.ImageProcessingMixin, "get_image_processor_dict", configuration)
     monkeypatch.setattr(transformers.AutoModelForImageClassification, "from_pretrained", fail)
     with pytest.raises(ModelError, match="couldn't connect") as caught:
         load_model("hf:google/vit-base-patch16-224,pretrained")

@@ -59,6 +59,7 @@ def test_errors_say_what_to_do():
         Node(Lazy(), "unused")(torch.rand(1, 3, 9, 8))
 
 
+@pytest.mark.slow
 def test_a_hidden_unit_of_a_real_network_is_kept_by_a_part_of_the_photo():
     from PIL import Image
 

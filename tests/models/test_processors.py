@@ -50,6 +50,7 @@ def compare(processor, name: str) -> None:
         assert float((ours(photo) - theirs).abs().mean()) <= SAME, name
 
 
+@pytest.mark.slow
 def test_every_image_processor_is_used_or_refused_in_one_sentence(capsys) -> None:
     transformers = pytest.importorskip("transformers", reason="the extra 'models' is not installed")
     covered, refused, cannot = [], {}, []

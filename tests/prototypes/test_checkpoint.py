@@ -86,6 +86,7 @@ def test_the_most_weighty_prototypes_come_first(read):
         assert weights == sorted(weights, reverse=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fixture", ["read", "read_labels"])
 def test_a_source_picture_reaches_the_activation_that_was_recorded(fixture, request):
     read = request.getfixturevalue(fixture)

@@ -143,6 +143,7 @@ def merged_rows(store):
     return sorted(len(pyarrow.parquet.read_table(path)) for path in store.shards() if "merged" in path.name)
 
 
+@pytest.mark.slow
 def test_merged_shards_are_merged_again_and_none_grows_beyond_the_bound(tmp_path, monkeypatch):
     monkeypatch.setattr(merging, "MERGE_LEVEL_AT", 4)
     monkeypatch.setattr(merging, "MOST_MERGED_ROWS", 60)

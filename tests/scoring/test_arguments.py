@@ -129,6 +129,7 @@ def test_what_is_the_same_for_all_images_may_be_held(images: int) -> None:
     class_probabilities(with_arguments(lambda batch, scale: net(batch) * scale, torch.ones(())), photos(images))
 
 
+@pytest.mark.slow
 def test_nested_arguments_and_arrays() -> None:
     Pair = namedtuple("Pair", "ages sizes")
     net = network()

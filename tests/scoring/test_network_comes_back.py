@@ -188,12 +188,20 @@ def test_there_are_at_least_500_combinations() -> None:
     assert len(COMBINATIONS) >= 500
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_the_network_comes_back(method: str) -> None:
+@pytest.mark.parametrize(
+    ("method", "as_module"),
+    [
+        *((method, True) for method in METHODS),
+        *(pytest.param(method, False, marks=pytest.mark.slow) for method in METHODS if method not in CAMS),
+    ],
+)
+def test_the_network_comes_back(method: str, as_module: bool) -> None:
     images = torch.rand(2, 3, 12, 12, generator=torch.Generator().manual_seed(0))
     net = network()
     before = snapshot(net)
-    for _, wrapper, error, at in [each for each in COMBINATIONS if each[0] == method]:
+    for own, wrapper, error, at in COMBINATIONS:
+        if own != method or (wrapper in MODULES) != as_module:
+            continue
         net.passes, net.stumbles_at, net.error = 0, at, error
         explain = make_explainer(f"{method}:{OPTIONS[method]}" if method in OPTIONS else method, WRAPPERS[wrapper](net))
         what = f"{method} on a network as {wrapper}, {error} at pass {at}"
