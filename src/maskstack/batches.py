@@ -11,6 +11,7 @@ from torch import Tensor
 from maskstack.errors import MaskstackError, ModelError
 
 T = TypeVar("T")
+Indices = TypeVar("Indices", Tensor, range)
 
 
 class Batches:
@@ -23,7 +24,7 @@ class Batches:
     def __init__(self, limit: int) -> None:
         self.limit = limit
 
-    def run(self, indices: Tensor, work: Callable[[Tensor], T]) -> list[T]:
+    def run(self, indices: Indices, work: Callable[[Indices], T]) -> list[T]:
         """Call ``work`` on chunks of the indices, in order.
 
         A chunk that does not fit in memory is tried again at half the size, and the limit stays halved. After another

@@ -10,6 +10,7 @@ from torch import Tensor
 from maskstack.masks.grids import Upsampler, corner, pooled
 from maskstack.masks.settings import SearchSettings
 from maskstack.masks.stack import stack_masks
+from maskstack.tensors import spread_over
 
 COARSE = 14
 """Cells along the longer side up to which a grid has the full learning rate."""
@@ -178,10 +179,10 @@ class Problems:
         """
         if self.settings.parametrisation == "clip":
             self.free.clamp_(0, 1)
+        # Without a decision on the host, which would wait for the device.
         self.steps[working] += 1
-        bad = working[~torch.isfinite(losses)]
-        self.failed[bad] = True
-        self.open[bad] = False
+        self.failed[working] |= ~torch.isfinite(losses)
+        self.open[working] &= torch.isfinite(losses)
         self._recent[step % len(self._recent), working] = losses
         if self.settings.patience:
             mean = self._recent[:, working].mean(dim=0)
@@ -189,11 +190,11 @@ class Problems:
             self._best[working] = torch.where(better, mean, self._best[working])
             self._stale[working] = torch.where(better | ~torch.isfinite(mean), 0, self._stale[working] + 1)
             self.open[working] &= self._stale[working] < self.settings.patience
-        finite = working[~self.failed[working]]
-        if len(finite) == len(self):
-            self.best_free.copy_(self.free)  # the usual case, several times faster than by indices
+        if len(working) == len(self):  # the usual case, several times faster than by indices
+            torch.where(spread_over(self.failed, self.free), self.best_free, self.free, out=self.best_free)
         else:
-            self.best_free[finite] = self.free[finite]
+            failed = spread_over(self.failed[working], self.free)
+            self.best_free[working] = torch.where(failed, self.best_free[working], self.free[working])
 
     @property
     def _in_log_odds(self) -> bool:

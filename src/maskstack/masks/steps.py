@@ -51,9 +51,9 @@ def search_group(
     optimiser = DampedAdam(problems.free, problems.cells, problems.rates, damping=settings.damping)
     gradient = torch.zeros_like(problems.free)
     images_of, members_of = problems.image.tolist(), problems.member.tolist()
+    listed = list(range(len(problems)))
     for step in range(settings.steps):
-        working = problems.open.nonzero().flatten()
-        listed = working.tolist()
+        working = torch.tensor(listed, device=images.device)
         # Each member is a step further in its turns than the one before, so that a step has all kinds of them.
         turns = [turn_of(step + member, settings.removal_every) for member in range(settings.members)]
         is_removing = torch.tensor([removing for removing, _ in turns], device=images.device)
@@ -65,8 +65,8 @@ def search_group(
             opened, closed = reversed(sides) if turns[member][0] else sides  # noqa: B023
             return Scene(opened, closed, images_of[problem], shifts[member * settings.steps + step])  # noqa: B023
 
-        def learn(places: Tensor) -> Tensor:
-            part = slice(int(places[0]), int(places[-1]) + 1)
+        def learn(places: range) -> Tensor:
+            part = slice(places.start, places.stop)
             chunk = working[part]  # noqa: B023
             # Slices of all problems are taken and written without a copy.
             which = part if len(listed) == len(problems) else chunk  # noqa: B023
@@ -84,7 +84,7 @@ def search_group(
             gradient[which] = slopes
             return losses.detach().masked_fill(~reached, torch.nan)
 
-        losses = torch.cat(batches.run(torch.arange(len(listed)), learn))
+        losses = torch.cat(batches.run(range(len(listed)), learn))
         optimiser.step(gradient)
         problems.record(working, losses, step)
         if progress is not None:
@@ -100,7 +100,9 @@ def search_group(
             )
             if progress(state) is False:
                 break
-        if not problems.open.any():
+        # The only time in a step that the host waits for the device.
+        listed = [number for number, is_open in enumerate(problems.open.tolist()) if is_open]
+        if not listed:
             break
     return _result(score, images, problems, reference, fills(0), batches)
 
