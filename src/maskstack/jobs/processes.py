@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from maskstack.allocator import keep_large_blocks
 from maskstack.errors import ModelError
 from maskstack.explanation import Explanation
 from maskstack.jobs.one_photo import OnePhoto
@@ -114,6 +115,7 @@ def _begin(request: ExplainRequest, threads: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
+    keep_large_blocks()  # set in the first process too, but not handed on
     _worker = _Worker(request)
     signal.signal(signal.SIGTERM, _worker.stop)
 

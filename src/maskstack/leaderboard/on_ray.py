@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from maskstack.allocator import keep_large_blocks
 from maskstack.errors import quiet, require
 from maskstack.leaderboard.request import BenchRequest
 from maskstack.leaderboard.work import ImageTask, MeasuredMap, Worker, failed_map
@@ -197,6 +198,7 @@ class _Actor:
 
     def __init__(self, request: BenchRequest, threads: int) -> None:
         torch.set_num_threads(threads)
+        keep_large_blocks()
         self.worker = Worker(request)
 
     def ready(self) -> None:
