@@ -52,15 +52,15 @@ def search(
         _check_masks("mask_cap", mask_cap, images, inside=(mask_cap >= 0) & (mask_cap <= 1), values="from 0 to 1")
     given = None if fill_image is None else given_fill(images, fill_image)
     batches = Batches(settings.batch_size)
+    every = torch.arange(len(images), device=images.device)
     groups = range(0, len(images), settings.batch_size)
     report = None if progress is None else _GroupsProgress(progress, len(groups))
     found = []
     for first in groups:
-        rows = torch.arange(len(images), device=images.device)[first : first + settings.batch_size]
-        own = slice(first, first + len(rows))
+        own = slice(first, first + settings.batch_size)
         found.append(
             search_group(
-                score_of(score, rows),
+                score_of(score, every[own]),
                 images[own],
                 settings=settings,
                 batches=batches,
