@@ -2,7 +2,7 @@
 
     python -m benchmarks.agreement FOLDER [--model bundled] [--count 6] [--half tuning] [--batch-size 8]
 
-Plain passes use fp32 and contiguous memory, without folding. Two plain maps are included for comparison: one of the
+Plain passes run the network as it is, in fp32. Two plain maps are included for comparison: one of the
 photographs changed by a millionth, which is the size of rounding errors, and one with another seed of the noise.
 Prints the mean and the lowest Spearman correlation over the photographs, and how far the gradient with respect to the
 photographs is from the gradient in double precision (mean distance, as a share of the gradient's length). FOLDER holds
@@ -26,22 +26,20 @@ from maskstack.metrics import rank_correlation
 from maskstack.models import LoadedModel, load_model
 from maskstack.scoring.prepared import PreparedModel
 from maskstack.scoring.untouched import untouched
+from maskstack.speed import Speed, way_for
 
-PLAIN: Mapping[str, Any] = {"channels_last": False, "fold": False}
 WAYS: Mapping[str, Mapping[str, Any]] = {
-    "channels last": {"channels_last": True},
-    "folded": {"fold": True},
-    "channels last, folded": {"channels_last": True, "fold": True},
-    "bf16, channels last, folded": {"channels_last": True, "fold": True, "precision": "bf16"},
+    "auto": {"speed": "auto"},
+    "half": {"speed": "half"},
     "plain, changed by a millionth": {},
     "plain, another seed": {"seed": 1},
 }
 
 
-def gradient(net: LoadedModel, images: Tensor, targets: list[int], **options: Any) -> Tensor:
+def gradient(net: LoadedModel, images: Tensor, targets: list[int], speed: Speed) -> Tensor:
     """Gradient of each target's probability with respect to half-masked images, flattened, B x (C H W)."""
     with untouched(net.model):
-        network = PreparedModel(net.model, dtype=images.dtype, **options)
+        network = PreparedModel(net.model, dtype=images.dtype, way=way_for(speed, "cpu"))
         with torch.no_grad():
             network.first(images[:1])
         leaf = (images / 2).requires_grad_(True)
@@ -65,12 +63,12 @@ def main() -> None:
     images, targets = torch.stack([photo.image for photo in chosen]), [photo.target for photo in chosen]
 
     def maps(images: Tensor, changes: Mapping[str, Any]) -> Tensor:
-        mdm = MDM(net, batch_size=arguments.batch_size, **{**PLAIN, **changes})
+        mdm = MDM(net, batch_size=arguments.batch_size, **{"speed": "plain", **changes})
         return mdm(images, targets).saliency[:, 0]
 
     plain = maps(images, {})
     net.model.double()
-    exact = gradient(net, images.double(), targets)
+    exact = gradient(net, images.double(), targets, "plain")
     net.model.float()
     print(f"{arguments.model}, {len(chosen)} photographs, {arguments.half} half")
     print("| way | mean | least | gradient off by |")
@@ -80,8 +78,7 @@ def main() -> None:
             rank_correlation(*pair)
             for pair in zip(maps(images if changes else images * (1 + 1e-6), changes), plain, strict=True)
         ]
-        options = {key: value for key, value in changes.items() if key != "seed"}
-        off = (gradient(net, images, targets, **options) - exact).norm(dim=1) / exact.norm(dim=1)
+        off = (gradient(net, images, targets, changes.get("speed", "plain")) - exact).norm(dim=1) / exact.norm(dim=1)
         mean = sum(found) / len(found)
         print(f"| {name} | {mean:.3f} | {min(found):.3f} | {float(off.mean()):.0e} |", flush=True)
 

@@ -138,7 +138,7 @@ def steadiness(
             "millionth": likeness(image * (1 + 1e-6)),
             "noise": likeness(image + noise),
             "company": rank_correlation(together[row], own),
-            "folded": likeness(image, fold=False),
+            "folded": likeness(image, speed="plain"),
         }
         tops = [values >= values.flatten().quantile(0.9) for values in (together[row], own)]
         found["company_top"] = float((tops[0] & tops[1]).sum() / (tops[0] | tops[1]).sum())

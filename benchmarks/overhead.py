@@ -22,6 +22,7 @@ from maskstack.allocator import keep_large_blocks
 from maskstack.models import load_model
 from maskstack.scoring.prepared import PreparedModel
 from maskstack.scoring.untouched import untouched
+from maskstack.speed import way_for
 
 
 def bare_passes(
@@ -65,9 +66,7 @@ def main() -> None:
     settings = mdm.settings
     ratios, calls, bares = [], [], []
     with untouched(net.model):
-        network = PreparedModel(
-            net.model, precision=settings.precision, channels_last=settings.channels_last, fold=settings.fold
-        )
+        network = PreparedModel(net.model, way=way_for(settings.speed, "cpu"))
         with torch.no_grad():
             network.first(images[:1])
         pass_seconds(network, images[: arguments.batch_size], clock)

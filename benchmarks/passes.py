@@ -13,7 +13,6 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,20 +21,21 @@ from maskstack.allocator import keep_large_blocks
 from maskstack.models import load_model
 from maskstack.scoring.prepared import PreparedModel
 from maskstack.scoring.untouched import untouched
+from maskstack.speed import PLAIN, Way
 
 CLOCKS: Mapping[str, Callable[[], float]] = {"wall": time.perf_counter, "cpu": time.process_time}
 """The two clocks; with one thread, processor time can be measured while other processes run."""
 
-WAYS: Mapping[str, Mapping[str, Any]] = {
-    "plain": {},
-    "channels last": {"channels_last": True},
-    "folded": {"fold": True},
-    "channels last, folded": {"channels_last": True, "fold": True},
-    "bf16": {"precision": "bf16"},
-    "bf16, channels last": {"precision": "bf16", "channels_last": True},
-    "bf16, channels last, folded": {"precision": "bf16", "channels_last": True, "fold": True},
+WAYS: Mapping[str, Way] = {
+    "plain": PLAIN,
+    "channels last": Way(channels_last=True),
+    "folded": Way(fold=True),
+    "channels last, folded": Way(channels_last=True, fold=True),
+    "bf16": Way(half=True),
+    "bf16, channels last": Way(half=True, channels_last=True),
+    "bf16, channels last, folded": Way(half=True, channels_last=True, fold=True),
 }
-COMPILED: Mapping[str, Mapping[str, Any]] = {"channels last, compiled": {"channels_last": True, "compile": True}}
+COMPILED: Mapping[str, Way] = {"channels last, compiled": Way(channels_last=True, compile=True)}
 
 
 def pass_seconds(network: PreparedModel, images: Tensor, clock: Callable[[], float]) -> float:
@@ -64,9 +64,9 @@ def main() -> None:
     ways = {**WAYS, **(COMPILED if arguments.compile else {})}
     with untouched(net.model):
         networks, first = {}, {}
-        for name, options in ways.items():
+        for name, way in ways.items():
             started = clock()
-            networks[name] = PreparedModel(net.model, **options)
+            networks[name] = PreparedModel(net.model, way=way)
             with torch.no_grad():
                 networks[name].first(images[:1])
             pass_seconds(networks[name], images, clock)

@@ -100,7 +100,7 @@ def test_brackets_of_an_extra_are_printed(capsys) -> None:
 def test_the_help_names_the_default_of_stack_and_every_setting(capsys) -> None:
     assert main(["explain", "--help"]) == 0
     help_text = words(capsys.readouterr().out.replace("│", " "))
-    for option in ("--stack", "--removal", "--removal-every", "--fold"):
+    for option in ("--stack", "--removal", "--removal-every", "--speed"):
         assert option in help_text
     assert re.search(r"--stack .{0,400}?default: \(?log_odds", help_text)
 

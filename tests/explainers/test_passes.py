@@ -59,10 +59,10 @@ class OtherNormForLargeBatches(nn.Module):
 QUICK_HDM = {"benchmark": (2, 4), "auxiliary": 8, "steps": 6}
 METHODS = {
     "mdm": lambda net: MDM(net, sizes=(2, 5), steps=6, batch_size=2),
-    "mdm, not folded": lambda net: MDM(net, sizes=(2, 5), steps=6, batch_size=2, fold=False),
+    "mdm, plain": lambda net: MDM(net, sizes=(2, 5), steps=6, batch_size=2, speed="plain"),
     "mdm, each size alone": lambda net: MDM(net, sizes=(2, 5), steps=6, joint=False, batch_size=4),
     "hdm": lambda net: HDM(net, **QUICK_HDM),
-    "hdm, not folded": lambda net: HDM(net, **QUICK_HDM, fold=False),
+    "hdm, plain": lambda net: HDM(net, **QUICK_HDM, speed="plain"),
     "rise": lambda net: RISE(net, masks=11, grid=4, batch_size=4),
     "smoothgrad": lambda net: SmoothGrad(net, samples=5, batch_size=4),
     "gradcam": lambda net: CAM(net, batch_size=2),

@@ -13,7 +13,7 @@ from maskstack import HDM, MDM, InputError, MaskstackError, with_arguments
 from maskstack.explainers.table import make_explainer
 from maskstack.scoring import class_probabilities
 
-QUICK = {"sizes": (2, 4), "steps": 6, "fold": False}
+QUICK = {"sizes": (2, 4), "steps": 6, "speed": "plain"}
 
 
 class Beside(nn.Module):

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from maskstack import MDM, InputError, load_model
+from maskstack import MDM, load_model
 from maskstack.scoring.bn_folding import PairFinder, View, agree
 from maskstack.scoring.prepared import PreparedModel
 from maskstack.scoring.untouched import untouched
+from maskstack.speed import Way
 
 QUICK = {"sizes": (2, 5), "steps": 6}
 
@@ -52,7 +53,7 @@ def photos(count: int, side: int = 32) -> Tensor:
 
 def after_prediction(net: Callable[[Tensor], object], images: Tensor) -> PreparedModel:
     """A network that folds, after its prediction for these images and the first pass that follows."""
-    network = PreparedModel(net, fold=True)
+    network = PreparedModel(net, way=Way(fold=True))
     with torch.no_grad():
         network.first(images)
         network(images)
@@ -103,11 +104,11 @@ def test_gradients_to_the_image_are_the_same() -> None:
 @pytest.mark.parametrize("training", [True, False])
 def test_maps_agree_and_the_explanation_says_what_was_done(training: bool) -> None:
     net, images = Small().train(training), photos(2)
-    folded, plain = (MDM(net, **QUICK, fold=fold)(images, 1) for fold in (True, False))
+    folded, plain = (MDM(net, **QUICK, speed=speed)(images, 1) for speed in ("auto", "plain"))
     assert torch.allclose(folded.score_before, net.eval()(images).softmax(dim=1)[:, 1], atol=1e-5)
     assert (folded.passes_run, plain.passes_run) == (
         "fp32, channels last, 1 convolutions folded",
-        "fp32, channels last",
+        "fp32",
     )
     assert folded.forward_passes.tolist() == plain.forward_passes.tolist()
     for one, other in zip(folded.saliency, plain.saliency, strict=True):
@@ -309,7 +310,7 @@ def test_what_cannot_be_folded_runs_as_it_is(kind: type[Small]) -> None:
     found = MDM(net, **QUICK)(images, 1)
     assert "folded" not in found.passes_run
     if kind is not Random:
-        assert torch.equal(found.saliency, MDM(net, **QUICK, fold=False)(images, 1).saliency)
+        assert torch.allclose(found.saliency, MDM(net, **QUICK, speed="plain")(images, 1).saliency, atol=1e-3)
 
 
 def test_callables_half_precision_scripted_and_exported_networks_run_as_they_are() -> None:
@@ -322,13 +323,8 @@ def test_callables_half_precision_scripted_and_exported_networks_run_as_they_are
 
 
 def test_bf16_folds_as_well() -> None:
-    found = MDM(Small(), **QUICK, precision="bf16")(photos(1), 1)
+    found = MDM(Small(), **QUICK, speed="half")(photos(1), 1)
     assert found.passes_run == "bf16, channels last, 1 convolutions folded"
-
-
-def test_fold_is_true_or_false() -> None:
-    with pytest.raises(InputError, match="fold is 1; it must be True or False"):
-        MDM(Small(), fold=1)
 
 
 def test_outputs_agree_only_if_all_their_tensors_do() -> None:

@@ -162,7 +162,7 @@ def test_other_methods_say_the_same(method: str, case: str) -> None:
 
 def test_a_network_for_one_image_at_a_time_is_run_so() -> None:
     images = photos(3, (32, 40))
-    one_by_one, plain = (MDM(net, **QUICK, fold=False)(images, 1) for net in (FixedToOne(), Net()))
+    one_by_one, plain = (MDM(net, **QUICK, speed="plain")(images, 1) for net in (FixedToOne(), Net()))
     torch.testing.assert_close(one_by_one.saliency, plain.saliency, atol=1e-3, rtol=1e-3)
 
 

@@ -63,7 +63,7 @@ ValueWindow = Annotated[
 
 SEARCH = "Search settings (the defaults shown are those of the preset 'default')"
 
-_FLAGS = {"joint": "--joint/--separate", "channels_last": "--channels-last/--channels-first"}
+_FLAGS = {"joint": "--joint/--separate"}
 _TYPES: dict[str, Any] = {"flag": bool, "whole": int, "real": float}
 
 

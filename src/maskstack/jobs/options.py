@@ -69,8 +69,8 @@ class SearchOption:
 def search_options() -> dict[str, SearchOption]:
     """All settings of a search, by name.
 
-    >>> search_options()["precision"].choices
-    ('fp32', 'bf16')
+    >>> search_options()["speed"].choices
+    ('auto', 'plain', 'half', 'compiled', 'half_compiled')
     """
     types, words = get_type_hints(SearchSettings), setting_help()
     found = {}

@@ -17,19 +17,17 @@ from maskstack.masks.grids import GridSize, as_grid_size
 from maskstack.masks.losses import CONSISTENCIES, Consistency
 from maskstack.masks.opening import OPENINGS
 from maskstack.masks.stack import STACKS, Stack
+from maskstack.speed import Speed
 
 Parametrisation = Literal["sigmoid", "clip"]
-Precision = Literal["fp32", "bf16"]
 
 
 class RunningOptions(TypedDict):
     """How the network is run."""
 
     batch_size: int
-    precision: Precision
-    channels_last: bool
+    speed: Speed
     fold: bool
-    compile: bool
     seed: int
 
 
@@ -60,10 +58,7 @@ class SearchOptions(TypedDict, total=False):
     patience: int
     seed: int
     batch_size: int
-    precision: Precision
-    channels_last: bool
-    fold: bool
-    compile: bool
+    speed: Speed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,10 +93,9 @@ class SearchSettings:
         patience: Number of steps without improvement after which a search stops; 0 never stops early.
         seed: Seed of the random numbers of the search (the noise fill), and of those that the network draws itself.
         batch_size: Maximum number of masked images in one forward pass.
-        precision: fp32, or bf16 autocast around the network only.
-        channels_last: Give the network images in the channels-last memory format.
-        fold: Run a private copy of the network with batch norms folded into convolutions, if its output agrees.
-        compile: Run the network through torch.compile; excludes folding.
+        speed: How the network is run: auto (fastest that starts at once and changes the output by rounding only), plain
+            (the network as it is), half (half precision, the map may change), compiled (torch.compile, on CUDA with
+            CUDA graphs; a minute to start) or half_compiled.
     """
 
     sizes: tuple[GridSize, ...] = ((3, 3), (7, 7), (14, 14), (28, 28), (56, 56), (112, 112))
@@ -128,10 +122,7 @@ class SearchSettings:
     patience: int = 0
     seed: int = 0
     batch_size: int = 32
-    precision: Precision = "fp32"
-    channels_last: bool = True
-    fold: bool = True
-    compile: bool = False
+    speed: Speed = "auto"
 
     def __post_init__(self) -> None:
         sizes = checks.several("sizes", self.sizes, int)
@@ -142,9 +133,8 @@ class SearchSettings:
         checks.one_of("consistency", self.consistency, CONSISTENCIES)
         checks.one_of("parametrisation", self.parametrisation, get_args(Parametrisation))
         checks.one_of("stack", self.stack, STACKS)
-        checks.one_of("precision", self.precision, get_args(Precision))
-        for field in ("joint", "channels_last", "fold", "compile"):
-            checks.flag(field, getattr(self, field))
+        checks.one_of("speed", self.speed, get_args(Speed))
+        checks.flag("joint", self.joint)
         checks.whole("steps", self.steps, least=1, most=100_000)
         checks.whole("members", self.members, least=1, most=1000)
         checks.real("shift", self.shift, 0, 0.5)
@@ -189,10 +179,8 @@ class SearchSettings:
         """The settings that say how the network is run, as options of :func:`maskstack.scoring.scoring`."""
         return {
             "batch_size": self.batch_size,
-            "precision": self.precision,
-            "channels_last": self.channels_last,
-            "fold": self.fold,
-            "compile": self.compile,
+            "speed": self.speed,
+            "fold": True,
             "seed": self.seed,
         }
 

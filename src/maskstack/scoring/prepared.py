@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map_only
 
 from maskstack.scoring.arguments import Arguments
 from maskstack.scoring.bn_folding import OtherPathError, PairFinder, View, agree, first_row
@@ -24,10 +25,11 @@ from maskstack.scoring.randomness import (
     turn_of_others,
 )
 from maskstack.scoring.reach import Reach
+from maskstack.speed import PLAIN, Way
 
 
 class PreparedModel:
-    """Calls a network on float32 images, in the wanted precision and memory format.
+    """Calls a network on float32 images, in the wanted way.
 
     Folding uses two passes that every explanation makes anyway. The prediction (:meth:`first`) runs the unchanged
     network and is observed. The next call is the first that runs the folded view. If the view's output for an image
@@ -42,11 +44,7 @@ class PreparedModel:
         arguments: Its further arguments, bound to the batch.
         stream: Where the network's random numbers come from.
         dtype: Data type of the network's images.
-        precision: ``fp32``, or ``bf16`` for autocast.
-        channels_last: Whether to give the network channels-last images.
-        fold: Whether to run a view of the network with its batch norms folded, if it has any and the view's output
-            agrees. Ignored with ``compile``, which fuses them itself.
-        compile: Whether to run the network through ``torch.compile``.
+        way: How passes are run.
 
     Attributes:
         found: What the network reaches; None if it was not given.
@@ -62,15 +60,10 @@ class PreparedModel:
         arguments: Arguments | None = None,
         stream: RandomStream | None = None,
         dtype: torch.dtype = torch.float32,
-        precision: str = "fp32",
-        channels_last: bool = False,
-        fold: bool = False,
-        compile: bool = False,  # noqa: A002
+        way: Way = PLAIN,
     ) -> None:
-        self.plain, self.model = model, torch.compile(model, dynamic=False) if compile else model
-        self.dtype, self.precision, self.compiled = dtype, precision, compile
-        self.format = torch.channels_last if channels_last else torch.preserve_format
-        self.fold = fold and not compile
+        self.plain, self.model, self.way = model, _compiled(model, way) if way.compile else model, way
+        self.dtype, self.fold = dtype, way.fold and not way.compile
         self._view: View | None = None
         self._sample: tuple[Tensor, list[Tensor]] | None = None
         self.extra_images = self.runs_lost = 0
@@ -115,10 +108,11 @@ class PreparedModel:
     @property
     def how(self) -> str:
         """How the passes are run, such as ``fp32, channels last, 49 convolutions folded``."""
-        parts = [self.precision]
-        parts += ["channels last"] if self.format is torch.channels_last else []
+        parts = ["bf16" if self.way.half else "fp32"]
+        parts += ["channels last"] if self.way.channels_last else []
         parts += [f"{self.folded} convolutions folded"] if self.folded else []
-        parts += ["compiled"] if self.compiled else []
+        parts += ["compiled"] if self.way.compile else []
+        parts += ["CUDA graphs"] if self.way.graphs else []
         parts += ["random numbers drawn by the network"] if self.is_random else []
         parts += ["no module found in the function, so none was protected"] if self._opaque else []
         return ", ".join(parts)
@@ -133,7 +127,7 @@ class PreparedModel:
 
     def _prepared(self, images: Tensor) -> Tensor:
         images = images.to(self.dtype)
-        if self.format is torch.channels_last and images.ndim == 4:
+        if self.way.channels_last and images.ndim == 4:
             images = images.contiguous(memory_format=torch.channels_last)
         return images
 
@@ -173,7 +167,7 @@ class PreparedModel:
 
     def _may_be_others(self, before: States, after: States) -> bool:
         """Whether another thread may have drawn the numbers, and :class:`Draws` can tell."""
-        return threading.active_count() > 1 and not self.compiled and only_torch_drew(before, after)
+        return threading.active_count() > 1 and not self.way.compile and only_torch_drew(before, after)
 
     def _look(self, model: Callable[..., Any], images: Tensor, rows: Tensor | None) -> bool:
         """Observe whether the network itself draws random numbers; the pass that raised the question runs again."""
@@ -191,9 +185,12 @@ class PreparedModel:
         def given() -> Given:
             return Given(tuple(images.shape), images.dtype, self._weights, self._accepted)
 
-        autocast = torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16")
+        autocast = torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=self.way.half)
         with watched(given, OtherPathError), autocast:
             output = model(images, *more.positional, **more.named)
+        if self.way.graphs:
+            # The next pass writes its output to the same memory.
+            output = tree_map_only(Tensor, Tensor.clone, output)
         self._accepted = tuple(images.shape)
         return output
 
@@ -214,8 +211,7 @@ class PreparedModel:
         pairs = finder.pairs()
         self.fold = bool(pairs)
         if pairs:
-            last = self.format is torch.channels_last
-            layout = torch.channels_last if last else torch.contiguous_format
+            layout = torch.channels_last if self.way.channels_last else torch.contiguous_format
             self._view = View(self.model, pairs, layout=layout)
             self._sample = images[:1], [tensor.detach().clone() for tensor in first_row(output, len(images))]
         return output
@@ -240,7 +236,21 @@ class PreparedModel:
 
     def _rounding(self, images: Tensor) -> float:
         """Allowed difference between two orders of the same operations, as a share of the largest value."""
-        if self.precision == "bf16" or self.dtype in (torch.bfloat16, torch.float16):
+        if self.way.half or self.dtype in (torch.bfloat16, torch.float16):
             return 5e-2
         # Convolutions round to ten bits by default on CUDA (TF32).
         return 1e-2 if images.is_cuda and torch.backends.cudnn.allow_tf32 else 1e-3
+
+
+def _compiled(model: Callable[..., Any], way: Way) -> Callable[..., Any]:
+    """The network through ``torch.compile``, once for each shape of a batch."""
+    run: Callable[..., Any] = torch.compile(model, dynamic=False, mode="reduce-overhead" if way.graphs else None)
+    if not way.graphs:
+        return run
+
+    def begin(*arguments: Any, **named: Any) -> Any:
+        # What the pass before returned is no longer needed, so its memory may be written to.
+        torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
+        return run(*arguments, **named)
+
+    return begin

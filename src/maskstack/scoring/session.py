@@ -25,6 +25,7 @@ from maskstack.scoring.row_check import check_rows
 from maskstack.scoring.scored_model import ScoredModel
 from maskstack.scoring.untouched import device_of, untouched
 from maskstack.scoring.user_model import Goal, Model, UserModel
+from maskstack.speed import Speed, way_for
 
 
 @contextmanager
@@ -37,10 +38,8 @@ def scoring(
     class_names: Sequence[str] = (),
     output: Output = None,
     batch_size: int = 32,
-    precision: str = "fp32",
-    channels_last: bool = True,
+    speed: Speed = "auto",
     fold: bool = False,
-    compile: bool = False,  # noqa: A002
     seed: int = 0,
 ) -> Iterator[ScoredModel]:
     """Run a network on a batch of images and on images derived from them.
@@ -57,10 +56,8 @@ def scoring(
         class_names: Names of the classes, for the record.
         output: Which output is explained, and how it is read, see :class:`maskstack.MDM`.
         batch_size: Maximum number of images in one pass.
-        precision: ``fp32``, or ``bf16`` for autocast around the network.
-        channels_last: Give the network images in the channels-last memory format.
-        fold: Run a private view of the network with its batch norms folded, where its output agrees.
-        compile: Run the network through ``torch.compile``; excludes folding.
+        speed: How the passes are run, see :func:`maskstack.speed.way_for`.
+        fold: Whether a view of the network with its batch norms folded may run in its place, if the speed has it.
         seed: Seed of the random numbers that the network draws itself, such as those of dropout that is always on.
 
     Raises:
@@ -86,10 +83,7 @@ def scoring(
             arguments=model.arguments.bind(len(images), moved.device),
             stream=RandomStream(seed, accelerators([moved.device])),
             dtype=images.dtype,
-            precision=precision,
-            channels_last=channels_last,
-            fold=fold,
-            compile=compile,
+            way=way_for(speed, moved.device.type, fold=fold),
         )
         bound, further = _bind(prepared, moved, objective, model, found, batch_size=batch_size)
         scored = ScoredModel(prepared, bound, moved.float(), model, batch_size=batch_size, started=started)
