@@ -7,6 +7,7 @@ import os
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import hypothesis
+import pytest
 import torch
 
 torch.set_num_threads(1)
@@ -16,3 +17,12 @@ hypothesis.settings.register_profile(
     "any speed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("any speed")
+
+
+@pytest.fixture
+def short_searches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every preset searches in few steps, for tests in which only that something runs is of interest."""
+    from maskstack.masks.presets import PRESETS
+
+    for name, settings in PRESETS.items():
+        monkeypatch.setitem(PRESETS, name, settings.with_(steps=3, members=min(settings.members, 2)))  # type: ignore[arg-type]

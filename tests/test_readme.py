@@ -13,6 +13,7 @@ README = Path(__file__).parent.parent / "README.md"
 BLOCKS = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
 
 
+@pytest.mark.usefixtures("short_searches")
 def test_the_blocks_run_one_after_the_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In one test, as later blocks use names of earlier ones, and tests may run in several processes."""
     for package in ("efficientnet_lite_pytorch", "quantus", "captum"):

@@ -37,7 +37,19 @@ def place(tmp_path, monkeypatch) -> Path:
 
 
 OWN = "my own=python:small.py:make,size=32x48,classes=names.txt"
-ARGUMENTS = ("gallery", "--model", "Lite0=bundled", "--model", OWN, "--preset", "fast", "--out", "drawn")
+ARGUMENTS = (
+    "gallery",
+    "--model",
+    "Lite0=bundled",
+    "--model",
+    OWN,
+    "--preset",
+    "fast",
+    "--steps",
+    "4",
+    "--out",
+    "drawn",
+)
 
 
 def run(capsys, *arguments: str) -> tuple[int, str, str]:
@@ -91,7 +103,7 @@ def test_networks_whose_names_look_alike_keep_their_own_maps(place, capsys):
 
 def test_methods_by_photos(place, capsys):
     methods = ("mdm", "gradcam", "rise:masks=8")
-    arguments = ["gallery", "coffee.png", "--model", OWN, "--preset", "fast", "--out", "drawn"]
+    arguments = ["gallery", "coffee.png", "--model", OWN, "--preset", "fast", "--steps", "4", "--out", "drawn"]
     arguments += [word for method in methods for word in ("--method", method)]
     code, out, err = run(capsys, *arguments)
     assert code == 0, err

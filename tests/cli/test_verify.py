@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow
 
 pytest.importorskip("efficientnet_lite_pytorch", reason="the extra 'demo' is not installed")
 
-QUICK = ("--sizes", "7,14", "--members", "2", "--steps", "4")
+QUICK = ("--sizes", "7,14", "--members", "2", "--steps", "4", "--keep", "0")
 
 
 @pytest.fixture(scope="module")

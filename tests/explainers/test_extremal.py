@@ -94,7 +94,7 @@ def test_one_open_cell_makes_a_round_hill_no_steeper_than_the_kernel() -> None:
 def test_on_a_photograph_it_keeps_more_of_the_score_than_random_masks_of_its_area_and_smoothness() -> None:
     net, target, area = load_model("bundled"), 282, 0.2
     image = net.preprocess(Image.fromarray(photos.chelsea())).unsqueeze(0)
-    found = ExtremalPerturbation(net, areas=area, steps=150)(image, target)
+    found = ExtremalPerturbation(net, areas=area, steps=80)(image, target)
     smooth = SmoothMasks((224, 224), cells=28, sigma=0.045, device=torch.device("cpu"))
     drawn = random_masks(smooth, area, count=20)
     assert float(drawn.mean()) == pytest.approx(area, abs=0.02)

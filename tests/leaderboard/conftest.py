@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from PIL import Image
 from skimage import data as photos
 from tests.leaderboard.runs import command, environment
@@ -20,11 +23,27 @@ from maskstack.runs.rows import FAILED, ResultRow
 from maskstack.runs.store import Store
 
 
+def made_once(tmp_path_factory, name: str, make: Callable[[Path], object]) -> Path:
+    """A folder that is made once for all processes of the tests; nothing in it may be changed."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    with FileLock(shared / f"{name}.lock"):
+        if not (shared / f"{name}.made").exists():
+            shutil.rmtree(shared / name, ignore_errors=True)
+            make(shared / name)
+            (shared / f"{name}.made").touch()
+    return shared / name
+
+
 @pytest.fixture(scope="session")
 def annotated(tmp_path_factory) -> Path:
     """Four photographs with ImageNet classes and boxes (one without), as a CSV beside an images folder."""
-    folder = tmp_path_factory.mktemp("annotated")
-    (folder / "images").mkdir()
+    return made_once(tmp_path_factory, "annotated", write_annotated)
+
+
+def write_annotated(folder: Path) -> None:
+    (folder / "images").mkdir(parents=True)
     rows = [
         ("cat.jpg", photos.chelsea(), 282, [[80, 20, 400, 290]]),
         ("coffee.jpg", photos.coffee(), 967, [[120, 60, 480, 350]]),
@@ -37,18 +56,19 @@ def annotated(tmp_path_factory) -> Path:
         for name, pixels, index, boxes in rows:
             Image.fromarray(pixels).convert("RGB").save(folder / "images" / name)
             writer.writerow([name, index, json.dumps(boxes)])
-    return folder
 
 
 @pytest.fixture(scope="session")
 def whole_run(annotated, tmp_path_factory) -> Path:
-    """A run that nothing disturbed, in a process of its own."""
-    out = tmp_path_factory.mktemp("runs") / "whole"
-    done = subprocess.run(
-        command(annotated, out), env=environment(), capture_output=True, text=True, timeout=300, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return out
+    """A run that nothing disturbed, in a process of its own; once for all processes of the tests."""
+
+    def run(out: Path) -> None:
+        done = subprocess.run(
+            command(annotated, out), env=environment(), capture_output=True, text=True, timeout=300, check=False
+        )
+        assert done.returncode == 0, done.stderr
+
+    return made_once(tmp_path_factory, "whole", run)
 
 
 def row(method, image, metric, value, **more):

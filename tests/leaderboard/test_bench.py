@@ -59,7 +59,7 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_table(annotated, whole_run,
     out = tmp_path / "killed"
     moments = random.Random(KILL_SEED)
     kept: dict[str, int] = {}
-    for _ in range(3):
+    for _ in range(2):
         running = subprocess.Popen(
             command(annotated, out), env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )

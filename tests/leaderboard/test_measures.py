@@ -10,7 +10,7 @@ from maskstack.leaderboard.work import BenchNetwork
 
 pytestmark = pytest.mark.slow
 
-PHOTOS = ("cat.jpg", "coffee.jpg", "tripod.jpg")
+PHOTOS = ("cat.jpg", "tripod.jpg")
 
 
 @pytest.fixture(scope="module")

@@ -316,7 +316,7 @@ def image(net: LoadedModel) -> Tensor:
 
 @pytest.fixture(scope="module")
 def found(net: LoadedModel, image: Tensor) -> Explanation:
-    mdm = MDM(net, steps=30)
+    mdm = MDM(net, preset="fast")
     return mdm.check(image, mdm(image), seeds=2, randomize=True)
 
 
