@@ -33,7 +33,7 @@ def test_each_setting_is_an_option_with_its_help_and_default(
     monkeypatch.setenv("COLUMNS", "200")
     assert main([verb, "--help"]) == 0
     out = capsys.readouterr().out
-    for shown in ("(25)", "(3,7,14,28,56,112)", "(zero,blur,mean,noise)", "(--joint)", "(--no-compile)", "(0.045)"):
+    for shown in ("(25)", "(3,7,14,28,56,112)", "(zero,blur,mean,noise)", "(--joint)", "(auto)", "(0.045)"):
         assert f"[default: {shown}]" in re.sub(r"\s+", " ", out)
 
 

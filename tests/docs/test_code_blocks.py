@@ -141,9 +141,9 @@ def train_small(out: str) -> None:
 
 
 def can_run(call_line: str) -> bool:
-    """Whether a command needs nothing but what lies in the folder and the bundled network."""
+    """Whether a command needs nothing but what lies in the folder and the bundled network, in this process."""
     words = shlex.split(call_line)
-    if words[:1] != ["maskstack"] or words[1] not in RUNS or "pretrained" in call_line:
+    if words[:1] != ["maskstack"] or words[1] not in RUNS or "pretrained" in call_line or "--workers" in words:
         return False
     files = re.findall(r"[\w/-]+\.(?:jpg|png|onnx|py|txt|safetensors)\b", call_line)
     return all(Path(file).is_file() for file in files)

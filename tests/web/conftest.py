@@ -20,6 +20,16 @@ from tests.prototypes.conftest import Silent, config, write_folders
 SCREENSHOTS = Path(os.environ.get("MASKSTACK_SCREENSHOTS", "out/screenshots"))
 """Where pictures of the page are left, to be looked at."""
 
+FEW_STEPS = 5
+"""Steps of the preset ``fast`` on the page of the tests: most are not about the map."""
+
+PROGRAM = f"""
+from maskstack.cli.main import run
+from maskstack.masks.presets import PRESETS
+PRESETS["fast"] = PRESETS["fast"].with_(steps={FEW_STEPS})
+run()
+"""
+
 _FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
@@ -82,7 +92,7 @@ def serving(folder: Path, *options: str) -> Iterator[Served]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "maskstack.cli", "app", "--port", str(port), *options]
+    command = [sys.executable, "-c", PROGRAM, "app", "--port", str(port), *options]
     # One thread as in the tests: sums in another order round otherwise, and the maps would not be compared exactly.
     env = os.environ | {"TMPDIR": str(folder), "OMP_NUM_THREADS": "1"}
     with (folder / "log.txt").open("w") as log:

@@ -13,10 +13,11 @@ from maskstack.draw.overlay import COLOURS, check_style
 from maskstack.errors import InputError
 from maskstack.explanation.map_files import check_map_kind
 from maskstack.jobs.beside import Beside
+from maskstack.jobs.choosing import predict, warn_of_random_weights
 from maskstack.jobs.machine import check_writable, pick_device
 from maskstack.jobs.naming import file_part, free_name
 from maskstack.jobs.one_photo import OnePhoto
-from maskstack.jobs.photos import PhotosRequest, PhotoTarget, predict, warn_of_random_weights
+from maskstack.jobs.photos import PhotosRequest, PhotoTarget
 from maskstack.jobs.processes import explain_in_processes, threads_of
 from maskstack.jobs.progress import JobReporter
 from maskstack.jobs.volumes import explain_volumes

@@ -19,17 +19,10 @@ from maskstack.explainers.table import make_explainer, parse_method
 from maskstack.explanation import Explanation
 from maskstack.explanation.view import NOT_MEASURED, shown
 from maskstack.files import write_whole
+from maskstack.jobs.choosing import predict, top_count, warn_of_random_weights
 from maskstack.jobs.machine import check_writable, pick_device
 from maskstack.jobs.naming import EXPLANATION, file_part, free_name, with_ending
-from maskstack.jobs.photos import (
-    PhotoExplainer,
-    PhotosRequest,
-    PhotoTarget,
-    is_finished,
-    predict,
-    top_count,
-    warn_of_random_weights,
-)
+from maskstack.jobs.photos import PhotoExplainer, PhotosRequest, PhotoTarget, is_finished
 from maskstack.jobs.progress import JobReporter
 from maskstack.models import LoadedModel, load_model, named_spec, said_of
 from maskstack.models.speed import pass_seconds

@@ -1,4 +1,4 @@
-"""The first steps of every job on photos: predict, choose the classes to explain, and find finished results."""
+"""What every job on photos is asked for, a class of a photo that is to be explained, and whether it is finished."""
 
 from __future__ import annotations
 
@@ -20,14 +20,11 @@ from maskstack.explainers.photos import HasUserModel
 from maskstack.explanation import Explanation
 from maskstack.explanation.storage import is_complete
 from maskstack.jobs.listing import photo_files
-from maskstack.jobs.progress import JobReporter
 from maskstack.masks.presets import Preset
-from maskstack.models import LoadedModel, find_class, open_photo, said_of
+from maskstack.models import LoadedModel, open_photo
 from maskstack.models.levels import read_page
 from maskstack.models.photos import check_file
 from maskstack.objectives import Meaning
-from maskstack.reliability.verdict import PROBABILITY
-from maskstack.scoring.predict import prediction
 
 NOTES = ("model", "photo", "output", "levels", "method")
 """Notes by which a finished explanation is recognised; methods add others."""
@@ -163,125 +160,6 @@ def read_output(text: str) -> int | str | None:
     return int(text) if re.fullmatch(r"-?[0-9]{1,9}", text) else text or None
 
 
-def top_count(target: str) -> int | None:
-    """The number in ``top5`` and similar targets; None for a class name or index.
-
-    >>> top_count("top5"), top_count("Tiger cat")
-    (5, None)
-    """
-    found = re.fullmatch(r"top([0-9]{1,6})", target.strip().lower())
-    return int(found.group(1)) if found else None
-
-
-def read_target(target: str, net: LoadedModel) -> tuple[int | None, int]:
-    """The class to explain, or None for each photo's best ones, and the number of classes to explain.
-
-    Raises:
-        InputError: There is no such class.
-    """
-    count = top_count(target)
-    return (find_class(net.class_names, target), 1) if count is None else (None, count)
-
-
-def predict(
-    net: LoadedModel,
-    photo: Image.Image,
-    target: str,
-    *,
-    device: torch.device,
-    label: str,
-    shown: int,
-    reporter: JobReporter,
-    output: str = "",
-) -> tuple[Tensor, list[int]]:
-    """Predict a photo's class, report the best classes, and choose the classes to explain.
-
-    Args:
-        net: The network.
-        photo: The photo.
-        target: Class name or index, or ``top5`` with any number.
-        device: Where the network is.
-        label: The photo's name in the report.
-        shown: Number of classes to report.
-        reporter: Receives them.
-        output: Which output is read, and what it is; empty to find out.
-
-    Returns:
-        The network's input, C x H x W, and the indices of the classes.
-
-    Raises:
-        InputError: The network does not have the class, or has fewer classes than requested.
-    """
-    image = net.preprocess(photo).to(device)
-    said = said_of(photo)
-    return image, choose(net, image, target, label=label, said=said, shown=shown, reporter=reporter, output=output)
-
-
-def choose(
-    net: LoadedModel,
-    image: Tensor,
-    target: str,
-    *,
-    label: str,
-    said: str = "",
-    shown: int = 5,
-    reporter: JobReporter,
-    output: str = "",
-) -> list[int]:
-    """Predict the class of a network's input, report the best classes, and choose the classes to explain.
-
-    Args:
-        net: The network.
-        image: Its input, C x H x W or C x D x H x W.
-        target: Class name or index, or ``top5`` with any number.
-        label: The photo's name in the report.
-        said: What was decided when its file was opened.
-        shown: Number of classes to report.
-        reporter: Receives them.
-        output: Which output is read, and what it is; empty to find out.
-
-    Returns:
-        The indices of the classes.
-
-    Raises:
-        InputError: The network does not have the class, or has fewer classes than requested.
-    """
-    index, count = read_target(target, net)
-    if said:
-        reporter.warn(f"{label}: {said.replace('page=', '--page ')}")
-    found = prediction(net, image.unsqueeze(0), output=read_output(output))
-    reporter.output(found.reading.words(), found.reading.doubt)
-    scores = found.values[0]
-    if found.reading.kind == "number":
-        reporter.numbers(label, scores.tolist())
-        return [_which_number(index, count, len(scores))]
-    best = scores.topk(min(shown, len(scores)))
-    pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
-    reporter.predictions(label, [(net.class_name(index), probability) for index, probability in pairs])
-    if index is not None and index >= len(scores):
-        raise InputError(f"target {index} is out of range; the network has classes 0 to {len(scores) - 1}")
-    if index is None and not 1 <= count <= len(scores):
-        raise InputError(f"--target top{count} asks for {count} classes; the network has {len(scores)}")
-    chosen = scores.topk(count).indices.tolist() if index is None else [index]
-    for each in chosen:
-        if scores[each] < PROBABILITY:
-            share = f"{float(scores[each]):.1%}"
-            reporter.warn(f"{label}: {net.class_name(each)} has a probability of only {share}, so its map says little")
-    return chosen
-
-
-def _which_number(index: int | None, count: int, numbers: int) -> int:
-    """The number to explain, of a network that gives numbers."""
-    if index is None and (count > 1 or numbers > 1):
-        raise InputError(
-            f"the network's output is {numbers} numbers, not class scores; give one by its index, --target 0 to "
-            f"{numbers - 1}, or --output logits if these are class scores"
-        )
-    if not 0 <= (index or 0) < numbers:
-        raise InputError(f"target {index} is out of range; the network has numbers 0 to {numbers - 1}")
-    return index or 0
-
-
 OF_CONTRAST = ("against", "against_name", "first_name")
 """Notes of a contrast: what was asked for, and the names of class B and of the first class with the region hidden."""
 
@@ -313,9 +191,3 @@ def is_finished(
     if fits and not is_complete(path):
         found.save(path)  # the earlier run ended between its two files
     return found if fits else None
-
-
-def warn_of_random_weights(name: str, net: LoadedModel, reporter: JobReporter) -> None:
-    """Report that the maps of an untrained network mean nothing."""
-    if net.weights == "random":
-        reporter.warn(f"{name} has random weights: its maps mean nothing; give trained weights as weights=FILE")

@@ -25,9 +25,10 @@ from maskstack.explanation.map_files import ENDINGS as MAP_ENDINGS
 from maskstack.explanation.map_files import save_packed
 from maskstack.explanation.view import REGION, title
 from maskstack.files import write_whole
+from maskstack.jobs.choosing import choose
 from maskstack.jobs.machine import check_writable
 from maskstack.jobs.naming import EXPLANATION, OVERLAY, free_name, with_ending
-from maskstack.jobs.photos import PhotoTarget, choose, is_finished
+from maskstack.jobs.photos import PhotoTarget, is_finished
 from maskstack.jobs.progress import JobReporter
 from maskstack.models import LoadedModel
 from maskstack.models.levels import joined, read_window
