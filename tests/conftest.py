@@ -1,6 +1,8 @@
 """What all tests share."""
 
+import gc
 import os
+from collections.abc import Iterator
 
 # Networks of the tests are small: a second thread costs more than it gives, and much more on a busy machine. Processes
 # that tests start inherit it.
@@ -10,6 +12,8 @@ import hypothesis
 import pytest
 import torch
 
+from maskstack.allocator import give_back_blocks
+
 torch.set_num_threads(1)
 
 # No promise is about the time that an example takes, which on a busy machine is anything.
@@ -17,6 +21,14 @@ hypothesis.settings.register_profile(
     "any speed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("any speed")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def memory_is_given_back() -> Iterator[None]:
+    """Give memory back that the command line, called by many tests, makes its process keep; this process lives long."""
+    yield
+    gc.collect()
+    give_back_blocks()
 
 
 @pytest.fixture
