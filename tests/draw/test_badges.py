@@ -26,7 +26,7 @@ def test_the_signs_differ_in_grey() -> None:
 @pytest.mark.parametrize("word", [*SIGNS, "anything else"])
 def test_a_badge_is_dark_with_light_words_inside_the_picture(word: str) -> None:
     picture = Image.new("RGB", (400, 300), (120, 130, 140))
-    draw_badge(picture, word, ["espresso 95%"], corner=(True, False))
+    draw_badge(picture, word, ["espresso 95%"], corners=[(True, False)])
     changed = (np.asarray(picture) != (120, 130, 140)).any(axis=2)
     rows, columns = np.nonzero(changed)
     assert columns.min() > 130
@@ -41,6 +41,28 @@ def test_lines_that_do_not_fit_are_left_out() -> None:
         draw_badge(picture, "do not use", ["a line of many words that is long", "another"])
     share = [(grey(picture) < 250).mean() for picture in (small, large)]
     assert all(each < 0.15 for each in share)
+
+
+def test_it_does_not_cover_the_region_where_another_corner_or_fewer_lines_leave_it_free() -> None:
+    region = np.zeros((300, 400), dtype=bool)
+    region[150:] = True
+    for free, where in ((region, slice(0, 150)), (~region, slice(150, 300))):
+        picture = Image.new("RGB", (400, 300), "white")
+        draw_badge(picture, "reliable", ["espresso 95%"], corners=[(False, True), (False, False)], free=free)
+        rows = np.nonzero(grey(picture) < 250)[0]
+        assert where.start <= rows.min() <= rows.max() < where.stop
+    narrow = np.zeros((300, 400), dtype=bool)
+    narrow[:, 110:] = True  # room for the word alone
+    picture = Image.new("RGB", (400, 300), "white")
+    draw_badge(picture, "reliable", ["a line of many words that is long"], corners=[(False, True)], free=narrow)
+    assert not (grey(picture) < 250)[narrow].any()
+
+
+def test_it_is_there_where_all_corners_are_covered() -> None:
+    pictures = [Image.new("RGB", (400, 300), "white") for _ in range(2)]
+    for picture, free in zip(pictures, (None, np.ones((300, 400), dtype=bool)), strict=True):
+        draw_badge(picture, "reliable", ["espresso 95%"], free=free)
+    assert np.array_equal(*map(np.asarray, pictures))
 
 
 def test_other_words_have_a_neutral_sign() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import matplotlib
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 RELIABLE, DOUBTFUL, DO_NOT_USE = "reliable", "doubtful", "do not use"
@@ -38,6 +40,9 @@ SIGNS: Mapping[str, Sign] = {
 UNKNOWN = Sign("\u2022", (190, 190, 190), 0)
 """The sign of any other word."""
 
+Corner = tuple[bool, bool]
+"""A corner of a picture: whether it is a right one, and whether it is a lower one."""
+
 _WIDEST, _TALLEST = 0.62, 0.26  # Largest share of the picture that a badge may take.
 _BACK, _INK = (20, 20, 20), (255, 255, 255)
 
@@ -52,7 +57,12 @@ def sign_of(word: str) -> Sign:
 
 
 def draw_badge(
-    picture: Image.Image, word: str, lines: Sequence[str] = (), *, corner: tuple[bool, bool] = (False, True)
+    picture: Image.Image,
+    word: str,
+    lines: Sequence[str] = (),
+    *,
+    corners: Sequence[Corner] = ((False, True),),
+    free: NDArray[np.bool_] | None = None,
 ) -> None:
     """Write a verdict into a corner of a picture; what does not fit is left out, the sign last.
 
@@ -60,27 +70,47 @@ def draw_badge(
         picture: RGB picture, which is changed.
         word: The verdict.
         lines: Further lines below it, the most important first.
-        corner: Whether it is the right one, and whether it is the lower one.
+        corners: The corners that may be used, the best first.
+        free: Pixels that the badge should not cover, H x W. If each badge with the word covers some, none counts.
     """
-    width, height = picture.size
-    size = max(11, round(min(width, height * 1.6) / 24))
-    while True:
+    best: tuple[Image.Image, tuple[int, int]] | None = None
+    for badge, size in _fitting(picture.size, word, lines):
+        for corner in corners:
+            left, top = _place(picture, badge, corner, size)
+            best = best or (badge, (left, top))
+            if free is None or not free[top : top + badge.height, left : left + badge.width].any():
+                picture.paste(badge, (left, top))
+                return
+    if best is None:
+        size = _sizes(picture.size)[-1]
+        sign = _badge("", (), size, sign=sign_of(word))
+        best = sign, _place(picture, sign, corners[0], size)
+    picture.paste(*best)
+
+
+def _fitting(room: tuple[int, int], word: str, lines: Sequence[str]) -> Iterator[tuple[Image.Image, int]]:
+    """Badges with the word that fit into a picture, the fullest first, each with the size of its letters."""
+    for size in _sizes(room):
         for count in range(len(lines), -1, -1):
             badge = _badge(word, lines[:count], size)
-            if badge.width <= _WIDEST * width and badge.height <= _TALLEST * height:
-                _place(picture, badge, corner, size)
-                return
-        if size <= 11:
-            break
-        size = max(11, round(size * 0.85))
-    _place(picture, _badge("", (), size, sign=sign_of(word)), corner, size)
+            if badge.width <= _WIDEST * room[0] and badge.height <= _TALLEST * room[1]:
+                yield badge, size
 
 
-def _place(picture: Image.Image, badge: Image.Image, corner: tuple[bool, bool], size: int) -> None:
+def _sizes(room: tuple[int, int]) -> list[int]:
+    """Sizes of letters to try in a picture of this width and height."""
+    sizes = [max(11, round(min(room[0], room[1] * 1.6) / 24))]
+    while sizes[-1] > 11:
+        sizes.append(max(11, round(sizes[-1] * 0.85)))
+    return sizes
+
+
+def _place(picture: Image.Image, badge: Image.Image, corner: Corner, size: int) -> tuple[int, int]:
+    """Left and upper pixel of a badge with letters of this size in a corner."""
     gap = max(size // 3, 2)
     left = picture.width - badge.width - gap if corner[0] else gap
     top = picture.height - badge.height - gap if corner[1] else gap
-    picture.paste(badge, (max(left, 0), max(top, 0)))
+    return max(left, 0), max(top, 0)
 
 
 def _badge(word: str, lines: Sequence[str], size: int, *, sign: Sign | None = None) -> Image.Image:

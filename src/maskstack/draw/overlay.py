@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from maskstack.checks import did_you_mean, one_of, share
-from maskstack.draw.badges import DO_NOT_USE, draw_badge
+from maskstack.draw.badges import DO_NOT_USE, Corner, draw_badge
 from maskstack.draw.contours import draw_contour, line_width
 from maskstack.errors import InputError
 from maskstack.geometry import Geometry
@@ -80,7 +80,8 @@ def overlay(
         style: ``contour``, ``heat`` or ``masked``.
         opacity: Opacity of the colours where the map is 1, or of the veil; :data:`OPACITY` if not given.
         colours: Name of a matplotlib colour map.
-        word: The verdict, written into the corner where the map is lowest; with ``do not use`` there are no colours.
+        word: The verdict, written into a corner where it covers no part of the region, if there is one; with
+            ``do not use`` there are no colours.
         lines: Further lines below the verdict.
         badge: Whether the verdict is written.
 
@@ -107,7 +108,8 @@ def overlay(
         if core is not None and core.any():
             draw_contour(picture, core.astype(bool), place, thin=True)
     if word and badge:
-        draw_badge(picture, word, lines, corner=_emptiest(shown))
+        outlined = place.carry_back(region.astype(np.float32)) > HALF
+        draw_badge(picture, word, lines, corners=_corners(shown), free=outlined)
     return picture
 
 
@@ -199,13 +201,13 @@ def _veil_unseen(picture: Image.Image, place: Geometry) -> None:
     pen.rectangle((left - 1, top - 1, right, bottom), outline=(255, 255, 255))
 
 
-def _emptiest(shown: NDArray[np.float32]) -> tuple[bool, bool]:
-    """The corner where the map is lowest: whether it is the right one, and whether it is the lower one."""
+def _corners(shown: NDArray[np.float32]) -> list[Corner]:
+    """The corners, those where the map is lowest first."""
     height, width = (max(side // 3, 1) for side in shown.shape)
-    places = {
+    places: dict[Corner, NDArray[np.float32]] = {
         (False, True): shown[-height:, :width],
         (False, False): shown[:height, :width],
         (True, True): shown[-height:, -width:],
         (True, False): shown[:height, -width:],
     }
-    return min(places, key=lambda corner: round(float(places[corner].mean()), 2))
+    return sorted(places, key=lambda corner: round(float(places[corner].mean()), 2))
