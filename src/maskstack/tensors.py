@@ -87,6 +87,14 @@ def _axis_filter(side: int, kernel: Tensor, padding: str) -> Callable[[Tensor], 
     return convolved
 
 
+def sent(values: Tensor, device: torch.device) -> Tensor:
+    """Values of the host on a device, without waiting for what the device still has to do."""
+    if device.type == "cuda":
+        values = values.pin_memory()  # from other memory, even such a copy waits
+    # mps may read the memory after it was freed.
+    return values.to(device, non_blocking=device.type != "mps")
+
+
 def blend(masks: Tensor, images: Tensor, fill: Tensor) -> Tensor:
     """Show the image where the mask is open and the fill where it is closed.
 

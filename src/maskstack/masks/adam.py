@@ -7,6 +7,8 @@ import math
 import torch
 from torch import Tensor
 
+from maskstack.tensors import sent
+
 BETAS = 0.9, 0.999
 EPSILON = 1e-8
 
@@ -49,7 +51,7 @@ class DampedAdam:
             second = (second + self.damping * self._spread(self._means(second))) / (1 + self.damping)
         # In the order of torch.optim.Adam, so that without damping the two agree to the last bit.
         size = (second.sqrt() / math.sqrt(1 - BETAS[1] ** self.steps)).add_(EPSILON)
-        rates = self._spread((self.rates / (1 - BETAS[0] ** self.steps)).to(self.free))
+        rates = self._spread(sent((self.rates / (1 - BETAS[0] ** self.steps)).to(self.free.dtype), self.free.device))
         step = -rates * self.first / size
         if self.places is None:
             self.free += step.view_as(self.free)

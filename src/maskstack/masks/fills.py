@@ -10,7 +10,7 @@ from torch import Tensor
 
 from maskstack.errors import InputError
 from maskstack.masks.shifts import Margined
-from maskstack.tensors import gaussian_blur
+from maskstack.tensors import gaussian_blur, sent
 
 Fill = Literal["zero", "mean", "blur", "noise", "given"]
 FILLS: tuple[str, ...] = get_args(Fill)
@@ -78,9 +78,8 @@ class _Noise:
         self.spread = images.std(dim=places, keepdim=True, correction=0)
 
     def __call__(self, generator: torch.Generator) -> Tensor:
-        field = torch.randn(self.images.shape[1:], generator=generator, dtype=torch.float32, device="cpu").to(
-            self.images
-        )
+        field = torch.randn(self.images.shape[1:], generator=generator, dtype=torch.float32, device="cpu")
+        field = sent(field.to(self.images.dtype), self.images.device)
         return torch.addcmul(self.centre, self.spread, field.unsqueeze(0))
 
 

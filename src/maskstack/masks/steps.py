@@ -17,7 +17,7 @@ from maskstack.masks.scores import check_finite, image_scores, one_score_each, o
 from maskstack.masks.settings import SearchSettings
 from maskstack.masks.shifts import Margined, even_shifts
 from maskstack.masks.shown import Scene, shown
-from maskstack.tensors import blend
+from maskstack.tensors import blend, sent
 
 
 def search_group(
@@ -52,11 +52,14 @@ def search_group(
     gradient = torch.zeros_like(problems.free)
     images_of, members_of = problems.image.tolist(), problems.member.tolist()
     listed = list(range(len(problems)))
-    for step in range(settings.steps):
-        working = torch.tensor(listed, device=images.device)
-        # Each member is a step further in its turns than the one before, so that a step has all kinds of them.
-        turns = [turn_of(step + member, settings.removal_every) for member in range(settings.members)]
-        is_removing = torch.tensor([removing for removing, _ in turns], device=images.device)
+    working = torch.tensor(listed, device=images.device)
+    # Each member is a step further in its turns than the one before, so that a step has all kinds of them.
+    all_turns = [
+        [turn_of(step + member, settings.removal_every) for member in range(settings.members)]
+        for step in range(settings.steps)
+    ]
+    all_removing = torch.tensor([[removing for removing, _ in turns] for turns in all_turns], device=images.device)
+    for step, (turns, is_removing) in enumerate(zip(all_turns, all_removing, strict=True)):
         step_fills = [fills.margined(turn + member) for member, (_, turn) in enumerate(turns)]
 
         def scene(problem: int) -> Scene:
@@ -101,9 +104,11 @@ def search_group(
             if progress(state) is False:
                 break
         # The only time in a step that the host waits for the device.
-        listed = [number for number, is_open in enumerate(problems.open.tolist()) if is_open]
-        if not listed:
+        still = [number for number, is_open in enumerate(problems.open.tolist()) if is_open]
+        if not still:
             break
+        if still != listed:
+            listed, working = still, sent(torch.tensor(still), images.device)
     return _result(score, images, problems, reference, fills(0), batches)
 
 
