@@ -13,12 +13,13 @@ from maskstack.draw.overlay import COLOURS, check_style
 from maskstack.errors import InputError
 from maskstack.explanation.map_files import check_map_kind
 from maskstack.jobs.beside import Beside
-from maskstack.jobs.choosing import predict, warn_of_random_weights
+from maskstack.jobs.choosing import predict, top_count, warn_of_random_weights
+from maskstack.jobs.listing import photo_files
 from maskstack.jobs.machine import check_writable, pick_device
 from maskstack.jobs.naming import file_part, free_name
 from maskstack.jobs.one_photo import OnePhoto
 from maskstack.jobs.photos import PhotosRequest, PhotoTarget
-from maskstack.jobs.processes import explain_in_processes, threads_of
+from maskstack.jobs.processes import Processes, threads_of
 from maskstack.jobs.progress import JobReporter
 from maskstack.jobs.volumes import explain_volumes
 from maskstack.models import said_of
@@ -96,11 +97,14 @@ def explain_photos(request: ExplainRequest, reporter: JobReporter) -> None:
     Raises:
         MaskstackError: The request cannot be carried out, or another process writes to the folder.
     """
-    with contextlib.ExitStack() as reserved:
-        _explain_photos(request, reporter, reserved)
+    # The processes end before the folder is free for others.
+    with contextlib.ExitStack() as reserved, contextlib.ExitStack() as started:
+        _explain_photos(request, reporter, reserved, started)
 
 
-def _explain_photos(request: ExplainRequest, reporter: JobReporter, reserved: contextlib.ExitStack) -> None:
+def _explain_photos(
+    request: ExplainRequest, reporter: JobReporter, reserved: contextlib.ExitStack, started: contextlib.ExitStack
+) -> None:
     request.check()
     one = OnePhoto.of(request)
     net, device = one.net, one.device
@@ -108,6 +112,9 @@ def _explain_photos(request: ExplainRequest, reporter: JobReporter, reserved: co
     if isinstance(net.preprocess, VolumePreprocess):
         explain_volumes(request, net, one.mdm, reporter, reserved, device=device)
         return
+    # Those that are finished are not known yet, so a run that resumes starts its processes later.
+    first = 0 if request.resume else len(photo_files(request.photos)) * (top_count(request.target) or 1)
+    processes = _started(request, first, started)
     targets: list[PhotoTarget] = []
     taken: set[str] = set()
     for file, photo in request.open_photos(reporter.warn):
@@ -129,7 +136,10 @@ def _explain_photos(request: ExplainRequest, reporter: JobReporter, reserved: co
     check_writable(request.out)  # after the photos were read, so that a photo that is refused leaves no folder
     reserved.enter_context(locked(request.out))
     todo = [target for target in targets if not (request.resume and one.is_complete(target))]
-    workers = min(request.workers, max(len(todo), 1))
+    processes = processes or _started(request, len(todo), started)
+    workers = min(processes.workers, max(len(todo), 1)) if processes else 1
+    if processes:
+        processes.wait()
     with threads_of(workers):
         images = [request.read(target, net, device)[1].unsqueeze(0) for target in todo[:1]]
         seconds = sum(sum(pass_seconds(net.model, each)) for each in images) / workers
@@ -140,11 +150,17 @@ def _explain_photos(request: ExplainRequest, reporter: JobReporter, reserved: co
         seconds=seconds,
     )
     with reporter.searching(len(todo)):
-        if workers > 1:
-            explain_in_processes(request, todo, reporter, workers)
+        if processes:
+            processes.explain(todo, reporter)
             return
         with Beside() as beside:
             for number, target in enumerate(todo):
                 reporter.begin(number)
                 found = one.search(target, reporter.step)
                 beside.run(partial(one.write, found), partial(reporter.result, target.photo, found.explanation))
+
+
+def _started(request: ExplainRequest, maps: int, started: contextlib.ExitStack) -> Processes | None:
+    """The processes for a number of maps; None where one is enough."""
+    workers = min(request.workers, maps)
+    return started.enter_context(Processes(request, workers)) if workers > 1 else None

@@ -11,7 +11,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import connection
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import torch
 
@@ -43,42 +43,54 @@ def threads_of(workers: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def explain_in_processes(
-    request: ExplainRequest, targets: Sequence[PhotoTarget], reporter: JobReporter, workers: int
-) -> None:
-    """Explain photos in processes, and report the results in the order of the photos.
+class Processes:
+    """Processes that explain photos. They load the network while their owner predicts; use it in a ``with`` statement.
 
     Args:
-        request: What to explain, and how. Each process loads its network.
-        targets: The photos and their classes.
-        reporter: Receives the results.
+        request: What to explain, and how.
         workers: Number of processes.
 
     Raises:
-        MaskstackError: A photo cannot be explained, a file cannot be written, or a process was ended from outside.
+        ModelError: A process was ended from outside.
         KeyboardInterrupt: Ctrl-C; finished results are kept, and the processes have ended.
     """
-    others = set(multiprocessing.active_children())
-    context, threads = multiprocessing.get_context("spawn"), share_of_threads(workers)
-    pool = ProcessPoolExecutor(workers, context, initializer=_begin, initargs=(request, threads))
-    try:
-        running = [pool.submit(_explain, target) for target in targets]
+
+    def __init__(self, request: ExplainRequest, workers: int) -> None:
+        self.workers, self._others = workers, set(multiprocessing.active_children())
+        context, threads = multiprocessing.get_context("spawn"), share_of_threads(workers)
+        self._pool = ProcessPoolExecutor(workers, context, initializer=_begin, initargs=(request, threads))
+        self._ready = self._pool.submit(os.getpid)  # starts all processes
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, *_: object) -> None:
+        if kind is not None and not issubclass(kind, BrokenProcessPool):
+            # What they have begun would take a while, and nobody waits for it.
+            for process in set(multiprocessing.active_children()) - self._others:
+                process.terminate()
+        self._pool.shutdown(cancel_futures=True)
+        if isinstance(error, BrokenProcessPool):
+            raise ModelError(
+                "a process of --workers was ended, perhaps because memory ran out; give fewer workers, and --resume "
+                "to keep the results that are there"
+            ) from error
+
+    def wait(self) -> None:
+        """Wait until the first process has loaded the network."""
+        self._ready.result()
+
+    def explain(self, targets: Sequence[PhotoTarget], reporter: JobReporter) -> None:
+        """Explain photos, and report the results in the order of the photos.
+
+        Raises:
+            MaskstackError: A photo cannot be explained, or a file cannot be written.
+        """
+        running = [self._pool.submit(_explain, target) for target in targets]
         for number, (target, result) in enumerate(zip(targets, running, strict=True)):
             reporter.begin(number)
             files = result.result()
             reporter.result(target.photo, Explanation.load(files["explanation"]), files)
-    except BrokenProcessPool as error:
-        raise ModelError(
-            "a process of --workers was ended, perhaps because memory ran out; give fewer workers, and --resume to "
-            "keep the results that are there"
-        ) from error
-    except BaseException:
-        # What they have begun would take a while, and nobody waits for it.
-        for process in set(multiprocessing.active_children()) - others:
-            process.terminate()
-        raise
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 class _Worker:
