@@ -43,6 +43,22 @@ def threads_of(workers: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Hold Ctrl-C back until the end of the context. Processes that are started in it hold it back for themselves.
+
+    Otherwise, Ctrl-C would end them with a traceback while they are still importing.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 class Processes:
     """Processes that explain photos. They load the network while their owner predicts; use it in a ``with`` statement.
 
@@ -59,7 +75,8 @@ class Processes:
         self.workers, self._others = workers, set(multiprocessing.active_children())
         context, threads = multiprocessing.get_context("spawn"), share_of_threads(workers)
         self._pool = ProcessPoolExecutor(workers, context, initializer=_begin, initargs=(request, threads))
-        self._ready = self._pool.submit(os.getpid)  # starts all processes
+        with _interrupts_held():
+            self._ready = self._pool.submit(os.getpid)  # starts all processes
 
     def __enter__(self) -> Self:
         return self
@@ -125,6 +142,8 @@ def _begin(request: ExplainRequest, threads: int) -> None:
     global _worker
     # Ctrl-C reaches all processes; the first one stops the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
     keep_large_blocks()  # set in the first process too, but not handed on
