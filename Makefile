@@ -2,8 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Processes of one thread each. Three, as some tests wait for other processes, and CI has two cores.
-PYTEST := $(BIN)/python -m pytest -n 3 --dist worksteal
+# Two processes of one thread each take little more than half of the time that one takes.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 
 .PHONY: demo test quick harden fuzz check docs clean
 
@@ -34,7 +34,7 @@ quick: $(VENV)/dev.stamp
 # The generated tests of damage, kills, names, code in data and the page, with large counts; HARDEN_SHARE=0.1 runs a tenth.
 HARDEN_SHARE ?= 1
 harden: $(VENV)/dev.stamp
-	MASKSTACK_HARDEN=1 MASKSTACK_HARDEN_SHARE=$(HARDEN_SHARE) $(BIN)/python -m pytest tests/hardening -n 3 --dist worksteal
+	MASKSTACK_HARDEN=1 MASKSTACK_HARDEN_SHARE=$(HARDEN_SHARE) $(BIN)/python -m pytest tests/hardening -n 2 --dist worksteal
 
 # Random image files and outputs of networks for MINUTES minutes, in one process; it prints how many were tried.
 MINUTES ?= 10

@@ -76,7 +76,8 @@ class Processes:
         context, threads = multiprocessing.get_context("spawn"), share_of_threads(workers)
         self._pool = ProcessPoolExecutor(workers, context, initializer=_begin, initargs=(request, threads))
         with _interrupts_held():
-            self._ready = self._pool.submit(os.getpid)  # starts all processes
+            # Each task starts a process, as long as none of them is idle.
+            self._ready = [self._pool.submit(os.getpid) for _ in range(workers)]
 
     def __enter__(self) -> Self:
         return self
@@ -94,8 +95,9 @@ class Processes:
             ) from error
 
     def wait(self) -> None:
-        """Wait until the first process has loaded the network."""
-        self._ready.result()
+        """Wait until processes have loaded the network."""
+        for ready in self._ready:
+            ready.result()
 
     def explain(self, targets: Sequence[PhotoTarget], reporter: JobReporter) -> None:
         """Explain photos, and report the results in the order of the photos.
