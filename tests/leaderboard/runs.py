@@ -15,6 +15,9 @@ from maskstack.cli.main import main
 from maskstack.runs.store import Store
 
 METHODS = "mdm:steps=3,gradcam,random,centre"
+FEW = "random,centre"
+"""Methods for a run in which only the order of events is of interest: they cost nothing, and import nothing."""
+
 GROUPS = "faithfulness,localization,complexity"
 
 KILL_SEED = 13
@@ -63,6 +66,11 @@ def table(run: Path) -> dict[tuple[str, ...], tuple[object, ...]]:
         assert name not in found, f"{name} is there twice"
         found[name] = (row.value, row.curve, row.protocol, row.target, row.forward, row.backward, row.failure)
     return found
+
+
+def of_methods(rows: dict[tuple[str, ...], tuple[object, ...]], methods: str) -> dict:
+    """The rows of a table that belong to these methods."""
+    return {name: row for name, row in rows.items() if name[1] in methods.split(",")}
 
 
 def assert_same(found: dict, wanted: dict) -> None:
