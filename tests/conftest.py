@@ -1,6 +1,5 @@
 """What all tests share."""
 
-import gc
 import os
 from collections.abc import Iterator
 
@@ -27,7 +26,6 @@ hypothesis.settings.load_profile("any speed")
 def memory_is_given_back() -> Iterator[None]:
     """Give memory back that the command line, called by many tests, makes its process keep; this process lives long."""
     yield
-    gc.collect()
     give_back_blocks()
 
 

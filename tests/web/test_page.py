@@ -224,6 +224,9 @@ def test_axe_finds_no_violation(visit):
     wait_for_results(page)
     page.evaluate(script)
     for _ in range(2):
+        # Half-way between light and dark nothing can be read.
+        page.wait_for_timeout(300)
+        page.wait_for_function("document.getAnimations().every(each => !(each instanceof CSSTransition))")
         found = page.evaluate("axe.run()")["violations"]
         assert [(each["id"], [node["html"][:150] for node in each["nodes"]]) for each in found] == []
         page.get_by_role("button", name="Dark or light").click()
