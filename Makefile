@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Two processes of one thread each take little more than half of the time that one takes.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
+# pip compiles one file after the other. What cannot be compiled is no file of Python's, or of another version of it.
+INSTALL := $(BIN)/pip install --quiet --no-compile
+COMPILE := $(BIN)/python -m compileall -q -j 0 $(VENV)/lib > /dev/null 2>&1 || true
 
 .PHONY: demo test quick harden fuzz check docs clean
 
@@ -13,12 +16,14 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/demo.stamp: $(BIN)/python pyproject.toml requirements/torch.txt
-	$(BIN)/pip install --quiet -r requirements/torch.txt
-	$(BIN)/pip install --quiet -e '.[demo]'
+	$(INSTALL) -r requirements/torch.txt
+	$(INSTALL) -e '.[demo]'
+	$(COMPILE)
 	touch $@
 
 $(VENV)/dev.stamp: $(VENV)/demo.stamp
-	$(BIN)/pip install --quiet -r requirements/torch.txt -e '.[dev]'
+	$(INSTALL) -r requirements/torch.txt -e '.[dev]'
+	$(COMPILE)
 	touch $@
 
 demo: $(VENV)/demo.stamp
