@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Two processes of one thread each take little more than half of the time that one takes.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
-# pip compiles one file after the other. What cannot be compiled is no file of Python's, or of another version of it.
+# pip compiles one file after the other; this uses all cores. Templates, which some packages hold as .py, are passed over.
 INSTALL := $(BIN)/pip install --quiet --no-compile
 COMPILE := $(BIN)/python -m compileall -q -j 0 $(VENV)/lib > /dev/null 2>&1 || true
 

@@ -62,7 +62,7 @@ COLUMNS: Mapping[str, str] = {
     "noise": "the same, of the image with noise of 0.02",
     "company": "the same, alone against in a batch",
     "company_top": "overlap (IoU) of the brightest tenth, alone against in a batch (lowest)",
-    "folded": "rank correlation of folded and plain passes",
+    "speed": "rank correlation of the speeds auto and plain",
     "threads": "rank correlation of one thread and two",
     "passes": "forward and backward passes of an image",
 }
@@ -138,7 +138,7 @@ def steadiness(
             "millionth": likeness(image * (1 + 1e-6)),
             "noise": likeness(image + noise),
             "company": rank_correlation(together[row], own),
-            "folded": likeness(image, speed="plain"),
+            "speed": likeness(image, speed="plain"),
         }
         tops = [values >= values.flatten().quantile(0.9) for values in (together[row], own)]
         found["company_top"] = float((tops[0] & tops[1]).sum() / (tops[0] | tops[1]).sum())

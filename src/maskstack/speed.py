@@ -1,4 +1,4 @@
-"""How the passes of a network are run: one choice of speed, from which all follows for a device."""
+"""How the passes of a network are run: the user's choice of a speed, and what follows from it on a device."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 Speed = Literal["auto", "plain", "half", "compiled", "half_compiled"]
-
-_CHANNELS_LAST = ("cpu", "cuda", "xpu")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,9 +31,9 @@ PLAIN = Way()
 
 
 def way_for(speed: Speed, device: str, *, fold: bool = True) -> Way:
-    """The way that belongs to a speed on a type of device.
+    """How passes are run for a speed, on a type of device.
 
-    - ``auto``: what is faster, starts at once and changes the output by no more than rounding.
+    - ``auto``: the fastest way on the CPU that starts at once and changes the output by no more than rounding.
     - ``plain``: the network as it is.
     - ``half``: as auto, but in half precision (bf16 autocast). The map may change.
     - ``compiled``: ``torch.compile``, on CUDA with CUDA graphs. It takes about a minute to start, for each batch size.
@@ -58,8 +56,8 @@ def way_for(speed: Speed, device: str, *, fold: bool = True) -> Way:
     compiled = speed in ("compiled", "half_compiled")
     return Way(
         half=speed in ("half", "half_compiled"),
-        # Other devices, such as mps, copy such images back before each convolution.
-        channels_last=device in _CHANNELS_LAST,
+        # On mps, gradients of such images are slow, and were wrong in places (pytorch issues 193349 and 180984).
+        channels_last=device != "mps",
         fold=fold and not compiled,
         compile=compiled,
         graphs=compiled and device == "cuda",

@@ -88,10 +88,10 @@ def _axis_filter(side: int, kernel: Tensor, padding: str) -> Callable[[Tensor], 
 
 
 def sent(values: Tensor, device: torch.device) -> Tensor:
-    """Values of the host on a device, without waiting for what the device still has to do."""
+    """Copy values from the CPU to a device, without waiting for what the device still has to do."""
     if device.type == "cuda":
-        values = values.pin_memory()  # from other memory, even such a copy waits
-    # mps may read the memory after it was freed.
+        values = values.pin_memory()  # only from pinned memory does the copy not wait
+    # mps may read the memory after it was freed (pytorch issue 189690).
     return values.to(device, non_blocking=device.type != "mps")
 
 

@@ -48,20 +48,20 @@ def test_it_does_not_cover_the_region_where_another_corner_or_fewer_lines_leave_
     region[150:] = True
     for free, where in ((region, slice(0, 150)), (~region, slice(150, 300))):
         picture = Image.new("RGB", (400, 300), "white")
-        draw_badge(picture, "reliable", ["espresso 95%"], corners=[(False, True), (False, False)], free=free)
+        draw_badge(picture, "reliable", ["espresso 95%"], corners=[(False, True), (False, False)], keep_free=free)
         rows = np.nonzero(grey(picture) < 250)[0]
         assert where.start <= rows.min() <= rows.max() < where.stop
     narrow = np.zeros((300, 400), dtype=bool)
     narrow[:, 110:] = True  # room for the word alone
     picture = Image.new("RGB", (400, 300), "white")
-    draw_badge(picture, "reliable", ["a line of many words that is long"], corners=[(False, True)], free=narrow)
+    draw_badge(picture, "reliable", ["a line of many words that is long"], corners=[(False, True)], keep_free=narrow)
     assert not (grey(picture) < 250)[narrow].any()
 
 
 def test_it_is_there_where_all_corners_are_covered() -> None:
     pictures = [Image.new("RGB", (400, 300), "white") for _ in range(2)]
     for picture, free in zip(pictures, (None, np.ones((300, 400), dtype=bool)), strict=True):
-        draw_badge(picture, "reliable", ["espresso 95%"], free=free)
+        draw_badge(picture, "reliable", ["espresso 95%"], keep_free=free)
     assert np.array_equal(*map(np.asarray, pictures))
 
 

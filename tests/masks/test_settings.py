@@ -153,7 +153,7 @@ def test_options_and_help_name_exactly_the_settings() -> None:
     fields = [field.name for field in dataclasses.fields(SearchSettings)]
     assert list(SearchOptions.__annotations__) == fields
     assert list(setting_help()) == fields
-    assert set(SearchSettings().running()) <= {*fields, "fold"}
+    assert set(SearchSettings().running()) <= set(fields)
 
 
 @pytest.mark.parametrize("name", ["steps", "joint"])

@@ -62,7 +62,7 @@ def draw_badge(
     lines: Sequence[str] = (),
     *,
     corners: Sequence[Corner] = ((False, True),),
-    free: NDArray[np.bool_] | None = None,
+    keep_free: NDArray[np.bool_] | None = None,
 ) -> None:
     """Write a verdict into a corner of a picture; what does not fit is left out, the sign last.
 
@@ -71,14 +71,14 @@ def draw_badge(
         word: The verdict.
         lines: Further lines below it, the most important first.
         corners: The corners that may be used, the best first.
-        free: Pixels that the badge should not cover, H x W. If each badge with the word covers some, none counts.
+        keep_free: Pixels that the badge should not cover, H x W. Where every badge would cover some, they are ignored.
     """
     best: tuple[Image.Image, tuple[int, int]] | None = None
     for badge, size in _fitting(picture.size, word, lines):
         for corner in corners:
             left, top = _place(picture, badge, corner, size)
             best = best or (badge, (left, top))
-            if free is None or not free[top : top + badge.height, left : left + badge.width].any():
+            if keep_free is None or not keep_free[top : top + badge.height, left : left + badge.width].any():
                 picture.paste(badge, (left, top))
                 return
     if best is None:
@@ -89,7 +89,7 @@ def draw_badge(
 
 
 def _fitting(room: tuple[int, int], word: str, lines: Sequence[str]) -> Iterator[tuple[Image.Image, int]]:
-    """Badges with the word that fit into a picture, the fullest first, each with the size of its letters."""
+    """Badges with the verdict that fit into a picture, the fullest first, each with the size of its letters."""
     for size in _sizes(room):
         for count in range(len(lines), -1, -1):
             badge = _badge(word, lines[:count], size)

@@ -80,8 +80,8 @@ def overlay(
         style: ``contour``, ``heat`` or ``masked``.
         opacity: Opacity of the colours where the map is 1, or of the veil; :data:`OPACITY` if not given.
         colours: Name of a matplotlib colour map.
-        word: The verdict, written into a corner where it covers no part of the region, if there is one; with
-            ``do not use`` there are no colours.
+        word: The verdict. It is written into a corner where it covers no part of the region, if there is one. A map
+            with the verdict ``do not use`` is drawn without colours.
         lines: Further lines below the verdict.
         badge: Whether the verdict is written.
 
@@ -109,7 +109,7 @@ def overlay(
             draw_contour(picture, core.astype(bool), place, thin=True)
     if word and badge:
         outlined = place.carry_back(region.astype(np.float32)) > HALF
-        draw_badge(picture, word, lines, corners=_corners(shown), free=outlined)
+        draw_badge(picture, word, lines, corners=_corners(shown), keep_free=outlined)
     return picture
 
 

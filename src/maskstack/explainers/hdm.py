@@ -115,7 +115,7 @@ class HDM:
         mdm = self.mdm
         check_images(images)
         plan = self.plan.fitting(tuple(images.shape[2:]))
-        with scoring(mdm.user_model, images, objective, **mdm.settings.running()) as scored:
+        with scoring(mdm.user_model, images, objective, fold=True, **mdm.settings.running()) as scored:
             found = search_modules(scored, scored.images, plan, progress)
             return explanation_of("hdm", scored, found, plan.as_dict()).to(images.device)
 

@@ -96,7 +96,7 @@ class MDM(CaptumAttribution):
             raise InputError("fill_image and fill='given' belong together; give both or neither")
         check_images(images)
         settings = self.settings_for(tuple(images.shape[2:]))
-        with scoring(self.user_model, images, objective, **self.settings.running()) as scored:
+        with scoring(self.user_model, images, objective, fold=True, **self.settings.running()) as scored:
             found = search(scored, scored.images, settings=settings, fill_image=fill_image, progress=progress)
             return explanation_of("mdm", scored, found, settings.as_dict()).to(images.device)
 
@@ -134,7 +134,7 @@ class MDM(CaptumAttribution):
         checks.real("keep", keep, 0, 1, open_low=True)
         check_images(images)
         settings = self.settings_for((images.shape[2], images.shape[3]))
-        with scoring(self.user_model, images, objective, **self.settings.running()) as scored:
+        with scoring(self.user_model, images, objective, fold=True, **self.settings.running()) as scored:
             found, regions = search_regions(
                 scored, scored.images, settings=settings, count=count, keep=keep, progress=progress
             )
@@ -176,7 +176,7 @@ class MDM(CaptumAttribution):
         )
         goal = contrast(own, other)
         settings = self.settings_for((images.shape[2], images.shape[3]))
-        with scoring(self.user_model, images, goal, **self.settings.running()) as scored:
+        with scoring(self.user_model, images, goal, fold=True, **self.settings.running()) as scored:
             found = search(scored, scored.images, settings=settings, progress=progress)
             regions = contrast_of(scored, found.stack, own, other)
             explanation = explanation_of("mdm", scored, found, settings.as_dict())

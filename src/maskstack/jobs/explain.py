@@ -23,7 +23,7 @@ from maskstack.jobs.processes import Processes, threads_of
 from maskstack.jobs.progress import JobReporter
 from maskstack.jobs.volumes import explain_volumes
 from maskstack.models import said_of
-from maskstack.models.speed import pass_seconds
+from maskstack.models.timing import pass_seconds
 from maskstack.models.volumes import VolumePreprocess
 from maskstack.runs.folder import locked
 
@@ -98,12 +98,12 @@ def explain_photos(request: ExplainRequest, reporter: JobReporter) -> None:
         MaskstackError: The request cannot be carried out, or another process writes to the folder.
     """
     # The processes end before the folder is free for others.
-    with contextlib.ExitStack() as reserved, contextlib.ExitStack() as started:
-        _explain_photos(request, reporter, reserved, started)
+    with contextlib.ExitStack() as reserved, contextlib.ExitStack() as running:
+        _explain_photos(request, reporter, reserved, running)
 
 
 def _explain_photos(
-    request: ExplainRequest, reporter: JobReporter, reserved: contextlib.ExitStack, started: contextlib.ExitStack
+    request: ExplainRequest, reporter: JobReporter, reserved: contextlib.ExitStack, running: contextlib.ExitStack
 ) -> None:
     request.check()
     one = OnePhoto.of(request)
@@ -112,9 +112,9 @@ def _explain_photos(
     if isinstance(net.preprocess, VolumePreprocess):
         explain_volumes(request, net, one.mdm, reporter, reserved, device=device)
         return
-    # Those that are finished are not known yet, so a run that resumes starts its processes later.
-    first = 0 if request.resume else len(photo_files(request.photos)) * (top_count(request.target) or 1)
-    processes = _started(request, first, started)
+    # A run that resumes does not know yet what is left to do, so it starts its processes later.
+    maps = 0 if request.resume else len(photo_files(request.photos)) * (top_count(request.target) or 1)
+    processes = _processes(request, maps, running)
     targets: list[PhotoTarget] = []
     taken: set[str] = set()
     for file, photo in request.open_photos(reporter.warn):
@@ -136,7 +136,7 @@ def _explain_photos(
     check_writable(request.out)  # after the photos were read, so that a photo that is refused leaves no folder
     reserved.enter_context(locked(request.out))
     todo = [target for target in targets if not (request.resume and one.is_complete(target))]
-    processes = processes or _started(request, len(todo), started)
+    processes = processes or _processes(request, len(todo), running)
     workers = min(processes.workers, max(len(todo), 1)) if processes else 1
     if processes:
         processes.wait()
@@ -160,7 +160,7 @@ def _explain_photos(
                 beside.run(partial(one.write, found), partial(reporter.result, target.photo, found.explanation))
 
 
-def _started(request: ExplainRequest, maps: int, started: contextlib.ExitStack) -> Processes | None:
-    """The processes for a number of maps; None where one is enough."""
+def _processes(request: ExplainRequest, maps: int, running: contextlib.ExitStack) -> Processes | None:
+    """Start the processes for a number of maps; None where this process is enough."""
     workers = min(request.workers, maps)
-    return started.enter_context(Processes(request, workers)) if workers > 1 else None
+    return running.enter_context(Processes(request, workers)) if workers > 1 else None

@@ -25,7 +25,7 @@ from maskstack.jobs.naming import EXPLANATION, file_part, free_name, with_ending
 from maskstack.jobs.photos import PhotoExplainer, PhotosRequest, PhotoTarget, is_finished
 from maskstack.jobs.progress import JobReporter
 from maskstack.models import LoadedModel, load_model, named_spec, said_of
-from maskstack.models.speed import pass_seconds
+from maskstack.models.timing import pass_seconds
 from maskstack.runs.folder import locked
 from maskstack.scoring.trust import trust
 

@@ -60,15 +60,14 @@ def _interrupts_held() -> Iterator[None]:
 
 
 class Processes:
-    """Processes that explain photos. They load the network while their owner predicts; use it in a ``with`` statement.
+    """Processes that explain photos; use it in a ``with`` statement. They load the network while their owner predicts.
 
     Args:
         request: What to explain, and how.
         workers: Number of processes.
 
     Raises:
-        ModelError: A process was ended from outside.
-        KeyboardInterrupt: Ctrl-C; finished results are kept, and the processes have ended.
+        ModelError: At the end of the ``with`` statement, if a process was ended from outside.
     """
 
     def __init__(self, request: ExplainRequest, workers: int) -> None:
@@ -95,7 +94,7 @@ class Processes:
             ) from error
 
     def wait(self) -> None:
-        """Wait until processes have loaded the network."""
+        """Wait until the network is loaded, at least by the faster processes."""
         for ready in self._ready:
             ready.result()
 

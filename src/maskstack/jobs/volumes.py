@@ -32,7 +32,7 @@ from maskstack.jobs.photos import PhotoTarget, is_finished
 from maskstack.jobs.progress import JobReporter
 from maskstack.models import LoadedModel
 from maskstack.models.levels import joined, read_window
-from maskstack.models.speed import pass_seconds
+from maskstack.models.timing import pass_seconds
 from maskstack.models.volumes import Volume, VolumePreprocess, is_volume_file, open_volume
 from maskstack.runs.folder import locked
 

@@ -16,7 +16,7 @@ from maskstack.errors import InputError, MaskstackError
 from maskstack.leaderboard.measures import GROUPS
 from maskstack.leaderboard.request import BenchRequest
 from maskstack.leaderboard.work import BenchNetwork, ImageTask, Worker
-from maskstack.models.speed import pass_seconds
+from maskstack.models.timing import pass_seconds
 from maskstack.runs.folder import RunPlan
 
 OnImage = Callable[[str, int], None]

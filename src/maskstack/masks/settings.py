@@ -27,7 +27,6 @@ class RunningOptions(TypedDict):
 
     batch_size: int
     speed: Speed
-    fold: bool
     seed: int
 
 
@@ -93,9 +92,9 @@ class SearchSettings:
         patience: Number of steps without improvement after which a search stops; 0 never stops early.
         seed: Seed of the random numbers of the search (the noise fill), and of those that the network draws itself.
         batch_size: Maximum number of masked images in one forward pass.
-        speed: How the network is run: auto (fastest that starts at once and changes the output by rounding only), plain
-            (the network as it is), half (half precision, the map may change), compiled (torch.compile, on CUDA with
-            CUDA graphs; a minute to start) or half_compiled.
+        speed: How the network is run: auto (the fastest way that starts at once and changes the output only by
+            rounding), plain (the network as it is), half (half precision; the map may change), compiled (torch.compile,
+            on CUDA with CUDA graphs; takes about a minute to start) or half_compiled.
     """
 
     sizes: tuple[GridSize, ...] = ((3, 3), (7, 7), (14, 14), (28, 28), (56, 56), (112, 112))
@@ -180,7 +179,6 @@ class SearchSettings:
         return {
             "batch_size": self.batch_size,
             "speed": self.speed,
-            "fold": True,
             "seed": self.seed,
         }
 

@@ -29,7 +29,7 @@ from maskstack.speed import PLAIN, Way
 
 
 class PreparedModel:
-    """Calls a network on float32 images, in the wanted way.
+    """Calls a network on float32 images, in one :class:`~maskstack.speed.Way`.
 
     Folding uses two passes that every explanation makes anyway. The prediction (:meth:`first`) runs the unchanged
     network and is observed. The next call is the first that runs the folded view. If the view's output for an image
@@ -249,7 +249,7 @@ def _compiled(model: Callable[..., Any], way: Way) -> Callable[..., Any]:
         return run
 
     def begin(*arguments: Any, **named: Any) -> Any:
-        # What the pass before returned is no longer needed, so its memory may be written to.
+        # The output of the previous pass was copied, so its memory may be used again.
         torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
         return run(*arguments, **named)
 

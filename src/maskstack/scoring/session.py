@@ -57,7 +57,7 @@ def scoring(
         output: Which output is explained, and how it is read, see :class:`maskstack.MDM`.
         batch_size: Maximum number of images in one pass.
         speed: How the passes are run, see :func:`maskstack.speed.way_for`.
-        fold: Whether a view of the network with its batch norms folded may run in its place, if the speed has it.
+        fold: Whether the speed may fold batch norms; not for what looks at the network's own modules.
         seed: Seed of the random numbers that the network draws itself, such as those of dropout that is always on.
 
     Raises:
