@@ -1,9 +1,10 @@
-"""What explaining a folder of photos takes beyond the searches themselves.
+"""What explaining a folder of photos takes: each photo alone, a few together, and the whole job with its files.
 
     python -m benchmarks.folder FOLDER [--photos 50] [--model bundled] [--preset fast]
 
-The same photos are searched without files and pictures, and explained into a temporary folder, both in this process.
-Prints wall and processor seconds for each photo, their ratios and the peak memory.
+The same photos are searched for one at a time, then in groups as large as ``maskstack explain`` makes them, both
+without files and pictures, and then explained into a temporary folder, all in this process. Prints wall and processor
+seconds for each photo, their ratios, the rank correlation of the maps of the first two, and the peak memory.
 """
 
 from __future__ import annotations
@@ -14,16 +15,23 @@ import tempfile
 import time
 from pathlib import Path
 
+import torch
+from torch import Tensor
+
 from maskstack import MDM
+from maskstack.allocator import keep_large_blocks
 from maskstack.cli.results import ResultReporter
 from maskstack.jobs.explain import ExplainRequest, explain_photos
 from maskstack.jobs.listing import photo_files
+from maskstack.jobs.photo_group import together
 from maskstack.masks.settings import SearchOptions
 from maskstack.models import load_model, open_photo
+from maskstack.reliability.measure import likeness
 
 
 def main() -> None:
     """Measure the searches, then the whole job, and print the ratios."""
+    keep_large_blocks()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder")
     parser.add_argument("--photos", type=int, default=50)
@@ -35,11 +43,16 @@ def main() -> None:
     files = photo_files((arguments.folder,))[: 2 if arguments.smoke else arguments.photos]
     net = load_model(arguments.model)
     mdm = MDM(net, preset=arguments.preset, **settings)
-    mdm(net.preprocess(open_photo(files[0])).unsqueeze(0))  # warm-up
-    wall, processor = time.perf_counter(), time.process_time()
-    for file in files:
-        mdm(net.preprocess(open_photo(file)).unsqueeze(0))
-    searched = time.perf_counter() - wall, time.process_time() - processor
+    images = torch.stack([net.preprocess(open_photo(file)) for file in files])
+    size = together(mdm.settings, images.device)
+    mdm(images[:size])  # warm-up
+    alone, alone_took = searched(mdm, images, 1)
+    grouped, searches_took = searched(mdm, images, size)
+    alike = likeness(alone, grouped)
+    print(
+        f"one at a time and {size} together: rank correlation of the maps at least {float(alike.min()):.4f}, "
+        f"mean {float(alike.mean()):.4f}, {len(files)} photos"
+    )
     with tempfile.TemporaryDirectory() as out:
         request = ExplainRequest(
             photos=files, model=arguments.model, preset=arguments.preset, settings=settings, out=Path(out)
@@ -52,12 +65,20 @@ def main() -> None:
         raise SystemExit(
             f"{len(reporter.document['results'])} of {len(files)} photos were explained; nothing is compared"
         )
-    for name, alone, both in zip(("wall", "processor"), searched, whole, strict=True):
+    for name, *took in zip(("wall", "processor"), alone_took, searches_took, whole, strict=True):
+        one, several, job = (seconds / len(files) for seconds in took)
         print(
-            f"{name} seconds for each photo: searches {alone / len(files):.2f}, whole job {both / len(files):.2f}; "
-            f"ratio {both / alone:.2f} x"
+            f"{name} seconds for each photo: searches alone {one:.2f}, {size} together {several:.2f}, ratio "
+            f"{one / several:.2f} x; whole job {job:.2f}, ratio {job / several:.2f} x"
         )
     print(f"peak memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB, {len(files)} photos")
+
+
+def searched(mdm: MDM, images: Tensor, size: int) -> tuple[Tensor, tuple[float, float]]:
+    """The maps of groups of this size, B x 1 x H x W, and the wall and processor seconds of all."""
+    wall, processor = time.perf_counter(), time.process_time()
+    maps = [mdm(images[first : first + size]).saliency for first in range(0, len(images), size)]
+    return torch.cat(maps), (time.perf_counter() - wall, time.process_time() - processor)
 
 
 if __name__ == "__main__":

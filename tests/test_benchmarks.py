@@ -37,7 +37,8 @@ def test_a_folder_is_measured(tmp_path, monkeypatch, capsys) -> None:
         pixels = np.random.default_rng(number).integers(0, 255, (60, 70, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(tmp_path / f"{number}.png")
     out = printed(monkeypatch, capsys, folder, str(tmp_path), "--smoke")
-    assert len(re.findall(r"ratio [\d.]+ x", out)) == 2
+    assert len(re.findall(r"ratio [\d.]+ x", out)) == 4
+    assert re.search(r"rank correlation of the maps at least [01]\.\d+, mean", out)
 
 
 @pytest.mark.slow

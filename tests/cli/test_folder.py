@@ -13,7 +13,7 @@ from PIL import Image
 from maskstack import Explanation
 from maskstack.cli.main import main
 from maskstack.jobs import explain as job
-from maskstack.jobs import one_photo
+from maskstack.jobs import photo_files
 
 pytestmark = pytest.mark.slow
 
@@ -83,7 +83,7 @@ def test_a_picture_that_cannot_be_written_ends_the_work_in_one_sentence(folder, 
     def full(_picture, path):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(one_photo, "save_png", full)
+    monkeypatch.setattr(photo_files, "save_png", full)
     assert main(["explain", "photos", "--out", "out", *QUICK]) == 2
     assert "cannot write" in capsys.readouterr().err
     assert not list((folder / "out").glob("*.json")), "no photo counts as finished"

@@ -124,16 +124,16 @@ class ResultReporter(ConsoleReporter):
             self.start("explaining", max(maps, 1))
             yield
 
-    def begin(self, number: int) -> None:
+    def begin(self, number: int, together: int = 1) -> None:
         """Say how long the rest will take, from the time that the maps before it took."""
-        self.pace.at(number)
+        self.pace.at(number, together)
         self.move_to(number)
         if number > 1 and not self.errors.is_terminal and (left := self.pace.remaining()) is not None:
             self.say(f"{number} of {plural(self.pace.total, 'map')} searched, about {duration(left)} left")
 
     def step(self, state: Progress) -> None:
-        """Advance the bar within a map."""
-        self.move_to(self.pace.done + state.step / state.steps)
+        """Advance the bar within a map, or within those that are made together."""
+        self.move_to(self.pace.done + self.pace.making * state.step / state.steps)
 
     def result(self, photo: str, explanation: Explanation, files: Mapping[str, str]) -> None:
         """Print the numbers of a finished map, how far to trust it, and its first file."""

@@ -22,7 +22,16 @@ def save_png(picture: Image.Image | Figure, path: Path) -> None:
     if isinstance(picture, Image.Image):
         picture.save(path, "PNG", compress_level=_EFFORT)
     else:
-        picture.savefig(path, format="png", pil_kwargs={"compress_level": _EFFORT})
+        _drawn(picture).save(path, "PNG", compress_level=_EFFORT, dpi=(picture.dpi, picture.dpi))
+
+
+def _drawn(figure: Figure) -> Image.Image:
+    """A figure as a picture without transparency, which would only take space."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # matplotlib is loaded only to draw
+
+    canvas: Any = FigureCanvasAgg(figure)
+    canvas.draw()
+    return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
 
 
 def as_picture(values: NDArray[Any]) -> Image.Image:

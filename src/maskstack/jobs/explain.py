@@ -1,8 +1,9 @@
-"""The work of ``maskstack explain``: check everything, then explain photo by photo and write the results."""
+"""The work of ``maskstack explain``: check everything, then explain a few photos at a time and write the results."""
 
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,13 +18,13 @@ from maskstack.jobs.choosing import predict, top_count, warn_of_random_weights
 from maskstack.jobs.listing import photo_files
 from maskstack.jobs.machine import check_writable, pick_device
 from maskstack.jobs.naming import file_part, free_name
-from maskstack.jobs.one_photo import OnePhoto
+from maskstack.jobs.photo_files import Searched
+from maskstack.jobs.photo_group import GroupExplainer, groups_of
 from maskstack.jobs.photos import PhotosRequest, PhotoTarget
 from maskstack.jobs.processes import Processes, threads_of
 from maskstack.jobs.progress import JobReporter
 from maskstack.jobs.volumes import explain_volumes
 from maskstack.models import said_of
-from maskstack.models.timing import pass_seconds
 from maskstack.models.volumes import VolumePreprocess
 from maskstack.runs.folder import locked
 
@@ -46,7 +47,7 @@ class ExplainRequest(PhotosRequest):
         opacity: Opacity of the colours, or of the veil of ``masked``; None for the style's own.
         colours: Name of a matplotlib colour map.
         grids: Whether the figure has a row with the mask of each size.
-        workers: Number of processes that each explain a photo at a time, on the CPU.
+        workers: Number of processes that share the photos, on the CPU.
     """
 
     model: str = "bundled"
@@ -106,23 +107,47 @@ def _explain_photos(
     request: ExplainRequest, reporter: JobReporter, reserved: contextlib.ExitStack, running: contextlib.ExitStack
 ) -> None:
     request.check()
-    one = OnePhoto.of(request)
-    net, device = one.net, one.device
-    warn_of_random_weights(request.model, net, reporter)
-    if isinstance(net.preprocess, VolumePreprocess):
-        explain_volumes(request, net, one.mdm, reporter, reserved, device=device)
+    explainer = GroupExplainer.of(request)
+    warn_of_random_weights(request.model, explainer.net, reporter)
+    if isinstance(explainer.net.preprocess, VolumePreprocess):
+        explain_volumes(request, explainer.net, explainer.mdm, reporter, reserved, device=explainer.device)
         return
     # A run that resumes does not know yet what is left to do, so it starts its processes later.
     maps = 0 if request.resume else len(photo_files(request.photos)) * (top_count(request.target) or 1)
     processes = _processes(request, maps, running)
-    targets: list[PhotoTarget] = []
-    taken: set[str] = set()
+    targets = _targets(request, explainer, reporter)
+    check_writable(request.out)  # after the photos were read, so that a photo that is refused leaves no folder
+    reserved.enter_context(locked(request.out))
+    todo = [target for target in targets if not (request.resume and explainer.is_complete(target))]
+    processes = processes or _processes(request, len(todo), running)
+    workers = min(processes.workers, max(len(todo), 1)) if processes else 1
+    if processes:
+        processes.wait()
+    groups = list(groups_of(todo, min(explainer.together, max(len(todo) // workers, 1))))
+    with threads_of(workers):
+        seconds = explainer.seconds_of_a_pass(groups[0]) / workers if groups else 0.0
+    reporter.cost(
+        explainer.mdm.cost(len(todo) * request.searches, regions=request.regions, contrast=bool(request.against)),
+        todo=len(todo),
+        done=len(targets) - len(todo),
+        seconds=seconds,
+    )
+    with reporter.searching(len(todo)):
+        if processes:
+            processes.explain(groups, reporter)
+        else:
+            _explain_groups(explainer, groups, reporter)
+
+
+def _targets(request: ExplainRequest, explainer: GroupExplainer, reporter: JobReporter) -> list[PhotoTarget]:
+    """The classes of all photos that are to be explained, chosen by their predictions."""
+    net, targets, taken = explainer.net, list[PhotoTarget](), set[str]()
     for file, photo in request.open_photos(reporter.warn):
         image, classes = predict(
             net,
             photo,
             request.target,
-            device=device,
+            device=explainer.device,
             label=file,
             shown=5,
             reporter=reporter,
@@ -133,31 +158,24 @@ def _explain_photos(
             suffix = f".{rank}-{file_part(net.class_name(index))}" if len(classes) > 1 else ""
             place = request.out / f"{stem}{suffix}"
             targets.append(PhotoTarget(file, tuple(image.shape[1:]), index, place, said_of(photo)))
-    check_writable(request.out)  # after the photos were read, so that a photo that is refused leaves no folder
-    reserved.enter_context(locked(request.out))
-    todo = [target for target in targets if not (request.resume and one.is_complete(target))]
-    processes = processes or _processes(request, len(todo), running)
-    workers = min(processes.workers, max(len(todo), 1)) if processes else 1
-    if processes:
-        processes.wait()
-    with threads_of(workers):
-        images = [request.read(target, net, device)[1].unsqueeze(0) for target in todo[:1]]
-        seconds = sum(sum(pass_seconds(net.model, each)) for each in images) / workers
-    reporter.cost(
-        one.mdm.cost(len(todo) * request.searches, regions=request.regions, contrast=bool(request.against)),
-        todo=len(todo),
-        done=len(targets) - len(todo),
-        seconds=seconds,
-    )
-    with reporter.searching(len(todo)):
-        if processes:
-            processes.explain(todo, reporter)
-            return
-        with Beside() as beside:
-            for number, target in enumerate(todo):
-                reporter.begin(number)
-                found = one.search(target, reporter.step)
-                beside.run(partial(one.write, found), partial(reporter.result, target.photo, found.explanation))
+    return targets
+
+
+def _explain_groups(explainer: GroupExplainer, groups: Sequence[list[PhotoTarget]], reporter: JobReporter) -> None:
+    """Search for a group of photos while the one before it is drawn and written."""
+
+    def report(found: Sequence[Searched], written: Sequence[Mapping[str, str]]) -> None:
+        for searched, files in zip(found, written, strict=True):
+            reporter.result(searched.target.photo, searched.explanation, files)
+
+    begun = 0
+    with Beside() as beside:
+        for group in groups:
+            reporter.begin(begun, len(group))
+            begun += len(group)
+            explainer.explain(
+                group, reporter.step, lambda found: beside.run(partial(explainer.write, found), partial(report, found))
+            )
 
 
 def _processes(request: ExplainRequest, maps: int, running: contextlib.ExitStack) -> Processes | None:

@@ -21,15 +21,16 @@ class Pace:
 
     Attributes:
         done: Number of maps that are made.
+        making: Number of maps that are being made.
     """
 
     def __init__(self, total: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self.total, self.clock, self.done = total, clock, 0
+        self.total, self.clock, self.done, self.making = total, clock, 0, 1
         self._times: deque[tuple[int, float]] = deque(maxlen=LATEST + 1)
 
-    def at(self, number: int) -> None:
-        """Called when this number of maps is made, first with 0."""
-        self.done = number
+    def at(self, number: int, making: int = 1) -> None:
+        """Called when this number of maps is made, first with 0, and so many are being made together."""
+        self.done, self.making = number, making
         self._times.append((number, self.clock()))
 
     def remaining(self) -> float | None:
@@ -50,5 +51,5 @@ class Pace:
             return None
         each = (ended - begun) / (last - first)
         left = self.total - last
-        # The map that is being made may take longer than the others, but not less than it has taken already.
-        return max(each * left - (self.clock() - ended), each * (left - 1), 0.0)
+        # The maps that are being made may take longer than the others, but not less than they have taken already.
+        return max(each * left - (self.clock() - ended), each * (left - self.making), 0.0)

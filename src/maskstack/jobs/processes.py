@@ -1,4 +1,4 @@
-"""Several photos at a time, each in a process of its own: a photo alone does not keep many cores busy."""
+"""Groups of photos, each in one of several processes: a group alone does not keep many cores busy."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import os
 import signal
 import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import connection
 from typing import TYPE_CHECKING, Self
 
@@ -18,7 +18,8 @@ import torch
 from maskstack.allocator import keep_large_blocks
 from maskstack.errors import ModelError
 from maskstack.explanation import Explanation
-from maskstack.jobs.one_photo import OnePhoto
+from maskstack.jobs.photo_files import Searched
+from maskstack.jobs.photo_group import GroupExplainer
 from maskstack.jobs.photos import PhotoTarget
 from maskstack.jobs.progress import JobReporter
 
@@ -74,11 +75,13 @@ class Processes:
         self.workers, self._others = workers, set(multiprocessing.active_children())
         context, threads = multiprocessing.get_context("spawn"), share_of_threads(workers)
         self._pool = ProcessPoolExecutor(workers, context, initializer=_begin, initargs=(request, threads))
-        with _interrupts_held():
-            # Each task starts a process, as long as none of them is idle.
-            self._ready = [self._pool.submit(os.getpid) for _ in range(workers)]
+        self._ready: list[Future[int]] = []
 
     def __enter__(self) -> Self:
+        # A process that is ended at once is noticed by wait().
+        with _interrupts_held(), suppress(BrokenProcessPool):
+            # Each task starts a process, as long as none of them is idle.
+            self._ready = [self._pool.submit(os.getpid) for _ in range(self.workers)]
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, *_: object) -> None:
@@ -95,36 +98,44 @@ class Processes:
 
     def wait(self) -> None:
         """Wait until the network is loaded, at least by the faster processes."""
-        for ready in self._ready:
+        for ready in self._ready or [self._pool.submit(os.getpid)]:
             ready.result()
 
-    def explain(self, targets: Sequence[PhotoTarget], reporter: JobReporter) -> None:
-        """Explain photos, and report the results in the order of the photos.
+    def explain(self, groups: Sequence[list[PhotoTarget]], reporter: JobReporter) -> None:
+        """Explain groups of photos, and report the results in the order of the photos.
 
         Raises:
             MaskstackError: A photo cannot be explained, or a file cannot be written.
         """
-        running = [self._pool.submit(_explain, target) for target in targets]
-        for number, (target, result) in enumerate(zip(targets, running, strict=True)):
-            reporter.begin(number)
-            files = result.result()
-            reporter.result(target.photo, Explanation.load(files["explanation"]), files)
+        running = [self._pool.submit(_explain, group) for group in groups]
+        begun = 0
+        for group, results in zip(groups, running, strict=True):
+            reporter.begin(begun, len(group))
+            begun += len(group)
+            for target, files in zip(group, results.result(), strict=True):
+                reporter.result(target.photo, Explanation.load(files["explanation"]), files)
 
 
 class _Worker:
     """The state of a worker's process."""
 
     def __init__(self, request: ExplainRequest) -> None:
-        self.one = OnePhoto.of(request)
+        self.explainer = GroupExplainer.of(request)
         self.is_busy = self.is_stopped = False
 
-    def explain(self, target: PhotoTarget) -> dict[str, str]:
-        """Explain one photo, and write its files."""
+    def explain(self, group: list[PhotoTarget]) -> list[dict[str, str]]:
+        """Explain a group of photos, and write their files."""
         self.is_busy = True
+        written: list[dict[str, str]] = []
+
+        def write(found: list[Searched]) -> None:
+            written.extend(self.explainer.write(found))
+
         try:
             if self.is_stopped:
                 raise KeyboardInterrupt
-            return self.one.write(self.one.search(target, lambda _progress: None))
+            self.explainer.explain(group, lambda _progress: None, write)
+            return written
         finally:
             self.is_busy = False
 
@@ -152,8 +163,8 @@ def _begin(request: ExplainRequest, threads: int) -> None:
     signal.signal(signal.SIGTERM, _worker.stop)
 
 
-def _explain(target: PhotoTarget) -> dict[str, str]:
-    return _worker.explain(target)
+def _explain(group: list[PhotoTarget]) -> list[dict[str, str]]:
+    return _worker.explain(group)
 
 
 def _end_with_parent() -> None:

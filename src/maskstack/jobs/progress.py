@@ -38,8 +38,13 @@ class JobReporter(Protocol):
     def searching(self, maps: int) -> AbstractContextManager[None]:
         """Context manager that is active while this number of maps is made."""
 
-    def begin(self, number: int) -> None:
-        """Called before each map, with the number of maps before it; their results may still be written."""
+    def begin(self, number: int, together: int = 1) -> None:
+        """Called before each map, or before a few that are made together.
+
+        Args:
+            number: Number of maps before it; their results may still be written.
+            together: Number of maps that are made together.
+        """
 
     def step(self, state: Progress) -> None:
         """Called after each step of a search."""
