@@ -1,5 +1,7 @@
 """The search's fills, and what it does when it is stopped, short of memory or handed what it cannot use."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from tests.masks.toys import IMAGES, assert_same, two_sizes
@@ -7,6 +9,7 @@ from tests.masks.toys import IMAGES, assert_same, two_sizes
 from maskstack.errors import InputError, ModelError
 from maskstack.masks.result import Progress
 from maskstack.masks.search import search
+from maskstack.reliability.measure import BLANK
 from maskstack.tensors import blend
 
 
@@ -130,3 +133,15 @@ def test_blend_shows_the_image_where_open_and_the_fill_where_closed() -> None:
     masks = torch.tensor([[[0.0, 1.0], [0.5, 0.25]]])
     expected = torch.tensor([[-4.0, 4.0], [0.0, -2.0]]).expand(1, 3, 2, 2)
     assert torch.equal(blend(masks, image, fill), expected)
+
+
+@pytest.mark.parametrize(
+    ("hidden", "of_one_class", "of_two"),
+    [((0.1, 0.2), False, False), ((0.1, 1.5), True, False), ((1.2, 1.5), True, True)],
+)
+def test_a_fill_that_scores_as_high_by_chance_does_not_spoil_a_comparison(score, hidden, of_one_class, of_two) -> None:
+    found = search(score, IMAGES[:1], settings=two_sizes())
+    found = replace(found, before=torch.tensor([1.0]), hidden=torch.tensor([hidden]), under_stack=torch.tensor([1.0]))
+    for compares, blank in ((False, of_one_class), (True, of_two)):
+        (problem,) = found.problems(compares=compares)
+        assert (problem == BLANK) is blank

@@ -89,14 +89,17 @@ class SearchResult:
         grids = zip(*[part.grids for part in parts], strict=True)
         return cls(grids=tuple(torch.cat(each) for each in grids), **values)
 
-    def problems(self, *, nothing: str = "") -> tuple[str | None, ...]:
+    def problems(self, *, nothing: str = "", compares: bool = False) -> tuple[str | None, ...]:
         """For each image None, or the reason why its map cannot be used.
 
         Args:
             nothing: What a score of exactly zero means; empty if it means nothing special.
+            compares: Whether the score compares two classes: then a single fill may score high by chance, and only all
+                fills together are a reason.
         """
         scale = score_scale(self.before, self.hidden.T)
-        loss_hidden = ((self.before.unsqueeze(1) - self.hidden) / scale.unsqueeze(1)).amin(dim=1)
+        losses = (self.before.unsqueeze(1) - self.hidden) / scale.unsqueeze(1)
+        loss_hidden = losses.amax(dim=1) if compares else losses.amin(dim=1)
         loss_kept = (self.before - self.under_stack) / scale
         spread = self.stack.flatten(1).amax(dim=1) - self.stack.flatten(1).amin(dim=1)
         reasons: list[str | None] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -73,7 +74,7 @@ def contrast(target: int | Sequence[int] | Tensor, other: int | Sequence[int] | 
         values = reading.comparable(scores)
         return pick(values, rows["target"]) - pick(values, rows["other"])
 
-    return _objective("contrast", read, both, wanted=("target", "other"))
+    return replace(_objective("contrast", read, both, wanted=("target", "other")), compares=True)
 
 
 def margin(target: Target = None) -> Objective:

@@ -43,6 +43,7 @@ class Objective:
         raw: Whether ``read`` gets the network's raw output, rather than the tensor found in it.
         of_class: For scores of a class, takes the place of ``read``: it also gets what the output is.
         nothing: What a score of exactly zero means, for the reader of the result; empty if it means nothing special.
+        compares: Whether the score compares two classes, so that a fill may favour one of them by chance.
         reading: What the output is, once the objective is bound.
     """
 
@@ -54,6 +55,7 @@ class Objective:
     raw: bool = False
     of_class: ClassRead | None = None
     nothing: str = ""
+    compares: bool = False
     reading: Reading | None = None
 
     def bind(self, output: Any, images: int, reading: Reading | None = None) -> Objective:
