@@ -45,6 +45,8 @@ def main() -> None:
     mdm = MDM(net, preset=arguments.preset, **settings)
     images = torch.stack([net.preprocess(open_photo(file)) for file in files])
     size = together(mdm.settings, images.device)
+    if size == 1:
+        raise SystemExit(f"with the preset {arguments.preset} each photo is searched for alone; nothing is compared")
     mdm(images[:size])  # warm-up
     alone, alone_took = searched(mdm, images, 1)
     grouped, searches_took = searched(mdm, images, size)

@@ -4,14 +4,17 @@ import gc
 import json
 import sys
 import weakref
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from maskstack import Explanation
 from maskstack.cli.main import main
+from maskstack.errors import InputError
 from maskstack.jobs import explain as job
 from maskstack.jobs import photo_files
 
@@ -25,7 +28,7 @@ def tiny():
     body = nn.Sequential(nn.Conv2d(3, 4, 7, stride=8), nn.ReLU(), nn.AdaptiveAvgPool2d(2))
     return nn.Sequential(body, nn.Flatten(), nn.Linear(16, 3))
 """
-QUICK = ["--model", "python:tiny_nets:tiny", "--output", "logits", "--preset", "single", "--steps", "2", "--sizes", "4"]
+QUICK = ["--model", "python:tiny_nets:tiny", "--output", "logits", "--preset", "fast", "--steps", "2", "--sizes", "4"]
 
 
 @pytest.fixture
@@ -87,3 +90,31 @@ def test_a_picture_that_cannot_be_written_ends_the_work_in_one_sentence(folder, 
     assert main(["explain", "photos", "--out", "out", *QUICK]) == 2
     assert "cannot write" in capsys.readouterr().err
     assert not list((folder / "out").glob("*.json")), "no photo counts as finished"
+
+
+def test_a_photo_that_fails_leaves_those_before_it_finished(folder, monkeypatch, capsys) -> None:
+    opened: Counter[str] = Counter()
+    open_photo = job.PhotosRequest.open_photo
+
+    def vanishing(self, file):
+        opened[file] += 1
+        if file == "photos/2.png" and opened[file] > 1:
+            raise InputError("there is no file 2.png; check the path")
+        return open_photo(self, file)
+
+    monkeypatch.setattr(job.PhotosRequest, "open_photo", vanishing)
+    assert main(["explain", "photos", "--out", "out", *QUICK]) == 2
+    assert "there is no file 2.png" in capsys.readouterr().err
+    assert sorted(file.name for file in Path("out").glob("*.json")) == ["0.json", "1.json"]
+
+
+def test_each_photo_of_a_group_gets_what_is_its_own(folder, capsys) -> None:
+    assert main(["explain", "photos", "--out", "group", "--target", "1", "--against", "second", *QUICK]) == 0
+    assert main(["explain", "photos/2.png", "--out", "alone", "--target", "1", "--against", "second", *QUICK]) == 0
+    alone, found = (Explanation.load(f"{out}/2.safetensors") for out in ("alone", "group"))
+    torch.testing.assert_close(found.saliency, alone.saliency, atol=1e-3, rtol=0)
+    torch.testing.assert_close(found.contrast.tensors(), alone.contrast.tensors(), atol=1e-3, rtol=0)
+    assert found.notes == alone.notes
+    assert found.geometry == alone.geometry
+    assert (found.forward_passes, found.target) == (alone.forward_passes, alone.target)
+    assert len(found) == 1

@@ -65,15 +65,21 @@ def test_the_results_are_those_of_one_process_in_the_same_order(folder, tmp_path
     assert again["cost"]["already_done"] == len(NAMES)
 
 
-def test_a_process_that_is_killed_is_said_and_what_is_done_is_kept(folder, tmp_path, capsys):
+@pytest.mark.parametrize("when", ["while they import", "while both search"])
+def test_a_process_that_is_killed_is_said_and_what_is_done_is_kept(folder, tmp_path, capsys, when):
+    steps = "3" if when == "while they import" else "2000"
+
     def kill() -> None:
-        while not (children := multiprocessing.active_children()):
+        while len(children := multiprocessing.active_children()) < 2:
             time.sleep(0.05)
+        while when == "while both search" and not (tmp_path / ".lock").exists():
+            time.sleep(0.05)
+        time.sleep(6 if when == "while both search" else 0.5)
         os.kill(children[0].pid, signal.SIGKILL)
 
     killer = threading.Thread(target=kill)
     killer.start()
-    code = main(["explain", str(folder), *QUICK, "--steps", "3", "--out", str(tmp_path), "--workers", "2"])
+    code = main(["explain", str(folder), *QUICK, "--steps", steps, "--out", str(tmp_path), "--workers", "2"])
     killer.join()
     assert code == 2
     assert "a process of --workers was ended" in capsys.readouterr().err

@@ -59,7 +59,8 @@ class Explanation:
         steps: Steps that a member took for each size, B x S.
         forward_passes: Images sent forward for each image, B, the prediction included.
         backward_passes: Images sent backward for each image, B.
-        seconds: Wall time of the batch, from the prediction to the last pass.
+        seconds: Wall time of the batch, from the prediction to the last pass; ``maskstack explain`` keeps each photo's
+            share.
         settings: The settings of the run; with the seed among them, the same map can be made again.
         versions: Versions of this package, torch and Python, and the kind of device.
         passes_run: How the passes were run, such as ``fp32, channels last``.

@@ -32,17 +32,22 @@ if TYPE_CHECKING:
 
 
 AT_A_TIME_ON_CPU = 8
-"""Masked images in a pass that keep the cores of a CPU busy; with more, each of them takes as long."""
+"""Masked images in a pass that keep two cores busy; with more, each of them takes as long, see ``docs/speed.md``."""
 
 
 def together(settings: SearchSettings, device: torch.device) -> int:
     """How many photos are searched for together: a photo alone does not keep a device busy.
 
+    A single search magnifies rounding, and with it the photos beside it would change its map. A mean of several does
+    not, see ``docs/speed.md``.
+
     >>> [together(SearchSettings(members=count), torch.device("cpu")) for count in (1, 2, 4, 10)]
-    [8, 4, 2, 1]
+    [1, 4, 2, 1]
     """
+    if settings.members == 1:
+        return 1
     most = min(settings.batch_size, AT_A_TIME_ON_CPU) if device.type == "cpu" else settings.batch_size
-    return max(most // settings.masks, 1)
+    return max(most // settings.mask_count, 1)
 
 
 def groups_of(targets: Sequence[PhotoTarget], most: int) -> Iterator[list[PhotoTarget]]:
@@ -108,7 +113,7 @@ class GroupExplainer:
         step: Callable[[Progress], object],
         done: Callable[[list[Searched]], object],
     ) -> None:
-        """Search for photos together, or one by one if that fails: then all of them but the one at fault are explained.
+        """Search for photos together, or one by one if that fails, so that those before the one at fault are explained.
 
         Args:
             targets: The photos and their classes.
@@ -139,7 +144,7 @@ class GroupExplainer:
     def seconds_of_a_pass(self, targets: Sequence[PhotoTarget]) -> float:
         """Seconds that a forward and a backward pass of an image take in passes of as many images as in a search."""
         image = self.request.read(targets[0], self.net, self.device)[1]
-        count = min(len(targets) * self.mdm.settings.masks, self.mdm.settings.batch_size)
+        count = min(len(targets) * self.mdm.settings.mask_count, self.mdm.settings.batch_size)
         return sum(pass_seconds(self.net.model, image.expand(count, *image.shape))) / count
 
     def is_complete(self, target: PhotoTarget) -> bool:

@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator, Sequence
+from concurrent import futures
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
@@ -85,7 +86,7 @@ class Processes:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, *_: object) -> None:
-        if kind is not None and not issubclass(kind, BrokenProcessPool):
+        if kind is not None:
             # What they have begun would take a while, and nobody waits for it.
             for process in set(multiprocessing.active_children()) - self._others:
                 process.terminate()
@@ -98,8 +99,10 @@ class Processes:
 
     def wait(self) -> None:
         """Wait until the network is loaded, at least by the faster processes."""
-        for ready in self._ready or [self._pool.submit(os.getpid)]:
-            ready.result()
+        ready = self._ready or [self._pool.submit(os.getpid)]
+        # If one process is ended while another one starts, the other's result may never come.
+        for result in futures.wait(ready, return_when=futures.FIRST_EXCEPTION).done:
+            result.result()
 
     def explain(self, groups: Sequence[list[PhotoTarget]], reporter: JobReporter) -> None:
         """Explain groups of photos, and report the results in the order of the photos.
@@ -164,7 +167,12 @@ def _begin(request: ExplainRequest, threads: int) -> None:
 
 
 def _explain(group: list[PhotoTarget]) -> list[dict[str, str]]:
-    return _worker.explain(group)
+    try:
+        return _worker.explain(group)
+    finally:
+        if _worker.is_stopped:
+            # Not back to the pool, which has been told of its end and would wait for this process forever.
+            os._exit(1)
 
 
 def _end_with_parent() -> None:

@@ -183,13 +183,13 @@ class SearchSettings:
         }
 
     @property
-    def masks(self) -> int:
+    def mask_count(self) -> int:
         """Number of masks of an image that are learned side by side."""
         return self.members * (1 if self.joint else len(self.sizes))
 
     def passes(self) -> tuple[int, int]:
         """Maximum numbers of forward and backward passes of a search for one image."""
-        steps = self.masks * self.steps
+        steps = self.mask_count * self.steps
         # The image, each fill alone, under each size's mask, under the stack and under the map as it is opened.
         return steps + 2 + len(self.fill) + len(self.sizes) + self.opening_passes, steps
 
