@@ -186,7 +186,7 @@ def main() -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "maskstack.cli", "app", "--port", str(port), "--model", f"net={arguments.model}"]
+    command = [sys.executable, "-m", "maskstack", "app", "--port", str(port), "--model", f"net={arguments.model}"]
     with tempfile.TemporaryDirectory() as folder:
         photos = [Path(folder) / f"{number}.jpg" for number in range(3)]
         for path, photo in zip(photos, sample_photos(), strict=False):

@@ -15,7 +15,7 @@ import subprocess
 import sys
 
 BARE = ("-c", "pass")
-COMMANDS = {"--version": ("-m", "maskstack.cli", "--version"), "--help": ("-m", "maskstack.cli", "--help")}
+COMMANDS = {"--version": ("-m", "maskstack", "--version"), "--help": ("-m", "maskstack", "--help")}
 
 
 def seconds(arguments: tuple[str, ...]) -> float:

@@ -21,7 +21,7 @@ ANSWERED = ([], ["--version"], ["--help"], ["prototypes", "--help"], ["explian"]
 
 
 @pytest.mark.parametrize(
-    "start", ["from maskstack.cli.main import main", "from maskstack.cli.__main__ import run as _"]
+    "start", ["from maskstack.cli.main import main", "from maskstack.__main__ import run as _"]
 )
 def test_answers_import_no_torch(start: str) -> None:
     code = (
@@ -34,7 +34,7 @@ def test_answers_import_no_torch(start: str) -> None:
 
 
 def test_python_m_is_the_same_program() -> None:
-    command = [sys.executable, "-X", "importtime", "-m", "maskstack.cli", "--version"]
+    command = [sys.executable, "-X", "importtime", "-m", "maskstack", "--version"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.startswith("maskstack ")
     modules = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if "|" in line}

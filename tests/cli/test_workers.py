@@ -119,7 +119,7 @@ def test_an_error_within_a_process_is_one_sentence_too_and_ends_all(folder, tmp_
 @pytest.mark.parametrize(("number", "after"), [(signal.SIGINT, 0.2), (signal.SIGINT, 5.0), (signal.SIGKILL, 1.0)])
 def test_when_it_is_ended_its_processes_end_too(folder, tmp_path, number, after):
     """While they import, load or search; when which of these is the case depends on the machine."""
-    command = [sys.executable, "-m", "maskstack.cli", "explain", str(folder), *QUICK, "--steps", "2000"]
+    command = [sys.executable, "-m", "maskstack", "explain", str(folder), *QUICK, "--steps", "2000"]
     running = subprocess.Popen(
         [*command, "--out", str(tmp_path), "--workers", "2"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         start_new_session=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),

@@ -39,6 +39,13 @@ def panels(figure: Figure) -> dict[str, object]:
     }
 
 
+def colours(panel: object) -> np.ndarray:
+    """Red, green and blue of a panel with a picture, which has to be opaque."""
+    pixels = np.asarray(panel.get_array())
+    assert (pixels[..., 3] == 255).all()
+    return pixels[..., :3]
+
+
 def test_there_is_one_row_of_photo_region_masked_photo_map_and_spread() -> None:
     figure = draw()
     found = panels(figure)
@@ -58,10 +65,10 @@ def test_grids_are_a_second_row_on_request() -> None:
 def test_each_panel_shows_what_its_title_says() -> None:
     found = panels(draw())
     options = {"region": REGION}
-    np.testing.assert_array_equal(found["photo"].get_array(), PHOTO)
-    np.testing.assert_array_equal(found[CAPTION.region].get_array(), overlay(PHOTO, SALIENCY, **options))
+    np.testing.assert_array_equal(colours(found["photo"]), PHOTO)
+    np.testing.assert_array_equal(colours(found[CAPTION.region]), overlay(PHOTO, SALIENCY, **options))
     masked = overlay(PHOTO, SALIENCY, style="masked", **options)
-    np.testing.assert_array_equal(found[CAPTION.masked].get_array(), masked)
+    np.testing.assert_array_equal(colours(found[CAPTION.masked]), masked)
     np.testing.assert_allclose(found["map"].get_array(), SALIENCY, atol=1e-6)
     np.testing.assert_allclose(found["spread of the members"].get_array(), SPREAD, atol=1e-6)
 
@@ -102,9 +109,21 @@ def test_the_words_are_there_and_do_not_overlap(shape: tuple[int, int], word: st
 
 def test_a_map_that_must_not_be_used_does_not_glow() -> None:
     caption = Caption(word="do not use")
-    shown = panels(draw(caption=caption))["region"].get_array()
+    shown = colours(panels(draw(caption=caption))["region"])
     plain = overlay(PHOTO, SALIENCY, region=REGION, opacity=0)
     np.testing.assert_array_equal(shown, plain)
+
+
+@pytest.mark.parametrize("word", ["reliable", "doubtful", "do not use"])
+def test_the_sign_stands_on_white(word: str) -> None:
+    written = io.BytesIO()
+    draw(caption=Caption(word=word)).savefig(written, format="png")
+    pixels = np.asarray(Image.open(written).convert("L")).astype(int)
+    # Discs and triangles leave the corner of their square free.
+    sign = pixels[:40, :40]
+    rows, columns = np.nonzero(sign < 250)
+    corner = sign[rows.min() + 1, columns.min() + 1]
+    assert corner > 200 if word != "do not use" else corner < 200
 
 
 @pytest.mark.parametrize("side", [30, 500, 3000])

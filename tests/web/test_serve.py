@@ -174,7 +174,7 @@ def test_a_wrong_choice_ends_the_program_with_code_2_before_gradio_is_imported(m
     done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=True)
     assert json.loads(done.stdout) == [2, False]
     assert len(done.stderr.splitlines()) == 1
-    whole = [sys.executable, "-m", "maskstack.cli", "app", "--models", "nope"]
+    whole = [sys.executable, "-m", "maskstack", "app", "--models", "nope"]
     assert subprocess.run(whole, capture_output=True, timeout=240, check=False).returncode == 2
 
 

@@ -132,10 +132,10 @@ def _badge(word: str, lines: Sequence[str], size: int, *, sign: Sign | None = No
     return badge
 
 
-def sign_picture(sign: Sign, side: int) -> Image.Image:
-    """A sign as a square picture on the dark background of a badge, of this many pixels a side."""
+def sign_picture(sign: Sign, side: int, *, back: tuple[int, int, int] = _BACK) -> Image.Image:
+    """A sign as a square picture, of this many pixels a side, on a background of this colour: by default a badge's."""
     large = side * 4
-    picture = Image.new("RGB", (large, large), _BACK)
+    picture = Image.new("RGB", (large, large), back)
     pen = ImageDraw.Draw(picture)
     if sign.corners == 3:
         pen.polygon([(large / 2, 0), (large - 1, large - 1), (0, large - 1)], fill=sign.colour)
