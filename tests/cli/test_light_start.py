@@ -20,9 +20,7 @@ HEAVY = ("torch", "matplotlib", "numpy", "PIL", "gradio", "lightning", "duckdb")
 ANSWERED = ([], ["--version"], ["--help"], ["prototypes", "--help"], ["explian"])
 
 
-@pytest.mark.parametrize(
-    "start", ["from maskstack.cli.main import main", "from maskstack.__main__ import run as _"]
-)
+@pytest.mark.parametrize("start", ["from maskstack.cli.main import main", "from maskstack.__main__ import run as _"])
 def test_answers_import_no_torch(start: str) -> None:
     code = (
         f"{start}\nfrom maskstack.cli.main import main\nimport sys\nfor arguments in {ANSWERED}:\n    main(arguments)\n"

@@ -9,7 +9,7 @@ from maskstack.masks.grids import Upsampler, corner
 from maskstack.masks.losses import total_variation
 from maskstack.masks.shifts import Margined
 from maskstack.masks.shown import Scene, shown
-from maskstack.reliability.measure import CELLS, _pooled
+from maskstack.reliability.measure import CELLS, pooled
 from maskstack.tensors import mean_agreement
 
 CPU = torch.device("cpu")
@@ -73,11 +73,11 @@ def test_adam_on_cells_alone_moves_them_as_on_padded_grids(alike: bool) -> None:
 def test_members_agree_on_cells_as_they_do_on_pixels() -> None:
     grids = noise(1, 4, 14, 14)
     maps = functional.interpolate(grids + 2 * grids[:, :1], size=224, mode="bilinear").sigmoid()
-    pooled = _pooled(maps)
-    assert pooled.shape == (1, 4, CELLS, CELLS)
-    assert float(mean_agreement(pooled[0])) == pytest.approx(float(mean_agreement(maps[0])), abs=0.01)
+    small = pooled(maps)
+    assert small.shape == (1, 4, CELLS, CELLS)
+    assert float(mean_agreement(small[0])) == pytest.approx(float(mean_agreement(maps[0])), abs=0.01)
     constant = torch.full((1, 2, 100, 90), 0.3)
-    assert float(mean_agreement(_pooled(constant)[0])) == 1, "two constant maps order the pixels alike"
+    assert float(mean_agreement(pooled(constant)[0])) == 1, "two constant maps order the pixels alike"
 
 
 @pytest.mark.parametrize("sides", [(12, 9), (5, 6, 7)])

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Iterator
+from dataclasses import fields
+
 import pytest
 import torch
 
 from maskstack.masks.presets import SINGLE
-from maskstack.masks.result import Progress
+from maskstack.masks.result import Progress, SearchResult
 from maskstack.masks.search import search
 from maskstack.masks.settings import SearchSettings
 
@@ -115,3 +119,22 @@ def test_progress_runs_through_the_groups_of_a_large_batch(net_score, photos) ->
     torch.testing.assert_close(heard[-1].preview(), whole.stack[4:])
     stopped = search(net_score, photos, settings=settings, progress=lambda at: at.step < 4)
     assert stopped.steps[:, 0].tolist() == [4, 4, 1, 1, 1]
+
+
+def test_of_a_large_batch_only_what_was_found_is_kept(net_score, photos) -> None:
+    settings = quick(batch_size=2)
+    whole = search(net_score, photos, settings=settings)
+    let_go: list[weakref.ref[SearchResult]] = []
+
+    def groups() -> Iterator[SearchResult]:
+        for first in range(0, len(photos), 2):
+            assert all(group() is None for group in let_go), "a group's result is held while the next is searched for"
+            group = search(net_score, photos[first : first + 2], settings=settings)
+            let_go.append(weakref.ref(group))
+            yield group
+            del group
+
+    gathered = SearchResult.gathered(groups(), len(photos))
+    assert len(let_go) == 3
+    for field in fields(SearchResult):
+        torch.testing.assert_close(getattr(gathered, field.name), getattr(whole, field.name), rtol=0, atol=0)

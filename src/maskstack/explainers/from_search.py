@@ -36,8 +36,7 @@ def explanation_of(method: str, scored: ScoredModel, found: SearchResult, settin
         saliency=minmax(found.stack, dims=found.stack.ndim - 1).unsqueeze(1),
         stack=found.stack.unsqueeze(1),
         opening=found.opening,
-        # Along a dimension that is not the last, Tensor.std takes several times as long.
-        spread=(found.members - found.members.mean(dim=1, keepdim=True)).square().mean(dim=1, keepdim=True).sqrt(),
+        spread=found.spread.unsqueeze(1),
         masks=found.masks,
         grids=found.grids,
         method=method,

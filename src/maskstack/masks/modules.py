@@ -17,6 +17,7 @@ from maskstack.masks.result import OnProgress, Progress, Score, SearchResult
 from maskstack.masks.scores import image_scores, open_stack, score_of
 from maskstack.masks.search import search
 from maskstack.masks.settings import SearchSettings
+from maskstack.reliability.measure import pooled
 from maskstack.tensors import TINY, blend, gaussian_blur, minmax
 
 BENCHMARK: tuple[GridSize, ...] = ((3, 3), (7, 7), (14, 14))
@@ -170,7 +171,8 @@ def search_modules(score: Score, images: Tensor, plan: Plan, progress: OnProgres
         masks=maps,
         stack=stack,
         opening=opening,
-        members=stack.unsqueeze(1),  # modules look for different regions, so they are not members
+        members=pooled(stack.unsqueeze(1)),  # modules look for different regions, so they are not members
+        spread=torch.zeros_like(stack),
         before=reference.before,
         hidden=reference.hidden,
         under_masks=under,

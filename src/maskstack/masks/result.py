@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
-from typing import Any
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields, replace
 
-import torch
 from torch import Tensor
 
 from maskstack.reliability.measure import BLANK
@@ -57,7 +55,8 @@ class SearchResult:
         masks: The grids upsampled, B x S x H x W.
         stack: The masks stacked, the mean over the members, B x H x W in [0, 1]; with ``keep``, scaled and opened.
         opening: What was added to the log-odds of each stack after the search, B; see :mod:`maskstack.masks.opening`.
-        members: The masks stacked of each member, B x K x H x W.
+        members: The masks stacked of each member, as means over at most 56 x 56 cells, B x K x h x w.
+        spread: Standard deviation of the members' stacked masks, B x H x W.
         before: Score of each image, B.
         hidden: Score of each image's fills alone, B x F.
         under_masks: Score under each mask, B x S.
@@ -71,6 +70,7 @@ class SearchResult:
     stack: Tensor
     opening: Tensor
     members: Tensor
+    spread: Tensor
     before: Tensor
     hidden: Tensor
     under_masks: Tensor
@@ -79,15 +79,33 @@ class SearchResult:
     failed: Tensor
 
     @classmethod
-    def joined(cls, parts: Sequence[SearchResult]) -> SearchResult:
-        """The result of all images, from those of parts of them."""
-        values: dict[str, Any] = {
-            field.name: torch.cat([getattr(part, field.name) for part in parts])
-            for field in fields(cls)
-            if field.name != "grids"
-        }
-        grids = zip(*[part.grids for part in parts], strict=True)
-        return cls(grids=tuple(torch.cat(each) for each in grids), **values)
+    def gathered(cls, parts: Iterable[SearchResult], count: int) -> SearchResult:
+        """The result of so many images, from those of groups; each group's is let go before the next one is made."""
+        whole: SearchResult | None = None
+        done = 0
+        for part in parts:
+            if len(part) == count:
+                return part
+            if whole is None:
+                whole = part._with(lambda values: values.new_empty(count, *values.shape[1:]))
+            for values, into in zip(part._tensors(), whole._tensors(), strict=True):
+                into[done : done + len(part)] = values
+            done += len(part)
+            del part, values  # the loop would hold them while it asks for the next
+        assert whole is not None  # there is at least one image
+        return whole
+
+    def __len__(self) -> int:
+        return len(self.before)
+
+    def _tensors(self) -> list[Tensor]:
+        others = (getattr(self, field.name) for field in fields(self) if field.name != "grids")
+        return [*self.grids, *others]
+
+    def _with(self, change: Callable[[Tensor], Tensor]) -> SearchResult:
+        """The same with each tensor changed."""
+        others = {field.name: change(getattr(self, field.name)) for field in fields(self) if field.name != "grids"}
+        return replace(self, grids=tuple(map(change, self.grids)), **others)
 
     def problems(self, *, nothing: str = "", compares: bool = False) -> tuple[str | None, ...]:
         """For each image None, or the reason why its map cannot be used.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -55,11 +56,11 @@ def search(
     every = torch.arange(len(images), device=images.device)
     groups = range(0, len(images), settings.batch_size)
     report = None if progress is None else _GroupsProgress(progress, len(groups))
-    found = []
-    for first in groups:
-        own = slice(first, first + settings.batch_size)
-        found.append(
-            search_group(
+
+    def found() -> Iterator[SearchResult]:
+        for first in groups:
+            own = slice(first, first + settings.batch_size)
+            yield search_group(
                 score_of(score, every[own]),
                 images[own],
                 settings=settings,
@@ -69,10 +70,10 @@ def search(
                 mask_cap=None if mask_cap is None else mask_cap[own],
                 progress=report,
             )
-        )
-        if report is not None:
-            report.before += settings.steps
-    return SearchResult.joined(found)
+            if report is not None:
+                report.before += settings.steps
+
+    return SearchResult.gathered(found(), len(images))
 
 
 @dataclass

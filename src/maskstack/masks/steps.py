@@ -17,6 +17,7 @@ from maskstack.masks.scores import check_finite, image_scores, one_score_each, o
 from maskstack.masks.settings import SearchSettings
 from maskstack.masks.shifts import Margined, even_shifts
 from maskstack.masks.shown import Scene, shown
+from maskstack.reliability.measure import pooled
 from maskstack.tensors import blend, sent
 
 
@@ -166,7 +167,9 @@ def _result(
         masks=masks,
         stack=stack,
         opening=opening,
-        members=members,
+        members=pooled(members),
+        # Along a dimension that is not the last, Tensor.std takes several times as long.
+        spread=(members - members.mean(dim=1, keepdim=True)).square().mean(dim=1).sqrt(),
         before=reference.before,
         hidden=reference.hidden,
         under_masks=torch.stack(under, dim=1),

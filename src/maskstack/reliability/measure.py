@@ -109,7 +109,7 @@ def _measure(
     blank = kept.isnan().all(dim=1).tolist()
     not_measured = torch.full_like(before, torch.nan)
     # A single member has no pair: its mean is NaN as well.
-    agreement = not_measured if members is None else torch.stack([mean_agreement(each) for each in _pooled(members)])
+    agreement = not_measured if members is None else torch.stack([mean_agreement(each) for each in pooled(members)])
     return Trust(
         kept=kept,
         remaining=torch.stack([remaining for _, remaining in found], dim=1),
@@ -121,7 +121,7 @@ def _measure(
     )
 
 
-def _pooled(maps: Tensor) -> Tensor:
+def pooled(maps: Tensor) -> Tensor:
     """Maps, B x K x H x W, as means over at most :data:`CELLS` cells a side; a constant map stays constant."""
     size = [min(side, CELLS) for side in maps.shape[2:]]
     if size == list(maps.shape[2:]):
