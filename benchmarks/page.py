@@ -6,7 +6,7 @@ Starts ``maskstack app`` on the loopback address with temporary files of its own
 visit after the other: open the page, upload a photo, let the network predict it, search, see the verdict, leave. Every
 fifth visit presses Stop during a second search. Prints the resident memory of the server after each ten visits, and
 medians of the other numbers: bytes of a visit's events, seconds from the press to the first picture of the search, from
-the last picture to the verdict, and from Stop to the verdict.
+the picture of the last step to the verdict, and from Stop to the verdict.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Measured:
     Attributes:
         sent: Bytes of the events of each visit.
         first_picture: Seconds from the press to the first picture of each search.
-        verdict: Seconds from the last picture of each search to its verdict.
+        verdict: Seconds from the picture of each search's last step to its verdict.
         stop: Seconds from Stop to the verdict of each search that was stopped.
     """
 
@@ -216,7 +216,7 @@ def main() -> None:
     print(f"bytes of a visit's events: median {statistics.median(measured.sent):,.0f}")
     for name, values in (
         ("from the press to the first picture", measured.first_picture),
-        ("from the last picture to the verdict", measured.verdict),
+        ("from the picture of the last step to the verdict", measured.verdict),
         ("from Stop to the verdict", measured.stop),
     ):
         if values:

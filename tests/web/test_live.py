@@ -96,11 +96,26 @@ def test_snapshots_are_no_more_often_than_asked_but_forget_no_step() -> None:
     assert seen[1].seconds >= 0.2
 
 
+@pytest.mark.parametrize("ending", [{"steps": 3}, {"open": 0}])
+def test_the_last_step_is_always_seen(ending: dict[str, int]) -> None:
+    def work(tell):
+        for step in (1, 2, 3):
+            at = Standing(step)
+            for name, value in ending.items() if step == 3 else ():
+                setattr(at, name, value)
+            tell(at)
+        return "found"
+
+    seen, _ = watch(live(work, threading.Event(), every=100))
+    assert [(one.step, one.last) for one in seen][-1] == (3, True)
+    assert not any(one.last for one in seen[:-1])
+
+
 class Standing:
     """A search of a hundred steps, after one of them."""
 
     def __init__(self, step: int) -> None:
-        self.step, self.steps = step, 100
+        self.step, self.steps, self.open = step, 100, 1
         self.shown_score, self.hidden_score = torch.tensor([float(step), -1.0]), torch.tensor([torch.nan, -1.0])
 
     def preview(self) -> torch.Tensor:

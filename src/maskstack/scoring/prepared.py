@@ -13,7 +13,8 @@ from torch.utils._pytree import tree_map_only
 
 from maskstack.scoring.arguments import Arguments
 from maskstack.scoring.bn_folding import OtherPathError, PairFinder, View, agree, first_row
-from maskstack.scoring.failures import Given, watched, weights_dtype
+from maskstack.scoring.causes import Given
+from maskstack.scoring.failures import watched, weights_dtype
 from maskstack.scoring.randomness import (
     Draws,
     RandomStream,

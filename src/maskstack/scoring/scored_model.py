@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from maskstack.batches import Batches
 from maskstack.objectives import Objective
-from maskstack.scoring.failures import Given, watched
+from maskstack.scoring.causes import Given
+from maskstack.scoring.failures import watched
 from maskstack.scoring.prepared import PreparedModel
 from maskstack.scoring.user_model import UserModel
 from maskstack.version import __version__

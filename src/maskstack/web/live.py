@@ -31,6 +31,7 @@ class Snapshot:
         stack: The stacked masks of the first image, H x W in [0, 1].
         shown_scores: After each step, the latest score of the shown part; NaN before the first one.
         hidden_scores: After each step, the latest score of the hidden part; NaN before the first one.
+        last: Whether no step follows.
     """
 
     step: int
@@ -39,6 +40,7 @@ class Snapshot:
     stack: Tensor
     shown_scores: tuple[float, ...]
     hidden_scores: tuple[float, ...]
+    last: bool = False
 
     @property
     def seconds_left(self) -> float:
@@ -47,7 +49,7 @@ class Snapshot:
 
 
 class _SnapshotMaker:
-    """Receives a search's progress and makes snapshots of it at intervals."""
+    """Receives a search's progress and makes snapshots of it at intervals, and after the last step."""
 
     def __init__(self, stop: threading.Event, out: queue.Queue[Snapshot | None], every: float) -> None:
         self.stop, self.out, self.every = stop, out, every
@@ -60,12 +62,13 @@ class _SnapshotMaker:
         self.first = self.first or now
         self.shown_scores.append(float(progress.shown_score[0]))
         self.hidden_scores.append(float(progress.hidden_score[0]))
-        if now - self.last >= self.every:
+        last = progress.step == progress.steps or not progress.open
+        if last or now - self.last >= self.every:
             self.last = now
             stack = progress.preview()[0].detach().cpu()
             seconds = now - self.first
             scores = tuple(self.shown_scores), tuple(self.hidden_scores)
-            self.out.put(Snapshot(progress.step, progress.steps, seconds, stack, *scores))
+            self.out.put(Snapshot(progress.step, progress.steps, seconds, stack, *scores, last))
         return not self.stop.is_set()
 
 
@@ -77,7 +80,7 @@ def live(
     Args:
         work: Runs the search with the progress function that it receives.
         stop: Set it from any thread to stop the search; the result is what was found by then.
-        every: Minimum seconds between two snapshots.
+        every: Minimum seconds between two snapshots, but for the last one.
 
     Yields:
         The newest snapshot each time; a slow client skips snapshots.

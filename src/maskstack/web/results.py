@@ -38,8 +38,9 @@ ZOOM_PIXELS = 16_000_000
 def working(predicted: PredictedPhoto, target: int, snapshot: Snapshot) -> tuple[str, str]:
     """A search that is running: its sentence with a bar, and its map with the scores."""
     name = predicted.net.class_name(target)
-    at_most = f"at most about {snapshot.seconds_left:.0f} s left" if snapshot.step > 1 else "measuring the time"
-    sentence = f"Searching for the region of {name}: step {snapshot.step} of {snapshot.steps}, {at_most}."
+    sentence = (
+        f"Searching for the region of {name}: step {snapshot.step} of {snapshot.steps}, {_what_follows(snapshot)}."
+    )
     shown = overlay(predicted.picture, snapshot.stack.numpy(), geometry=predicted.geometry)
     caption = f"{float(snapshot.stack.mean()):.0%} of the photo shown"
     picture = Picture(
@@ -47,6 +48,12 @@ def working(predicted: PredictedPhoto, target: int, snapshot: Snapshot) -> tuple
     )
     scores = panels.score_lines(snapshot.shown_scores, snapshot.hidden_scores, steps=snapshot.steps)
     return panels.progress(snapshot.step, snapshot.steps, sentence), panels.pictures([picture]) + scores
+
+
+def _what_follows(snapshot: Snapshot) -> str:
+    if snapshot.last:
+        return "measuring how reliable the map is"
+    return f"at most about {snapshot.seconds_left:.0f} s left" if snapshot.step > 1 else "measuring the time"
 
 
 def overlay_panel(predicted: PredictedPhoto, found: Explanation, view: str, opacity: float) -> str:
