@@ -42,9 +42,7 @@ def explain(
     resume: Resume = False,
     as_json: AsJson = False,
     device: Device = "auto",
-    workers: Annotated[
-        int, typer.Option(min=1, help="Number of photos at a time, each in a process of its own, on the CPU.")
-    ] = 1,
+    workers: Annotated[int, typer.Option(min=1, help="Number of processes that share the photos, on the CPU.")] = 1,
     objective: Annotated[
         str, typer.Option(help=f"Which score of the class is explained: {', '.join(NAMED)}.")
     ] = "probability",

@@ -41,8 +41,9 @@ class Shown:
         title: The class and its score.
         word: The verdict; empty if nothing was measured.
         sentence: Why, in one sentence.
-        kept: Share of the score that the map, or the first of several regions, keeps; None if it is not known.
-        what: What keeps it: ``whole map``, its faint parts included, or ``first region``.
+        kept: Share of the score that the map, or the first of several regions, keeps; None if it is not known. For the
+            map it is the number of the verdict, see :attr:`maskstack.reliability.verdict.Numbers.kept`.
+        what: What keeps it: ``map`` or ``first region``.
     """
 
     saliency: NDArray[np.float32]
@@ -53,7 +54,7 @@ class Shown:
     word: str
     sentence: str
     kept: float | None
-    what: str = "whole map"
+    what: str = "map"
 
     def share(self, place: Geometry | None) -> float:
         """Share of the photo, or of the network's input where there is no photo, that the region covers."""
@@ -93,7 +94,7 @@ def shown(found: Explanation, row: int) -> Shown:
         word="" if verdict.word == NOT_MEASURED else verdict.word,
         sentence=verdict.sentence,
         kept=kept,
-        what="whole map" if one.regions is None or not int(one.regions.count[0]) else "first region",
+        what="map" if one.regions is None or not int(one.regions.count[0]) else "first region",
     )
 
 

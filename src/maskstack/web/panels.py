@@ -20,12 +20,15 @@ GLOSSARY: Mapping[str, str] = {
     "region": "The part of the photo where the mask is at least half open: the network needs it for this class.",
     "core": "The part of the region where the mask is almost fully open; a thinner line surrounds it.",
     "reliable, doubtful, do not use": (
-        "The verdict on the map. It follows from measurements: what the region alone keeps of the score, what remains "
-        "without it, and how well several searches agree."
+        "The verdict on the map. It follows from measurements: what the map keeps of the score, what remains when that "
+        "is hidden, and how well several searches agree."
     ),
     "score": "The probability that the network gives to the class.",
-    "keeps": "The share of the score that remains when only the region is shown.",
-    "remains": "The share of the score that remains when the region is hidden; a good region leaves little.",
+    "keeps": (
+        "The share of the score that is left when only what the map marks is shown. It is the mean over two ways to "
+        "show it: the map as a soft mask, and the most salient 45% of the photo, cut out with a hard edge."
+    ),
+    "remains": "The share of the score that is left when what the map marks is hidden; a good map leaves little.",
     "passes": "How often the network is run. More passes take longer and give a steadier map.",
     "insertion": "The score while the most important pixels are added first; a good map makes it rise early.",
     "deletion": "The score while the most important pixels are removed first; a good map makes it fall early.",
