@@ -21,10 +21,11 @@ $(VENV)/demo.stamp: $(BIN)/python pyproject.toml requirements/torch.txt
 	$(COMPILE)
 	touch $@
 
-$(VENV)/dev.stamp: $(VENV)/demo.stamp
+# It does not wait for the smaller set-up, which would look for everything twice.
+$(VENV)/dev.stamp: $(BIN)/python pyproject.toml requirements/torch.txt
 	$(INSTALL) -r requirements/torch.txt -e '.[dev]'
 	$(COMPILE)
-	touch $@
+	touch $(VENV)/demo.stamp $@
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/python examples/demo.py out/demo

@@ -144,7 +144,7 @@ def test_ctrl_c_keeps_what_is_finished_and_nothing_half_written(folder) -> None:
     out = folder / "res"
     Image.open(folder / "good.jpg").save(folder / "second.png")
     command = [sys.executable, "-c", "import sys; from maskstack.cli.main import main; sys.exit(main(sys.argv[1:]))"]
-    arguments = ["explain", "good.jpg", "second.png", "--members", "8", "--steps", "20", "--out", "res"]
+    arguments = ["explain", "good.jpg", "second.png", "--members", "1", "--steps", "80", "--out", "res"]
     # A shell that runs the tests in the background ignores Ctrl-C for all it starts; a user's does not.
     process = subprocess.Popen(
         [*command, *arguments],
