@@ -94,9 +94,9 @@ def explanation_figure(
     alone = overlay(photo, saliency, style="masked", **options)
     shown = np.ma.masked_invalid(place.carry_back(saliency, outside=np.nan))
     panels: list[Panel] = [
-        Panel("photo", _bytes(photo)),
-        Panel(words.region, _bytes(marked)),
-        Panel(words.masked, _bytes(alone)),
+        Panel("photo", _as_rgba(photo)),
+        Panel(words.region, _as_rgba(marked)),
+        Panel(words.masked, _as_rgba(alone)),
         Panel("map", shown, colours, 1.0),
     ]
     if spread is not None:
@@ -131,7 +131,7 @@ class Panel:
     most: float = 1.0
 
 
-def _bytes(picture: Image.Image) -> NDArray[np.uint8]:
+def _as_rgba(picture: Image.Image) -> NDArray[np.uint8]:
     """A picture as H x W x 4 bytes, which matplotlib draws faster than H x W x 3."""
     return np.asarray(picture.convert("RGBA"))
 

@@ -33,9 +33,11 @@ def cause_of(error: BaseException, given: Given | None) -> str | None:
 
     None if its message shows none of the known causes.
     """
-    for sign, write in _CAUSES:
-        if re.search(sign, f"{type(error).__name__}: {error}", flags=re.IGNORECASE) and (found := write(error, given)):
-            return found
+    for sign, words in _CAUSES:
+        if re.search(sign, f"{type(error).__name__}: {error}", flags=re.IGNORECASE):
+            found = words if isinstance(words, str) else words(error, given)
+            if found is not None:
+                return found
     return None
 
 
@@ -70,40 +72,35 @@ def _missing(error: BaseException, _given: Given | None) -> str:
     )
 
 
-def _too_many(_error: BaseException, _given: Given | None) -> str:
-    return (
-        "the network does not take the arguments it was given; check additional_forward_args and with_arguments "
-        "against its forward()"
-    )
+_TOO_MANY = (
+    "the network does not take the arguments it was given; check additional_forward_args and with_arguments "
+    "against its forward()"
+)
 
 
-def _none(_error: BaseException, _given: Given | None) -> str:
-    return (
-        "the network reads something that is None, often an input that was not given; give it with "
-        "maskstack.with_arguments(model, ...), or wrap the part that takes only images, such as "
-        "lambda images: model.get_image_features(images)"
-    )
+_NONE = (
+    "the network reads something that is None, often an input that was not given; give it with "
+    "maskstack.with_arguments(model, ...), or wrap the part that takes only images, such as "
+    "lambda images: model.get_image_features(images)"
+)
 
 
-def _in_place(_error: BaseException, _given: Given | None) -> str:
-    return (
-        "the network changes a tensor in place that the gradient needs; write the operation out of place (y = y * 2 "
-        "instead of y *= 2, inplace=False), or use a method that needs no gradient, such as rise"
-    )
+_IN_PLACE = (
+    "the network changes a tensor in place that the gradient needs; write the operation out of place (y = y * 2 "
+    "instead of y *= 2, inplace=False), or use a method that needs no gradient, such as rise"
+)
 
 
-def _inference(_error: BaseException, _given: Given | None) -> str:
-    return (
-        "the network's weights, or a constant that it uses, were made under torch.inference_mode(), which forbids "
-        "gradients; load or make them outside of it, or clone() them"
-    )
+_INFERENCE = (
+    "the network's weights, or a constant that it uses, were made under torch.inference_mode(), which forbids "
+    "gradients; load or make them outside of it, or clone() them"
+)
 
 
-def _checkpointing(_error: BaseException, _given: Given | None) -> str:
-    return (
-        "the network uses re-entrant checkpointing, which allows no gradient of the images; pass use_reentrant=False "
-        "to checkpoint(), or switch checkpointing off: gradient_checkpointing_disable(), set_grad_checkpointing(False)"
-    )
+_CHECKPOINTING = (
+    "the network uses re-entrant checkpointing, which allows no gradient of the images; pass use_reentrant=False "
+    "to checkpoint(), or switch checkpointing off: gradient_checkpointing_disable(), set_grad_checkpointing(False)"
+)
 
 
 def _channels(error: BaseException, given: Given | None) -> str | None:
@@ -167,46 +164,41 @@ def _dims(error: BaseException, given: Given | None) -> str | None:
     return f"the network takes {wanted}, but it was given {sizes(given.shape)}; give input of its dimensions"
 
 
-def _devices(_error: BaseException, _given: Given | None) -> str:
-    return "the network uses tensors on several devices; move all of its parts, and the tables it holds, to one device"
+_DEVICES = "the network uses tensors on several devices; move all of its parts, and the tables it holds, to one device"
 
 
-def _no_gradient(_error: BaseException, _given: Given | None) -> str:
-    return (
-        "no gradient reaches the image through this network and objective; avoid detach, argmax, rounding and NumPy, "
-        "or use a method that needs none, such as rise or occlusion"
-    )
+_NO_GRADIENT = (
+    "no gradient reaches the image through this network and objective; avoid detach, argmax, rounding and NumPy, "
+    "or use a method that needs none, such as rise or occlusion"
+)
 
 
-def _no_forward(_error: BaseException, _given: Given | None) -> str:
-    return "the network has no forward(); give the module or function that maps images to an output"
+_NO_FORWARD = "the network has no forward(); give the module or function that maps images to an output"
 
 
-def _meta(_error: BaseException, _given: Given | None) -> str:
-    return (
-        "a part of the network is on the meta device, where tensors have no values; load its weights before it is "
-        "explained"
-    )
+_META = (
+    "a part of the network is on the meta device, where tensors have no values; load its weights before it is explained"
+)
 
 
-_CAUSES: tuple[tuple[str, Callable[[BaseException, Given | None], str | None]], ...] = (
-    (r"inference tensor", _inference),
-    (r"checkpointing is not compatible|use_reentrant|Unpack is being triggered", _checkpointing),
-    (r"inplace|in-place", _in_place),
-    (r"meta tensor|meta device|Cannot copy out of meta|device meta", _meta),
-    (r"all tensors to be on the same device|device type .* (and|but) .*(weight|got)|is on .*but expected", _devices),
+_CAUSES: tuple[tuple[str, str | Callable[[BaseException, Given | None], str | None]], ...] = (
+    (r"inference tensor", _INFERENCE),
+    (r"checkpointing is not compatible|use_reentrant|Unpack is being triggered", _CHECKPOINTING),
+    (r"inplace|in-place", _IN_PLACE),
+    (r"meta tensor|meta device|Cannot copy out of meta|device meta", _META),
+    (r"all tensors to be on the same device|device type .* (and|but) .*(weight|got)|is on .*but expected", _DEVICES),
     (
         r"should be the same|must have the same dtype|same dtype|expected scalar type|Unsupported dtype|mixed dtypes|"
         r"dtype mismatch|not implemented for '(Half|BFloat16|Double|Float8\w*|Int|Long|Byte|Bool|Char)'",
         _dtypes,
     ),
     (r"TypeError: .*missing \d+ required", _missing),
-    (r"TypeError: .*(takes .* positional arguments? but|unexpected keyword argument|multiple values for)", _too_many),
-    (r"(AttributeError|TypeError): .*NoneType|have to specify|must be specified|should be specified", _none),
-    (r"missing the required .forward. function", _no_forward),
+    (r"TypeError: .*(takes .* positional arguments? but|unexpected keyword argument|multiple values for)", _TOO_MANY),
+    (r"(AttributeError|TypeError): .*NoneType|have to specify|must be specified|should be specified", _NONE),
+    (r"missing the required .forward. function", _NO_FORWARD),
     (
         r"does not require grad|not have been used in the graph|Can't call numpy\(\) on Tensor that requires",
-        _no_gradient,
+        _NO_GRADIENT,
     ),
     (r"channels, but got", _channels),
     (r"\(unbatched\) or", _dims),

@@ -20,8 +20,8 @@ GLOSSARY: Mapping[str, str] = {
     "region": "The part of the photo where the mask is at least half open: the network needs it for this class.",
     "core": "The part of the region where the mask is almost fully open; a thinner line surrounds it.",
     "reliable, doubtful, do not use": (
-        "The verdict on the map. It follows from measurements: what the map keeps of the score, what remains when that "
-        "is hidden, and how well several searches agree."
+        "The verdict on the map. It follows from measurements: what the map keeps of the score, what remains when "
+        "what it marks is hidden, and how well several searches agree."
     ),
     "score": "The probability that the network gives to the class.",
     "keeps": (
