@@ -478,7 +478,8 @@ def test_settings_change_the_search_and_the_code(visit, tmp_path):
     page.locator("#setting-steps textarea, #setting-steps input").first.fill("4")
     page.locator("#setting-sizes textarea, #setting-sizes input").first.fill("4,7x5")
     take(page, "settings")
-    explain(page)
+    page.get_by_role("radio", name="fast, ").check()
+    page.get_by_role("button", name="Explain", exact=True).dblclick()
     wait_for_results(page)
     assert "preset='fast', sizes=((4, 4), (7, 5)), steps=4)" in save(page, "python", tmp_path).read_text()
     made = Explanation.load(save(page, "explanation", tmp_path))
@@ -490,3 +491,6 @@ def test_settings_change_the_search_and_the_code(visit, tmp_path):
     page.locator("#setting-steps textarea, #setting-steps input").first.fill("9000")
     page.get_by_role("button", name="Explain", exact=True).click()
     page.get_by_text("the page allows 2,000").wait_for()
+    page.get_by_role("button", name="Explanations of this visit").click()
+    page.locator("#history label").first.wait_for()
+    assert page.locator("#history label").count() == 1, "two quick presses are one search"

@@ -37,9 +37,13 @@ MOST_PICTURES = 25
 OFFERED = ("fast", "default", "fine")
 """The presets that the page offers."""
 
-_TO_THE_MAP = """() => {
+# On a narrow page the live map is below the controls.
+_PRESSED = """() => {
     if (window.innerWidth < 900) document.querySelector("#stage").scrollIntoView({ block: "start" });
+    return { __type__: "update", interactive: false };
 }"""
+
+_READY_AGAIN = '() => ({ __type__: "update", interactive: true })'
 
 _SAVE = """() => {
     const save = (left) => {
@@ -93,9 +97,12 @@ class ExplainTab:
         # One of the two gives the class: choosing in one empties the other, in the browser.
         at.top.input(None, None, at.search, js="() => null")
         at.search.input(None, None, at.top, js="() => null")
-        # On a narrow page the live map is below the controls.
-        at.explain.click(None, None, None, js=_TO_THE_MAP)
-        at.explain.click(self.on_explain, [at.top, at.search, at.preset, at.opacity, *at.settings], at.shown, **work)
+        # The browser disables the button, so that two quick presses are one search. A press that comes after the
+        # results, but before the browser has heard that the event is over, waits for that; by default it is dropped.
+        at.explain.click(None, None, at.explain, js=_PRESSED)
+        settings = [at.top, at.search, at.preset, at.opacity, *at.settings]
+        explained = at.explain.click(self.on_explain, settings, at.shown, trigger_mode="always_last", **work)
+        explained.failure(None, None, at.explain, js=_READY_AGAIN)
         at.stop.click(self.on_stop, None, None, **QUICK)
         seen = [at.view, at.opacity]
         shown = [at.overlay, at.status]
