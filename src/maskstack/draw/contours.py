@@ -72,12 +72,19 @@ def draw_contour(picture: Image.Image, region: NDArray[np.bool_], geometry: Geom
     inset = light / 2 + edge
     low, high = np.array([left, top]) + inset, np.array([right, bottom]) - inset
     lines = [np.minimum(np.maximum(geometry.to_photo(line), low), np.maximum(high, low)) for line in outlines(region)]
+    if not lines:
+        return
+    # Only the part of the picture in which the lines lie is drawn to.
+    corner, end = (find(np.concatenate(lines), axis=0) for find in (np.min, np.max))
+    corner = np.floor(corner - 2 * inset).astype(int).clip(0)
+    end = np.ceil(end + 2 * inset).astype(int).clip(max=picture.size)
     for colour, width in ((DARK, light + 2 * edge), (LIGHT, light)):
-        picture.paste(colour, mask=_drawn(lines, picture.size, width))
+        mask = _drawn([line - corner for line in lines], tuple(end - corner), width)
+        picture.paste(colour, tuple(corner.tolist()), mask)
 
 
 def _drawn(lines: list[NDArray[np.float64]], size: tuple[int, int], width: float) -> Image.Image:
-    """The lines with smooth edges, as a mask of the picture's width and height."""
+    """The lines with smooth edges, as a mask of this width and height."""
     make: Any = RendererAgg  # without types
     renderer = make(*size, 72)
     pen = renderer.new_gc()

@@ -9,18 +9,17 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 from PIL import Image
 
 from maskstack.draw.badges import sign_of, sign_picture
-from maskstack.draw.overlay import COLOURS, Style, bounded, overlay
+from maskstack.draw.overlay import COLOURS, Style, bounded, coloured, overlay
 from maskstack.geometry import Geometry
 
-SIDE, BAR, GAP, LINE = 3.0, 0.14, 0.12, 0.2
-"""Sizes in inches: longer side of a panel, width of a colour bar, gap, and height of a line of text."""
+SIDE, BAR, TICK, GAP, LINE = 3.0, 0.14, 0.03, 0.12, 0.2
+"""Sizes in inches: longer side of a panel, width of a colour bar, length of its ticks, gap, height of a text line."""
 
 MOST_SIDE = 1000
 """Largest number of pixels of a panel's longer side; a larger photo is drawn smaller in a figure."""
@@ -92,25 +91,17 @@ def explanation_figure(
     }  # fmt: skip
     marked = overlay(photo, saliency, style=style, opacity=opacity, colours=colours, **options)
     alone = overlay(photo, saliency, style="masked", **options)
-    shown = np.ma.masked_invalid(place.carry_back(saliency, outside=np.nan))
-    panels: list[Panel] = [
+    panels = [
         Panel("photo", _as_rgba(photo)),
         Panel(words.region, _as_rgba(marked)),
         Panel(words.masked, _as_rgba(alone)),
-        Panel("map", shown, colours, 1.0),
+        _map("map", saliency, place, colours),
     ]
     if spread is not None:
-        most = max(float(spread.max()), 1e-3)
-        carried = np.ma.masked_invalid(place.carry_back(spread, outside=np.nan))
-        panels.append(Panel("spread of the members", carried, SPREAD_COLOURS, most))
+        panels.append(_map("spread of the members", spread, place, SPREAD_COLOURS, most=max(float(spread.max()), 1e-3)))
     rows = [panels]
     if masks is not None and len(masks):
-        rows.append(
-            [
-                Panel(f"{h} x {w} cells", np.ma.masked_invalid(place.carry_back(mask, outside=np.nan)), colours, 1.0)
-                for (h, w), mask in zip(sizes, masks, strict=True)
-            ]
-        )
+        rows.append([_map(f"{h} x {w} cells", mask, place, colours) for (h, w), mask in zip(sizes, masks, strict=True)])
     return _laid_out(rows, words, place.photo)
 
 
@@ -120,20 +111,33 @@ class Panel:
 
     Attributes:
         title: Text above it.
-        pixels: H x W x 4 bytes, or a map, H x W.
+        pixels: H x W x 4 bytes.
         colours: Colour map of a map, which gets a bar; empty for a picture.
         most: The map's value at the end of the bar.
     """
 
     title: str
-    pixels: Any
+    pixels: NDArray[np.uint8]
     colours: str = ""
     most: float = 1.0
 
 
+Box = tuple[float, float, float, float]
+"""Left, top, width and height, in inches."""
+
+
 def _as_rgba(picture: Image.Image) -> NDArray[np.uint8]:
-    """A picture as H x W x 4 bytes, which matplotlib draws faster than H x W x 3."""
+    """A picture as H x W x 4 bytes, which matplotlib draws faster than H x W x 3, and than numbers."""
     return np.asarray(picture.convert("RGBA"))
+
+
+def _map(title: str, values: NDArray[np.float32], place: Geometry, colours: str, *, most: float = 1.0) -> Panel:
+    """A panel with a map in the photo's frame, transparent where the network saw nothing."""
+    picture = coloured(place.carry_back(values) / most, colours)
+    seen = Image.new("L", picture.size, 0)
+    seen.paste(255, place.seen())
+    picture.putalpha(seen)
+    return Panel(title, np.asarray(picture), colours, most)
 
 
 def _laid_out(rows: Sequence[Sequence[Panel]], words: Caption, size: tuple[int, int]) -> Figure:
@@ -149,20 +153,28 @@ def _laid_out(rows: Sequence[Sequence[Panel]], words: Caption, size: tuple[int, 
     titles = [max(len(_wrapped(panel, cell)) for panel in panels) * LINE for panels in rows]
     down = head + sum(each + tall + 1.5 * GAP for each in titles)
     figure = Figure(figsize=(across, down), dpi=min(max(max(height, width) / SIDE, 110.0), MOST_SIDE / SIDE))
-    y = _heading(figure, words, title, sentence)
+    sheet = _sheet(figure)
+    y = _heading(sheet, words, title, sentence)
     for panels, text in zip(rows, titles, strict=True):
         y, x = y + text + GAP / 2, GAP
         for panel in panels:
-            axis = figure.add_axes((x / across, 1 - (y + tall) / down, wide / across, tall / down))
-            _draw(axis, panel, "\n".join(_wrapped(panel, cell)))
-            if panel.colours:
-                bar = figure.add_axes(((x + wide + 0.05) / across, 1 - (y + tall) / down, BAR / across, tall / down))
-                scale = ScalarMappable(Normalize(0, panel.most), panel.colours)
-                figure.colorbar(scale, cax=bar, ticks=[0, panel.most / 2, panel.most], format="%.2g")
-                bar.tick_params(labelsize=7, length=2, pad=1)
+            _draw(sheet, panel, "\n".join(_wrapped(panel, cell)), (x, y, wide, tall))
             x += _step(panel, cell)
         y += tall + GAP
     return figure
+
+
+def _sheet(figure: Figure) -> Axes:
+    """One coordinate system for the whole figure: inches from its top left corner.
+
+    It takes much less time than one for each panel.
+    """
+    across, down = figure.get_size_inches()
+    sheet = figure.add_axes((0, 0, 1, 1))
+    sheet.set_axis_off()
+    sheet.set_xlim(0, across)
+    sheet.set_ylim(down, 0)
+    return sheet
 
 
 def _step(panel: Panel, cell: float) -> float:
@@ -174,34 +186,49 @@ def _wrapped(panel: Panel, cell: float) -> list[str]:
     return textwrap.wrap(panel.title, round(cell * 14))
 
 
-def _heading(figure: Figure, words: Caption, title: Sequence[str], sentence: Sequence[str]) -> float:
+def _heading(sheet: Axes, words: Caption, title: Sequence[str], sentence: Sequence[str]) -> float:
     """Write the verdict, the title and the sentence; the result is the height that they take, in inches."""
-    across, down = figure.get_size_inches()
-    y, left = GAP, GAP / across
-    style: dict[str, Any] = {"ha": "left", "va": "top", "parse_math": False}
+    y = GAP
     if words.word:
         side = LINE * 1.4
-        axis = figure.add_axes((left, 1 - (y + side) / down, side / across, side / down))
-        axis.imshow(np.asarray(sign_picture(sign_of(words.word), 96, back=(255, 255, 255))))
-        axis.set_axis_off()
-        figure.text((GAP + side * 1.25) / across, 1 - (y + side / 2) / down, words.word,
-                    **(style | {"va": "center"}), fontsize=14, fontweight="bold")  # fmt: skip
+        sign = sign_picture(sign_of(words.word), 96, back=(255, 255, 255))
+        _place(sheet, _as_rgba(sign), (GAP, y, side, side))
+        _write(sheet, GAP + side * 1.25, y + side / 2, words.word, 14, va="center", fontweight="bold")
         y += LINE * 1.7
     for line in title:
-        figure.text(left, 1 - y / down, line, **style, fontsize=12)
+        _write(sheet, GAP, y, line, 12, va="top")
         y += LINE * 1.3
     for line in sentence:
-        figure.text(left, 1 - y / down, line, **style, fontsize=10)
+        _write(sheet, GAP, y, line, 10, va="top")
         y += LINE * 1.1
     return y
 
 
-def _draw(axis: Axes, panel: Panel, title: str) -> None:
-    axis.set_axis_off()
-    # aspect: the place has the photo's shape, up to the rounding of pixels.
+def _draw(sheet: Axes, panel: Panel, title: str, box: Box) -> None:
+    """Draw a panel with its title, and the bar of a map."""
+    x, y, wide, tall = box
+    _write(sheet, x, y - 0.04, title, 9, va="baseline")
+    _place(sheet, panel.pixels, box)
     if panel.colours:
-        axis.imshow(panel.pixels, cmap=panel.colours, vmin=0, vmax=panel.most, aspect="auto")
-    else:
-        axis.imshow(panel.pixels, aspect="auto")
-    # With a y of its own, matplotlib need not measure ticks that are not drawn.
-    axis.set_title(title, fontsize=9, loc="left", pad=3, y=1.0, parse_math=False)
+        _draw_bar(sheet, panel, (x + wide + 0.05, y, BAR, tall))
+
+
+def _draw_bar(sheet: Axes, panel: Panel, box: Box) -> None:
+    """Draw the colours of a map from 0, at the bottom, to its highest value."""
+    x, y, wide, tall = box
+    _place(sheet, _as_rgba(coloured(np.linspace(1, 0, 256, dtype=np.float32)[:, None], panel.colours)), box)
+    sheet.add_patch(Rectangle((x, y), wide, tall, fill=False, linewidth=0.8))
+    # The outer words stay beside the bar, and so out of the panel's title.
+    for share, inwards in ((0.0, "baseline"), (0.5, "center_baseline"), (1.0, "top")):
+        right, level = x + wide, y + tall * (1 - share)
+        sheet.plot((right, right + TICK), (level, level), color="black", linewidth=0.8)
+        _write(sheet, right + 1.5 * TICK, level, f"{panel.most * share:.2g}", 7, va=inwards)
+
+
+def _place(sheet: Axes, pixels: NDArray[np.uint8], box: Box) -> None:
+    x, y, wide, tall = box
+    sheet.imshow(pixels, extent=(x, x + wide, y + tall, y), aspect="auto")
+
+
+def _write(sheet: Axes, x: float, y: float, words: str, size: float, **style: Any) -> None:
+    sheet.text(x, y, words, fontsize=size, ha="left", parse_math=False, **style)

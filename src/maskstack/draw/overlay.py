@@ -101,7 +101,7 @@ def overlay(
     else:
         # Low values of most colour maps are dark; with an outline they are hardly drawn, so that the photo stays light.
         tint = shown if style == "heat" else np.clip(shown, 0, 1) ** 1.5
-        picture = Image.composite(_coloured(shown, colours), photo, _alpha(tint, strength))
+        picture = Image.composite(coloured(shown, colours), photo, _alpha(tint, strength))
     _veil_unseen(picture, place)
     if style != "heat":
         draw_contour(picture, region, place)
@@ -164,9 +164,10 @@ def bounded(
     return photo.resize(size, Image.Resampling.BOX), place.scaled((size[1], size[0]))
 
 
-def _coloured(shown: NDArray[np.float32], colours: str) -> Image.Image:
+def coloured(values: NDArray[np.float32], colours: str) -> Image.Image:
+    """Values from 0 to 1, H x W, as an RGB picture in a colour map's colours; other values are clipped."""
     palette = (matplotlib.colormaps[colours](np.arange(256))[:, :3] * 255).round().astype(np.uint8)
-    picture = _alpha(shown, 1.0)
+    picture = _alpha(values, 1.0)
     picture.putpalette(palette.tobytes())
     return picture.convert("RGB")
 
