@@ -20,6 +20,7 @@ import maskstack.jobs.explain
 from maskstack.cli.main import main
 from maskstack.errors import InputError
 from maskstack.jobs.explain import ExplainRequest
+from maskstack.jobs.processes import Processes
 from maskstack.reliability.measure import likeness
 
 pytest.importorskip("efficientnet_lite_pytorch", reason="the extra 'demo' is not installed")
@@ -46,11 +47,17 @@ def explained(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict[st
     return json.loads(printed.out)
 
 
-def test_the_results_are_those_of_one_process_in_the_same_order(folder, tmp_path, capsys):
+def test_the_results_are_those_of_one_process_in_the_same_order(folder, tmp_path, capsys, monkeypatch):
+    # Three photos are too few for two processes by default.
+    monkeypatch.setattr(maskstack.jobs.explain, "process_count", lambda maps, device: 2)
+    started = []
+    monkeypatch.setattr(maskstack.jobs.explain, "Processes", lambda *given: started.append(given) or Processes(*given))
     threads = torch.get_num_threads()
     options = (folder, *QUICK, "--steps", "3", "--map", "npy")
-    alone = explained(capsys, *options, "--out", tmp_path / "alone")
-    several = explained(capsys, *options, "--out", tmp_path / "several", "--workers", "2")
+    alone = explained(capsys, *options, "--out", tmp_path / "alone", "--workers", "1")
+    assert not started
+    several = explained(capsys, *options, "--out", tmp_path / "several")
+    assert [workers for _, workers in started] == [2]
     assert torch.get_num_threads() == threads
     assert not multiprocessing.active_children()
     assert [each["photo"] for each in several["results"]] == [each["photo"] for each in alone["results"]]

@@ -42,7 +42,10 @@ def explain(
     resume: Resume = False,
     as_json: AsJson = False,
     device: Device = "auto",
-    workers: Annotated[int, typer.Option(min=1, help="Number of processes that share the photos, on the CPU.")] = 1,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Number of processes that share the photos, on the CPU; 2 for many if memory allows."),
+    ] = None,
     objective: Annotated[
         str, typer.Option(help=f"Which score of the class is explained: {', '.join(NAMED)}.")
     ] = "probability",

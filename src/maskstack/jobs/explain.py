@@ -16,7 +16,7 @@ from maskstack.explanation.map_files import check_map_kind
 from maskstack.jobs.beside import Beside
 from maskstack.jobs.choosing import predict, top_count, warn_of_random_weights
 from maskstack.jobs.listing import photo_files
-from maskstack.jobs.machine import check_writable, pick_device
+from maskstack.jobs.machine import check_writable, pick_device, process_count
 from maskstack.jobs.naming import file_part, free_name
 from maskstack.jobs.photo_files import Searched
 from maskstack.jobs.photo_group import GroupExplainer, groups_of
@@ -47,7 +47,7 @@ class ExplainRequest(PhotosRequest):
         opacity: Opacity of the colours, or of the veil of ``masked``; None for the style's own.
         colours: Name of a matplotlib colour map.
         grids: Whether the figure has a row with the mask of each size.
-        workers: Number of processes that share the photos, on the CPU.
+        workers: Number of processes that share the photos, on the CPU; None to decide by their number and the memory.
     """
 
     model: str = "bundled"
@@ -62,7 +62,7 @@ class ExplainRequest(PhotosRequest):
     opacity: float | None = None
     colours: str = COLOURS
     grids: bool = False
-    workers: int = 1
+    workers: int | None = None
 
     def check(self) -> None:
         """Check the options of the files.
@@ -78,7 +78,7 @@ class ExplainRequest(PhotosRequest):
         if self.map_kind is not None:
             check_map_kind(self.map_kind)
         check_style(self.style, self.opacity, self.colours)
-        if self.workers > 1 and pick_device(self.device).type != "cpu":
+        if (self.workers or 1) > 1 and pick_device(self.device).type != "cpu":
             raise InputError("--workers shares the cores of the CPU; leave it out, or give --device cpu")
 
     @property
@@ -114,12 +114,12 @@ def _explain_photos(
         return
     # A run that resumes does not know yet what is left to do, so it starts its processes later.
     maps = 0 if request.resume else len(photo_files(request.photos)) * (top_count(request.target) or 1)
-    processes = _processes(request, maps, running)
+    processes = _processes(request, explainer, maps, running)
     targets = _targets(request, explainer, reporter)
     check_writable(request.out)  # after the photos were read, so that a photo that is refused leaves no folder
     reserved.enter_context(locked(request.out))
     todo = [target for target in targets if not (request.resume and explainer.is_complete(target))]
-    processes = processes or _processes(request, len(todo), running)
+    processes = processes or _processes(request, explainer, len(todo), running)
     workers = min(processes.workers, max(len(todo), 1)) if processes else 1
     if processes:
         processes.wait()
@@ -178,7 +178,9 @@ def _explain_groups(explainer: GroupExplainer, groups: Sequence[list[PhotoTarget
             )
 
 
-def _processes(request: ExplainRequest, maps: int, running: contextlib.ExitStack) -> Processes | None:
+def _processes(
+    request: ExplainRequest, explainer: GroupExplainer, maps: int, running: contextlib.ExitStack
+) -> Processes | None:
     """Start the processes for a number of maps; None where this process is enough."""
-    workers = min(request.workers, maps)
+    workers = min(request.workers or process_count(maps, explainer.device), maps)
     return running.enter_context(Processes(request, workers)) if workers > 1 else None

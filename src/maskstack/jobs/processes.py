@@ -93,7 +93,7 @@ class Processes:
         self._pool.shutdown(cancel_futures=True)
         if isinstance(error, BrokenProcessPool):
             raise ModelError(
-                "a process of --workers was ended, perhaps because memory ran out; give fewer workers, and --resume "
+                "a process of --workers was ended, perhaps because memory ran out; try --workers 1, and --resume "
                 "to keep the results that are there"
             ) from error
 

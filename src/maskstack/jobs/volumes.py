@@ -95,7 +95,7 @@ def _check(request: ExplainRequest) -> None:
         )
     given = {
         "--regions": request.regions, "--against": request.against, "--page": request.page,
-        "--trust-seeds": request.searches > 1, "--grids": request.grids, "--workers": request.workers > 1,
+        "--trust-seeds": request.searches > 1, "--grids": request.grids, "--workers": (request.workers or 1) > 1,
     }  # fmt: skip
     for option, value in given.items():
         if value:
