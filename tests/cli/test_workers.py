@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 
 import maskstack.jobs.explain
 from maskstack.cli.main import main
+from maskstack.cli.results import ResultReporter
 from maskstack.errors import InputError
 from maskstack.jobs.explain import ExplainRequest
 from maskstack.jobs.processes import Processes
@@ -56,7 +57,11 @@ def test_the_results_are_those_of_one_process_in_the_same_order(folder, tmp_path
     options = (folder, *QUICK, "--steps", "3", "--map", "npy")
     alone = explained(capsys, *options, "--out", tmp_path / "alone", "--workers", "1")
     assert not started
-    several = explained(capsys, *options, "--out", tmp_path / "several")
+    begun = []
+    with monkeypatch.context() as watched:
+        watched.setattr(ResultReporter, "begin", lambda self, number, together=1: begun.append((number, together)))
+        several = explained(capsys, *options, "--out", tmp_path / "several")
+    assert begun == [(0, 2), (2, 1)], "the pace is that of all processes together"
     assert [workers for _, workers in started] == [2]
     assert torch.get_num_threads() == threads
     assert not multiprocessing.active_children()

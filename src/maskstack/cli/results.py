@@ -108,12 +108,11 @@ class ResultReporter(ConsoleReporter):
 
     def cost(self, passes: Mapping[str, int], *, todo: int, done: int, seconds: float) -> None:
         """Print the cost of the work before it starts."""
-        expected = seconds * passes["backward"]
-        self.document["cost"] = {**passes, "expected_seconds": expected, "maps": todo, "already_done": done}
+        self.document["cost"] = {**passes, "expected_seconds": seconds, "maps": todo, "already_done": done}
         skipped = f", {done} already done" if done else ""
         self.say(
             f"{plural(todo, 'map')}{skipped}: at most {passes['forward']:,} forward and {passes['backward']:,} "
-            f"backward passes, about {duration(expected)}"
+            f"backward passes, about {duration(seconds)}"
         )
 
     @contextmanager

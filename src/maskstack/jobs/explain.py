@@ -124,14 +124,11 @@ def _explain_photos(
     if processes:
         processes.wait()
     groups = list(groups_of(todo, min(explainer.together, max(len(todo) // workers, 1))))
+    maps = len(todo) * request.searches
+    passes = explainer.mdm.cost(maps, regions=request.regions, contrast=bool(request.against))
     with threads_of(workers):
-        seconds = explainer.seconds_of_a_pass(groups[0]) / workers if groups else 0.0
-    reporter.cost(
-        explainer.mdm.cost(len(todo) * request.searches, regions=request.regions, contrast=bool(request.against)),
-        todo=len(todo),
-        done=len(targets) - len(todo),
-        seconds=seconds,
-    )
+        seconds = explainer.expected_seconds(groups[0], passes) / workers if groups else 0.0
+    reporter.cost(passes, todo=len(todo), done=len(targets) - len(todo), seconds=seconds)
     with reporter.searching(len(todo)):
         if processes:
             processes.explain(groups, reporter)

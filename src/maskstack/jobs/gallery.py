@@ -25,7 +25,7 @@ from maskstack.jobs.naming import EXPLANATION, file_part, free_name, with_ending
 from maskstack.jobs.photos import PhotoExplainer, PhotosRequest, PhotoTarget, is_finished
 from maskstack.jobs.progress import JobReporter
 from maskstack.models import LoadedModel, load_model, named_spec, said_of
-from maskstack.models.timing import pass_seconds
+from maskstack.models.timing import expected_seconds
 from maskstack.runs.folder import locked
 from maskstack.scoring.trust import trust
 
@@ -213,19 +213,12 @@ def _report_cost(
     costs = [row.explainer.cost(len(row.todo)) for row in rows]
     passes = {kind: sum(cost[kind] for cost in costs) for kind in ("forward", "backward")}
     seconds = sum(
-        sum(
-            each * cost[kind]
-            for kind, each in zip(
-                passes,
-                pass_seconds(row.net.model, request.read(row.todo[0], row.net, device)[1].unsqueeze(0)),
-                strict=True,
-            )
-        )
+        expected_seconds(row.net.model, request.read(row.todo[0], row.net, device)[1].unsqueeze(0), cost)
         for row, cost in zip(rows, costs, strict=True)
         if row.todo
     )
     todo, maps = sum(len(row.todo) for row in rows), sum(len(row.targets) for row in rows)
-    reporter.cost(passes, todo=todo, done=maps - todo, seconds=seconds / max(passes["backward"], 1))
+    reporter.cost(passes, todo=todo, done=maps - todo, seconds=seconds)
 
 
 def _cell(request: GalleryRequest, net: LoadedModel, target: PhotoTarget) -> GalleryCell:

@@ -24,7 +24,7 @@ from maskstack.jobs.photos import OF_CONTRAST, PhotoTarget, is_finished, read_ou
 from maskstack.masks.result import OnProgress, Progress
 from maskstack.masks.settings import SearchSettings
 from maskstack.models import LoadedModel, load_model
-from maskstack.models.timing import pass_seconds
+from maskstack.models.timing import expected_seconds
 from maskstack.objectives.classification import class_name
 
 if TYPE_CHECKING:
@@ -141,11 +141,16 @@ class GroupExplainer:
         """
         return [write_files(self.request, searched) for searched in found]
 
-    def seconds_of_a_pass(self, targets: Sequence[PhotoTarget]) -> float:
-        """Seconds that a forward and a backward pass of an image take in passes of as many images as in a search."""
+    def expected_seconds(self, targets: Sequence[PhotoTarget], passes: Mapping[str, int]) -> float:
+        """Seconds that so many passes of an image are expected to take, with as many images in a pass as in a search.
+
+        Args:
+            targets: Photos that are searched for together.
+            passes: Numbers of ``forward`` and ``backward`` passes of all maps.
+        """
         image = self.request.read(targets[0], self.net, self.device)[1]
         count = min(len(targets) * self.mdm.settings.mask_count, self.mdm.settings.batch_size)
-        return sum(pass_seconds(self.net.model, image.expand(count, *image.shape))) / count
+        return expected_seconds(self.net.model, image.expand(count, *image.shape), passes)
 
     def is_complete(self, target: PhotoTarget) -> bool:
         """Whether all requested results exist: the map, its trust and the animation."""

@@ -110,13 +110,17 @@ class Processes:
         Raises:
             MaskstackError: A photo cannot be explained, or a file cannot be written.
         """
-        running = [self._pool.submit(_explain, group) for group in groups]
+        running = list(zip(groups, [self._pool.submit(_explain, group) for group in groups], strict=True))
         begun = 0
-        for group, results in zip(groups, running, strict=True):
-            reporter.begin(begun, len(group))
-            begun += len(group)
-            for target, files in zip(group, results.result(), strict=True):
-                reporter.result(target.photo, Explanation.load(files["explanation"]), files)
+        # The processes end a group each at about the same time. Between these times, the pace would look like theirs.
+        for first in range(0, len(running), self.workers):
+            several = running[first : first + self.workers]
+            together = sum(len(group) for group, _ in several)
+            reporter.begin(begun, together)
+            begun += together
+            for group, results in several:
+                for target, files in zip(group, results.result(), strict=True):
+                    reporter.result(target.photo, Explanation.load(files["explanation"]), files)
 
 
 class _Worker:

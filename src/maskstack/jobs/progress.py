@@ -32,7 +32,7 @@ class JobReporter(Protocol):
             passes: Maximum numbers of ``forward`` and ``backward`` passes.
             todo: Number of maps to make.
             done: Number of maps that are finished already.
-            seconds: Time of one forward and backward pass.
+            seconds: Expected time of all passes.
         """
 
     def searching(self, maps: int) -> AbstractContextManager[None]:

@@ -32,7 +32,7 @@ from maskstack.jobs.photos import PhotoTarget, is_finished
 from maskstack.jobs.progress import JobReporter
 from maskstack.models import LoadedModel
 from maskstack.models.levels import joined, read_window
-from maskstack.models.timing import pass_seconds
+from maskstack.models.timing import expected_seconds
 from maskstack.models.volumes import Volume, VolumePreprocess, is_volume_file, open_volume
 from maskstack.runs.folder import locked
 
@@ -75,8 +75,9 @@ def explain_volumes(
     check_writable(request.out)
     reserved.enter_context(locked(request.out))
     todo = [target for target in targets if not (request.resume and _is_complete(target, mdm, request))]
-    seconds = sum(pass_seconds(net.model, _read(request, net, todo[0].photo, device)[1][None])) if todo else 0.0
-    reporter.cost(mdm.cost(len(todo)), todo=len(todo), done=len(targets) - len(todo), seconds=seconds)
+    passes = mdm.cost(len(todo))
+    seconds = expected_seconds(net.model, _read(request, net, todo[0].photo, device)[1][None], passes) if todo else 0.0
+    reporter.cost(passes, todo=len(todo), done=len(targets) - len(todo), seconds=seconds)
     with reporter.searching(len(todo)):
         for number, target in enumerate(todo):
             reporter.begin(number)

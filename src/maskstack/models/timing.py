@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -29,3 +29,15 @@ def pass_seconds(model: Callable[[Tensor], Any], images: Tensor) -> tuple[float,
             torch.autograd.grad(torch.stack([each.float().sum() for each in outputs]).sum(), leaf, allow_unused=True)
         forward, backward = min(forward, between - started), min(backward, time.perf_counter() - between)
     return forward, backward
+
+
+def expected_seconds(model: Callable[[Tensor], Any], images: Tensor, passes: Mapping[str, int]) -> float:
+    """Seconds that so many ``forward`` and ``backward`` passes of an image are expected to take.
+
+    Args:
+        model: The network.
+        images: As many images as a pass has, B x C x H x W, on the network's device.
+        passes: Numbers of passes, each of one image.
+    """
+    forward, backward = pass_seconds(model, images)
+    return (forward * passes["forward"] + backward * passes["backward"]) / len(images)
