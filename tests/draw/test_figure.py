@@ -45,6 +45,7 @@ def panels(figure: Figure) -> dict[str, AxesImage]:
         for text in sheet.texts:
             x, y = text.get_position()
             if x == left and 0 < top - y < 0.1:
+                assert image.get_label() == text.get_text().replace("\n", " ")
                 found[text.get_text().replace("\n", " ")] = image
     return found
 

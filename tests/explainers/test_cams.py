@@ -215,12 +215,12 @@ def test_a_map_without_masks_is_drawn_in_one_row() -> None:
     found = CAM(network(), class_names=[f"thing {index}" for index in range(CLASSES)])(photos(2, SIZE), 2)
     photo = np.zeros((32, 48, 3), dtype=np.uint8)
     figure = found.plot(photo, row=1)
-    titles = [axis.get_title(loc="left") for axis in figure.axes if axis.get_title(loc="left")]
+    titles = [title for image in figure.axes[0].images if not (title := image.get_label()).startswith("_")]
     assert titles[0] == "photo"
     assert titles[1].startswith("region: ")
     assert titles[2:] == ["the region alone", "map"]
     score = f"thing 2: logit {float(found.score_before[1]):.3g}"
-    assert score in [text.get_text() for text in figure.texts]
+    assert score in [text.get_text() for text in figure.axes[0].texts]
 
 
 def test_the_settings_make_the_map_again() -> None:

@@ -107,8 +107,8 @@ def test_an_explanation_is_drawn_on_the_photo_it_was_made_from(net, tmp_path) ->
     found = MDM(net, **QUICK)(photo, "espresso")
     for given in (photo, tmp_path / "photo.png"):
         assert found.overlay(given).size == photo.size
-        (shown,) = [axis for axis in found.plot(given).axes if axis.get_title("left") == "photo"]
-        assert shown.images[0].get_array().shape == (400, 600, 4)
+        (shown,) = [image for image in found.plot(given).axes[0].images if image.get_label() == "photo"]
+        assert shown.get_array().shape == (400, 600, 4)
     assert found.overlay(net.picture(net.preprocess(photo))).size == (32, 32)
     with pytest.raises(InputError, match="give that photo"):
         found.overlay(sample_photos()[0])

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from maskstack import MDM, Explanation, InputError, OutputError, Trust
+from maskstack.draw.overlay import coloured
 from maskstack.errors import UncheckedWarning
 
 NAMES = ("cat", "dog", "bird")
@@ -201,8 +202,8 @@ def test_areas_are_the_open_shares(explanation) -> None:
 def test_plot_shows_the_row_asked_for(explanation) -> None:
     photo = np.random.default_rng(0).integers(0, 256, (20, 24, 3), dtype=np.uint8)
     figure = explanation.plot(photo, row=1, grids=True)
-    panels = {axis.get_title(loc="left"): axis.images[0].get_array() for axis in figure.axes if axis.images}
-    np.testing.assert_array_equal(panels["3 x 5 cells"], explanation.masks[1, 1].numpy())
-    np.testing.assert_array_equal(panels["map"], explanation.saliency[1, 0].numpy())
-    np.testing.assert_array_equal(panels["photo"][..., :3], photo)
-    assert any(text.get_text().startswith("cat ") for text in figure.texts)
+    panels = {image.get_label(): image.get_array()[..., :3] for image in figure.axes[0].images}
+    np.testing.assert_array_equal(panels["3 x 5 cells"], coloured(explanation.masks[1, 1].numpy(), "magma"))
+    np.testing.assert_array_equal(panels["map"], coloured(explanation.saliency[1, 0].numpy(), "magma"))
+    np.testing.assert_array_equal(panels["photo"], photo)
+    assert any(text.get_text().startswith("cat ") for text in figure.axes[0].texts)

@@ -79,7 +79,8 @@ def explanation_figure(
 
     Returns:
         A matplotlib figure without a window; ``figure.savefig`` writes it with panels of the photo's own resolution,
-        but at most :data:`MOST_SIDE` pixels.
+        but at most :data:`MOST_SIDE` pixels. Its only axes are the whole sheet, in inches from the top left corner;
+        ``figure.axes[0].images`` are its pictures, each with its title as its label.
 
     Raises:
         InputError: The sizes do not fit, or an option cannot be used.
@@ -208,7 +209,7 @@ def _draw(sheet: Axes, panel: Panel, title: str, box: Box) -> None:
     """Draw a panel with its title, and the bar of a map."""
     x, y, wide, tall = box
     _write(sheet, x, y - 0.04, title, 9, va="baseline")
-    _place(sheet, panel.pixels, box)
+    _place(sheet, panel.pixels, box, label=panel.title)
     if panel.colours:
         _draw_bar(sheet, panel, (x + wide + 0.05, y, BAR, tall))
 
@@ -225,9 +226,9 @@ def _draw_bar(sheet: Axes, panel: Panel, box: Box) -> None:
         _write(sheet, right + 1.5 * TICK, level, f"{panel.most * share:.2g}", 7, va=inwards)
 
 
-def _place(sheet: Axes, pixels: NDArray[np.uint8], box: Box) -> None:
+def _place(sheet: Axes, pixels: NDArray[np.uint8], box: Box, **options: Any) -> None:
     x, y, wide, tall = box
-    sheet.imshow(pixels, extent=(x, x + wide, y + tall, y), aspect="auto")
+    sheet.imshow(pixels, extent=(x, x + wide, y + tall, y), aspect="auto", **options)
 
 
 def _write(sheet: Axes, x: float, y: float, words: str, size: float, **style: Any) -> None:
