@@ -44,7 +44,7 @@ def explain(
     device: Device = "auto",
     workers: Annotated[
         int | None,
-        typer.Option(min=1, help="Number of processes that share the photos, on the CPU; 2 for many if memory allows."),
+        typer.Option(min=1, help="Number of processes that share the photos, on the CPU; 2 for 32 or more photos."),
     ] = None,
     objective: Annotated[
         str, typer.Option(help=f"Which score of the class is explained: {', '.join(NAMED)}.")

@@ -75,9 +75,9 @@ def draw_contour(picture: Image.Image, region: NDArray[np.bool_], geometry: Geom
     if not lines:
         return
     # Only the part of the picture in which the lines lie is drawn to.
-    corner, end = (find(np.concatenate(lines), axis=0) for find in (np.min, np.max))
-    corner = np.floor(corner - 2 * inset).astype(int).clip(0)
-    end = np.ceil(end + 2 * inset).astype(int).clip(max=picture.size)
+    points = np.concatenate(lines)
+    corner = np.floor(points.min(axis=0) - 2 * inset).astype(int).clip(min=0)
+    end = np.ceil(points.max(axis=0) + 2 * inset).astype(int).clip(max=picture.size)
     for colour, width in ((DARK, light + 2 * edge), (LIGHT, light)):
         mask = _drawn([line - corner for line in lines], tuple(end - corner), width)
         picture.paste(colour, tuple(corner.tolist()), mask)

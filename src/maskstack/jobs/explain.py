@@ -124,8 +124,8 @@ def _explain_photos(
     if processes:
         processes.wait()
     groups = list(groups_of(todo, min(explainer.together, max(len(todo) // workers, 1))))
-    maps = len(todo) * request.searches
-    passes = explainer.mdm.cost(maps, regions=request.regions, contrast=bool(request.against))
+    searches = len(todo) * request.searches
+    passes = explainer.mdm.cost(searches, regions=request.regions, contrast=bool(request.against))
     with threads_of(workers):
         seconds = explainer.expected_seconds(groups[0], passes) / workers if groups else 0.0
     reporter.cost(passes, todo=len(todo), done=len(targets) - len(todo), seconds=seconds)

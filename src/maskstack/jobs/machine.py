@@ -29,8 +29,8 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
-MANY_PHOTOS = 16
-"""From this number of photos on, a second process saves more than its start costs, see ``docs/speed.md``."""
+MANY_PHOTOS = 32
+"""From this number of photos on, a second process saves at least what its start costs, see ``docs/speed.md``."""
 
 _GROWTH = 3  # A process that searches takes up to about this many times the memory of one that has loaded its network.
 

@@ -112,7 +112,7 @@ class Processes:
         """
         running = list(zip(groups, [self._pool.submit(_explain, group) for group in groups], strict=True))
         begun = 0
-        # The processes end a group each at about the same time. Between these times, the pace would look like theirs.
+        # The processes end a group each at about the same time, so the pace is told once for all of these groups.
         for first in range(0, len(running), self.workers):
             several = running[first : first + self.workers]
             together = sum(len(group) for group, _ in several)
