@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from maskstack.errors import OutputError
+from maskstack.errors import InputError, OutputError
 
 try:
     import fcntl
@@ -30,6 +30,19 @@ _OTHER_MACHINE = 24 * 3600.0
 _PLAIN_NAME = re.compile(r"[a-z0-9][a-z0-9._+=,-]{0,79}")
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?")  # devices of Windows
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+
+def file_digest(path: str | Path) -> str:
+    """SHA-256 of a file's content.
+
+    Raises:
+        InputError: The file cannot be read.
+    """
+    try:
+        with Path(path).open("rb") as content:
+            return hashlib.file_digest(content, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}; check the path") from error
 
 
 def write_whole(path: str | Path, write: Callable[[Path], object]) -> Path:

@@ -1,12 +1,15 @@
 """``maskstack explain`` as a person types it, with the real bundled network and real photographs."""
 
+import hashlib
 import json
 import re
 import shutil
 from pathlib import Path
 
 import pytest
-from PIL import Image
+import torch
+from PIL import Image, ImageOps
+from safetensors.torch import save_file
 
 from maskstack import Explanation
 from maskstack.cli.main import main
@@ -43,7 +46,8 @@ def test_says_what_it_sees_and_costs_and_writes_everything(photo, tmp_path, caps
         assert overlay.size == (600, 400), "the photo's own size"
     found = Explanation.load(tmp_path / "coffee.safetensors")
     assert found.target_name == ("espresso",)
-    assert found.notes == {"model": "bundled", "photo": "coffee.jpg"}
+    assert (found.notes["model"], found.notes["photo"]) == ("bundled", "coffee.jpg")
+    assert found.notes["photo_sha256"] == hashlib.sha256(photo.read_bytes()).hexdigest()
     assert json.loads((tmp_path / "coffee.json").read_text())["images"][0]["target"] == 967
 
 
@@ -122,10 +126,29 @@ def test_resume_skips_what_is_finished_and_fits(photo, tmp_path, capsys) -> None
     assert "1 map:" in out, "a damaged file is no finished work"
 
 
+def test_resume_does_not_take_another_photo_or_other_weights_for_the_same(photo, tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    layers = "nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(12, 3)"
+    Path("small.py").write_text(f"from torch import nn\n\ndef make():\n    return nn.Sequential({layers})\n")
+    save_file({"2.weight": torch.randn(3, 12), "2.bias": torch.zeros(3)}, "weights.safetensors")
+    model = "python:small.py:make,size=32,weights=weights.safetensors"
+    again = ["--out", "out", "--model", model, "--target", 1, *QUICK, "--resume"]
+    assert run(capsys, "explain", photo, *again)[0] == 0
+    assert "0 maps, 1 already done" in run(capsys, "explain", photo, *again)[1]
+    Path("other").mkdir()
+    ImageOps.mirror(Image.open(photo)).save(Path("other", photo.name))
+    assert "1 map:" in run(capsys, "explain", Path("other", photo.name), *again)[1], "another photo of the same name"
+    assert "1 map:" in run(capsys, "explain", photo, *again)[1]
+    save_file({"2.weight": torch.randn(3, 12), "2.bias": torch.zeros(3)}, "weights.safetensors")
+    assert "1 map:" in run(capsys, "explain", photo, *again)[1], "other weights in the same file"
+
+
 @pytest.mark.slow
 def test_resume_knows_results_whose_sizes_were_fitted_to_a_small_input(photo, tmp_path, capsys) -> None:
-    pytest.importorskip("timm", reason="the extra 'models' is not installed")
-    arguments = ["explain", photo, "--out", tmp_path, "--steps", "1", "--model", "timm:test_resnet", "--target", "1"]
+    timm = pytest.importorskip("timm", reason="the extra 'models' is not installed")
+    save_file(timm.create_model("test_resnet").state_dict(), tmp_path / "weights.safetensors")
+    model = f"timm:test_resnet,weights={tmp_path / 'weights.safetensors'}"
+    arguments = ["explain", photo, "--out", tmp_path, "--steps", "1", "--model", model, "--target", "1"]
     run(capsys, *arguments)
     assert (112, 112) not in map(tuple, Explanation.load(tmp_path / "coffee.safetensors").settings["sizes"])
     _, out, _ = run(capsys, *arguments, "--resume")

@@ -1,5 +1,6 @@
 """``maskstack gallery`` as a person types it."""
 
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -73,7 +74,9 @@ def test_networks_by_photos(place, capsys):
     }  # fmt: skip
     assert found["lite0.1-coffee.safetensors"].target_name == ("espresso",)
     assert found["my_own.1-coffee.safetensors"].saliency.shape[2:] == (32, 48)
-    assert found["my_own.1-coffee.safetensors"].notes == {"model": OWN.partition("=")[2], "photo": "coffee.png"}
+    notes = found["my_own.1-coffee.safetensors"].notes
+    assert (notes["model"], notes["photo"]) == (OWN.partition("=")[2], "coffee.png")
+    assert notes["photo_sha256"] == hashlib.sha256(Path("coffee.png").read_bytes()).hexdigest()
 
 
 def test_what_is_finished_is_not_done_again(place, capsys):

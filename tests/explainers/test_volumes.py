@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from maskstack import HDM, MDM, MDMCAM, Explanation, InputError, objectives
+from maskstack import HDM, MDM, MDMCAM, Explanation, InputError, objectives, trust
 from maskstack.explainers.table import METHODS, make_explainer
 from maskstack.masks.grids import Upsampler, grids_for
 from maskstack.masks.losses import mask_value, total_variation
@@ -244,3 +244,14 @@ def test_torchvisions_video_network() -> None:
     assert found.saliency.shape == (1, 1, 8, 32, 32)
     assert [tuple(grid.shape[1:]) for grid in found.grids] == [(2, 4, 4), (2, 8, 8)]
     assert net.training
+
+
+def test_regions_contrast_and_trust_take_volumes() -> None:
+    net, images = small_network(), volumes(2)
+    mdm = MDM(net, sizes=(2, (2, 4, 4)), steps=3, members=1)
+    alone = mdm(images, 1)
+    regions = mdm.regions(images, 1, count=1)
+    assert torch.equal(regions.saliency, alone.saliency)
+    assert [grid.shape for grid in mdm.contrast(images, 1, 2).grids] == [grid.shape for grid in alone.grids]
+    judged = trust(net, images, alone.saliency, 1)
+    assert str(judged) == str(trust(net, images, alone.saliency[:, 0], 1))

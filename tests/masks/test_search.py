@@ -86,7 +86,11 @@ def test_a_negative_or_zero_score_is_kept_as_well(parametrisation: str) -> None:
 
 
 @pytest.mark.parametrize("joint", [True, False])
-@pytest.mark.parametrize("changes", [{}, {"fill": ("noise", "blur", "mean")}, {"patience": 3}], ids=str)
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"fill": ("noise", "blur", "mean")}, {"patience": 3}, {"fill": "noise", "patience": 3, "keep": 0.9}],
+    ids=str,
+)
 def test_images_together_are_as_each_alone(net_score, photos, joint: bool, changes) -> None:
     settings = quick(
         sizes=(3, (8, 5)),
@@ -108,6 +112,7 @@ def test_images_together_are_as_each_alone(net_score, photos, joint: bool, chang
         torch.testing.assert_close(alone.hidden[0], together.hidden[row], atol=1e-4, rtol=0)
         torch.testing.assert_close(alone.under_masks[0], together.under_masks[row], atol=1e-4, rtol=0)
         assert torch.equal(alone.steps[0], together.steps[row])
+        assert torch.equal(alone.opening[0], together.opening[row])
         assert one.forward[0] == counted.forward[row]
 
 

@@ -1,8 +1,10 @@
 """Explanations in several threads at a time, of one network and of several, beside a training loop."""
 
 import os
+import signal
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -10,9 +12,11 @@ import torch
 from tests.scoring.test_network_comes_back import AlwaysRandom, snapshot
 from torch import Tensor, nn
 
-from maskstack import Explanation, ModelError
+from maskstack import MDM, Explanation, ModelError, Node
 from maskstack.explainers.table import make_explainer
-from maskstack.scoring.exclusive import exclusive
+from maskstack.scoring import exclusive as module
+from maskstack.scoring.exclusive import Gate, exclusive
+from maskstack.scoring.randomness import RandomStream, global_states_kept
 from maskstack.scoring.reach import reach
 from maskstack.scoring.untouched import untouched
 
@@ -194,3 +198,128 @@ def test_nested_use_in_one_thread_restores_once() -> None:
         assert not net.training
         assert not net[0].weight.requires_grad
     assert snapshot(net) == before
+
+
+def test_a_network_that_runs_parts_of_itself_in_threads_does_not_wait_for_itself(monkeypatch) -> None:
+    class Tiles(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.tile = network()
+            self.pool = ThreadPoolExecutor(2)
+
+        def forward(self, images: Tensor) -> Tensor:
+            return sum(self.pool.map(self.tile, torch.split(images, 16, dim=3)))
+
+    monkeypatch.setattr(module, "PATIENCE", 0.2)
+    net, images = Tiles().train(), torch.rand(1, 3, 16, 32)
+    with pytest.warns(UserWarning, match="runs parts of itself in threads"):
+        (found,) = together([lambda: MDM(net, sizes=2, steps=2)(images, 1)])
+    assert torch.equal(found.saliency, MDM(net.eval(), sizes=2, steps=2)(images, 1).saliency)
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no timer that interrupts")
+def test_ctrl_c_at_any_moment_leaves_no_hook_and_no_owner() -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    net, over = network(), threading.Event()
+    images = torch.rand(1, 3, 16, 16)
+    explainer = MDM(net, sizes=2, steps=2)
+    before = snapshot(net)
+    other = threading.Thread(target=over.wait)
+    other.start()  # with another thread alive, an explanation waits before it freezes the network
+    previous = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        for number in range(60):
+            try:
+                signal.setitimer(signal.ITIMER_REAL, 0.001 * (1 + number % 30))
+                explainer(images, 1)
+            except KeyboardInterrupt:
+                pass
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            assert not any(
+                isinstance(hook, Gate) for each in net.modules() for hook in each._forward_pre_hooks.values()
+            )
+            assert snapshot(net) == before
+            assert not module._owners
+    finally:
+        signal.signal(signal.SIGALRM, previous)
+        over.set()
+        other.join()
+
+
+def test_a_check_with_random_weights_does_not_disturb_an_explanation_in_another_thread() -> None:
+    net, images = network().eval(), torch.rand(1, 3, 16, 16)
+    explainer = MDM(net, sizes=3, steps=6, members=2)
+    alone = explainer(images, 1)
+    checking = threading.Event()
+
+    def check() -> None:
+        checking.set()
+        explainer.check(images, alone, 1, randomize=True)
+
+    def explain() -> list[Explanation]:
+        checking.wait(10)
+        return [explainer(images, 1) for _ in range(4)]
+
+    _, found = together([check, explain])
+    assert all(torch.equal(each.saliency, alone.saliency) for each in found)
+
+
+@pytest.mark.parametrize("what", ["node", "gradcam"])
+def test_another_thread_can_use_the_network_beside_methods_that_hook_it(what: str) -> None:
+    net, images, over = network().eval(), torch.rand(2, 3, 16, 16), threading.Event()
+    explainer = MDM(Node(net, "2"), sizes=2, steps=4) if what == "node" else make_explainer("gradcam", net)
+    expected = explainer(images, 1).saliency
+
+    def serve() -> int:
+        count = 0
+        with torch.no_grad():
+            while not over.is_set():
+                assert net(images).shape == (2, 3)
+                count += 1
+        return count
+
+    def explain() -> list[Tensor]:
+        try:
+            return [explainer(images, 1).saliency for _ in range(10)]
+        finally:
+            over.set()
+
+    count, found = together([serve, explain])
+    assert count
+    assert all(torch.equal(each, expected) for each in found)
+
+
+def test_an_accelerators_generator_comes_back_after_overlapping_threads(monkeypatch) -> None:
+    state, first_inside, second_inside, first_over = ["user"], *(threading.Event() for _ in range(3))
+
+    class Generator:
+        @staticmethod
+        def get_rng_state(_device: object) -> Tensor:
+            return torch.tensor(list(state[0].encode()))
+
+        @staticmethod
+        def set_rng_state(value: Tensor, _device: object) -> None:
+            state[0] = bytes(value.tolist()).decode()
+
+    monkeypatch.setattr("maskstack.scoring.randomness._generator", lambda _device: Generator)
+    device = torch.device("cuda")
+    stream = RandomStream(0, [device])
+    monkeypatch.setattr(stream, "_start", lambda: Generator.set_rng_state(torch.tensor(list(b"stream")), device))
+
+    def one() -> None:
+        with global_states_kept([device]), stream.drawn():
+            first_inside.set()
+            second_inside.wait(10)
+        first_over.set()
+
+    def other() -> None:
+        first_inside.wait(10)
+        with global_states_kept([device]):
+            second_inside.set()
+            first_over.wait(10)
+
+    together([one, other])
+    assert state == ["user"]

@@ -79,3 +79,39 @@ def test_a_scripted_network_is_left_alone() -> None:
     with untouched(net):
         net(torch.rand(1, 3, 8, 8))
     assert net(torch.rand(1, 3, 8, 8)).requires_grad
+
+
+def test_buffers_that_a_first_pass_fills_or_registers_are_gone_again() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("grid", None)
+
+        def forward(self, images: Tensor) -> Tensor:
+            if self.grid is None:
+                self.grid = torch.linspace(0, 1, images.shape[-1])
+                self.register_buffer("steps", torch.ones(1), persistent=False)
+            return (images * self.grid).mean(dim=(1, 2, 3))
+
+    net = Net()
+    with untouched(net):
+        net(torch.rand(1, 3, 8, 8))
+    assert (list(net.state_dict()), net.grid, hasattr(net, "steps")) == ([], None, False)
+    assert net._non_persistent_buffers_set == set()
+    assert net(torch.rand(1, 3, 12, 12)).shape == (1,)
+
+
+def test_a_buffer_that_a_scripted_network_replaces_comes_back() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("calls", torch.zeros(1))
+
+        def forward(self, images: Tensor) -> Tensor:
+            self.calls = self.calls + 1
+            return images.mean(dim=(1, 2, 3))
+
+    net = torch.jit.script(Net())
+    with untouched(net):
+        net(torch.rand(1, 3, 8, 8))
+    assert net.calls.item() == 0

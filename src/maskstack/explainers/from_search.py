@@ -18,6 +18,7 @@ from maskstack.objectives import Objective
 from maskstack.reliability.measure import likeness, measure
 from maskstack.scoring import ScoredModel
 from maskstack.scoring.trust import class_probability
+from maskstack.scoring.untouched import untouched
 from maskstack.tensors import minmax
 
 
@@ -102,7 +103,8 @@ def _randomised(model: Any, explained: Callable[[int], Explanation], seed: int) 
     if not isinstance(model, nn.Module):
         raise InputError(f"the model is a {type(model).__name__}; randomize needs an nn.Module, so leave it out")
     try:
-        with cascade(model, seed=seed) as layers:
+        # No other thread may explain the network while its weights are random.
+        with untouched(model), cascade(model, seed=seed) as layers:
             list(layers)
             return explained(seed)
     except ModelError:

@@ -133,7 +133,7 @@ class MDM(CaptumAttribution):
         checks.whole("count", count, least=1, most=100)
         checks.real("keep", keep, 0, 1, open_low=True)
         check_images(images)
-        settings = self.settings_for((images.shape[2], images.shape[3]))
+        settings = self.settings_for(tuple(images.shape[2:]))
         with scoring(self.user_model, images, objective, fold=True, **self.settings.running()) as scored:
             found, regions = search_regions(
                 scored, scored.images, settings=settings, count=count, keep=keep, progress=progress
@@ -171,16 +171,16 @@ class MDM(CaptumAttribution):
             ModelError: The network's output cannot be read, is not finite, or lets no gradient through.
         """
         check_images(images)
-        own, other = class_pair(
-            self.user_model, images, self.user_model.classes(target), self.user_model.classes(against)
-        )
+        named = self.user_model.classes(target), self.user_model.classes(against)
+        own, other, passes = class_pair(self.user_model, images, *named, **self.settings.running())
         goal = contrast(own, other)
-        settings = self.settings_for((images.shape[2], images.shape[3]))
+        settings = self.settings_for(tuple(images.shape[2:]))
         with scoring(self.user_model, images, goal, fold=True, **self.settings.running()) as scored:
             found = search(scored, scored.images, settings=settings, progress=progress)
             regions = contrast_of(scored, found.stack, own, other)
             explanation = explanation_of("mdm", scored, found, settings.as_dict())
-            return dataclasses.replace(explanation, contrast=regions).to(images.device)
+            passes = passes + explanation.forward_passes
+            return dataclasses.replace(explanation, contrast=regions, forward_passes=passes).to(images.device)
 
     @takes_photos
     @with_usual_defaults

@@ -22,10 +22,11 @@ from maskstack.files import write_whole
 from maskstack.jobs.choosing import predict, top_count, warn_of_random_weights
 from maskstack.jobs.machine import check_writable, pick_device
 from maskstack.jobs.naming import EXPLANATION, file_part, free_name, with_ending
-from maskstack.jobs.photos import PhotoExplainer, PhotosRequest, PhotoTarget, is_finished
+from maskstack.jobs.photos import PhotoExplainer, PhotosRequest, PhotoTarget, finished_before
 from maskstack.jobs.progress import JobReporter
 from maskstack.models import LoadedModel, load_model, named_spec, said_of
 from maskstack.models.timing import expected_seconds
+from maskstack.models.weights import weights_digest
 from maskstack.runs.folder import locked
 from maskstack.scoring.trust import trust
 
@@ -59,6 +60,7 @@ class GalleryRow:
         name: Name of the row: of the network, of the method, or of both.
         spec: Model spec of the network.
         net: The network.
+        weights: Digest of its weights.
         explainer: The method for the network.
         targets: For each photo, the class to explain.
         todo: The targets that are not finished.
@@ -67,6 +69,7 @@ class GalleryRow:
     name: str
     spec: str
     net: LoadedModel
+    weights: str
     explainer: PhotoExplainer
     targets: list[PhotoTarget]
     todo: list[PhotoTarget]
@@ -165,6 +168,7 @@ def _rows(
         except InputError as error:
             raise InputError(f"{name}: {error}") from error
         predicted.append((file, tuple(image.shape[1:]), index, said_of(photo)))
+    weights = weights_digest(net.model)
     rows = []
     for method, explainer in zip(methods, explainers, strict=True):
         title = name if len(methods) == 1 else f"{name}, {method}"
@@ -175,11 +179,9 @@ def _rows(
             for number, (file, size, index, said) in enumerate(predicted)
         ]
         todo = [
-            target
-            for target in targets
-            if not (request.resume and is_finished(target, explainer, spec, with_ending(target.path, EXPLANATION)))
+            target for target in targets if not (request.resume and finished_before(target, explainer, spec, weights))
         ]
-        rows.append(GalleryRow(title, spec, net, explainer, targets, todo))
+        rows.append(GalleryRow(title, spec, net, weights, explainer, targets, todo))
     return rows
 
 
@@ -203,7 +205,7 @@ def _explained(
     if found.trust.verdict(0).word == NOT_MEASURED:
         # Of the probability, whatever the method explains, so that all rows are judged alike.
         found = replace(found, trust=trust(row.net, images, found.saliency, target.index))
-    notes = {**found.notes, **target.notes(row.spec, row.explainer.user_model.output)}
+    notes = {**found.notes, **target.notes(row.spec, row.weights, row.explainer.user_model.output)}
     return replace(found, notes=notes, geometry=(row.net.geometry(photo),))
 
 

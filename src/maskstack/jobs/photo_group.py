@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,11 +21,12 @@ from maskstack.explanation.map_files import ENDINGS
 from maskstack.jobs.machine import pick_device
 from maskstack.jobs.naming import EXPLANATION, FIGURE, OVERLAY, masks_ending, with_ending
 from maskstack.jobs.photo_files import Searched, write_files
-from maskstack.jobs.photos import OF_CONTRAST, PhotoTarget, is_finished, read_output
+from maskstack.jobs.photos import OF_CONTRAST, PhotoTarget, finished_before, read_output
 from maskstack.masks.result import OnProgress, Progress
 from maskstack.masks.settings import SearchSettings
 from maskstack.models import LoadedModel, load_model
 from maskstack.models.timing import expected_seconds
+from maskstack.models.weights import weights_digest
 from maskstack.objectives.classification import class_name
 
 if TYPE_CHECKING:
@@ -207,7 +209,7 @@ class GroupExplainer:
         return found
 
     def _notes(self, target: PhotoTarget, found: Explanation) -> dict[str, str]:
-        notes = target.notes(self.request.model, self.mdm.user_model.output)
+        notes = target.notes(self.request.model, self._weights, self.mdm.user_model.output)
         if found.contrast is not None:
             classes = found.contrast.against[0], found.contrast.first[0]
             names = [class_name(self.mdm.user_model.class_names, int(each)) for each in classes]
@@ -226,8 +228,12 @@ class GroupExplainer:
         return Searched(target, found, self.net.picture(image.cpu()))
 
     def _finished(self, target: PhotoTarget) -> Explanation | None:
-        path = with_ending(target.path, EXPLANATION)
-        return is_finished(target, self.mdm, self.request.model, path, against=self.request.against)
+        against = self.request.against
+        return finished_before(target, self.mdm, self.request.model, self._weights, against=against)
+
+    @cached_property
+    def _weights(self) -> str:
+        return weights_digest(self.net.model)
 
 
 def _has_all(found: Explanation, request: ExplainRequest) -> bool:

@@ -19,14 +19,16 @@ from maskstack.explainers.base import CostedExplainer
 from maskstack.explainers.photos import HasUserModel
 from maskstack.explanation import Explanation
 from maskstack.explanation.storage import is_complete
+from maskstack.files import file_digest
 from maskstack.jobs.listing import photo_files
+from maskstack.jobs.naming import EXPLANATION, with_ending
 from maskstack.masks.presets import Preset
 from maskstack.models import LoadedModel, open_photo
 from maskstack.models.levels import read_page
 from maskstack.models.photos import check_file
 from maskstack.objectives import Meaning
 
-NOTES = ("model", "photo", "output", "levels", "method")
+NOTES = ("model", "weights_sha256", "photo", "photo_sha256", "output", "levels", "method")
 """Notes by which a finished explanation is recognised; methods add others."""
 
 
@@ -143,12 +145,23 @@ class PhotoTarget:
     said: str = ""
     method: str = "mdm"
 
-    def notes(self, spec: str, output: int | str | None = None) -> dict[str, str]:
-        """Metadata that is stored with the explanation: the network, the photo, and what was chosen or decided."""
+    def notes(self, spec: str, weights: str, output: int | str | None = None) -> dict[str, str]:
+        """Metadata that is stored with the explanation: the network, the photo, and what was chosen or decided.
+
+        Args:
+            spec: Spec of the network.
+            weights: Digest of its weights, see :func:`maskstack.models.weights.weights_digest`.
+            output: Which output is explained, if that was chosen.
+
+        Raises:
+            InputError: The photo can no longer be read.
+        """
+        network = {"model": spec, "weights_sha256": weights}
+        photo = {"photo": Path(self.photo).name, "photo_sha256": file_digest(self.photo)}
         chosen = {} if output is None else {"output": str(output)}
         levels = {"levels": self.said} if self.said else {}
         method = {} if self.method == "mdm" else {"method": self.method}
-        return {"model": spec, "photo": Path(self.photo).name, **chosen, **levels, **method}
+        return {**network, **photo, **chosen, **levels, **method}
 
 
 def read_output(text: str) -> int | str | None:
@@ -164,25 +177,30 @@ OF_CONTRAST = ("against", "against_name", "first_name")
 """Notes of a contrast: what was asked for, and the names of class B and of the first class with the region hidden."""
 
 
-def is_finished(
-    target: PhotoTarget, explainer: PhotoExplainer, spec: str, path: Path, *, against: str = ""
+def finished_before(
+    target: PhotoTarget, explainer: PhotoExplainer, spec: str, weights: str, *, against: str = ""
 ) -> Explanation | None:
-    """The explanation in a file if it fits this network, photo, class, objective and settings; otherwise None.
+    """The saved explanation if it fits this network, photo, class, objective and settings; otherwise None.
+
+    The network's weights and the photo's file are recognised by their digests. If the earlier run ended between the
+    explanation's two files, the second one is written.
 
     Args:
-        target: The photo and its class.
+        target: The photo, its class and the place of its results.
         explainer: What would explain it.
         spec: Spec of the network.
-        path: Path of the file.
+        weights: Digest of its weights.
         against: The class that a contrast was asked for with, as the user wrote it; empty for none.
     """
+    path = with_ending(target.path, EXPLANATION)
     try:
         found = Explanation.load(path)
     except InputError:
         return None
     user_model = explainer.user_model
+    notes = target.notes(spec, weights, user_model.output)
     fits = (
-        {name: text for name, text in found.notes.items() if name in NOTES} == target.notes(spec, user_model.output)
+        {name: text for name, text in found.notes.items() if name in NOTES} == notes
         and found.notes.get("against", "") == against
         and (found.target or (0,)) == (target.index,)
         and (found.contrast is not None or user_model.objective(target.index).stands_for(found.objective))

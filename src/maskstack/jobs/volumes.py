@@ -28,12 +28,13 @@ from maskstack.files import write_whole
 from maskstack.jobs.choosing import choose
 from maskstack.jobs.machine import check_writable
 from maskstack.jobs.naming import EXPLANATION, OVERLAY, free_name, with_ending
-from maskstack.jobs.photos import PhotoTarget, is_finished
+from maskstack.jobs.photos import PhotoTarget, finished_before
 from maskstack.jobs.progress import JobReporter
 from maskstack.models import LoadedModel
 from maskstack.models.levels import joined, read_window
 from maskstack.models.timing import expected_seconds
 from maskstack.models.volumes import Volume, VolumePreprocess, is_volume_file, open_volume
+from maskstack.models.weights import weights_digest
 from maskstack.runs.folder import locked
 
 if TYPE_CHECKING:
@@ -74,7 +75,8 @@ def explain_volumes(
             targets.append(PhotoTarget(file, tuple(image.shape[1:]), index, place, said))
     check_writable(request.out)
     reserved.enter_context(locked(request.out))
-    todo = [target for target in targets if not (request.resume and _is_complete(target, mdm, request))]
+    weights = weights_digest(net.model)
+    todo = [target for target in targets if not (request.resume and _is_complete(target, mdm, request, weights))]
     passes = mdm.cost(len(todo))
     seconds = expected_seconds(net.model, _read(request, net, todo[0].photo, device)[1][None], passes) if todo else 0.0
     reporter.cost(passes, todo=len(todo), done=len(targets) - len(todo), seconds=seconds)
@@ -83,7 +85,7 @@ def explain_volumes(
             reporter.begin(number)
             volume, image = _read(request, net, target.photo, device)
             found = mdm(image[None], target.index, progress=reporter.step)
-            found = replace(found, notes=target.notes(request.model, mdm.user_model.output))
+            found = replace(found, notes=target.notes(request.model, weights, mdm.user_model.output))
             found.save(with_ending(target.path, EXPLANATION), readable=False)
             reporter.result(target.photo, found, _write(target, volume, found, request))
 
@@ -149,7 +151,7 @@ def _array(values: NDArray[np.float32]) -> bytes:
     return content.getvalue()
 
 
-def _is_complete(target: PhotoTarget, mdm: MDM, request: ExplainRequest) -> bool:
-    found = is_finished(target, mdm, request.model, with_ending(target.path, EXPLANATION))
+def _is_complete(target: PhotoTarget, mdm: MDM, request: ExplainRequest, weights: str) -> bool:
+    found = finished_before(target, mdm, request.model, weights)
     endings = [OVERLAY, MAP_ENDINGS["nifti"], *([f".slices.{request.animate}"] if request.animate else [])]
     return found is not None and all(with_ending(target.path, ending).is_file() for ending in endings)

@@ -12,6 +12,7 @@ from maskstack import metrics
 from maskstack.explainers.base import CostedExplainer
 from maskstack.leaderboard.case import Case
 from maskstack.runs.rows import Measured
+from maskstack.scoring.untouched import untouched
 
 WIDE, NARROW = 10.0, 5.0
 ROAD_FRACTIONS = (0.1, 0.3, 0.5, 0.7)
@@ -159,9 +160,11 @@ def robustness(tested: MapUnderTest) -> list[Measured]:
 
 def sanity(tested: MapUnderTest) -> list[Measured]:
     """Whether the map changes when the network's layers are randomised, beginning at the output."""
-    depths = metrics.randomization(
-        lambda: tested.again(tested.case.image), tested.model, original=tested.saliency, steps=DEPTHS, seed=0
-    )
+    # No other thread may explain the network while its weights are random.
+    with untouched(tested.model):
+        depths = metrics.randomization(
+            lambda: tested.again(tested.case.image), tested.model, original=tested.saliency, steps=DEPTHS, seed=0
+        )
     read = {"layers": [depth.layer for depth in depths], "order": "output first, cascading"}
     found = []
     for metric in ("rank_correlation", "structural_similarity"):

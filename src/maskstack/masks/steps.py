@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 import torch
 from torch import Tensor
 
@@ -45,7 +47,9 @@ def search_group(
     originals = Margined.around(images, reach)
     before = image_scores(score, images, batches)
     check_finite(before)
-    hidden = [image_scores(score, fills(turn), batches) for turn in range(len(settings.fill))]
+    first_fill = fills(0)  # kept, because noise would be other noise the next time
+    later = (fills(turn) for turn in range(1, len(settings.fill)))
+    hidden = [image_scores(score, fill, batches) for fill in chain([first_fill], later)]
     reference = Reference.of(before, torch.stack(hidden, dim=1))
     shown_score = torch.full((len(problems),), torch.nan, dtype=torch.float32, device=images.device)
     hidden_score = shown_score.clone()
@@ -110,7 +114,7 @@ def search_group(
             break
         if still != listed:
             listed, working = still, sent(torch.tensor(still), images.device)
-    return _result(score, images, problems, reference, fills(0), batches)
+    return _result(score, images, problems, reference, first_fill, batches)
 
 
 def turn_of(step: int, removal_every: int) -> tuple[bool, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -53,7 +54,13 @@ class Node(nn.Module):
         Raises:
             ModelError: The network does not run the layer.
         """
-        handle = self.model.get_submodule(self.layer).register_forward_hook(_stop)
+        thread = threading.get_ident()
+
+        def stop(_layer: nn.Module, _inputs: Any, output: Any) -> None:
+            if threading.get_ident() == thread:  # another thread may use the network meanwhile
+                raise _ReachedError(output)
+
+        handle = self.model.get_submodule(self.layer).register_forward_hook(stop)
         try:
             self.model(images)
         except _ReachedError as reached:
@@ -93,7 +100,3 @@ class _ReachedError(Exception):
     def __init__(self, output: Any) -> None:
         super().__init__()
         self.output = output
-
-
-def _stop(_layer: nn.Module, _inputs: Any, output: Any) -> None:
-    raise _ReachedError(output)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from maskstack.errors import InputError, ModelError
 from maskstack.models.pt2_archive import check_unpacked
-from maskstack.tensor_files import check_digest, read_tensors
+from maskstack.tensor_files import check_digest, digest_of, read_tensors
 
 _TORCH_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".tar")
 _NESTED_UNDER = ("state_dict", "model_state_dict", "model")
@@ -136,3 +136,19 @@ def _shape(tensor: Tensor) -> str:
 def _first_few(names: list[str], *, few: int = 3) -> str:
     more = f" and {len(names) - few} more" if len(names) > few else ""
     return ", ".join(names[:few]) + more
+
+
+def weights_digest(model: nn.Module) -> str:
+    """SHA-256 of the parameters and buffers of a network, by which other weights under the same name are recognised.
+
+    >>> net = nn.Linear(2, 1)
+    >>> before = weights_digest(net)
+    >>> with torch.no_grad():
+    ...     _ = net.bias.add_(1)
+    >>> weights_digest(net) == before
+    False
+    """
+    held = model.state_dict()
+    # Quantised and sparse tensors have no plain bytes.
+    plain = {name: each for name, each in held.items() if type(each) is Tensor and each.layout is torch.strided}
+    return digest_of({name: each for name, each in plain.items() if not each.is_quantized}, {})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -22,14 +24,26 @@ CONTRAST_PASSES = 2 + 1 + (1 + PIECES) * len(AREAS) + len(AREAS) + 1
 and one more."""
 
 
-def class_pair(user_model: UserModel, images: Tensor, target: Target, against: Target) -> tuple[Tensor, Tensor]:
-    """The classes A and B of each image, B each; the first and the second class where they are not given.
+def class_pair(
+    user_model: UserModel, images: Tensor, target: Target, against: Target, **running: Any
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The classes A and B of each image, the first and the second class where they are not given, and the passes.
+
+    Args:
+        user_model: The network.
+        images: B x C x H x W.
+        target: Class A.
+        against: Class B.
+        **running: How the network is run: options of :func:`maskstack.scoring.scoring`.
+
+    Returns:
+        Class A, class B and the number of forward passes of each image, B each.
 
     Raises:
         InputError: The two are the same class, or their numbers do not fit the images.
         ModelError: The network's output has no classes, or a single one.
     """
-    with scoring(user_model, images, objectives.class_probability(0)) as scored:
+    with scoring(user_model, images, objectives.class_probability(0), **running) as scored:
         best = _probabilities(scored, scored.images, torch.arange(len(images), device=scored.images.device)).cpu()
     if best.shape[1] < 2:
         raise ModelError("the network has a single class, so there is no second one; explain its output instead")
@@ -41,7 +55,7 @@ def class_pair(user_model: UserModel, images: Tensor, target: Target, against: T
     for row, (one, two) in enumerate(zip(own.tolist(), other.tolist(), strict=True)):
         if one == two:
             raise InputError(f"image {row} is to be explained as class {one} against class {two}; give two classes")
-    return own, other
+    return own, other, scored.forward_passes
 
 
 def contrast_of(scored: ScoredModel, maps: Tensor, own: Tensor, other: Tensor) -> Contrast:

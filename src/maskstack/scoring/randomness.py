@@ -131,28 +131,43 @@ class RandomStream:
 
 
 _lock = threading.Lock()
-_users = 0
-_first: States | None = None
+_kept: dict[torch.device | None, tuple[int, Any]] = {}
+"""By device, None for the generators of the CPU: how many threads keep the state, and what the first of them found."""
 
 
 @contextmanager
 def global_states_kept(devices: Devices = ()) -> Iterator[None]:
     """Restore the global generators on exit; of overlapping threads, the last restores what the first one found."""
-    global _users, _first
-    with _lock:
-        if _users == 0:
-            _first = global_states()
-        _users += 1
-    others = [_generator(device).get_rng_state(device) for device in devices]
+    mine: dict[torch.device | None, tuple[int, Any]] = {}
+    is_inside = False
     try:
+        with _lock:
+            for device in (None, *devices):
+                users, state = _kept.get(device) or (0, _state(device))
+                mine[device] = users + 1, state
+            _kept.update(mine)  # in one step, so that a Ctrl-C comes before or after it
+        is_inside = True
         yield
     finally:
-        for device, state in zip(devices, others, strict=True):
-            _generator(device).set_rng_state(state, device)
         with _lock:
-            _users -= 1
-            if _users == 0 and _first is not None and not same_states(_first, global_states()):
-                set_global_states(_first)
+            if is_inside or all(_kept.get(device) is kept for device, kept in mine.items()):
+                for device in mine:
+                    _leave(device)
+
+
+def _leave(device: torch.device | None) -> None:
+    """One thread less keeps the state; the last one restores it."""
+    users, state = _kept.pop(device)
+    if users > 1:
+        _kept[device] = users - 1, state
+    elif device is not None:
+        _generator(device).set_rng_state(state, device)
+    elif not same_states(state, global_states()):
+        set_global_states(state)
+
+
+def _state(device: torch.device | None) -> Any:
+    return global_states() if device is None else _generator(device).get_rng_state(device)
 
 
 def _generator(device: torch.device) -> Any:
@@ -163,8 +178,9 @@ def _generator(device: torch.device) -> Any:
 
 def _forget() -> None:
     """After a fork, the threads that held the locks do not exist in the child."""
-    global _in_use, _lock, _users, _first, _drawing
-    _in_use, _lock, _users, _first, _drawing = threading.RLock(), threading.Lock(), 0, None, None
+    global _in_use, _lock, _drawing
+    _in_use, _lock, _drawing = threading.RLock(), threading.Lock(), None
+    _kept.clear()
 
 
 if hasattr(os, "register_at_fork"):

@@ -25,7 +25,7 @@ def trust(
     Args:
         model: The network, or what ``load_model`` returned. It comes back exactly as it was.
         images: B x C x H x W, floating point, preprocessed for the network.
-        maps: Maps of these images by any method, B x H x W or B x 1 x H x W, in [0, 1].
+        maps: Maps of these images by any method, B x H x W or B x 1 x H x W, or with a depth, in [0, 1].
         objective: What the maps explain: an objective, a function from the network's output to one number per image, a
             class index, one class index per image, or None for each image's predicted class.
         meaning: What an integer target means: ``probability``, ``log_probability``, ``logit`` or ``margin``.
@@ -42,7 +42,7 @@ def trust(
     """
     with scoring(model, images, objective, meaning=meaning, batch_size=batch_size) as scored:
         before = scored.scores(scored.images)
-        flat = maps.squeeze(1) if maps.ndim == 4 else maps
+        flat = maps.squeeze(1) if maps.ndim == images.ndim else maps
         found = measure(
             scored.scores, scored.images, flat.to(before), before, probability=class_probability(scored, before)
         )

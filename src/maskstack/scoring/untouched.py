@@ -15,11 +15,11 @@ from maskstack.scoring.exclusive import exclusive, gated
 from maskstack.scoring.randomness import accelerators, global_states_kept
 from maskstack.scoring.reach import Reach, reach
 
-# A module's table of submodules and its tables of hooks, by their attribute names in this version of torch.
+# A module's tables of submodules, buffers and hooks, by their attribute names in this version of torch.
 _TABLES = tuple(
     name
     for name, value in vars(nn.Module()).items()
-    if isinstance(value, dict) and (name == "_modules" or "hook" in name)
+    if isinstance(value, dict) and (name in ("_modules", "_buffers") or "hook" in name)
 )
 _EMPTY: dict[Any, Any] = {}
 
@@ -31,9 +31,10 @@ def untouched(model: Any) -> Iterator[Reach]:
     The network is an ``nn.Module`` or any callable: the modules that it reaches are found by
     :func:`maskstack.scoring.reach.reach`. This restores the training flag of each of them, ``requires_grad`` of each
     parameter, buffers that the forward pass changes, and the state of the random generators of torch, numpy and Python.
-    Other libraries' methods replace layers, leave hooks and clear gradients, so each module's submodules and hooks and
-    each parameter's ``.grad`` are restored too. Parameters are frozen because only masks need gradients: no activations
-    are stored for weight gradients, and ``.grad`` stays empty until it is restored.
+    Other libraries' methods replace layers, leave hooks and clear gradients, and a network may register buffers when it
+    is first run, so each module's submodules, buffers and hooks and each parameter's ``.grad`` are restored too.
+    Parameters are frozen because only masks need gradients: no activations are stored for weight gradients, and
+    ``.grad`` stays empty until it is restored.
 
     Threads that use the same modules wait for each other, so that each restores what it found. A call of a network in
     training mode by another thread, as in a training loop, waits as well.
@@ -65,6 +66,7 @@ def _restored(found: Reach) -> Iterator[None]:
         for name, buffer in module._buffers.items()
         if buffer is not None
     ]
+    not_saved = [set(vars(module).get("_non_persistent_buffers_set", ())) for module in modules]
     with global_states_kept(accelerators(tensor.device for tensor in parameters)):
         try:
             for module in modules:
@@ -74,15 +76,17 @@ def _restored(found: Reach) -> Iterator[None]:
             _set_gradients(parameters, [None] * len(parameters))
             yield
         finally:
-            for module, kept in zip(modules, tables, strict=True):
+            for module, kept, names in zip(modules, tables, not_saved, strict=True):
                 _put_back(module, kept)
+                if "_non_persistent_buffers_set" in vars(module):
+                    module._non_persistent_buffers_set = names
             for module, flag in zip(modules, training, strict=True):
                 module.training = flag
             for parameter, flag in zip(parameters, wants_grad, strict=True):
                 _set_requires_grad(parameter, flag)
             _set_gradients(parameters, gradients)
             for module, name, buffer, before in buffers:
-                module._buffers[name] = buffer
+                module._buffers[name] = buffer  # a scripted module's are in no dictionary
                 if buffer is not before and not _equal(buffer, before):
                     # An inference tensor may be changed in inference mode only.
                     with torch.inference_mode() if buffer.is_inference() else torch.no_grad():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -135,6 +136,12 @@ def find_layer(
     return inferred
 
 
+def in_this_thread(hook: Callable[..., Any]) -> Callable[..., Any]:
+    """A hook that does nothing in other threads, which may use the network meanwhile."""
+    thread = threading.get_ident()
+    return lambda *given: hook(*given) if threading.get_ident() == thread else None
+
+
 def _watch(model: nn.Module, image: Tensor, call: Callable[[Tensor], Any]) -> tuple[list[_Run], int | None]:
     """Every submodule that was run, in the order in which they ended, and the number of classes."""
     names = {module: name for name, module in model.named_modules() if name}
@@ -144,10 +151,10 @@ def _watch(model: nn.Module, image: Tensor, call: Callable[[Tensor], Any]) -> tu
         ended.append((module, tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__))
 
     # A pass is run again if random numbers were drawn in it, for example; the last one counts.
-    handles = [model.register_forward_pre_hook(lambda *_: ended.clear())]
+    handles = [model.register_forward_pre_hook(in_this_thread(lambda *_: ended.clear()))]
     try:
         for module in names:
-            handles.append(module.register_forward_hook(look))
+            handles.append(module.register_forward_hook(in_this_thread(look)))
         with torch.no_grad():
             output = call(image)
     finally:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from maskstack.errors import ModelError, require
-from maskstack.explainers.cam.layers import FoundLayer
+from maskstack.explainers.cam.layers import FoundLayer, in_this_thread
 from maskstack.scoring import ScoredModel
 from maskstack.scoring.randomness import global_states_kept
 
@@ -62,8 +62,8 @@ def cam_grids(
         cam = _quiet_class(method)(network, [network.layer_output], lambda output: layer.on_grid(output)[: len(images)])
         # Not as a context manager, which prints and swallows every IndexError of the network.
         cleared.callback(cam.activations_and_grads.release)
-        cleared.callback((scored.inner or scored).register_forward_pre_hook(network.begin).remove)
-        cleared.callback(layer.module.register_forward_hook(network.replace_output).remove)
+        cleared.callback((scored.inner or scored).register_forward_pre_hook(in_this_thread(network.begin)).remove)
+        cleared.callback(layer.module.register_forward_hook(in_this_thread(network.replace_output)).remove)
         network.recorded = cam.activations_and_grads
         cam.batch_size = batch_size
         cam.ablation_layer = _Ablated(layer.channel_axis)
