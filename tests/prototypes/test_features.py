@@ -1,5 +1,7 @@
 """Cached features: what the stem makes of every view, computed once."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -67,6 +69,16 @@ def test_they_are_computed_once_and_others_lie_in_files_of_their_own(tmp_path, b
         assert cached(tmp_path, built, examples, **other)[1] == len(examples)
     assert cached(tmp_path, built, examples[:4])[1] == 4
     assert len(list(tmp_path.glob("*.npy"))) == 5
+
+
+def test_other_weights_of_the_stem_mean_other_features(tmp_path, built, examples):
+    first, _ = cached(tmp_path, built, examples)
+    other = copy.deepcopy(built)
+    with torch.no_grad():
+        next(other.network.backbone.stem.parameters()).mul_(2)
+    features, done = cached(tmp_path, other, examples)
+    assert done == len(examples)
+    assert not np.allclose(features.values, first.values)
 
 
 def test_a_picture_that_cannot_be_read_is_named_and_done_when_it_can(tmp_path, built, examples):

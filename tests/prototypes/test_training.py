@@ -276,6 +276,34 @@ def test_an_out_of_another_training_is_refused(folders, trained, tmp_path):
     assert sorted(path.stat().st_mtime_ns for path in trained.rglob("*") if path.name != ".lock") == before
 
 
+def test_an_out_of_other_weights_of_the_backbone_is_refused(folders, tmp_path):
+    """The finished stages and features of a run belong to the weights that its backbone had."""
+    pytest.importorskip("timm", reason="the extra 'models' is not installed")
+    weights, out = tmp_path / "weights.safetensors", tmp_path / "run"
+    network = {"backbone": f"timm:test_resnet,num_classes=2,size=64,weights={weights}", "layer": "layer4"}
+    made = config(folders, network=network)
+    state = load_model("timm:test_resnet,num_classes=2,size=64").model.state_dict()
+    safetensors.torch.save_file(state, weights)
+    train(made, out, Silent())
+    before = tensors(out)
+    safetensors.torch.save_file({**state, "conv1.0.weight": state["conv1.0.weight"] * 2}, weights)
+    with pytest.raises(InputError, match="whose backbone had other weights; give these weights again, or"):
+        train(made, out, Silent())
+    safetensors.torch.save_file(state, weights)
+    listener = Silent()
+    train(made, out, listener)
+    assert listener.images == 0
+    assert_same(before, tensors(out))
+
+
+def test_random_weights_of_a_backbone_come_from_the_seed():
+    pytest.importorskip("timm", reason="the extra 'models' is not installed")
+    network = config("data", network={"backbone": "timm:test_resnet,size=64", "layer": "layer4"}).network
+    one, same, other = (build(network, classes=2, seed=seed).network.state_dict() for seed in (0, 0, 1))
+    assert_same(one, same)
+    assert not all(torch.equal(value, other[name]) for name, value in one.items() if "backbone" in name)
+
+
 @pytest.mark.parametrize("text", ["{", "[]", "{}", "\udcff"])
 def test_a_damaged_record_of_the_run_is_said(folders, tmp_path, text):
     (tmp_path / "run").mkdir()

@@ -39,7 +39,7 @@ class BuiltNetwork:
 
 
 def build(config: NetworkConfig, *, classes: int, seed: int, owners: tuple[int, ...] = ()) -> BuiltNetwork:
-    """Make a network with random add-on layers; torch's random state stays as it was.
+    """Make a network; its random weights depend only on the seed, and torch's random state stays as it was.
 
     Args:
         config: The network.
@@ -53,6 +53,7 @@ def build(config: NetworkConfig, *, classes: int, seed: int, owners: tuple[int, 
         MissingExtraError: A package is needed that is not installed.
     """
     with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)  # a backbone without pretrained weights has random ones
         model = load_model(config.backbone)
         example = model.preprocess(Image.new("RGB", model.input_size[::-1])).unsqueeze(0)
         backbone = cut_in_two(model.model, config.layer, config.cut, example=example)

@@ -22,6 +22,7 @@ from maskstack.models import open_photo
 from maskstack.prototypes.backbone import Backbone
 from maskstack.prototypes.splits import Example
 from maskstack.prototypes.views import draw_view
+from maskstack.tensor_files import digest_of
 
 Batch = tuple[Tensor, Tensor, Tensor, Tensor]
 """Features at the cut, features of the unchanged images, the views' warps, labels."""
@@ -42,12 +43,12 @@ def cached_features(
 
     Args:
         folder: Where the file is kept.
-        backbone: The backbone; only its stem runs.
+        backbone: The backbone; only its stem runs. Other weights of it mean another file.
         examples: N images.
         preprocess: From a picture to the network's input.
         views: V, the number of augmented views in addition to the unchanged image.
         seed: Seed of the views.
-        identity: Identifies the stem and the preprocessing; another value means another file.
+        identity: Identifies the stem's layers and the preprocessing; another value means another file.
         advance: Called with the number of images done since the last call.
 
     Raises:
@@ -56,7 +57,8 @@ def cached_features(
     """
     drawn = [[draw_view(seed, example.name, number) for number in range(views + 1)] for example in examples]
     contents = [(example.name, hashlib.sha256(example.path.read_bytes()).hexdigest()) for example in examples]
-    digest = hashlib.sha256(json.dumps([identity, contents, views, seed]).encode()).hexdigest()[:16]
+    weights = digest_of(backbone.stem.state_dict(), {})
+    digest = hashlib.sha256(json.dumps([identity, weights, contents, views, seed]).encode()).hexdigest()[:16]
     file, count = folder / f"features-{digest}.npy", folder / f"features-{digest}.json"
     done = _done(file, count)
     values = None

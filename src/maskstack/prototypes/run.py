@@ -14,7 +14,7 @@ import torch
 import torchmetrics
 from torch import Tensor
 
-from maskstack.errors import WRONG_VALUE, reason
+from maskstack.errors import WRONG_VALUE, InputError, reason
 from maskstack.files import parse_json
 from maskstack.models import open_photo
 from maskstack.prototypes.building import BuiltNetwork, begin, build
@@ -26,8 +26,8 @@ from maskstack.prototypes.frozen_tail import tail_run_once
 from maskstack.prototypes.push import Source, duplicates, plain_cuts, prunable, push
 from maskstack.prototypes.splits import Example, Splits, summary
 from maskstack.prototypes.training import run_stage
-from maskstack.runs.folder import locked, settle
-from maskstack.tensor_files import check_digest, read_tensors, write_tensors
+from maskstack.runs.folder import find_record, locked, settle, write_record
+from maskstack.tensor_files import check_digest, digest_of, read_tensors, write_tensors
 from maskstack.version import __version__
 
 
@@ -54,7 +54,8 @@ def train(config: Config, out: Path, listener: TrainingListener, *, progress: bo
         progress: Whether Lightning shows its progress bar.
 
     Raises:
-        InputError: The data or the configuration cannot be used, or ``out`` holds a run of another configuration.
+        InputError: The data or the configuration cannot be used, or ``out`` holds a run of another configuration or of
+            a backbone with other weights.
         OutputError: The folder cannot be written to.
         KeyboardInterrupt: Ctrl-C; finished parts are kept.
     """
@@ -65,6 +66,7 @@ def train(config: Config, out: Path, listener: TrainingListener, *, progress: bo
         listener.say(summary(splits))
         listener.say(cost(config, splits))
         built = build(config.network, classes=len(splits.class_names), seed=config.training.seed)
+        _settle_weights(out, digest_of(built.network.backbone.state_dict(), {}))
         identity = json.dumps([__version__, config.network.backbone, config.network.cut or config.network.layer])
 
         def cached(what: str, examples: Sequence[Example], *, views: int) -> Features:
@@ -215,6 +217,20 @@ def _record(config: Config, splits: Splits) -> dict[str, Any]:
     """The configuration and the images, which identify the run."""
     lists = {name: [example.name for example in getattr(splits, name)] for name in ("train", "validation", "test")}
     return {"config": without_path(config).as_dict(), "classes": splits.class_names, **lists}
+
+
+def _settle_weights(out: Path, digest: str) -> None:
+    """Add the digest of the backbone's weights to the run's record, or check that it is the same as before.
+
+    Finished stages do not hold the stem, so they cannot be used with another one.
+    """
+    record = find_record(out) or {}
+    if "backbone" not in record:  # the run is new, or an older version began it
+        write_record(out, {**record, "backbone": digest})
+    elif record["backbone"] != digest:
+        raise InputError(
+            f"{out} holds a run whose backbone had other weights; give these weights again, or choose another --out"
+        )
 
 
 def without_path(config: Config) -> Config:
