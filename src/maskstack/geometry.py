@@ -99,26 +99,6 @@ class Geometry:
         top, bottom = _pixels(self.box[1], self.box[3], height)
         return left, top, right, bottom
 
-    @property
-    def seen_share(self) -> float:
-        """Share of the photo that the network saw."""
-        left, top, right, bottom = self.seen()
-        return (right - left) * (bottom - top) / (self.photo[0] * self.photo[1])
-
-    @property
-    def padded_share(self) -> float:
-        """Share of the network's input that is padding, outside of the photo."""
-        left, top, right, bottom = self.seen()
-        return max(0.0, 1 - (right - left) * (bottom - top) / abs(self._width * self._height))
-
-    @property
-    def _width(self) -> float:
-        return self.box[2] - self.box[0]
-
-    @property
-    def _height(self) -> float:
-        return self.box[3] - self.box[1]
-
     def carry_back(self, values: NDArray[Any], *, outside: float = 0.0) -> NDArray[np.float32]:
         """A map of the network's input in the photo's frame.
 
@@ -152,8 +132,9 @@ class Geometry:
         Args:
             points: x and y in pixels of the network's input, whose top left corner is 0, 0: N x 2.
         """
-        scale = np.array([self._width / self.size[1], self._height / self.size[0]])
-        return np.asarray(points * scale + np.array(self.box[:2]))
+        left, top, right, bottom = self.box
+        scale = np.array([(right - left) / self.size[1], (bottom - top) / self.size[0]])
+        return np.asarray(points * scale + np.array([left, top]))
 
 
 def _pixels(one: float, other: float, length: int) -> tuple[int, int]:

@@ -13,13 +13,16 @@ from torch import Tensor
 from maskstack.datasets import GroundTruth
 from maskstack.errors import InputError
 from maskstack.metrics import area_under, energy_in_box, pointing_game
-from maskstack.prototypes.metrics import AREAS, PixelBox, iou_at, mass_box, peak_box
+from maskstack.prototypes.metrics import PixelBox, iou_at, mass_box, peak_box
 from maskstack.prototypes.network import PrototypeNetwork
 from maskstack.prototypes.parts import Hits, parts_in
 from maskstack.runs.rows import Measured
 from maskstack.tensors import ranks
 
 STEPS, KEEP, BATCH = 20, 0.9, 32
+AREAS = tuple(mille / 1000 for mille in (*range(10, 201, 10), *range(225, 501, 25), *range(550, 1001, 50)))
+"""Shares of the image to try, finer where a good map needs few pixels; the twentieths are among them."""
+
 _EVEN = tuple(round(step / STEPS, 4) for step in range(STEPS + 1))
 
 SIDES: Mapping[str, tuple[int, Callable[..., PixelBox]]] = {
@@ -60,16 +63,22 @@ class PrototypeOnImage:
 def activation_measures(tested: PrototypeOnImage, saliency: Tensor) -> list[Measured]:
     """Insertion, deletion and minimal sufficient area, with the activation recomputed and read at the fixed position.
 
-    The values equal those of the functions in :mod:`maskstack.prototypes.metrics`, but they need only two series of
-    masked images, because the areas that are tried for sufficiency include the steps of the insertion.
+    Each is computed from the share of the activation, s(masked) / s(image), while pixels are replaced in the map's
+    order, equal values in reading order. Shares above 1 and below 0 are not clipped: a fill may raise an activation,
+    and a cosine may be negative. One series of masked images serves both insertion and area, because :data:`AREAS`
+    includes the steps of the insertion.
+
+    Args:
+        tested: The image and the prototype.
+        saliency: H x W.
 
     Raises:
-        InputError: The activation on the image is not above 0, so shares of it are not defined.
+        InputError: The activation on the image is not above 0 or not finite, so shares of it are not defined.
     """
     whole = tested.scores(tested.image.unsqueeze(0))[0]
-    if not bool((whole > 0).all()):
+    if not bool(((whole > 0) & whole.isfinite()).all()):
         raise InputError(
-            f"the prototype's activation on the image is {whole.min():.3g}; shares of it are defined only above 0"
+            f"the prototype's activation on the image is {whole.min():.3g}; shares need a finite activation above 0"
         )
     rank = ranks(saliency)
     shown = _scores_between(tested, rank, tested.fill, tested.image, (0.0, *AREAS)) / whole
