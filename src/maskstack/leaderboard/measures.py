@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from maskstack import metrics
+from maskstack.datasets import TOLERANCE
 from maskstack.explainers.base import CostedExplainer
 from maskstack.leaderboard.case import Case
 from maskstack.runs.rows import Measured
@@ -16,7 +17,6 @@ from maskstack.scoring.untouched import untouched
 
 WIDE, NARROW = 10.0, 5.0
 ROAD_FRACTIONS = (0.1, 0.3, 0.5, 0.7)
-TOLERANCE = 15
 SAMPLES, RADIUS = 10, 0.02
 DEPTHS = 5
 

@@ -13,11 +13,8 @@ from torch import Tensor
 
 from maskstack.errors import InputError
 from maskstack.geometry import Geometry
-from maskstack.models.photos import SMALLEST_SIDE, open_photo, to_rgb
+from maskstack.models.photos import check_size, open_photo, to_rgb
 from maskstack.models.tracing import Box, traced_box
-
-MOST_PIXELS = 80_000_000
-"""Largest width x height of a photo, as of a file that is opened."""
 
 Photo = Image.Image | str | Path
 """A PIL image, or the name of an image file."""
@@ -41,13 +38,7 @@ def upright(photo: Photo) -> Image.Image:
         return open_photo(photo)
     if not isinstance(photo, Image.Image):
         raise InputError(f"a photo is a {type(photo).__name__}; give a PIL image, a file name or a tensor of images")
-    width, height = photo.size
-    if width * height > MOST_PIXELS:
-        raise InputError(f"the photo has {width} x {height} pixels, more than the limit of {MOST_PIXELS}; resize it")
-    if min(photo.size) < SMALLEST_SIDE:
-        raise InputError(
-            f"the photo has {width} x {height} pixels; the shorter side must have at least {SMALLEST_SIDE}"
-        )
+    check_size("the photo", photo.size)
     return to_rgb(photo)
 
 
