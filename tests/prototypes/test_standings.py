@@ -61,14 +61,14 @@ def test_means_intervals_and_corrected_tests(values):
     corrected = holm(p_values)
     names = [(method, metric) for metric in ("insertion_anew", "deletion_anew") for method in ("native", "random")]
     for name, expected in zip(names, corrected, strict=True):
-        assert found[name].worse == pytest.approx(expected)
+        assert found[name].p_value == pytest.approx(expected)
     for method, each in values.items():
         one = found[method, "deletion_anew"]
         assert one.mean == pytest.approx(each.mean() / 2)
         assert one.low < one.mean < one.high
         assert one.high - one.low == pytest.approx(2 * 1.96 * each.std() / 2 / np.sqrt(12), rel=0.15)
         assert (one.units, one.failed) == (12, 0)
-    assert np.isnan(found["mdm", "insertion_anew"].worse)
+    assert np.isnan(found["mdm", "insertion_anew"].p_value)
     assert list(dict.fromkeys(one.method for one in standings(rows))) == ["mdm", "native", "random"]
 
 
@@ -81,7 +81,7 @@ def test_what_failed_is_counted_and_tests_are_on_what_both_have(values):
     one = found["native", "energy"]
     assert (one.units, one.failed) == (9, 2)
     assert one.mean == pytest.approx(values["native"][there].mean())
-    assert one.worse == pytest.approx(stats.wilcoxon((values["native"] - values["mdm"])[there]).pvalue)
+    assert one.p_value == pytest.approx(stats.wilcoxon((values["native"] - values["mdm"])[there]).pvalue)
     assert found["mdm", "energy"].units == 12
 
 
@@ -94,11 +94,11 @@ def test_pairs_of_one_image_and_several_prototypes_are_units_of_their_own():
 def test_a_share_of_the_box_is_never_tested_and_nothing_without_the_reference(values):
     rows = [row(method, f"{n}", metric, float(v)) for method in ("mdm", "native") for n, v in enumerate(values[method])
             for metric in ("box_share", "iou")]  # fmt: skip
-    assert np.isnan(table(rows)["native", "box_share"].worse)
-    assert np.isfinite(table(rows)["native", "iou"].worse)
+    assert np.isnan(table(rows)["native", "box_share"].p_value)
+    assert np.isfinite(table(rows)["native", "iou"].p_value)
     others = [one for one in rows if one.method != "mdm"]
-    assert all(np.isnan(one.worse) for one in standings(others))
-    assert np.isfinite(table(rows, reference="native")["mdm", "iou"].worse)
+    assert all(np.isnan(one.p_value) for one in standings(others))
+    assert np.isfinite(table(rows, reference="native")["mdm", "iou"].p_value)
 
 
 def test_parts_make_a_value_for_each_prototype():

@@ -14,7 +14,7 @@ from maskstack.explainers.controls import Control
 from maskstack.metrics import cascade, rank_correlation
 from maskstack.reliability.fills import CELLS, cell_colours, spread_colours
 from maskstack.reliability.measure import BLANK, PASSES, TOGETHER, measure, region_of
-from maskstack.reliability.verdict import REGION, Numbers, verdict
+from maskstack.reliability.verdict import REGION_SHARE, Numbers, verdict
 from maskstack.scoring import scoring
 from maskstack.tensors import ranks
 
@@ -30,7 +30,7 @@ def corner_map(count: int) -> Tensor:
     """Open on that quarter and a little beside it: as many pixels as the region has."""
     saliency = torch.zeros(count, 32, 40)
     saliency[:, :24, :24] = 1
-    assert saliency[0].mean() == pytest.approx(REGION)
+    assert saliency[0].mean() == pytest.approx(REGION_SHARE)
     return saliency
 
 
@@ -43,7 +43,7 @@ def test_the_measures_are_what_their_names_say() -> None:
     )
     torch.testing.assert_close(cell_colours(images), fill)
     region = torch.zeros(2, 32 * 40, dtype=torch.bool)
-    region.scatter_(1, saliency.flatten(1).argsort(dim=1, descending=True)[:, : round(REGION * 32 * 40)], True)
+    region.scatter_(1, saliency.flatten(1).argsort(dim=1, descending=True)[:, : round(REGION_SHARE * 32 * 40)], True)
     region = region.view(2, 1, 32, 40)
     soft = saliency.unsqueeze(1)
     mean = images.mean(dim=(2, 3), keepdim=True).expand_as(images)
@@ -65,7 +65,7 @@ def test_the_measures_are_what_their_names_say() -> None:
     assert found.problems == (None, None)
 
 
-@pytest.mark.parametrize("share", [0.0, 0.1, REGION, 1.0])
+@pytest.mark.parametrize("share", [0.0, 0.1, REGION_SHARE, 1.0])
 def test_the_region_takes_equal_values_in_reading_order(share: float) -> None:
     levels = torch.randint(0, 4, (3, 9, 11), generator=torch.Generator().manual_seed(0)) / 3
     maps = torch.cat([levels, torch.full((1, 9, 11), 0.5), torch.rand(1, 9, 11)])

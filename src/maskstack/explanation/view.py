@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from maskstack.explanation.explanation import Explanation
 
 
-REGION, CORE = 0.5, 0.9
+REGION_VALUE, CORE_VALUE = 0.5, 0.9
 """Values of the map from which on a pixel belongs to the region, and to its core."""
 
 NOT_MEASURED = "not measured"
@@ -110,8 +110,8 @@ def _regions(one: Explanation, saliency: Tensor) -> tuple[Tensor, Tensor | None,
     """The region to outline and its core, H x W booleans, and the share of the score that is kept."""
     if one.regions is not None and one.regions.count[0] > 0:
         return one.regions.masks[0].any(dim=0).cpu(), one.regions.masks[0, 0].cpu(), float(one.regions.kept[0, 0])
-    core = saliency >= CORE
-    return saliency >= REGION, core if core.any() else None, one.trust.numbers(0).kept
+    core = saliency >= CORE_VALUE
+    return saliency >= REGION_VALUE, core if core.any() else None, one.trust.numbers(0).kept
 
 
 def title(one: Explanation) -> str:

@@ -23,7 +23,7 @@ from maskstack.explainers import MDM
 from maskstack.explanation import Explanation
 from maskstack.explanation.map_files import ENDINGS as MAP_ENDINGS
 from maskstack.explanation.map_files import save_packed
-from maskstack.explanation.view import REGION, title
+from maskstack.explanation.view import REGION_VALUE, title
 from maskstack.files import write_whole
 from maskstack.jobs.choosing import choose
 from maskstack.jobs.machine import check_writable
@@ -122,7 +122,7 @@ def _write(target: PhotoTarget, volume: Volume, found: Explanation, request: Exp
     strongest = int(saliency.mean(axis=(1, 2)).argmax())
     verdict = found.trust.verdict(0)
     word = verdict.word if verdict.word == DO_NOT_USE else ""
-    tiles = slice_pictures(volume.pictures(), saliency, saliency >= REGION, word=word, **request.drawing)
+    tiles = slice_pictures(volume.pictures(), saliency, saliency >= REGION_VALUE, word=word, **request.drawing)
     numbers = montage_slices(len(tiles), strongest)
     lines = [f"{title(found)}; {verdict.word}", f"the map is highest in slice {strongest} of 0 to {len(tiles) - 1}"]
     drawn = montage([tiles[number] for number in numbers], numbers, lines)

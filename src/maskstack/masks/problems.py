@@ -28,7 +28,7 @@ class Problems:
         settings: How to search.
         upsampler: Upsamples the grids to the image's size.
         mask_cap: Masks are multiplied by it, B x H x W in [0, 1]; None for 1.
-        best_free: The free values that count, of the same shape: those of the last step in which a problem was open and
+        last_free: The free values that count, of the same shape: those of the last step in which a problem was open and
             finite. Adam's momentum goes on moving ``free`` after a problem is closed.
         open: Which problems are still worked on, P.
         steps: Steps each problem has taken, P.
@@ -42,7 +42,7 @@ class Problems:
     settings: SearchSettings
     upsampler: Upsampler
     mask_cap: Tensor | None = None
-    best_free: Tensor = field(init=False)
+    last_free: Tensor = field(init=False)
     open: Tensor = field(init=False)
     steps: Tensor = field(init=False)
     failed: Tensor = field(init=False)
@@ -90,7 +90,7 @@ class Problems:
 
     def __post_init__(self) -> None:
         count, device = len(self.image), self.free.device
-        self.best_free = self.free.clone()
+        self.last_free = self.free.clone()
         self.open = torch.ones(count, dtype=torch.bool, device=device)
         self.failed = torch.zeros(count, dtype=torch.bool, device=device)
         self.steps = torch.zeros(count, dtype=torch.long, device=device)
@@ -136,7 +136,7 @@ class Problems:
 
     def all_masks(self) -> Tensor:
         """The mask of each size of each image, the mean of its members', B x S x H x W."""
-        values = self._per_size(self._upsampled(self.best_free))
+        values = self._per_size(self._upsampled(self.last_free))
         sizes = torch.arange(values.shape[1], device=values.device).expand(len(values), -1)
         masks = self.upsampler(values, sizes)
         masks = masks.sigmoid() if self._in_log_odds else masks.clamp(0, 1)  # rounding may leave the range
@@ -145,7 +145,7 @@ class Problems:
 
     def member_stacks(self) -> Tensor:
         """The stacked masks of each member of each image, B x K x H x W."""
-        values = self._per_size(self._upsampled(self.best_free))
+        values = self._per_size(self._upsampled(self.last_free))
         if self._in_log_odds:  # from the log-odds themselves, because masks may have been rounded to 0 and 1
             stacks = self.upsampler.mean(values).sigmoid()
         else:
@@ -160,7 +160,7 @@ class Problems:
 
     def grids(self) -> tuple[Tensor, ...]:
         """The grids' values, the mean of the members', one B x h x w tensor a size."""
-        values = self._by_member(self._per_size(self._values(self.best_free))).mean(dim=1)
+        values = self._by_member(self._per_size(self._values(self.last_free))).mean(dim=1)
         return tuple(self.upsampler.crop(values[:, size], size).clone() for size in range(values.shape[1]))
 
     @property
@@ -191,10 +191,10 @@ class Problems:
             self._stale[working] = torch.where(better | ~torch.isfinite(mean), 0, self._stale[working] + 1)
             self.open[working] &= self._stale[working] < self.settings.patience
         if len(working) == len(self):  # the usual case, several times faster than by indices
-            torch.where(spread_over(self.failed, self.free), self.best_free, self.free, out=self.best_free)
+            torch.where(spread_over(self.failed, self.free), self.last_free, self.free, out=self.last_free)
         else:
             failed = spread_over(self.failed[working], self.free)
-            self.best_free[working] = torch.where(failed, self.best_free[working], self.free[working])
+            self.last_free[working] = torch.where(failed, self.last_free[working], self.free[working])
 
     @property
     def _in_log_odds(self) -> bool:

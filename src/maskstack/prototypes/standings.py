@@ -61,7 +61,7 @@ class Standing:
         median: Median over the units. Shares of an activation near 0 can be very large, and a few dominate the mean.
         units: Number of pairs of image and prototype; of prototypes for metrics over all images of a prototype.
         failed: Number of units that could not be measured.
-        worse: Holm-corrected p-value of the paired test against MDM, over all methods and metrics; NaN for MDM itself.
+        p_value: Holm-corrected p-value of the paired test against MDM, over all methods and metrics; NaN for MDM.
     """
 
     method: str
@@ -72,7 +72,7 @@ class Standing:
     median: float
     units: int
     failed: int
-    worse: float
+    p_value: float
 
 
 def standings(rows: Sequence[ResultRow], *, reference: str = REFERENCE) -> list[Standing]:
@@ -103,7 +103,7 @@ def standings(rows: Sequence[ResultRow], *, reference: str = REFERENCE) -> list[
             middle = float(np.median(values)), len(values), len(units) - len(values)
             found.append((method, metric, float(values.mean()), float(low), float(high), *middle))
     corrected: NDArray[np.float64] = holm(p_values)
-    return [Standing(*one, worse=float(p)) for one, p in zip(found, corrected, strict=True)]
+    return [Standing(*one, p_value=float(p)) for one, p in zip(found, corrected, strict=True)]
 
 
 def as_csv(table: Sequence[Standing]) -> str:
@@ -114,7 +114,7 @@ def as_csv(table: Sequence[Standing]) -> str:
     for one in table:
         numbers = [f"{value:.4f}" for value in (one.mean, one.low, one.high, one.median)]
         writer.writerow(
-            (csv_cell(one.metric), csv_cell(one.method), *numbers, one.units, one.failed, f"{one.worse:.2g}")
+            (csv_cell(one.metric), csv_cell(one.method), *numbers, one.units, one.failed, f"{one.p_value:.2g}")
         )
     return file.getvalue()
 

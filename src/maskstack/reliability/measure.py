@@ -12,7 +12,7 @@ from torch.nn import functional
 from maskstack.errors import InputError
 from maskstack.reliability.fills import cell_colours, mean_colour, spread_colours
 from maskstack.reliability.trust import Trust
-from maskstack.reliability.verdict import REGION
+from maskstack.reliability.verdict import REGION_SHARE
 from maskstack.tensors import mean_agreement, rank_agreement, score_scale
 
 PASSES = 6
@@ -26,7 +26,7 @@ CELLS = 56
 TOGETHER = 16
 """Maps that are measured at the same time, so that memory does not grow with the number of images."""
 
-LEAST_GAP = 0.05
+LEAST_GAP_TO_FILL = 0.05
 """Least gap between the score of the image and that of a fill, as a share; below it the shares are NaN."""
 
 
@@ -131,7 +131,7 @@ def pooled(maps: Tensor) -> Tensor:
     return torch.where(low == high, low, functional.interpolate(maps, size=size, mode="area"))
 
 
-def region_of(maps: Tensor, share: float = REGION) -> Tensor:
+def region_of(maps: Tensor, share: float = REGION_SHARE) -> Tensor:
     """The most salient pixels of each map, B x 1 x H x W booleans; equal values are taken in reading order.
 
     Args:
@@ -186,5 +186,5 @@ def _shares(
     shown = scores(torch.lerp(around, images, masks), every).float()
     without = scores(torch.lerp(images, within, masks), every).float()
     gap = before - nothing
-    gap = gap.masked_fill(gap < LEAST_GAP * score_scale(before, nothing), torch.nan)
+    gap = gap.masked_fill(gap < LEAST_GAP_TO_FILL * score_scale(before, nothing), torch.nan)
     return (shown - nothing) / gap, (without - nothing) / gap

@@ -8,7 +8,7 @@ from typing import Literal
 
 Word = Literal["reliable", "doubtful", "do not use", "not measured"]
 
-REGION = 0.45
+REGION_SHARE = 0.45
 """Share of the pixels that are the region of a map."""
 
 GAP, REGION_KEPT, AGREEMENT, PROBABILITY = 0.5, 0.1, 0.2, 0.05
@@ -17,7 +17,7 @@ edge keeps at least ``REGION_KEPT``, the members agree at least by ``AGREEMENT``
 probability. Chosen with ``benchmarks/trust.py``, see ``docs/trust.md``.
 """
 
-LEAST_GAP, LEAST_AGREEMENT = 0.25, 0.1
+USABLE_GAP, USABLE_AGREEMENT = 0.25, 0.1
 """Below these, a map should not be used."""
 
 LEAST_SEEDS, MOST_RANDOM = 0.5, 0.7
@@ -85,9 +85,9 @@ def verdict(numbers: Numbers, problem: str | None) -> Verdict:
 
 def _serious(numbers: Numbers) -> Iterator[str]:
     gap = _gap(numbers)
-    if gap is not None and gap < LEAST_GAP:
+    if gap is not None and gap < USABLE_GAP:
         yield _map_words(numbers)
-    if numbers.agreement is not None and numbers.agreement < LEAST_AGREEMENT:
+    if numbers.agreement is not None and numbers.agreement < USABLE_AGREEMENT:
         yield f"the members of the search disagree (rank correlation {numbers.agreement:z.2f})"
     if numbers.randomization is not None and numbers.randomization > MOST_RANDOM:
         alike = f"(rank correlation {numbers.randomization:z.2f})"
@@ -98,15 +98,15 @@ def _doubts(numbers: Numbers) -> Iterator[str]:
     gap = _gap(numbers)
     if numbers.probability is not None and numbers.probability < PROBABILITY:
         yield f"the network gives this class a probability of only {numbers.probability:.1%}"
-    if gap is not None and LEAST_GAP <= gap < GAP:
+    if gap is not None and USABLE_GAP <= gap < GAP:
         yield _map_words(numbers)
     if numbers.region_kept is not None and numbers.region_kept < REGION_KEPT:
         kept = percent(numbers.region_kept)
         yield (
-            f"cut out with a hard edge, the most salient {REGION:.0%} of the image keeps only {kept} of the score, so "
-            "the faint parts of the map matter too"
+            f"cut out with a hard edge, the most salient {REGION_SHARE:.0%} of the image keeps only {kept} of the "
+            "score, so the faint parts of the map matter too"
         )
-    if numbers.agreement is not None and LEAST_AGREEMENT <= numbers.agreement < AGREEMENT:
+    if numbers.agreement is not None and USABLE_AGREEMENT <= numbers.agreement < AGREEMENT:
         yield f"the members of the search agree little (rank correlation {numbers.agreement:z.2f})"
     if numbers.seeds is not None and numbers.seeds < LEAST_SEEDS:
         yield f"another seed gives another map (rank correlation {numbers.seeds:z.2f})"

@@ -82,7 +82,7 @@ def _printed(table: list[Standing]) -> Table:
 def _cell(one: Standing | None) -> str:
     if one is None:
         return "-"
-    star = "*" if one.worse < SIGNIFICANT else ""
+    star = "*" if one.p_value < SIGNIFICANT else ""
     failed = f" ({one.failed} failed)" if one.failed else ""
     median = f" ~{one.median:.3f}" if one.metric.endswith(("_anew", "_fixed")) else ""
     return f"{one.mean:.3f} [{one.low:.3f}, {one.high:.3f}]{star}{median}{failed}"
