@@ -1,4 +1,4 @@
-"""Figures of a search's progress and of insertion and deletion curves."""
+"""Figures of insertion and deletion curves."""
 
 from __future__ import annotations
 

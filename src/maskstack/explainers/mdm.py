@@ -114,7 +114,8 @@ class MDM(CaptumAttribution):
         """Explain a batch, and find several regions of each image that each suffice by themselves.
 
         Each region is the smallest that keeps its share of the score over two fills that no search uses, with a hard
-        edge. No pixel belongs to two regions. Each takes one search, in what the regions before it left.
+        edge. No pixel belongs to two regions. One map may give several regions. When it gives no further one, the image
+        is searched again outside of the regions found so far, so there are at most ``count`` searches.
 
         Args:
             images: B x C x H x W, floating point, preprocessed for the network.

@@ -94,9 +94,10 @@ class _OnSuperpixels(OneByOne):
 class LIME(_OnSuperpixels):
     """LIME (Ribeiro et al. 2016, eq. 1) on superpixels: a ridge regression, weighted towards the whole image.
 
-    Samples show each superpixel with probability 1/2. Their weight is the paper's exponential kernel of the cosine
-    distance between the shown superpixels and all of them. captum's own defaults do not work on photos: its kernel uses
-    the Euclidean distance over all pixels, which makes every weight zero. Its lasso then makes all coefficients zero.
+    Samples show each superpixel with probability 1/2. Their weight is the square root of the paper's exponential
+    kernel ``exp(-d**2 / kernel_width**2)``, as in the authors' code; d is the cosine distance between the shown
+    superpixels and all of them. captum's own defaults do not work on photos: its kernel uses the Euclidean distance
+    over all pixels, which makes every weight zero. Its lasso then makes all coefficients zero.
 
     Args:
         model: The network; it need not be differentiable.

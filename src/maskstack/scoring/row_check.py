@@ -41,9 +41,10 @@ def check_rows(prepared: PreparedModel, images: Tensor, output: Any, found: Reac
     """
     several = len(images)
     lengths = {len(tensor) for tensor in found.tensors if tensor.ndim}
-    # What a function holds may also be a list.
     is_function = not isinstance(prepared.plain, nn.Module)
-    if not (is_function or several in lengths) if several > 1 else not lengths - {0, 1}:
+    may_hold_their_rows = several > 1 and (is_function or several in lengths)  # a function may also hold a list
+    may_hold_other_rows = several == 1 and bool(lengths - {0, 1})
+    if not (may_hold_their_rows or may_hold_other_rows):
         return 0
     expected = _rows(output)
     rows = torch.tensor([several - 1] if several > 1 else [0, 0], device=images.device)
