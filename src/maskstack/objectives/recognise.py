@@ -30,6 +30,9 @@ MANY = 32
 ENOUGH = 12
 """Least number of values that are called probabilities for their range alone: a few logits may be in it by chance."""
 
+ROUNDING = 1e-3
+"""Distance from a range that is allowed for rounding; ten times as much for a sum."""
+
 LARGEST_LOGITS = 50.0
 """Several outputs beyond this are hardly logits: the softmax of two that differ by 17 is 1 in single precision."""
 
@@ -183,68 +186,93 @@ def _single(values: Tensor, origin: Origin | None, stated: str, names: int) -> t
 def _several(
     values: Tensor, origin: Origin | None, stated: str, model: Any, shown: str, names: int
 ) -> tuple[Kind, str]:
-    count = values.shape[1]
-    tolerance = 1e-3 if values.dtype == torch.float32 else 1e-2
-    unit = bool(values.min() >= -tolerance and values.max() <= 1 + tolerance)
-    if origin != "linear":
-        if unit and bool(((values.sum(dim=1) - 1).abs() < 10 * tolerance).all()):
-            return "probabilities", ""
-        if bool(values.min() >= 0) and bool(((values.sum(dim=1) / 100 - 1).abs() < 10 * tolerance).all()):
-            raise ModelError(
-                "each row of the network's output sums to 100, as percentages do; give it as probabilities, "
-                "lambda images: model(images) / 100, or choose with output="
-            )
-        if bool(values.max() <= tolerance) and bool((values.logsumexp(dim=1).abs() < 10 * tolerance).all()):
-            return "log_probabilities", ""
-        if bool(values.min() >= -tolerance) and bool(((-values).logsumexp(dim=1).abs() < 10 * tolerance).all()):
-            return (
-                "logits",
-                "the values are negative logarithms of probabilities, so the highest one is that of the "
-                + ("least likely class; give their negative: lambda images: -model(images)"),
-            )
-        if origin == "log_sigmoid":
-            return "log_probabilities", ""
-        if unit and origin == "sigmoid":
-            return "independent_probabilities", ""
-        if unit and origin == "softmax":
-            if bool(((values.sum(dim=0) - 1).abs() < 10 * tolerance).all()):
-                raise ModelError(
-                    "the network's softmax is over the images of the batch and not over the classes; set dim=1 in it"
-                )
-            return "independent_probabilities", "a softmax made the values, but those of an image do not sum to 1"
-        if unit and origin == "bounded":
-            return "independent_probabilities", "all values are from 0 to 1 and were computed from probabilities; " + (
-                _choose("logits", "number")
-            )
+    if origin != "linear" and (found := _probabilities(values, origin)) is not None:
+        return found
     if stated == "multi_label_classification":
         return "independent_logits", ""
     if stated == "regression":
         return "number", ""
-    few = unit and origin is None and count < ENOUGH
-    unit = unit and origin in (None, "other") and count >= ENOUGH
-    if names == count and not unit:
+    count, unit = values.shape[1], _in_unit_range(values)
+    may_be_probabilities = unit and origin in (None, "other") and count >= ENOUGH
+    if names == count and not may_be_probabilities:
         return "logits", ""
     if shown in _EMBEDDING_NAMES or headless(model, origin) or _unit_length(values):
         return "embedding", ""
     if count >= MANY and (origin == "features" or _is_named_embedding(model)):
         return "embedding", ""
-    if unit:
+    if may_be_probabilities:
         return "independent_probabilities", "all values are from 0 to 1; " + _choose("logits", "number")
+    return "logits", _doubt_of_logits(values, origin, few=unit and origin is None and count < ENOUGH)
+
+
+def _probabilities(values: Tensor, origin: Origin | None) -> tuple[Kind, str] | None:
+    """Kind of values that are probabilities or logarithms of them, by their range and sums; None if they are neither.
+
+    Raises:
+        ModelError: They are percentages, or a softmax was taken over the batch.
+    """
+    unit, sums = _in_unit_range(values), values.sum(dim=1)
+    if unit and _all_near(sums, 1):
+        return "probabilities", ""
+    if bool(values.min() >= 0) and _all_near(sums / 100, 1):
+        raise ModelError(
+            "each row of the network's output sums to 100, as percentages do; give it as probabilities, "
+            "lambda images: model(images) / 100, or choose with output="
+        )
+    if bool(values.max() <= ROUNDING) and _all_near(values.logsumexp(dim=1), 0):
+        return "log_probabilities", ""
+    if bool(values.min() >= -ROUNDING) and _all_near((-values).logsumexp(dim=1), 0):
+        return "logits", (
+            "the values are negative logarithms of probabilities, so the highest one is that of the least likely "
+            "class; give their negative: lambda images: -model(images)"
+        )
+    if origin == "log_sigmoid":
+        return "log_probabilities", ""
+    if not unit:
+        return None
+    if origin == "sigmoid":
+        return "independent_probabilities", ""
+    if origin == "softmax" and _all_near(values.sum(dim=0), 1):
+        raise ModelError(
+            "the network's softmax is over the images of the batch and not over the classes; set dim=1 in it"
+        )
+    if origin == "softmax":
+        return "independent_probabilities", "a softmax made the values, but those of an image do not sum to 1"
+    if origin == "bounded":
+        return "independent_probabilities", "all values are from 0 to 1 and were computed from probabilities; " + (
+            _choose("logits", "number")
+        )
+    return None
+
+
+def _doubt_of_logits(values: Tensor, origin: Origin | None, *, few: bool) -> str:
+    """Why several values that are read as logits may be something else; empty if nothing speaks for that.
+
+    Args:
+        values: B x K.
+        origin: What made them.
+        few: Whether all are from 0 to 1, but too few to say that they are probabilities.
+    """
+    largest, count = float(values.abs().max()), values.shape[1]
     if origin in ("features", "rectified"):
-        return "logits", "no linear layer made the output, so it may not be class scores; " + _choose(
-            "embedding", "number"
-        )
+        return "no linear layer made the output, so it may not be class scores; " + _choose("embedding", "number")
     if few:
-        return "logits", "all values are from 0 to 1, so they may be probabilities; " + _choose(
-            "independent_probabilities"
-        )
-    if float(values.abs().max()) > LARGEST_LOGITS:
-        return "logits", f"values as large as {float(values.abs().max()):.0f} may be numbers of a regression; " + (
-            _choose("number")
-        )
+        return "all values are from 0 to 1, so they may be probabilities; " + _choose("independent_probabilities")
+    if largest > LARGEST_LOGITS:
+        return f"values as large as {largest:.0f} may be numbers of a regression; " + _choose("number")
     if count in EMBEDDING_SIZES:
-        return "logits", f"{count} values may also be an embedding; " + _choose("embedding")
-    return "logits", ""
+        return f"{count} values may also be an embedding; " + _choose("embedding")
+    return ""
+
+
+def _in_unit_range(values: Tensor) -> bool:
+    """Whether all values are from 0 to 1, up to rounding."""
+    return bool(values.min() >= -ROUNDING and values.max() <= 1 + ROUNDING)
+
+
+def _all_near(sums: Tensor, value: float) -> bool:
+    """Whether all sums have this value, up to rounding."""
+    return bool(((sums - value).abs() < 10 * ROUNDING).all())
 
 
 def _is_named_embedding(model: Any) -> bool:
