@@ -296,6 +296,17 @@ def test_an_out_of_other_weights_of_the_backbone_is_refused(folders, tmp_path):
     assert_same(before, tensors(out))
 
 
+def test_a_run_of_an_older_version_goes_on_and_records_the_weights_of_its_backbone(folders, trained, tmp_path):
+    out = tmp_path / "run"
+    shutil.copytree(trained, out)
+    record = json.loads((out / "run.json").read_text())
+    assert record.pop("backbone")
+    (out / "run.json").write_text(json.dumps(record))
+    train(config(folders), out, Silent())
+    assert_same(tensors(trained), tensors(out))
+    assert json.loads((out / "run.json").read_text()) == json.loads((trained / "run.json").read_text())
+
+
 def test_random_weights_of_a_backbone_come_from_the_seed():
     pytest.importorskip("timm", reason="the extra 'models' is not installed")
     network = config("data", network={"backbone": "timm:test_resnet,size=64", "layer": "layer4"}).network
