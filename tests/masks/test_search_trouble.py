@@ -143,5 +143,16 @@ def test_a_fill_that_scores_as_high_by_chance_does_not_spoil_a_comparison(score,
     found = search(score, IMAGES[:1], settings=two_sizes())
     found = replace(found, before=torch.tensor([1.0]), hidden=torch.tensor([hidden]), under_stack=torch.tensor([1.0]))
     for compares, blank in ((False, of_one_class), (True, of_two)):
-        (problem,) = found.problems(compares=compares)
+        (problem,) = found.problems(("zero", "mean"), compares=compares)
         assert (problem == BLANK) is blank
+
+
+def test_a_blurred_image_that_scores_as_high_is_no_blank_image(score) -> None:
+    found = search(score, IMAGES[:1], settings=two_sizes())
+    found = replace(found, before=torch.tensor([1.0]), under_stack=torch.tensor([1.0]))
+    soft = replace(found, hidden=torch.tensor([[0.1, 1.0, 0.0]]))
+    assert soft.problems(("zero", "blur", "mean")) == (None,)
+    assert soft.problems(("zero", "mean", "blur")) == (BLANK,)
+    alone = replace(found, hidden=torch.tensor([[1.0]]))
+    assert alone.problems(("blur",)) == ("with blur instead of the image, the score is as high",)
+    assert replace(found, hidden=torch.ones(1, 2)).problems(("blur", "noise"))[0].startswith("with blur and noise")

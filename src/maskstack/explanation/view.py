@@ -41,9 +41,10 @@ class Shown:
         title: The class and its score.
         word: The verdict; empty if nothing was measured.
         sentence: Why, in one sentence.
-        kept: Share of the score that the map, or the first of several regions, keeps; None if it is not known. For the
-            map it is the number of the verdict, see :attr:`maskstack.reliability.verdict.Numbers.kept`.
-        what: What keeps it: ``map`` or ``first region``.
+        outlined: What the outline surrounds, in a word or two.
+        keeps: What keeps which share of the score, in words; empty if it is not known. The outlined part of a map is not
+            measured alone: its number is that of the whole map, see
+            :attr:`maskstack.reliability.verdict.Numbers.kept`.
     """
 
     saliency: NDArray[np.float32]
@@ -53,8 +54,8 @@ class Shown:
     title: str
     word: str
     sentence: str
-    kept: float | None
-    what: str = "map"
+    outlined: str = "strongest part"
+    keeps: str = ""
 
     def share(self, place: Geometry | None) -> float:
         """Share of the photo, or of the network's input where there is no photo, that the region covers."""
@@ -64,8 +65,8 @@ class Shown:
 
     def lines(self, place: Geometry | None) -> list[str]:
         """Lines for a picture, the most important first."""
-        keeps = "" if self.kept is None else f"; {self.what} keeps {percent(self.kept)}"
-        return [self.title, f"region {self.share(place):.0%}{keeps}"]
+        keeps = f"; {self.keeps}" if self.keeps else ""
+        return [self.title, f"{self.outlined} {self.share(place):.0%}{keeps}"]
 
 
 def shown(found: Explanation, row: int) -> Shown:
@@ -82,7 +83,8 @@ def shown(found: Explanation, row: int) -> Shown:
     saliency = one.saliency[0, 0].detach().float().cpu()
     spread = one.spread[0, 0].float().cpu().numpy()
     verdict = one.trust.verdict(0)
-    region, core, kept = _regions(one, saliency)
+    region, core = _regions(one, saliency)
+    several = 0 if one.regions is None else int(one.regions.count[0])
     place = _strongest(saliency)
     spread = spread[place]
     return Shown(
@@ -93,8 +95,8 @@ def shown(found: Explanation, row: int) -> Shown:
         title=title(one),
         word="" if verdict.word == NOT_MEASURED else verdict.word,
         sentence=verdict.sentence,
-        kept=kept,
-        what="map" if one.regions is None or not int(one.regions.count[0]) else "first region",
+        outlined="strongest part" if not several else "region" if several == 1 else f"{several} regions",
+        keeps=_keeps(one, several),
     )
 
 
@@ -106,12 +108,23 @@ def _strongest(saliency: Tensor) -> tuple[int, ...]:
     return tuple(int(each) for each in np.unravel_index(int(means.argmax()), tuple(means.shape)))
 
 
-def _regions(one: Explanation, saliency: Tensor) -> tuple[Tensor, Tensor | None, float | None]:
-    """The region to outline and its core, H x W booleans, and the share of the score that is kept."""
+def _regions(one: Explanation, saliency: Tensor) -> tuple[Tensor, Tensor | None]:
+    """The region to outline and its core, H x W booleans."""
     if one.regions is not None and one.regions.count[0] > 0:
-        return one.regions.masks[0].any(dim=0).cpu(), one.regions.masks[0, 0].cpu(), float(one.regions.kept[0, 0])
+        return one.regions.masks[0].any(dim=0).cpu(), one.regions.masks[0, 0].cpu()
     core = saliency >= CORE_VALUE
-    return saliency >= REGION_VALUE, core if core.any() else None, one.trust.numbers(0).kept
+    return saliency >= REGION_VALUE, core if core.any() else None
+
+
+def _keeps(one: Explanation, several: int) -> str:
+    """What keeps which share of the score: the whole map, or each of several regions by itself."""
+    if one.regions is None or not several:
+        kept = one.trust.numbers(0).kept
+        return "" if kept is None else f"the whole map keeps {percent(kept)}"
+    shares = one.regions.kept[0, :several]
+    least, most = percent(float(shares.min())), percent(float(shares.max()))
+    alone = least if least == most else f"{least} to {most}"
+    return f"{'it' if several == 1 else 'each'} alone keeps {alone}"
 
 
 def title(one: Explanation) -> str:
@@ -176,13 +189,16 @@ def figure(
 
     what = shown(found, row)
     photo, place = on_photo(found, row, image)
-    keeps = "" if what.kept is None else f"; the {what.what} keeps {percent(what.kept)} of the score"
+    keeps = f"; {what.keeps} of the score" if what.keeps else ""
+    alone, hidden = f"{what.outlined} alone", ""
+    if found.regions is not None and int(found.regions.count[row]):
+        alone, hidden = what.outlined, f"; with all hidden, {percent(float(found.regions.remaining[row]))} remains"
     caption = Caption(
         title=what.title if heading is None else heading,
         word=what.word,
         sentence=what.sentence,
-        region=f"region: {what.share(place):.0%} of the {'image' if place is None else 'photo'}",
-        masked=f"the region alone{keeps}",
+        region=f"{what.outlined}: {what.share(place):.0%} of the {'image' if place is None else 'photo'}",
+        masked=f"{alone}{keeps}{hidden}",
     )
     place_of_slice = _strongest(found.saliency[row, 0])
     several = [mask[place_of_slice] for mask in found.masks[row]] if grids else []

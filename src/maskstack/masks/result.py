@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 
 from torch import Tensor
 
 from maskstack.reliability.measure import BLANK
 from maskstack.tensors import score_scale
+
+BLANK_FILLS = ("zero", "mean")
+"""Fills of a single colour."""
 
 Score = Callable[[Tensor, Tensor], Tensor]
 """Scores of a batch: (images P x C x H x W, index of each one's original image P) to P."""
@@ -107,17 +110,21 @@ class SearchResult:
         others = {field.name: change(getattr(self, field.name)) for field in fields(self) if field.name != "grids"}
         return replace(self, grids=tuple(map(change, self.grids)), **others)
 
-    def problems(self, *, nothing: str = "", compares: bool = False) -> tuple[str | None, ...]:
+    def problems(self, fills: Sequence[str], *, nothing: str = "", compares: bool = False) -> tuple[str | None, ...]:
         """For each image None, or the reason why its map cannot be used.
 
         Args:
+            fills: Names of the fills, in the order of ``hidden``. A fill of one colour that scores as high as the image
+                is a reason; a blurred image or noise may still show what the score depends on, such as a large smooth
+                object, so these are a reason only where every fill scores as high.
             nothing: What a score of exactly zero means; empty if it means nothing special.
             compares: Whether the score compares two classes: then a single fill may score high by chance, and only all
                 fills together are a reason.
         """
         scale = score_scale(self.before, self.hidden.T)
         losses = (self.before.unsqueeze(1) - self.hidden) / scale.unsqueeze(1)
-        loss_hidden = losses.amax(dim=1) if compares else losses.amin(dim=1)
+        blank = [column for column, name in enumerate(fills) if name in BLANK_FILLS]
+        loss_hidden = losses[:, blank].amin(dim=1) if blank and not compares else losses.amax(dim=1)
         loss_kept = (self.before - self.under_stack) / scale
         spread = self.stack.flatten(1).amax(dim=1) - self.stack.flatten(1).amin(dim=1)
         reasons: list[str | None] = []
@@ -127,7 +134,9 @@ class SearchResult:
             elif nothing and self.before[row] == 0:
                 reasons.append(nothing)
             elif loss_hidden[row] < 0.05:
-                reasons.append(BLANK)
+                reasons.append(
+                    BLANK if blank else f"with {' and '.join(fills)} instead of the image, the score is as high"
+                )
             elif spread[row] < 0.01:
                 reasons.append("the mask is the same everywhere; the search found no region")
             elif loss_kept[row] > 0.5:
