@@ -121,6 +121,9 @@ def test_methods_by_photos(place, capsys):
         assert each.geometry[0] is not None
     assert found["my_own_rise_masks_8.0-coffee.safetensors"].settings["masks"] == 8
     assert found["my_own_gradcam.0-coffee.safetensors"].notes.items() >= {"method": "gradcam", "grid": "7 x 11"}.items()
+    for name in found:
+        code, out, err = run(capsys, "verify", f"drawn/{name}", "coffee.png", "--allow-code")
+        assert code == 0, f"{name}: {out}{err}"
     code, out, err = run(capsys, *arguments, "--resume", "--json")
     assert code == 0, err
     assert json.loads(out)["cost"]["already_done"] == 3

@@ -22,7 +22,7 @@ from maskstack.files import write_whole
 from maskstack.jobs.choosing import predict, top_count, warn_of_random_weights
 from maskstack.jobs.machine import check_writable, pick_device
 from maskstack.jobs.naming import EXPLANATION, file_part, free_name, with_ending
-from maskstack.jobs.photos import PhotoExplainer, PhotosRequest, PhotoTarget, finished_before
+from maskstack.jobs.photos import JUDGED_BY, PhotoExplainer, PhotosRequest, PhotoTarget, finished_before
 from maskstack.jobs.progress import JobReporter
 from maskstack.models import LoadedModel, load_model, named_spec, said_of
 from maskstack.models.timing import expected_seconds
@@ -203,8 +203,12 @@ def _explained(
     else:
         found = row.explainer(images, target.index)
     if found.trust.verdict(0).word == NOT_MEASURED:
-        # Of the probability, whatever the method explains, so that all rows are judged alike.
-        found = replace(found, trust=trust(row.net, images, found.saliency, target.index))
+        # By the probability, whatever the method explains, so that all rows are judged alike; verify reads the note.
+        found = replace(
+            found,
+            trust=trust(row.net, images, found.saliency, target.index),
+            notes={**found.notes, JUDGED_BY: "class_probability"},
+        )
     notes = {**found.notes, **target.notes(row.spec, row.weights, row.explainer.user_model.output)}
     return replace(found, notes=notes, geometry=(row.net.geometry(photo),))
 

@@ -176,6 +176,9 @@ def read_output(text: str) -> int | str | None:
 OF_CONTRAST = ("against", "against_name", "first_name")
 """Notes of a contrast: what was asked for, and the names of class B and of the first class with the region hidden."""
 
+JUDGED_BY = "judged_by"
+"""Note with the objective by which the gallery measured the trust of a map; without it, the one that was explained."""
+
 
 def finished_before(
     target: PhotoTarget, explainer: PhotoExplainer, spec: str, weights: str, *, against: str = ""

@@ -13,7 +13,7 @@ from torch import Tensor
 from maskstack import objectives
 from maskstack.errors import InputError
 from maskstack.explanation import Explanation
-from maskstack.jobs.photos import read_output
+from maskstack.jobs.photos import JUDGED_BY, read_output
 from maskstack.models import LoadedModel, check_spec_from_file, load_model, open_photo
 from maskstack.models.levels import read_page
 from maskstack.objectives import Objective
@@ -107,7 +107,7 @@ def _compared(net: LoadedModel, image: Tensor, found: Explanation) -> Iterator[C
         yield Compared("score", float(found.score_before[0]), float(scored.scores(scored.images)[0]))
         if found.regions is not None:
             yield from _regions(scored, found)
-    measured = trust(net, image, found.stack, goal)
+    measured = trust(net, image, found.stack, _objective(found, found.notes.get(JUDGED_BY, "")))
     for name in ("kept", "remaining"):
         for column, of in enumerate(("region", "map")):
             values = [float(getattr(each, name)[0, column]) for each in (found.trust, measured)]
@@ -116,15 +116,17 @@ def _compared(net: LoadedModel, image: Tensor, found: Explanation) -> Iterator[C
         yield from _contrast(net, image, found)
 
 
-def _objective(found: Explanation) -> Objective:
+def _objective(found: Explanation, judged_by: str = "") -> Objective:
+    """The objective that was explained, or another one of the same class."""
     if found.contrast is not None:
         return objectives.contrast(found.contrast.target, found.contrast.against)
-    if found.objective not in MEANINGS or found.target is None:
+    name = judged_by or found.objective
+    if name not in MEANINGS or found.target is None:
         raise InputError(
-            f"the explanation is of the objective {found.objective}, which a file cannot hold; check it in Python with "
+            f"the explanation is of the objective {name}, which a file cannot hold; check it in Python with "
             "maskstack.trust and the objective"
         )
-    return objectives.NAMED[MEANINGS[found.objective]](list(found.target))
+    return objectives.NAMED[MEANINGS[name]](list(found.target))
 
 
 def _regions(scored: ScoredModel, found: Explanation) -> Iterator[Compared]:
