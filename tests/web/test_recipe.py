@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
+import html
+from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
 
-from maskstack import MDM, Explanation
+from maskstack import MDM, Explanation, load_model
+from maskstack.errors import InputError
+from maskstack.explainers.table import make_explainer
+from maskstack.models import LoadedModel
+from maskstack.web import results
 from maskstack.web.recipe import recipe
+from maskstack.web.saved import NETWORK, open_saved
+from maskstack.web.sessions import PredictedPhoto, Session
 
 NASTY = [
     'it\'s "mine".png',
@@ -67,12 +76,17 @@ def test_what_was_stopped_is_stopped_at_the_same_step() -> None:
     assert "('cat.jpg', 282, progress=lambda state: state.step < 17)" in stopped
 
 
-def test_the_lines_run_and_explain_the_class_for_as_many_steps(tmp_path, monkeypatch) -> None:
+@pytest.fixture
+def spec(tmp_path, monkeypatch) -> str:
+    """A small network's spec; the photo ``it's.png`` is in the folder."""
     (tmp_path / "net.py").write_text(NET)
     values = torch.randint(0, 256, (40, 50, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     Image.fromarray(values.numpy()).save(tmp_path / "it's.png")
     monkeypatch.chdir(tmp_path)
-    spec = f"python:{tmp_path / 'net.py'}:make,size=32"
+    return f"python:{tmp_path / 'net.py'}:make,size=32"
+
+
+def test_the_lines_run_and_explain_the_class_for_as_many_steps(tmp_path, spec) -> None:
     names: dict[str, object] = {}
     text = lines(spec=spec, photo="it's.png", target=2, name="third\nclass", stopped_after=3).replace(
         "preset='fast'", "preset='fast', sizes=(3, 8)"
@@ -87,3 +101,82 @@ def test_the_lines_run_and_explain_the_class_for_as_many_steps(tmp_path, monkeyp
     assert torch.equal(found.saliency, live.saliency), "the lines make the map of the stopped search again"
     with Image.open(tmp_path / "figure.png") as figure:
         assert figure.width > 100
+
+
+def opened(found: Explanation, net: LoadedModel, folder: Path) -> tuple[PredictedPhoto, Explanation]:
+    """What the page shows of the file of an explanation."""
+    path = found.save(folder / "saved.safetensors")
+
+    def get(name: str) -> LoadedModel:
+        if name != "mine":
+            raise InputError("this network is not offered here; choose one from the list")
+        return net
+
+    return open_saved(path, path.name, "mine", get, None)
+
+
+def lines_of(predicted: PredictedPhoto, found: Explanation) -> str:
+    page = results.file_panel("python", predicted, found, Session(), 0.35)
+    return html.unescape(page.partition("<pre")[2].partition(">")[2].partition("</pre>")[0])
+
+
+@pytest.mark.parametrize(
+    ("method", "written"),
+    [
+        ("mdm-fast:steps=4:seed=7:sizes=(3, 8)", "(net, preset='default', sizes=[[3, 3], [8, 8]], members=2, steps=4,"),
+        ("mdm:steps=2:sizes=4:objective='logit'", "objective='logit')"),
+        ("hdm:steps=4:modules=2", "make_explainer('hdm', net, modules=2, steps=4)"),
+        ("gradcam", "make_explainer('gradcam', net)("),
+        ("gradcam:objective=probability", "objective='probability')"),
+        ("rise:masks=8:seed=3", "make_explainer('rise', net, masks=8, seed=3)("),
+        ("ig:steps=3:objective=margin", "make_explainer('ig', net, steps=3, objective='margin')("),
+    ],
+)
+def test_the_lines_of_a_file_make_its_map_by_its_method_and_settings(spec, tmp_path, method, written) -> None:
+    pytest.importorskip("pytorch_grad_cam" if "cam" in method else "captum" if method[:2] == "ig" else "torch")
+    net = load_model(spec)
+    made = make_explainer(method, net)("it's.png", 2)
+    predicted, found = opened(dataclasses.replace(made, notes={"photo": "it's.png"}), net, tmp_path)
+    text = lines_of(predicted, found)
+    assert written in text
+    names: dict[str, object] = {}
+    exec(compile(text, "recipe", "exec"), names)
+    assert torch.allclose(names["explanation"].saliency, made.saliency, atol=1e-6)
+    # An earlier explanation of the visit has no network any more.
+    assert lines_of(predicted.without_network(), found) == text
+
+
+def test_the_lines_of_a_file_stop_where_its_search_was_stopped(spec, tmp_path) -> None:
+    net = load_model(spec)
+    made = MDM(net, sizes=4, steps=5)("it's.png", 2, progress=lambda state: state.step < 3)
+    assert "2, progress=lambda state: state.step < 3)" in lines_of(*opened(made, net, tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"method": "mine"}, "maskstack has no method 'mine'"),
+        ({"objective": "my_score"}, "a file cannot hold its objective, my_score"),
+        ({"target": None, "target_name": None}, "a file cannot hold its objective"),
+        ({"settings": {"steps=print(1), x": 1}}, "a file cannot hold all of its settings"),
+        ({"settings": {"fill": ["given"]}}, "a file cannot hold all of its settings"),
+        ({"notes": {"model": "timm:resnet18"}}, "its network is not the one on the page"),
+        ({"notes": {NETWORK: "another"}}, "its network is not the one on the page"),
+    ],
+)
+def test_a_file_whose_map_a_few_lines_cannot_make_has_none_and_says_why(spec, tmp_path, changes, reason) -> None:
+    net = load_model(spec)
+    made = dataclasses.replace(MDM(net, sizes=4, steps=1)("it's.png", 2), **changes)
+    with pytest.raises(InputError, match=reason):
+        lines_of(*opened(made, net, tmp_path))
+
+
+def test_only_probabilities_are_in_percent_and_what_is_not_known_is_not_said(spec, tmp_path) -> None:
+    net = load_model(spec)
+    for method, said in (("mdm:steps=2", True), ("mdm:steps=2:objective=logit", True), ("rise:masks=4", False)):
+        predicted, found = opened(make_explainer(method, net)("it's.png", 2), net, tmp_path)
+        words = html.unescape(results.words_panel(predicted, found, Session()))
+        assert ("Showing" in words) is said
+        assert "nan" not in words
+        before = float(found.score_before[0])
+        assert (f", {before:.3g}<" if "logit" in method else f", {before:.0%}<") in words

@@ -6,8 +6,10 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import matplotlib
+from torch import Tensor
 
 from maskstack.draw import overlay
 from maskstack.draw.curves import faithfulness_curves
@@ -21,8 +23,8 @@ from maskstack.web import panels
 from maskstack.web.judging import area
 from maskstack.web.live import Snapshot
 from maskstack.web.panels import Picture
-from maskstack.web.recipe import recipe
-from maskstack.web.saved import with_picture
+from maskstack.web.recipe import options_of, recipe
+from maskstack.web.saved import NETWORK, with_picture
 from maskstack.web.sessions import Curves, PredictedPhoto, Session
 
 LIVE = 420
@@ -121,7 +123,7 @@ def masks_panel(found: Explanation) -> str:
     shown = []
     for grid, mask, kept in zip(found.grids, found.masks[0], found.score_under_masks[0], strict=True):
         height, width = grid.shape[-2:]
-        words = f"{height} x {width}: score {float(kept):.0%}, {float(mask.mean()):.0%} of the photo shown"
+        words = f"{height} x {width}: score {_score(found, kept)}, {float(mask.mean()):.0%} of the photo shown"
         coloured = as_picture(matplotlib.colormaps[COLOURS](mask.cpu().numpy())[..., :3])
         shown.append(Picture(panels.webp_of(coloured), f"mask of {height} by {width} cells", words))
     return panels.pictures(shown, small=True)
@@ -141,28 +143,27 @@ def curves_panel(curves: Curves) -> str:
 def words_panel(predicted: PredictedPhoto, found: Explanation, session: Session) -> str:
     """The verdict and why, and the numbers in a fold."""
     name, verdict = _name(predicted, found), found.trust.verdict(0)
-    score = float(found.score_before[0])
-    title = f"{name}, {score:.0%}" if found.objective == "class_probability" else f"{name}, {score:.3g}"
+    score, kept = _score(found, found.score_before[0]), _score(found, found.score_under_stack[0])
     warned = ["This network has random weights: its maps mean nothing."] if predicted.net.weights == "random" else []
     if session.stopped:
         warned.append(f"Stopped after {int(found.steps[0].max())} steps; the map is what was found by then.")
-    kept = float(found.score_under_stack[0])
+    shown = f"Showing {float(found.area[0]):.0%} of the photo keeps {name} at {kept} (whole photo: {score})."
     lines = [
-        f"Showing {float(found.area[0]):.0%} of the photo keeps {name} at {kept:.0%} (whole photo: {score:.0%}).",
+        *([shown] if found.score_under_stack[0].isfinite() else []),
         *(f"Reason: {reason}." for reason in verdict.reasons),
         f"The search took {int(found.forward_passes[0])} forward and {int(found.backward_passes[0])} backward passes "
         f"and {found.seconds:.1f} s.",
         f"Network: {predicted.model}. Method: {found.method}.",
     ]
     numbers = panels.fold("Numbers", panels.paragraph(lines))
-    return panels.verdict(verdict.word, verdict.sentence, title=title) + panels.paragraph(warned) + numbers
+    return panels.verdict(verdict.word, verdict.sentence, title=f"{name}, {score}") + panels.paragraph(warned) + numbers
 
 
 def file_panel(kind: str, predicted: PredictedPhoto, found: Explanation, session: Session, opacity: float) -> str:
     """A file to download: ``overlay``, ``figure``, ``explanation`` or ``python``.
 
     Raises:
-        InputError: There is no such file.
+        MaskstackError: There is no such file, or no Python code that makes the map of an explanation's file again.
     """
     stem = Path(predicted.name).stem or "photo"
     if kind == "overlay":
@@ -179,14 +180,19 @@ def file_panel(kind: str, predicted: PredictedPhoto, found: Explanation, session
         return panels.downloads([("Explanation (safetensors)", name, content, "application/octet-stream")])
     if kind != "python":
         raise InputError("this file is not offered here; choose one from the list")
+    settings = _file_options(predicted, found) if predicted.opened else session.settings
+    ended = int(found.steps[0].max()) if found.method == "mdm" else 0
+    # Only its steps say whether the search of a file was stopped.
+    stopped = session.stopped or (predicted.opened and ended != found.settings.get("steps"))
     lines = recipe(
         spec=predicted.net.spec,
         photo=predicted.name,
         preset=session.preset,
-        settings=session.settings,
+        settings=settings,
         target=found.target[0] if found.target else 0,
         name=_name(predicted, found),
-        stopped_after=int(found.steps[0].max()) if session.stopped else None,
+        stopped_after=ended if stopped else None,
+        method=found.method,
     )
     return panels.downloads([("Python code", f"{stem}.py", lines.encode(), "text/x-python")]) + panels.code(lines)
 
@@ -209,6 +215,19 @@ def _name(predicted: PredictedPhoto, found: Explanation) -> str:
     if found.target_name:
         return found.target_name[0]
     return predicted.net.class_name(found.target[0]) if found.target else found.objective
+
+
+def _score(found: Explanation, value: Tensor) -> str:
+    """A score in words: in percent only if it is a probability."""
+    return f"{float(value):.0%}" if found.objective == "class_probability" else f"{float(value):.3g}"
+
+
+def _file_options(predicted: PredictedPhoto, found: Explanation) -> dict[str, Any]:
+    """The options that a file's map was made with, see :func:`maskstack.web.recipe.options_of`."""
+    spec, name = predicted.net.spec, predicted.model
+    if (found.notes.get("model", spec), found.notes.get(NETWORK, name)) != (spec, name):
+        raise InputError("there is no Python code for this map: its network is not the one on the page")
+    return options_of(found, predicted.net)
 
 
 def _placed(predicted: PredictedPhoto, found: Explanation) -> Explanation:

@@ -72,7 +72,7 @@ def open_saved(
     elif photo.size != (width, height):
         photo = photo.resize((width, height))
     scores = found.score_before[:1]
-    shown = str(found.notes.get(PHOTO) or Path(name).stem)
+    shown = str(found.notes.get(PHOTO) or found.notes.get("photo") or Path(name).stem)
     predicted = PredictedPhoto(shown, path, wanted, net, found.saliency[0], scores, photo, place)
     return replace(predicted, opened=True), found
 

@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 
 from maskstack.draw.pictures import thumbnail_uri
-from maskstack.errors import InputError
+from maskstack.errors import InputError, MaskstackError
 from maskstack.explanation import Explanation
 from maskstack.web import panels, results
 from maskstack.web.answers import Updates, guarded, key_of, sentence_of
@@ -87,8 +87,7 @@ class Showing:
             raise InputError("there is no explanation file yet; choose one first")
         self.keep(key, upload.path, "saved")
         predicted, found = open_saved(upload.path, upload.name, network, self.networks.get, session.predicted)
-        preset = str(found.settings.get("preset", "default"))
-        kept = Kept(title_of(predicted, found), predicted, found, preset, {}, False, "")
+        kept = Kept(title_of(predicted, found), predicted, found, "default", {}, False, "")
         yield self.show(session, kept, "contour", opacity)
         yield self.remember(session, kept)
 
@@ -114,7 +113,11 @@ class Showing:
             session = self.sessions.of(key_of(request))
             if session.explained is None or session.found is None:
                 return {self.at.files: gr.skip()}
-            return {self.at.files: results.file_panel(kind, session.explained, session.found, session, opacity)}
+            try:
+                shown = results.file_panel(kind, session.explained, session.found, session, opacity)
+            except MaskstackError as error:
+                shown = panels.paragraph([sentence_of(error)])
+            return {self.at.files: shown}
 
         return on_file
 
