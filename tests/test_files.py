@@ -1,6 +1,8 @@
 """Files appear whole or not at all, whatever happens while they are written."""
 
 import errno
+import json
+import math
 import os
 import stat
 from pathlib import Path
@@ -8,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from maskstack.errors import OutputError
-from maskstack.files import write_whole
+from maskstack.files import json_text, write_whole
 
 
 def half_then(error: BaseException):
@@ -118,3 +120,8 @@ def test_an_unwritable_folder_is_an_output_error(tmp_path: Path) -> None:
     folder.mkdir(mode=0o555)
     with pytest.raises(OutputError, match="Permission denied; choose another place"):
         write_whole(folder / "map", lambda beside: beside.write_text("new"))
+
+
+def test_numbers_that_are_not_finite_are_null_in_json() -> None:
+    text = json_text({"a": (math.nan, [math.inf, 1.5]), "b": {"c": -math.inf, "d": True, "e": "NaN"}})
+    assert json.loads(text) == {"a": [None, [None, 1.5]], "b": {"c": None, "d": True, "e": "NaN"}}

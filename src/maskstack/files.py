@@ -1,16 +1,17 @@
-"""Writing files whole or not at all, reading JSON from any source, and names of files."""
+"""Writing files whole or not at all, JSON from any source and for any reader, and names of files."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import json
+import math
 import os
 import re
 import secrets
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,23 @@ def parse_json(content: str | bytes) -> Any:
         return json.loads(content)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
+
+
+def json_text(value: Any) -> str:
+    """JSON for people and other programs, with null for each number that is not finite: JSON knows no NaN.
+
+    >>> json_text([1.0, float("nan")]).split()
+    ['[', '1.0,', 'null', ']']
+    """
+    return json.dumps(_finite(value), indent=2, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _finite(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def file_name(name: str) -> str:

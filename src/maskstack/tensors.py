@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -213,3 +214,10 @@ def score_scale(reference: Tensor, hidden: Tensor) -> Tensor:
     if distance.ndim > 1:
         distance = distance.amax(dim=0)
     return torch.maximum(reference.abs(), distance).clamp_min(TINY)
+
+
+def json_numbers(values: Tensor) -> Any:
+    """A number, or a list of them; None for what is NaN or infinite, which JSON does not know."""
+    if values.ndim:
+        return [json_numbers(value) for value in values]
+    return values.item() if torch.isfinite(values) else None

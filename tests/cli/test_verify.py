@@ -75,6 +75,18 @@ def test_another_photo_or_other_numbers_are_noticed(photo, tmp_path, capsys) -> 
     assert "1 of 5 numbers differ" in out
 
 
+def test_what_is_not_defined_is_null_in_json(photo, tmp_path, capsys) -> None:
+    assert run(capsys, "explain", photo, "--out", tmp_path, *QUICK)[0] == 0
+    saved = tmp_path / "cameraman.safetensors"
+    found = Explanation.load(saved)
+    found.trust.kept[0, 1] = float("nan")
+    found.save(saved)
+    code, out, _ = run(capsys, "verify", saved, photo, "--json")
+    assert code == 1
+    numbers = json.loads(out, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))["numbers"]
+    assert [each["saved"] for each in numbers if not each["agrees"]] == [None]
+
+
 def test_a_file_does_not_choose_code(photo, tmp_path, capsys) -> None:
     assert run(capsys, "explain", photo, "--out", tmp_path, *QUICK)[0] == 0
     saved = tmp_path / "cameraman.safetensors"

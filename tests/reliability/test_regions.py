@@ -1,6 +1,7 @@
 """Several regions of one image, and what would change the answer."""
 
 import itertools
+import json
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,17 @@ def test_the_answer_turns_when_what_speaks_for_it_is_hidden() -> None:
     assert contrast.speaking[0, :8, :8].any()
     assert contrast.shown[0, 0] > contrast.shown[0, 1]
     assert found.summary()[0]["contrast"]["turned"]
+
+
+def test_what_a_contrast_did_not_find_is_null_in_json(tmp_path: Path) -> None:
+    # Class 1 is the first everywhere, so no region keeps class 0 before it.
+    found = MDM(lambda images: images.mean(dim=(2, 3))[:, :2] * 0.1 + torch.tensor([0.0, 9.0]), **QUICK)
+    explanation = found.contrast(scene(), 0, 1)
+    assert explanation.contrast is not None
+    assert explanation.contrast.shown.isnan().all()
+    assert explanation.summary()[0]["contrast"]["shown"] == [None, None]
+    readable = explanation.save(tmp_path / "found").with_suffix(".json").read_text()
+    json.loads(readable, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
 
 
 def test_they_are_saved_with_the_explanation(tmp_path: Path) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
 from rich.table import Column, Table
 
 from maskstack.cli.console import plain_console
+from maskstack.files import json_text
 from maskstack.models import installed_models
 
 
@@ -16,7 +16,7 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="Print JSON for 
     """List the kinds of networks that can be loaded, and what each needs."""
     found = installed_models()
     if as_json:
-        typer.echo(json.dumps([kind._asdict() for kind in found], indent=2))
+        typer.echo(json_text([kind._asdict() for kind in found]))
         return
     console = plain_console()
     headings = (Column(heading, overflow="fold") for heading in ("kind", "what", "here"))

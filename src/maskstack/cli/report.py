@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,6 +12,7 @@ from rich.text import Text
 
 from maskstack.cli.console import names_in, plain_console
 from maskstack.cli.options import AllowCode, AsJson
+from maskstack.files import json_text
 from maskstack.leaderboard.comparison import Comparison, MethodOnMetric, is_control
 from maskstack.leaderboard.page import count, number
 from maskstack.leaderboard.report import WrittenReport, make_report
@@ -38,7 +38,7 @@ def report(
         runs, out, reference=reference, methods=names_in(methods), only_common=only_common, allow_code=allow_code
     )
     if as_json:
-        typer.echo(json.dumps(_document(written), indent=2))
+        typer.echo(json_text(_document(written)))
         return
     console = plain_console()
     for comparison in written.comparisons:

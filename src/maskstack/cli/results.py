@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from rich.text import Text
 
 from maskstack.cli.console import ConsoleReporter, duration, plural
 from maskstack.explanation import Explanation
+from maskstack.files import json_text
 from maskstack.jobs.pace import Pace
 from maskstack.masks.result import Progress
 from maskstack.reliability.verdict import percent
@@ -173,7 +173,7 @@ class ResultReporter(ConsoleReporter):
             out: Folder of the results.
         """
         if self.quiet:
-            typer.echo(json.dumps(self.document, indent=2))
+            typer.echo(json_text(self.document))
         elif not self.document["results"] and "cost" in self.document:
             self.say(f"\nnothing to do: all results are already in {out}")
         else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +11,7 @@ from rich.table import Table
 
 from maskstack.cli.console import plain_console
 from maskstack.cli.options import AsJson, Page, ValueWindow
+from maskstack.files import json_text
 from maskstack.jobs.verify import verify as verify_explanation
 
 
@@ -31,7 +31,7 @@ def verify(
     differing = [each for each in compared if not each.agrees]
     if as_json:
         rows = [{**dataclasses.asdict(each), "agrees": each.agrees} for each in compared]
-        typer.echo(json.dumps({"verified": not differing, "numbers": rows}, indent=2))
+        typer.echo(json_text({"verified": not differing, "numbers": rows}))
     else:
         console = plain_console()
         table = Table("number", "saved", "measured", "", box=None, pad_edge=False)

@@ -19,6 +19,7 @@ from maskstack.explanation.checking import check_parts
 from maskstack.geometry import Geometry
 from maskstack.reliability import Trust
 from maskstack.reliability.evidence import Contrast, Regions
+from maskstack.tensors import json_numbers
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -148,12 +149,12 @@ class Explanation:
                 "target": None if self.target is None else self.target[row],
                 "target_name": None if self.target_name is None else self.target_name[row],
                 "objective": self.objective,
-                "score_before": _json_numbers(self.score_before[row]),
-                "score_hidden": _json_numbers(self.score_hidden[row]),
-                "score_under_masks": _json_numbers(self.score_under_masks[row]),
-                "score_under_stack": _json_numbers(self.score_under_stack[row]),
-                "area": _json_numbers(self.area[row]),
-                "area_per_size": _json_numbers(self.area_per_size[row]),
+                "score_before": json_numbers(self.score_before[row]),
+                "score_hidden": json_numbers(self.score_hidden[row]),
+                "score_under_masks": json_numbers(self.score_under_masks[row]),
+                "score_under_stack": json_numbers(self.score_under_stack[row]),
+                "area": json_numbers(self.area[row]),
+                "area_per_size": json_numbers(self.area_per_size[row]),
                 "steps": self.steps[row].tolist(),
                 "forward_passes": int(self.forward_passes[row]),
                 "backward_passes": int(self.backward_passes[row]),
@@ -334,10 +335,3 @@ class Explanation:
             return cls(**{**tensors, **fields, **found})
         except (*WRONG_VALUE, RuntimeError) as error:
             raise InputError(f"{path} lacks parts of an explanation: {error}; get a complete copy") from error
-
-
-def _json_numbers(values: Tensor) -> Any:
-    """A number, or a list of them; JSON knows no NaN and no infinity."""
-    if values.ndim:
-        return [_json_numbers(value) for value in values]
-    return float(values) if torch.isfinite(values) else None

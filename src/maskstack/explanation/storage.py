@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from maskstack.errors import WRONG_VALUE, InputError, UncheckedWarning
-from maskstack.files import parse_json, write_whole
+from maskstack.files import json_text, parse_json, write_whole
 from maskstack.tensor_files import DIGEST, check_digest, header_of, read_tensors, write_tensors
 
 FORMAT = "maskstack-explanation-3"
@@ -42,7 +42,7 @@ def save(path: str | Path, tensors: Mapping[str, Tensor], fields: Mapping[str, A
     digest = write_tensors(path, tensors, header)
     if summary is None:
         return path
-    readable = json.dumps({**fields, "images": summary, DIGEST: digest}, indent=2, default=dict)
+    readable = json_text({**fields, "images": summary, DIGEST: digest})
     write_whole(path.with_suffix(".json"), lambda file: file.write_text(readable + "\n", encoding="utf-8"))
     return path
 

@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from maskstack.errors import WRONG_VALUE, InputError, ModelError, UncheckedWarning, reason
-from maskstack.files import parse_json, write_whole
+from maskstack.files import json_text, parse_json, write_whole
 from maskstack.models import LoadedModel, Preprocess, check_spec_from_file, open_photo
 from maskstack.models.weights import load_weights, read_weights
 from maskstack.prototypes.building import build, offline
@@ -134,8 +134,8 @@ def save(prototypes: Prototypes, folder: Path, *, pictures: dict[str, Image.Imag
         "tensors": tensors,
     }
     # As JSON returns it: tuples become lists.
-    about = json.loads(json.dumps(about))
-    text = json.dumps({**about, DIGEST: _digest(about)}, indent=2) + "\n"
+    about = json.loads(json_text(about))
+    text = json_text({**about, DIGEST: _digest(about)}) + "\n"
     return write_whole(folder / ABOUT, lambda file: file.write_text(text, encoding="utf-8"))
 
 

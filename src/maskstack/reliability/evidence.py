@@ -10,6 +10,8 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from maskstack.tensors import json_numbers
+
 
 @dataclass(frozen=True, eq=False)
 class _OfImages:
@@ -68,7 +70,7 @@ class Regions(_OfImages):
         """One image's numbers, as JSON can hold them."""
         found = zip(self.area[row].tolist(), self.kept[row].tolist(), strict=True)
         regions = [{"area": area, "kept": kept} for area, kept in found if kept == kept]
-        return {"regions": regions, "remaining": _number(self.remaining[row])}
+        return {"regions": regions, "remaining": json_numbers(self.remaining[row])}
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,10 +107,6 @@ class Contrast(_OfImages):
 
     def as_dict(self, row: int) -> dict[str, Any]:
         """One image's numbers, as JSON can hold them."""
-        names = {name: values[row].tolist() for name, values in self.tensors().items() if values[row].ndim < 2}
+        names = {name: json_numbers(values[row]) for name, values in self.tensors().items() if values[row].ndim < 2}
         areas = {f"{name}_area": float(getattr(self, name)[row].float().mean()) for name in ("hiding", "speaking")}
         return {**names, **areas, "turned": bool(self.turned[row])}
-
-
-def _number(value: Tensor) -> float | None:
-    return float(value) if torch.isfinite(value) else None

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 from maskstack.errors import InputError, OutputError, reason
-from maskstack.files import parse_json, tidy, write_whole
+from maskstack.files import json_text, parse_json, tidy, write_whole
 from maskstack.runs.rows import ResultRow
 from maskstack.runs.store import Store
 
@@ -137,7 +137,7 @@ def settle(run: Path, record: Mapping[str, Any]) -> None:
         InputError: The folder holds a run with another record, or its record is damaged.
     """
     # As JSON returns it: tuples become lists.
-    wanted: dict[str, Any] = json.loads(json.dumps(record))
+    wanted: dict[str, Any] = json.loads(json_text(record))
     before = find_record(run)
     if before is None:
         write_record(run, wanted)
@@ -169,7 +169,7 @@ def write_record(run: Path, record: Mapping[str, Any]) -> None:
     Raises:
         OutputError: The file cannot be written.
     """
-    text = json.dumps(record, indent=2) + "\n"
+    text = json_text(record) + "\n"
     write_whole(run / RECORD, lambda file: file.write_text(text, encoding="utf-8"))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +13,7 @@ from rich.text import Text
 
 from maskstack.cli.console import plain_console
 from maskstack.cli.options import AllowCode, AsJson
-from maskstack.files import write_whole
+from maskstack.files import json_text, write_whole
 from maskstack.jobs.naming import EXPLANATION, file_part, free_name, with_ending
 from maskstack.models import find_class, open_photo
 from maskstack.prototypes.checkpoint import Prototypes, load
@@ -64,7 +63,7 @@ def explain(
         _tell(console, path, found, page)
         results.append(_numbers(path, found) | {"page": str(page), "explanation": str(maps)})
     if as_json:
-        typer.echo(json.dumps({"results": results}, indent=2))
+        typer.echo(json_text({"results": results}))
 
 
 def gallery(
