@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -94,6 +95,20 @@ def test_what_is_finished_is_not_done_again_and_slices_move(folder, capsys) -> N
     capsys.readouterr()
     assert call(*arguments, "--resume") == 0
     assert "1 already done" in capsys.readouterr().out
+
+
+def test_a_file_asked_for_later_is_written_without_another_search(folder, capsys, monkeypatch) -> None:
+    arguments = ["stack.tif", "--model", "python:nets.py:bright,volume"]
+    assert call(*arguments) == 0
+    monkeypatch.setattr(MDM, "__call__", lambda *_, **__: pytest.fail("it was searched again"))
+    assert call(*arguments, "--resume", "--map", "npy") == 0
+    assert np.load("out/stack.map.npy").max() > 0.9
+    Path("out/stack.overlay.png").unlink()
+    capsys.readouterr()
+    assert call(*arguments, "--resume", "--map", "npy") == 0
+    assert Path("out/stack.overlay.png").is_file()
+    assert call(*arguments, "--resume", "--map", "npy") == 0
+    assert "nothing to do" in capsys.readouterr().out
 
 
 def test_units_of_the_file_are_kept_where_mean_and_std_are_given(folder, capsys) -> None:

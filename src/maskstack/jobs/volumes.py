@@ -84,9 +84,11 @@ def explain_volumes(
         for number, target in enumerate(todo):
             reporter.begin(number)
             volume, image = _read(request, net, target.photo, device)
-            found = mdm(image[None], target.index, progress=reporter.step)
-            found = replace(found, notes=target.notes(request.model, weights, mdm.user_model.output))
-            found.save(with_ending(target.path, EXPLANATION), readable=False)
+            found = finished_before(target, mdm, request.model, weights) if request.resume else None
+            if found is None:
+                found = mdm(image[None], target.index, progress=reporter.step)
+                found = replace(found, notes=target.notes(request.model, weights, mdm.user_model.output))
+                found.save(with_ending(target.path, EXPLANATION), readable=False)
             reporter.result(target.photo, found, _write(target, volume, found, request))
 
 
@@ -152,6 +154,7 @@ def _array(values: NDArray[np.float32]) -> bytes:
 
 
 def _is_complete(target: PhotoTarget, mdm: MDM, request: ExplainRequest, weights: str) -> bool:
-    found = finished_before(target, mdm, request.model, weights)
     endings = [OVERLAY, MAP_ENDINGS["nifti"], *([f".slices.{request.animate}"] if request.animate else [])]
-    return found is not None and all(with_ending(target.path, ending).is_file() for ending in endings)
+    endings += [MAP_ENDINGS[request.map_kind]] if request.map_kind else []
+    written = all(with_ending(target.path, ending).is_file() for ending in endings)
+    return written and finished_before(target, mdm, request.model, weights) is not None
