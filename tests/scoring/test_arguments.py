@@ -1,6 +1,7 @@
 """Rows that belong to images follow them; what cannot be split is refused at the first pass."""
 
-from collections import namedtuple
+from collections import OrderedDict, UserDict, namedtuple
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -163,3 +164,71 @@ def test_check_keeps_the_rows() -> None:
     mdm = MDM(with_arguments(Beside(), table(2)), **QUICK)
     checked = mdm.check(images, mdm(images, 1), seeds=2, randomize=True)
     assert torch.isfinite(checked.trust.seeds).all()
+
+
+class Encoding(UserDict):
+    """Like an encoding of transformers: the entries are attributes too, and it has attributes of its own."""
+
+    def __init__(self, entries: dict, scale: float) -> None:
+        super().__init__(entries)
+        self.scale = scale
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self.data[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+
+class Entries(dict):
+    """Its attributes are its entries."""
+
+    def __init__(self, entries: dict, scale: float) -> None:
+        super().__init__(entries, scale=scale)
+        self.__dict__ = self
+
+
+@pytest.mark.parametrize("kind", [Encoding, Entries])
+def test_a_mapping_keeps_its_type_and_its_attributes(kind: type) -> None:
+    class Reads(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = network()
+
+        def forward(self, images: Tensor, encoding: Any) -> Tensor:
+            assert isinstance(encoding, kind)
+            assert encoding.ids is encoding["ids"]
+            return self.net(images) * encoding.ids * encoding.scale
+
+    images, rows, net = photos(3, (16, 20)), table(3), Reads().eval()
+    encoding = kind({"ids": rows, "text": ["a", "b"]}, scale=2.0)
+    found = MDM(with_arguments(net, encoding), **QUICK)(images, 1).saliency
+    expected = MDM(with_arguments(lambda batch, ids: net.net(batch) * ids * 2.0, rows), **QUICK)(images, 1).saliency
+    torch.testing.assert_close(found, expected)
+    assert encoding.ids is rows, "the user's own mapping stays as it is"
+    torch.testing.assert_close(MDM(with_arguments(net, encoding), **QUICK, batch_size=2)(images, 1).saliency, found)
+
+
+def test_an_encoding_of_transformers_is_followed_by_its_attributes() -> None:
+    transformers = pytest.importorskip("transformers")
+    net, images = Beside().eval(), photos(2, (16, 20))
+    encoding = transformers.BatchEncoding({"ids": table(2)})
+    found = MDM(with_arguments(lambda batch, words: net(batch, words.ids), encoding), **QUICK)(images, 1)
+    expected = MDM(with_arguments(net, table(2)), **QUICK)(images, 1)
+    torch.testing.assert_close(found.saliency, expected.saliency, atol=1e-3, rtol=0)
+
+
+class Refuses(OrderedDict):
+    def __setitem__(self, key: str, value: Any) -> None:
+        if "whole" in self:
+            raise TypeError("it is whole")
+        super().__setitem__(key, value)
+
+
+@pytest.mark.parametrize("kind", [dict, OrderedDict, MappingProxyType, Refuses])
+def test_other_mappings_are_passed_too(kind: type) -> None:
+    net, images = Beside().eval(), photos(2, (16, 20))
+    held = kind({"ids": table(2), "whole": True})
+    found = MDM(with_arguments(lambda batch, words: net(batch, words["ids"]), held), **QUICK)(images, 1)
+    expected = MDM(with_arguments(net, table(2)), **QUICK)(images, 1)
+    torch.testing.assert_close(found.saliency, expected.saliency, atol=1e-3, rtol=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -76,16 +77,34 @@ class Arguments:
 
 
 def _mapped(value: Any, change: Callable[[Any, str], Any], name: str) -> Any:
-    """The value with each tensor and array in it changed; lists, tuples and mappings are kept."""
+    """The value with each tensor and array in it changed; lists, tuples and mappings keep their type."""
     if isinstance(value, Tensor | np.ndarray):
         return change(value, name)
     if isinstance(value, Mapping):
-        return {key: _mapped(each, change, name) for key, each in value.items()}
+        return _with_values(value, {key: _mapped(each, change, name) for key, each in value.items()})
     if isinstance(value, tuple) and hasattr(value, "_fields"):
         return type(value)(*(_mapped(each, change, name) for each in value))
     if isinstance(value, list | tuple):
         return type(value)(_mapped(each, change, name) for each in value)
     return value
+
+
+def _with_values(mapping: Mapping[Any, Any], values: dict[Any, Any]) -> Mapping[Any, Any]:
+    """A copy of a mapping with other values for its keys; a dictionary where its type cannot be copied so."""
+    # Without a copy of its own, the copy of another type may share the place where the values are held.
+    if type(mapping) is dict or not (isinstance(mapping, dict) or hasattr(type(mapping), "__copy__")):
+        return values
+    try:
+        copied: Any = copy.copy(mapping)
+        attributes = getattr(copied, "__dict__", {})
+        for key, each in values.items():
+            if key in attributes and attributes[key] is mapping[key]:
+                attributes[key] = each
+            copied[key] = each
+    # Whatever the user's type raises, its values can be passed.
+    except Exception:
+        return values
+    return copied  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True)
