@@ -10,7 +10,8 @@ import torch
 from tests.small import network, photos
 from torch import Tensor, nn
 
-from maskstack import HDM, MDM, InputError, MaskstackError, with_arguments
+from maskstack import HDM, MDM, MDMCAM, InputError, MaskstackError, with_arguments
+from maskstack.explainers.cam import CAM
 from maskstack.explainers.table import make_explainer
 from maskstack.scoring import class_probabilities
 
@@ -186,6 +187,24 @@ class Entries(dict):
     def __init__(self, entries: dict, scale: float) -> None:
         super().__init__(entries, scale=scale)
         self.__dict__ = self
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+@pytest.mark.parametrize("kind", ["gradcam", "scorecam", "ablationcam"])
+def test_the_cost_of_a_method_is_known_with_arguments_too(kind: str, rows: int) -> None:
+    pytest.importorskip("pytorch_grad_cam", reason="the extra 'rivals' is not installed")
+    images, net = photos(3, (16, 20)), Beside().eval()
+    cam = CAM(with_arguments(net, table(rows), factor=torch.tensor(2.0)), kind=kind)
+    cost, found = cam.cost(3, size=(16, 20)), cam(images, 1)
+    assert int(found.forward_passes.sum()) <= cost["forward"]
+    assert int(found.backward_passes.sum()) <= cost["backward"]
+
+
+def test_the_outputs_of_grad_cam_s_convention_are_those_with_the_arguments() -> None:
+    images, rows, net = photos(3, (16, 20)), table(3), Beside().eval()
+    cam = MDMCAM(with_arguments(net, rows, factor=2.0), **QUICK)
+    cam(images, 1)
+    torch.testing.assert_close(cam.outputs, net(images, rows, factor=2.0).detach())
 
 
 @pytest.mark.parametrize("kind", [Encoding, Entries])

@@ -83,7 +83,7 @@ class MDMCAM:
     def outputs(self) -> Any:
         """The network's output for the images that were explained last, without gradients; one more pass."""
         if self._outputs is None and self._explained is not None:
-            self._outputs = network_output(self.model, self._explained)
+            self._outputs = network_output(self.mdm.user_model.with_(None), self._explained)
         return self._outputs
 
     def __enter__(self) -> MDMCAM:

@@ -143,8 +143,11 @@ class CAM(MapExplainer):
         first = next(self.model.parameters(), torch.empty(0))
         image = torch.zeros(1, self._colours, *size, device=first.device)
         dtype = first.dtype if first.dtype.is_floating_point else torch.float32
+        # The rows of the first image; a cost is asked for before the images are known.
+        arguments = self.user_model.arguments.select(torch.tensor([0])).bind(1, first.device)
+        prepared = PreparedModel(self.model, arguments=arguments, dtype=dtype)
         with untouched(self.model), readable():
-            return find_layer(self.model, self.layer, image=image, call=PreparedModel(self.model, dtype=dtype).first)
+            return find_layer(self.model, self.layer, image=image, call=prepared.first)
 
 
 def _colours(network: nn.Module) -> int:
