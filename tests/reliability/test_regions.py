@@ -87,6 +87,25 @@ def test_the_answer_turns_when_what_speaks_for_it_is_hidden() -> None:
     assert found.summary()[0]["contrast"]["turned"]
 
 
+def test_a_given_fill_is_used_for_regions_and_contrasts() -> None:
+    images = torch.cat([scene(), scene().flip(3) * 0.8, scene() * 0.9])  # further searches are of some of them
+    fill = torch.zeros(3, 1, 1)
+    mdm, zero = (MDM(Spots(), objective="logit", **QUICK, fill=(name,)) for name in ("given", "zero"))
+    for found, same in (
+        (mdm.regions(images, 0, fill_image=fill).regions, zero.regions(images, 0).regions),
+        (mdm.contrast(images, 0, 1, fill_image=fill.expand_as(images)).contrast, zero.contrast(images, 0, 1).contrast),
+    ):
+        assert found is not None
+        assert same is not None
+        for name, values in found.tensors().items():
+            torch.testing.assert_close(values, same.tensors()[name], equal_nan=True)
+    for call in (lambda: mdm.regions(images, 0), lambda: mdm.contrast(images, 0, 1)):
+        with pytest.raises(InputError, match="fill_image and fill='given' belong together"):
+            call()
+    with pytest.raises(InputError, match="fill_image and fill='given' belong together"):
+        MDM(Spots(), **QUICK).regions(images, 0, fill_image=fill)
+
+
 def test_what_a_contrast_did_not_find_is_null_in_json(tmp_path: Path) -> None:
     # Class 1 is the first everywhere, so no region keeps class 0 before it.
     found = MDM(lambda images: images.mean(dim=(2, 3))[:, :2] * 0.1 + torch.tensor([0.0, 9.0]), **QUICK)

@@ -92,8 +92,7 @@ class MDM(CaptumAttribution):
             InputError: The images, the target or a setting cannot be used.
             ModelError: The network's output cannot be read, is not finite, or lets no gradient through.
         """
-        if (fill_image is None) == ("given" in self.settings.fill):
-            raise InputError("fill_image and fill='given' belong together; give both or neither")
+        self._check_fill(fill_image)
         check_images(images)
         settings = self.settings_for(tuple(images.shape[2:]))
         with scoring(self.user_model, images, objective, fold=True, **self.settings.running()) as scored:
@@ -109,6 +108,7 @@ class MDM(CaptumAttribution):
         *,
         count: int = 3,
         keep: float = 0.5,
+        fill_image: Tensor | None = None,
         progress: OnProgress | None = None,
     ) -> Explanation:
         """Explain a batch, and find several regions of each image that each suffice by themselves.
@@ -122,6 +122,7 @@ class MDM(CaptumAttribution):
             objective: See :meth:`__call__`.
             count: Number of regions at most.
             keep: Share of the score that each region has to keep, in (0, 1].
+            fill_image: See :meth:`__call__`.
             progress: Called after each step of each search; may end the search for further regions by returning False.
 
         Returns:
@@ -133,11 +134,18 @@ class MDM(CaptumAttribution):
         """
         checks.whole("count", count, least=1, most=100)
         checks.real("keep", keep, 0, 1, open_low=True)
+        self._check_fill(fill_image)
         check_images(images)
         settings = self.settings_for(tuple(images.shape[2:]))
         with scoring(self.user_model, images, objective, fold=True, **self.settings.running()) as scored:
             found, regions = search_regions(
-                scored, scored.images, settings=settings, count=count, keep=keep, progress=progress
+                scored,
+                scored.images,
+                settings=settings,
+                count=count,
+                keep=keep,
+                fill_image=fill_image,
+                progress=progress,
             )
             explanation = explanation_of("mdm", scored, found, settings.as_dict())
             return dataclasses.replace(explanation, regions=regions).to(images.device)
@@ -150,6 +158,7 @@ class MDM(CaptumAttribution):
         target: Target | str,
         against: Target | str,
         *,
+        fill_image: Tensor | None = None,
         progress: OnProgress | None = None,
     ) -> Explanation:
         """Explain why the answer is class A and not class B, and find what would change it.
@@ -162,6 +171,7 @@ class MDM(CaptumAttribution):
             images: B x C x H x W, floating point, preprocessed for the network.
             target: Class A: a class index or name, one per image, or None for each image's predicted class.
             against: Class B: a class index or name, one per image, or None for the class that is the second.
+            fill_image: See :meth:`__call__`.
             progress: Called after each step; may end the search by returning False.
 
         Returns:
@@ -171,13 +181,14 @@ class MDM(CaptumAttribution):
             InputError: The images or a class cannot be used, or A and B are the same.
             ModelError: The network's output cannot be read, is not finite, or lets no gradient through.
         """
+        self._check_fill(fill_image)
         check_images(images)
         named = self.user_model.classes(target), self.user_model.classes(against)
         own, other, passes = class_pair(self.user_model, images, *named, **self.settings.running())
         goal = contrast(own, other)
         settings = self.settings_for(tuple(images.shape[2:]))
         with scoring(self.user_model, images, goal, fold=True, **self.settings.running()) as scored:
-            found = search(scored, scored.images, settings=settings, progress=progress)
+            found = search(scored, scored.images, settings=settings, fill_image=fill_image, progress=progress)
             regions = contrast_of(scored, found.stack, own, other)
             explanation = explanation_of("mdm", scored, found, settings.as_dict())
             passes = passes + explanation.forward_passes
@@ -300,6 +311,10 @@ class MDM(CaptumAttribution):
         else:
             sizes = fitting_sizes(sizes, image_size)
         return self.settings.with_(sizes=grids_for(sizes, image_size))
+
+    def _check_fill(self, fill_image: Tensor | None) -> None:
+        if (fill_image is None) == ("given" in self.settings.fill):
+            raise InputError("fill_image and fill='given' belong together; give both or neither")
 
     def _like(self, model: Any, **settings: Unpack[SearchOptions]) -> MDM:
         changed = self.settings.with_(**settings).as_dict()

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from maskstack.batches import Batches
+from maskstack.masks.fills import given_fill
 from maskstack.masks.result import OnProgress, Progress, Score, SearchResult
 from maskstack.masks.scores import image_scores, score_of
 from maskstack.masks.search import search
@@ -35,6 +36,7 @@ def search_regions(
     settings: SearchSettings,
     count: int,
     keep: float,
+    fill_image: Tensor | None = None,
     progress: OnProgress | None = None,
 ) -> tuple[SearchResult, Regions]:
     """Search for regions that each keep a share of the score by themselves and have no pixel in common.
@@ -50,11 +52,13 @@ def search_regions(
         settings: How to search, each time.
         count: Number of regions at most.
         keep: Share of the score that each region has to keep.
+        fill_image: The fill of the name ``given``; broadcasts to the images.
         progress: Called after each step of each search; may end the search for further regions by returning False.
 
     Returns:
         The result of the first search, which is that of a search for one map, and the regions.
     """
+    given = None if fill_image is None else given_fill(images, fill_image)
     masks = torch.zeros(len(images), count, *images.shape[2:], dtype=torch.bool, device=images.device)
     maps = torch.zeros_like(masks, dtype=torch.float32)
     kept = torch.full(masks.shape[:2], torch.nan, device=images.device)
@@ -77,6 +81,7 @@ def search_regions(
             score_of(score, rows),
             images[rows],
             settings=settings,
+            fill_image=None if given is None else given[rows],
             mask_cap=free.float() if number else None,
             progress=report,
         )
