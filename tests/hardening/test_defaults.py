@@ -9,9 +9,11 @@ from collections.abc import Iterator
 import pytest
 import torch
 from tests.small import network, photos
+from torch import Tensor, nn
 
 from maskstack.defaults import usual_defaults
 from maskstack.explainers.table import METHODS, make_explainer
+from maskstack.scoring.predict import class_probabilities, network_output
 
 SHORT = {
     "rise": "rise:masks=16", "lime": "lime:samples=10", "kernelshap": "kernelshap:samples=10", "mdm": "mdm:steps=2",
@@ -46,6 +48,36 @@ def test_a_map_is_the_same(name) -> None:
             assert torch.get_default_dtype() == (torch.float64 if kind == "float64" else torch.float32)
             assert torch.empty(0).device.type == ("meta" if kind == "meta" else "cpu")
         assert torch.equal(found, usual), kind
+
+
+class New(nn.Module):
+    """It makes a tensor of the default type and on the default device."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = network()
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.net(images + torch.zeros(1))
+
+
+@pytest.mark.parametrize("kind", ["float64", "meta"])
+def test_what_a_network_predicts_is_the_same(kind: str) -> None:
+    net, images = New().eval(), photos(1, (24, 24))
+    usual = class_probabilities(net, images), network_output(net, images)
+    with other_defaults(kind):
+        found = class_probabilities(net, images), network_output(net, images)
+    for one, other in zip(found, usual, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("kind", ["float64", "meta"])
+def test_the_cost_of_a_method_that_counts_channels_is_the_same(kind: str) -> None:
+    pytest.importorskip("pytorch_grad_cam", reason="the extra 'rivals' is not installed")
+    usual, again = (make_explainer("scorecam", New().eval()) for _ in range(2))
+    with other_defaults(kind):
+        found = again.cost(1, size=(24, 24))
+    assert found == usual.cost(1, size=(24, 24))
 
 
 def test_the_default_comes_back_after_the_last_of_several_threads() -> None:

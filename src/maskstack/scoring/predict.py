@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from maskstack.defaults import with_usual_defaults
 from maskstack.errors import ModelError
 from maskstack.objectives import Output, Reading
 from maskstack.objectives.objective import class_rows
@@ -32,6 +33,7 @@ class Prediction:
     values: Tensor
 
 
+@with_usual_defaults
 def prediction(model: Model, images: Tensor, *, output: Output = None) -> Prediction:
     """Run the network once and read what its output is.
 
@@ -80,6 +82,7 @@ def class_probabilities(model: Model, images: Tensor, *, output: Output = None) 
     return found.values
 
 
+@with_usual_defaults
 def network_output(model: Model, images: Tensor) -> Any:
     """The network's output for images as it is, without gradients, from a network that is restored afterwards.
 

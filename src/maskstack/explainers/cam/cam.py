@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from maskstack import checks
 from maskstack.batches import Batches
+from maskstack.defaults import with_usual_defaults
 from maskstack.errors import ModelError
 from maskstack.explainers.base import PREDICTIONS, MapExplainer, MapOptions, Maps
 from maskstack.explainers.cam import package
@@ -139,6 +140,7 @@ class CAM(MapExplainer):
             self._channels[size] = self._look(size).channels
         return self._channels[size]
 
+    @with_usual_defaults
     def _look(self, size: tuple[int, int]) -> FoundLayer:
         first = next(self.model.parameters(), torch.empty(0))
         image = torch.zeros(1, self._colours, *size, device=first.device)
