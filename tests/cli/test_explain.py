@@ -137,7 +137,9 @@ def test_resume_does_not_take_another_photo_or_other_weights_for_the_same(photo,
     assert "0 maps, 1 already done" in run(capsys, "explain", photo, *again)[1]
     Path("other").mkdir()
     ImageOps.mirror(Image.open(photo)).save(Path("other", photo.name))
-    assert "1 map:" in run(capsys, "explain", Path("other", photo.name), *again)[1], "another photo of the same name"
+    _, out, err = run(capsys, "explain", Path("other", photo.name), *again)
+    assert "1 map:" in out, "another photo of the same name"
+    assert "out/coffee.safetensors has the map of another photo named coffee.jpg; it will be replaced" in err
     assert "1 map:" in run(capsys, "explain", photo, *again)[1]
     save_file({"2.weight": torch.randn(3, 12), "2.bias": torch.zeros(3)}, "weights.safetensors")
     assert "1 map:" in run(capsys, "explain", photo, *again)[1], "other weights in the same file"

@@ -42,9 +42,8 @@ class Shown:
         word: The verdict; empty if nothing was measured.
         sentence: Why, in one sentence.
         outlined: What the outline surrounds, in a word or two.
-        keeps: What keeps which share of the score, in words; empty if it is not known. The outlined part of a map is not
-            measured alone: its number is that of the whole map, see
-            :attr:`maskstack.reliability.verdict.Numbers.kept`.
+        keeps: What keeps which share of the score, in words; empty if it is not known. For a map it is the number of
+            its verdict, see :attr:`maskstack.reliability.verdict.Numbers.kept`; the outlined part is not measured alone.
     """
 
     saliency: NDArray[np.float32]
@@ -117,10 +116,10 @@ def _regions(one: Explanation, saliency: Tensor) -> tuple[Tensor, Tensor | None]
 
 
 def _keeps(one: Explanation, several: int) -> str:
-    """What keeps which share of the score: the whole map, or each of several regions by itself."""
+    """What keeps which share of the score: the map, or each of several regions by itself."""
     if one.regions is None or not several:
         kept = one.trust.numbers(0).kept
-        return "" if kept is None else f"the whole map keeps {percent(kept)}"
+        return "" if kept is None else f"the map keeps {percent(kept)}"
     shares = one.regions.kept[0, :several]
     least, most = percent(float(shares.min())), percent(float(shares.max()))
     alone = least if least == most else f"{least} to {most}"

@@ -20,7 +20,7 @@ from maskstack.jobs.machine import check_writable, pick_device, process_count
 from maskstack.jobs.naming import file_part, free_name
 from maskstack.jobs.photo_files import Searched
 from maskstack.jobs.photo_group import GroupExplainer, groups_of
-from maskstack.jobs.photos import PhotosRequest, PhotoTarget
+from maskstack.jobs.photos import PhotosRequest, PhotoTarget, warn_of_replacing
 from maskstack.jobs.processes import Processes, threads_of
 from maskstack.jobs.progress import JobReporter
 from maskstack.jobs.volumes import explain_volumes
@@ -119,6 +119,7 @@ def _explain_photos(
     check_writable(request.out)  # after the photos were read, so that a photo that is refused leaves no folder
     reserved.enter_context(locked(request.out))
     todo = [target for target in targets if not (request.resume and explainer.is_complete(target))]
+    warn_of_replacing(todo, reporter.warn)
     processes = processes or _processes(request, explainer, len(todo), running)
     workers = min(processes.workers, max(len(todo), 1)) if processes else 1
     if processes:

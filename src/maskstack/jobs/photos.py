@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -162,6 +163,16 @@ class PhotoTarget:
         levels = {"levels": self.said} if self.said else {}
         method = {} if self.method == "mdm" else {"method": self.method}
         return {**network, **photo, **chosen, **levels, **method}
+
+
+def warn_of_replacing(targets: Iterable[PhotoTarget], warn: Callable[[str], None]) -> None:
+    """Say which results of other photos of the same name will be replaced."""
+    for target in targets:
+        path = with_ending(target.path, EXPLANATION)
+        with contextlib.suppress(InputError):
+            notes = Explanation.load(path).notes if path.is_file() else {}
+            if notes.get("photo_sha256", "") not in ("", file_digest(target.photo)):
+                warn(f"{path} has the map of another photo named {notes.get('photo')}; it will be replaced")
 
 
 def read_output(text: str) -> int | str | None:

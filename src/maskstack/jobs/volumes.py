@@ -28,7 +28,7 @@ from maskstack.files import write_whole
 from maskstack.jobs.choosing import choose
 from maskstack.jobs.machine import check_writable
 from maskstack.jobs.naming import EXPLANATION, OVERLAY, free_name, with_ending
-from maskstack.jobs.photos import PhotoTarget, finished_before
+from maskstack.jobs.photos import PhotoTarget, finished_before, warn_of_replacing
 from maskstack.jobs.progress import JobReporter
 from maskstack.models import LoadedModel
 from maskstack.models.levels import joined, read_window
@@ -77,6 +77,7 @@ def explain_volumes(
     reserved.enter_context(locked(request.out))
     weights = weights_digest(net.model)
     todo = [target for target in targets if not (request.resume and _is_complete(target, mdm, request, weights))]
+    warn_of_replacing(todo, reporter.warn)
     passes = mdm.cost(len(todo))
     seconds = expected_seconds(net.model, _read(request, net, todo[0].photo, device)[1][None], passes) if todo else 0.0
     reporter.cost(passes, todo=len(todo), done=len(targets) - len(todo), seconds=seconds)
