@@ -43,7 +43,7 @@ class Shown:
         sentence: Why, in one sentence.
         outlined: What the outline surrounds, in a word or two.
         keeps: What keeps which share of the score, in words; empty if it is not known. For a map it is the number of
-            its verdict, see :attr:`maskstack.reliability.verdict.Numbers.kept`; the outlined part is not measured alone.
+            its verdict, see :attr:`maskstack.reliability.verdict.Numbers.kept`; the outlined part alone is unmeasured.
     """
 
     saliency: NDArray[np.float32]
