@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from itertools import chain
 
 import torch
@@ -56,43 +58,44 @@ def search_group(
     optimiser = DampedAdam(problems.free, problems.cells, problems.rates, damping=settings.damping)
     gradient = torch.zeros_like(problems.free)
     images_of, members_of = problems.image.tolist(), problems.member.tolist()
-    listed = list(range(len(problems)))
-    working = torch.tensor(listed, device=images.device)
     # Each member is a step further in its turns than the one before, so that a step has all kinds of them.
-    all_turns = [
+    turns = [
         [turn_of(step + member, settings.removal_every) for member in range(settings.members)]
         for step in range(settings.steps)
     ]
-    all_removing = torch.tensor([[removing for removing, _ in turns] for turns in all_turns], device=images.device)
-    for step, (turns, is_removing) in enumerate(zip(all_turns, all_removing, strict=True)):
-        step_fills = [fills.margined(turn + member) for member, (_, turn) in enumerate(turns)]
+    removing_of = torch.tensor([[removing for removing, _ in each] for each in turns], device=images.device)
 
-        def scene(problem: int) -> Scene:
-            member = members_of[problem]
-            sides = originals, step_fills[member]  # noqa: B023 (called within this step only)
-            opened, closed = reversed(sides) if turns[member][0] else sides  # noqa: B023
-            return Scene(opened, closed, images_of[problem], shifts[member * settings.steps + step])  # noqa: B023
+    def scene(problem: int, step: int, hiding: Sequence[Margined]) -> Scene:
+        member = members_of[problem]
+        sides = originals, hiding[member]
+        opened, closed = reversed(sides) if turns[step][member][0] else sides
+        return Scene(opened, closed, images_of[problem], shifts[member * settings.steps + step])
 
-        def learn(places: range) -> Tensor:
-            part = slice(places.start, places.stop)
-            chunk = working[part]  # noqa: B023
-            # Slices of all problems are taken and written without a copy.
-            which = part if len(listed) == len(problems) else chunk  # noqa: B023
-            with torch.enable_grad():
-                free = problems.free.detach()[which].requires_grad_(True)
-                rows, removing = problems.image[chunk], is_removing[problems.member[chunk]]  # noqa: B023
-                masks = problems.masks(free, chunk)
-                masked = shown(masks, [scene(problem) for problem in listed[part]])  # noqa: B023
-                scores = one_score_each(score, masked, rows)
-                losses = mask_losses(scores, masks, reference.select(rows), settings, removing)
-                slopes, reached = _gradients(losses, scores, free, masked)
-            last = scores.detach().float()
-            shown_score[chunk] = torch.where(removing, shown_score[chunk], last)
-            hidden_score[chunk] = torch.where(removing, last, hidden_score[chunk])
-            gradient[which] = slopes
-            return losses.detach().masked_fill(~reached, torch.nan)
+    def learn(step: int, hiding: Sequence[Margined], listed: Sequence[int], working: Tensor, places: range) -> Tensor:
+        """The losses of some of the listed problems in a step; their gradients and scores are noted."""
+        part = slice(places.start, places.stop)
+        chunk = working[part]
+        # Slices of all problems are taken and written without a copy.
+        which = part if len(listed) == len(problems) else chunk
+        with torch.enable_grad():
+            free = problems.free.detach()[which].requires_grad_(True)
+            rows, removing = problems.image[chunk], removing_of[step][problems.member[chunk]]
+            masks = problems.masks(free, chunk)
+            masked = shown(masks, [scene(problem, step, hiding) for problem in listed[part]])
+            scores = one_score_each(score, masked, rows)
+            losses = mask_losses(scores, masks, reference.select(rows), settings, removing)
+            slopes, reached = _gradients(losses, scores, free, masked)
+        last = scores.detach().float()
+        shown_score[chunk] = torch.where(removing, shown_score[chunk], last)
+        hidden_score[chunk] = torch.where(removing, last, hidden_score[chunk])
+        gradient[which] = slopes
+        return losses.detach().masked_fill(~reached, torch.nan)
 
-        losses = torch.cat(batches.run(range(len(listed)), learn))
+    listed = list(range(len(problems)))
+    working = torch.tensor(listed, device=images.device)
+    for step in range(settings.steps):
+        hiding = [fills.margined(turn + member) for member, (_, turn) in enumerate(turns[step])]
+        losses = torch.cat(batches.run(range(len(listed)), partial(learn, step, hiding, listed, working)))
         optimiser.step(gradient)
         problems.record(working, losses, step)
         if progress is not None:
