@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,16 +15,8 @@ from maskstack.scoring.arguments import Arguments
 from maskstack.scoring.bn_folding import OtherPathError, PairFinder, View, agree, first_row
 from maskstack.scoring.causes import Given
 from maskstack.scoring.failures import watched, weights_dtype
-from maskstack.scoring.randomness import (
-    Draws,
-    RandomStream,
-    States,
-    global_states,
-    only_torch_drew,
-    same_states,
-    set_global_states,
-    turn_of_others,
-)
+from maskstack.scoring.own_randomness import OwnRandomness
+from maskstack.scoring.randomness import RandomStream
 from maskstack.scoring.reach import Reach
 from maskstack.speed import PLAIN, Way
 
@@ -36,8 +28,8 @@ class PreparedModel:
     network and is observed. The next call is the first that runs the folded view. If the view's output for an image
     agrees with the network's within rounding, all later calls use the view; otherwise they use the unchanged network.
 
-    A network that draws random numbers, such as one with dropout that is always on, draws them from its own stream.
-    Whether it does is observed in every pass: a pass that first draws later is run again on the stream.
+    A network that draws random numbers draws them from its own stream, see
+    :class:`~maskstack.scoring.own_randomness.OwnRandomness`.
 
     Args:
         model: Any callable from images B x C x H x W to an output.
@@ -49,8 +41,6 @@ class PreparedModel:
 
     Attributes:
         found: What the network reaches; None if it was not given.
-        extra_images: Number of additional images that were run to compare the view with the network.
-        runs_lost: Number of runs through a view that was then rejected, so that the network itself had to run again.
     """
 
     def __init__(
@@ -67,11 +57,9 @@ class PreparedModel:
         self.dtype, self.fold = dtype, way.fold and not way.compile
         self._view: View | None = None
         self._sample: tuple[Tensor, list[Tensor]] | None = None
-        self.extra_images = self.runs_lost = 0
+        self._extra_images = self._runs_lost = 0
         self.arguments = arguments or Arguments()
-        self.stream = stream or RandomStream(0)
-        self.is_random: bool | None = None
-        self._draws: bool | None = None
+        self._randomness = OwnRandomness(stream or RandomStream(0), observable=not way.compile)
         self.found = found
         self._opaque = found is not None and not found.modules
         self._weights = weights_dtype(found.modules if found else ())
@@ -92,14 +80,30 @@ class PreparedModel:
             output = self._try(self._view, images, *self._sample)
             if self._view is not None:
                 return output
-            self.runs_lost += 1
+            self._runs_lost += 1
         if self._view is not None:
             try:
                 return self._run(self._view, images, rows)
             except OtherPathError:
                 self._view = None
-                self.runs_lost += 1
+                self._runs_lost += 1
         return self._run(self.model, images, rows)
+
+    @property
+    def is_random(self) -> bool | None:
+        """Whether the network draws random numbers; None before the first pass."""
+        return self._randomness.is_random
+
+    def not_counted(self) -> tuple[int, int]:
+        """What ran beside the calls since this was last asked.
+
+        Returns:
+            How often the images of a call were run again, as through a view that was then rejected; and how many
+            additional images were run to compare the view with the network.
+        """
+        found = self._runs_lost + self._randomness.runs_lost, self._extra_images
+        self._runs_lost = self._randomness.runs_lost = self._extra_images = 0
+        return found
 
     @property
     def folded(self) -> int:
@@ -134,49 +138,7 @@ class PreparedModel:
 
     def _run(self, model: Callable[..., Any], images: Tensor, rows: Tensor | None = None) -> Any:
         """A pass, with the network's random numbers drawn from its own stream."""
-        if self.is_random is False:
-            turn, before = turn_of_others(), self._states()
-            output = self._pass(model, images, rows)
-            after = self._states()
-            # Numbers that another thread drew meanwhile say nothing about this network.
-            if same_states(before, after) or turn is None or turn != turn_of_others():
-                return output
-            if self._may_be_others(before, after):
-                if self._draws is None:
-                    self._look(model, images, rows)
-                    return self._run(model, images, rows)
-                if not self._draws:
-                    return output
-            set_global_states(before, self.stream.devices)
-            self.is_random = True
-            self.runs_lost += 1
-        with self.stream.drawn():
-            if self.is_random:
-                return self._pass(model, images, rows)
-            before = self._states()
-            output = self._pass(model, images, rows)
-            after = self._states()
-            self.is_random = not same_states(before, after)
-            if self.is_random and self._may_be_others(before, after):
-                self.is_random = self._look(model, images, rows)
-                set_global_states(before, self.stream.devices)
-                return self._pass(model, images, rows)
-            return output
-
-    def _states(self) -> States:
-        return global_states(self.stream.devices)
-
-    def _may_be_others(self, before: States, after: States) -> bool:
-        """Whether another thread may have drawn the numbers, and :class:`Draws` can tell."""
-        return threading.active_count() > 1 and not self.way.compile and only_torch_drew(before, after)
-
-    def _look(self, model: Callable[..., Any], images: Tensor, rows: Tensor | None) -> bool:
-        """Observe whether the network itself draws random numbers; the pass that raised the question runs again."""
-        self.runs_lost += 2
-        with Draws() as draws:  # its output may differ within rounding, so it is not used
-            self._pass(model, images, rows)
-        self._draws = drew = bool(draws.seen)
-        return drew
+        return self._randomness.run(partial(self._pass, model, images, rows))
 
     def _pass(self, model: Callable[..., Any], images: Tensor, rows: Tensor | None) -> Any:
         more = self.arguments
@@ -223,7 +185,7 @@ class PreparedModel:
         try:
             output = self._run(view, images)
             answer = output if known else self._run(view, image)
-            self.extra_images += not known
+            self._extra_images += not known
         except (torch.OutOfMemoryError, MemoryError):
             raise
         # Code that inspects its own modules may raise any error on copies; then the network itself is used instead.

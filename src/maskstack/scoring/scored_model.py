@@ -86,12 +86,11 @@ class ScoredModel(nn.Module):
         """The network's output for images, which are counted."""
         output = self.prepared(images, rows)
         self._count(self.forward_passes, rows)
-        for _ in range(self.prepared.runs_lost):  # through a folded view that was given up
+        again, additional = self.prepared.not_counted()
+        for _ in range(again):
             self._count(self.forward_passes, rows)
-        self.prepared.runs_lost = 0
-        if self.prepared.extra_images:  # the folded view was compared with the network on the batch's first image
-            self.forward_passes[0] += self.prepared.extra_images
-            self.prepared.extra_images = 0
+        if additional:  # the folded view was compared with the network on the batch's first image
+            self.forward_passes[0] += additional
         return output
 
     @contextmanager

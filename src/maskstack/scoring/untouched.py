@@ -66,7 +66,7 @@ def _restored(found: Reach) -> Iterator[None]:
         for name, buffer in module._buffers.items()
         if buffer is not None
     ]
-    not_saved = [set(vars(module).get("_non_persistent_buffers_set", ())) for module in modules]
+    not_saved = [set(_not_saved(module)) for module in modules]
     with global_states_kept(accelerators(tensor.device for tensor in parameters)):
         try:
             for module in modules:
@@ -78,8 +78,8 @@ def _restored(found: Reach) -> Iterator[None]:
         finally:
             for module, kept, names in zip(modules, tables, not_saved, strict=True):
                 _put_back(module, kept)
-                if "_non_persistent_buffers_set" in vars(module):
-                    module._non_persistent_buffers_set = names
+                _not_saved(module).intersection_update(names)
+                _not_saved(module).update(names)
             for module, flag in zip(modules, training, strict=True):
                 module.training = flag
             for parameter, flag in zip(parameters, wants_grad, strict=True):
@@ -92,6 +92,12 @@ def _restored(found: Reach) -> Iterator[None]:
                     with torch.inference_mode() if buffer.is_inference() else torch.no_grad():
                         # By its data, so that a training step under way in another thread still finds its version.
                         buffer.data.copy_(before)
+
+
+def _not_saved(module: nn.Module) -> set[str]:
+    """Names of the module's buffers that its state_dict leaves out."""
+    found: set[str] = vars(module).get("_non_persistent_buffers_set", set())
+    return found
 
 
 def _tables(module: nn.Module) -> list[tuple[str, dict[Any, Any], dict[Any, Any]]]:
