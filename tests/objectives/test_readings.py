@@ -216,11 +216,38 @@ def test_one_of_several_outputs_is_named_and_can_be_chosen() -> None:
 
 def test_a_users_word_overrides_what_was_recognised() -> None:
     unsure = lambda images: images.mean((2, 3)).abs().clamp(0, 1)  # noqa: E731
-    assert read(unsure, output="probabilities").kind == "probabilities"
+    assert read(unsure, output="independent_probabilities").kind == "independent_probabilities"
     assert read(net(5), output="independent_logits").kind == "independent_logits"
     torch.testing.assert_close(
         class_probabilities(net(5), IMAGES, output="independent_logits"), net(5)(IMAGES).sigmoid().detach()
     )
+
+
+@pytest.mark.parametrize(
+    ("make", "kind", "words"),
+    [
+        (lambda: net(5), "probabilities", r"as probabilities: its values are -.* to .*from 0 to 1; give output=logits"),
+        (lambda: net(5), "independent_probabilities", "give output=independent_logits, or no kind"),
+        (lambda: lambda images: 9 + images.mean((1, 2, 3)), "probabilities", "as probability: .*output=logit, or"),
+        (lambda: net(5, nn.Softplus()), "log_probabilities", "must be at most 0; give output=logits"),
+        (lambda: lambda images: (images.mean((2, 3)), 30 * images.mean((2, 3))), "1:probabilities", "=1:logits"),
+        (lambda: net(5, nn.Sigmoid()), "probabilities", "values to .* give output=independent_probabilities if each"),
+    ],
+)
+def test_a_stated_kind_that_the_values_contradict_is_refused(make, kind, words) -> None:
+    with pytest.raises(InputError, match=words):
+        MDM(make(), output=kind, **QUICK)(IMAGES)
+
+
+def test_a_stated_kind_that_the_values_fit_is_used() -> None:
+    for last, kind in (
+        (nn.Softmax(1), "probabilities"),
+        (nn.Sigmoid(), "independent_probabilities"),
+        (nn.LogSoftmax(1), "log_probabilities"),
+        (nn.LogSigmoid(), "log_probabilities"),
+    ):
+        assert read(net(5, last), output=kind).kind == kind
+    assert read(net(1, nn.Sigmoid()), output="probabilities").kind == "probability"
 
 
 def test_a_depth_is_explained_over_its_own_pixels_and_a_map_asks_for_a_region() -> None:

@@ -41,6 +41,20 @@ EMBEDDING_SIZES = frozenset(
 )
 """Usual sizes of embeddings, and rare numbers of classes."""
 
+ROUNDING = 0.01
+"""How far values that the user calls probabilities may be outside of their range."""
+
+NOT_IN_SUM = 0.1
+"""How far the sum of the values that the user calls probabilities may be from 1, as of quantized ones."""
+
+_INSTEAD: Mapping[Kind, Kind] = {
+    "probabilities": "logits",
+    "log_probabilities": "logits",
+    "independent_probabilities": "independent_logits",
+    "probability": "logit",
+}
+"""For the kinds whose values have a range, the one without."""
+
 _EMBEDS = re.compile(r"(^|_)(encode|embed|features?|embeddings?|project)(_|$)|^(encode|embed)[A-Z_]")
 """Names of methods and functions that give embeddings."""
 
@@ -77,7 +91,9 @@ def recognise(
     several = tuple(named) if len(named) > 1 else ()
     found = Reading("map", tuple(values.shape[1:]), wanted, shown if several else "", several)
     if kind is not None:
-        return replace(found, kind=_fitting(kind, found))
+        kind = _fitting(kind, found)
+        _check_stated(kind, values.float(), f"{wanted}:" if wanted else "")
+        return replace(found, kind=kind)
     several_doubt = ""
     if several and wanted is None and shown not in ("logits", "out"):
         several_doubt = f"the network has several outputs, of which {shown} is explained; choose another with output="
@@ -148,6 +164,31 @@ def _fitting(kind: Kind, found: Reading) -> Kind:
         several = "logits" if kind == "logit" else "probabilities"
         raise InputError(f"the output has {found.classes} values, so it is not a single {kind}; write output={several}")
     return kind
+
+
+def _check_stated(kind: Kind, values: Tensor, chosen: str) -> None:
+    """Check that the values can be of the kind that the user chose.
+
+    Raises:
+        InputError: They cannot.
+    """
+    if kind not in _INSTEAD or not torch.isfinite(values).all():  # such values are reported by what follows
+        return
+    low, high, total = float(values.min()), float(values.max()), values.sum(dim=1)
+    highest = 0 if kind == "log_probabilities" else 1
+    instead = f"give output={chosen}{_INSTEAD[kind]}, or no kind"
+    if high > highest + ROUNDING or (highest and low < -ROUNDING):
+        limits = "from 0 to 1" if highest else "at most 0"
+        raise InputError(
+            f"the output cannot be read as {kind}: its values are {low:.4g} to {high:.4g}, and must be {limits}; "
+            f"{instead}"
+        )
+    if kind == "probabilities" and float((total - 1).abs().max()) > NOT_IN_SUM:
+        wrong = float(total[(total - 1).abs().argmax()])
+        raise InputError(
+            f"the output cannot be read as probabilities: those of an image sum to 1, but its values to {wrong:.4g}; "
+            f"give output={chosen}independent_probabilities if each class has its own, or output={chosen}logits"
+        )
 
 
 def _kind(values: Tensor, origin: Origin | None, model: Any, shown: str, names: int) -> tuple[Kind, str]:
