@@ -56,6 +56,9 @@ class Watch:
     def damaged(self, shards: Sequence[Path]) -> None:
         """Nothing to note."""
 
+    def warn(self, sentence: str) -> None:
+        """Nothing to note."""
+
     def planned(self, _plan: RunPlan) -> None:
         """Begin to count."""
         self.begun = time.perf_counter()

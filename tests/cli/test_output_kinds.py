@@ -66,6 +66,23 @@ def test_the_output_and_the_levels_are_said(run, tmp_path) -> None:
     assert "values of 12 bits" in kept.notes["levels"]
 
 
+def test_a_normalisation_that_was_not_given_is_said(run, tmp_path, capsys) -> None:
+    note = "norm= was not given, so the input is normalised as for ImageNet"
+    _, out, _ = run("shares", "--json")
+    assert [each for each in json.loads(out)["warnings"] if note in each]
+    assert note not in run("shares,norm=half")[2]
+    assert note not in run("shares,mean=0.5,std=0.5")[2]
+    assert note in run("shares,mean=0.5")[2]
+    model = ["--model", "mine=python:networks.py:shares,size=32"]
+    assert main(["gallery", "deep.tif", *model, "--sizes", "2", "--steps", "1", "--preset", "single"]) == 0
+    assert f"mine: {note}" in capsys.readouterr().err
+    (tmp_path / "data" / "a").mkdir(parents=True)
+    Image.new("RGB", (40, 40), "red").save(tmp_path / "data" / "a" / "red.png")
+    asked = ["--metrics", "complexity", "--target", "predicted", "--methods", "centre", "--out", "run"]
+    assert main(["bench", "--data", "data", *model, *asked]) == 0
+    assert f"mine: {note}" in capsys.readouterr().err
+
+
 def test_a_regression_prints_its_number(run) -> None:
     code, out, notes = run("Age", "--json")
     assert code == 0, notes

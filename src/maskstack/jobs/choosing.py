@@ -135,7 +135,9 @@ def _which_number(index: int | None, count: int, numbers: int) -> int:
     return index or 0
 
 
-def warn_of_random_weights(name: str, net: LoadedModel, reporter: JobReporter) -> None:
-    """Report that the maps of an untrained network mean nothing."""
+def warn_of_network(name: str, net: LoadedModel, reporter: JobReporter) -> None:
+    """Report that the maps of an untrained network mean nothing, and what was assumed about a network's input."""
+    if net.assumed:
+        reporter.warn(f"{name}: {net.assumed}")
     if net.weights == "random":
         reporter.warn(f"{name} has random weights: its maps mean nothing; give trained weights as weights=FILE")

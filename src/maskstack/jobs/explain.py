@@ -14,7 +14,7 @@ from maskstack.draw.overlay import COLOURS, check_style
 from maskstack.errors import InputError
 from maskstack.explanation.map_files import check_map_kind
 from maskstack.jobs.beside import Beside
-from maskstack.jobs.choosing import predict, top_count, warn_of_random_weights
+from maskstack.jobs.choosing import predict, top_count, warn_of_network
 from maskstack.jobs.listing import photo_files
 from maskstack.jobs.machine import check_writable, pick_device, process_count
 from maskstack.jobs.naming import file_part, free_name
@@ -108,7 +108,7 @@ def _explain_photos(
 ) -> None:
     request.check()
     explainer = GroupExplainer.of(request)
-    warn_of_random_weights(request.model, explainer.net, reporter)
+    warn_of_network(request.model, explainer.net, reporter)
     if isinstance(explainer.net.preprocess, VolumePreprocess):
         explain_volumes(request, explainer.net, explainer.mdm, reporter, reserved, device=explainer.device)
         return

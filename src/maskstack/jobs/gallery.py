@@ -19,7 +19,7 @@ from maskstack.explainers.table import make_explainer, parse_method
 from maskstack.explanation import Explanation
 from maskstack.explanation.view import NOT_MEASURED, shown
 from maskstack.files import write_whole
-from maskstack.jobs.choosing import predict, top_count, warn_of_random_weights
+from maskstack.jobs.choosing import predict, top_count, warn_of_network
 from maskstack.jobs.machine import check_writable, pick_device
 from maskstack.jobs.naming import EXPLANATION, file_part, free_name, with_ending
 from maskstack.jobs.photos import JUDGED_BY, PhotoExplainer, PhotosRequest, PhotoTarget, finished_before
@@ -155,7 +155,7 @@ def _rows(
     """The rows of a network, one for each method."""
     net = load_model(spec)
     net.model.to(device)
-    warn_of_random_weights(name, net, reporter)
+    warn_of_network(name, net, reporter)
     explainers = [_explainer(request, net, method) for method in methods]
     predicted = []
     for file in files:

@@ -48,8 +48,11 @@ def bench(
     worker = Worker(request)
     # Networks, data, methods and their packages are checked before anything is written.
     for name in request.specs:
+        network = worker.network(name)
+        if network.net.assumed:
+            listener.warn(f"{name}: {network.net.assumed}")
         for method in request.methods:
-            worker.network(name).explainer(method)
+            network.explainer(method)
     with opened(run, lambda: settle(run, request, versions=versions), listener, retry_failed=retry_failed) as store:
         plan, tasks = make_plan(request, worker, store.measured, looking=listener.looking)
         listener.planned(plan)

@@ -15,7 +15,7 @@ from torch import nn
 from maskstack.errors import InputError, ModelError
 from maskstack.models.loaded import LoadedModel, loaded, loaded_for_volumes
 from maskstack.models.preprocess import Preprocess
-from maskstack.models.spec import PICTURE_KEYS, Spec, adjusted
+from maskstack.models.spec import PICTURE_KEYS, Spec, adjusted, assumed_norm
 from maskstack.models.volumes import volume_preprocess
 
 
@@ -50,7 +50,8 @@ def load_python(spec: Spec) -> LoadedModel:
     if "depth" in spec.options:
         raise InputError(f"depth is for networks that take volumes; add the flag: {spec.text},volume")
     if isinstance(result, nn.Module):
-        return loaded(result, adjusted(Preprocess(), spec.options), spec=spec.text, weights=spec.name)
+        preprocess, assumed = adjusted(Preprocess(), spec.options), assumed_norm(spec.options)
+        return loaded(result, preprocess, spec=spec.text, weights=spec.name, assumed=assumed)
     raise ModelError(f"{spec.name} returned a {type(result).__name__}; return a torch.nn.Module or a LoadedModel")
 
 

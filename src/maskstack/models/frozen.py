@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from maskstack.errors import InputError, ModelError
 from maskstack.models.loaded import LoadedModel, loaded
 from maskstack.models.preprocess import Preprocess
-from maskstack.models.spec import Spec, adjusted
+from maskstack.models.spec import Spec, adjusted, assumed_norm
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,8 @@ def load_graph(spec: Spec, read: Callable[[Path], tuple[nn.Module, GraphInput]])
     model, taken = read(path)
     if taken.batch is not None:
         model = FixedBatch(model, taken.batch)
-    return loaded(model, graph_preprocess(taken, spec), spec=spec.text, weights=path.name)
+    preprocess, assumed = graph_preprocess(taken, spec), assumed_norm(spec.options)
+    return loaded(model, preprocess, spec=spec.text, weights=path.name, assumed=assumed)
 
 
 def graph_preprocess(taken: GraphInput, spec: Spec) -> Preprocess:

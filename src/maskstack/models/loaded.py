@@ -37,6 +37,7 @@ class LoadedModel:
             function.
         output: Which output is explained, and what it is, see :class:`maskstack.MDM`; None to find out.
         order: For red, green and blue, the channel of the input.
+        assumed: What was assumed about its input and should be checked, as a sentence; empty if nothing was.
     """
 
     model: nn.Module
@@ -49,6 +50,7 @@ class LoadedModel:
     weights: str
     output: int | str | None = None
     order: tuple[int, ...] = (0, 1, 2)
+    assumed: str = ""
 
     def class_name(self, index: int) -> str:
         """Name of a class, or ``class`` and its index if the name is unknown.
@@ -105,6 +107,7 @@ def loaded(
     weights: str,
     class_names: tuple[str, ...] = (),
     output: int | str | None = None,
+    assumed: str = "",
 ) -> LoadedModel:
     """Make a :class:`LoadedModel` with the size, mean and std of its preprocessing."""
     return LoadedModel(
@@ -118,6 +121,7 @@ def loaded(
         weights,
         output,
         preprocess.order if isinstance(preprocess, OwnTransform) else (0, 1, 2),
+        assumed,
     )
 
 

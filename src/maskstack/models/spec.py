@@ -104,6 +104,20 @@ def adjusted(preprocess: Preprocess, options: Mapping[str, str]) -> Preprocess:
     return replace(preprocess, **changes)
 
 
+def assumed_norm(options: Mapping[str, str]) -> str:
+    """A sentence that says that the normalisation is the default, for networks that do not say their own.
+
+    >>> assumed_norm({"norm": "half"}), assumed_norm({"mean": "0.5", "std": "0.5"})
+    ('', '')
+    """
+    if "norm" in options or {"mean", "std"} <= options.keys():
+        return ""
+    return (
+        "norm= was not given, so the input is normalised as for ImageNet; if this is right, add norm=imagenet to the "
+        "spec, otherwise norm=half (-1 to 1), norm=unit (0 to 1), or mean= and std="
+    )
+
+
 def read_size(text: str) -> tuple[int, int]:
     """Height and width from the text N or HxW.
 

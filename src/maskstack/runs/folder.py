@@ -55,6 +55,9 @@ class RunListener(Protocol):
     def damaged(self, shards: Sequence[Path]) -> None:
         """Called with shards that could not be read and were set aside."""
 
+    def warn(self, sentence: str) -> None:
+        """Called with a note that the reader of the results should know."""
+
     def planned(self, plan: RunPlan) -> None:
         """Called before the first map."""
 
