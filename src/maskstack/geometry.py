@@ -16,6 +16,9 @@ from maskstack.errors import WRONG_VALUE, InputError
 MOST_PIXELS = 16_000_000
 """Largest width x height of a picture; larger photos are drawn smaller."""
 
+LITTLE = 0.5
+"""A network that sees less than this share of a photo is said to."""
+
 
 @dataclass(frozen=True)
 class Geometry:
@@ -98,6 +101,12 @@ class Geometry:
         left, right = _pixels(self.box[0], self.box[2], width)
         top, bottom = _pixels(self.box[1], self.box[3], height)
         return left, top, right, bottom
+
+    @property
+    def seen_share(self) -> float:
+        """Share of the photo that the network saw."""
+        left, top, right, bottom = self.seen()
+        return (right - left) * (bottom - top) / (self.photo[0] * self.photo[1])
 
     def carry_back(self, values: NDArray[Any], *, outside: float = 0.0) -> NDArray[np.float32]:
         """A map of the network's input in the photo's frame.

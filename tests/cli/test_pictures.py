@@ -116,6 +116,21 @@ def test_a_photo_that_is_too_thin_or_too_large_is_refused_in_a_sentence(size, pl
     assert not Path("out").exists()
 
 
+def test_a_network_that_sees_little_of_a_photo_is_said_to(place, capsys) -> None:
+    for width, said in ((60, False), (400, True)):
+        marked(width, 40)[0].save("photo.png")
+        assert explain("photo.png") == 0
+        captured = capsys.readouterr()
+        assert ("photo.png: the network sees only the middle" in captured.err) is said
+        found = Explanation.load("out/photo.safetensors")
+        words = " ".join(axis.get_label() for axis in found.plot("photo.png").axes[0].images)
+        assert ("the network saw 8%" in words.replace("\n", " ")) is said
+    assert "the middle 8% of the photo" in captured.err
+    assert "add crop=squash to the spec" in captured.err
+    assert explain("photo.png", squash=True) == 0
+    assert "the network sees only" not in capsys.readouterr().err
+
+
 def test_the_map_is_written_in_each_kind_and_the_geometry_is_kept(place, capsys) -> None:
     photo, inside = marked(120, 90)
     photo.save("photo.png")

@@ -9,9 +9,11 @@ from PIL import Image
 from torch import Tensor
 
 from maskstack.errors import InputError
+from maskstack.geometry import LITTLE
 from maskstack.jobs.photos import read_output
 from maskstack.jobs.progress import JobReporter
 from maskstack.models import LoadedModel, find_class, said_of
+from maskstack.models.preprocess import Preprocess
 from maskstack.reliability.verdict import PROBABILITY
 from maskstack.scoring.predict import prediction
 
@@ -67,7 +69,21 @@ def predict(
     """
     image = net.preprocess(photo).to(device)
     said = said_of(photo)
+    _warn_of_crop(net, photo, label, reporter)
     return image, choose(net, image, target, label=label, said=said, shown=shown, reporter=reporter, output=output)
+
+
+def _warn_of_crop(net: LoadedModel, photo: Image.Image, label: str, reporter: JobReporter) -> None:
+    """Report that the network sees little of a photo."""
+    place = net.geometry(photo)
+    if place is None or place.seen_share >= LITTLE:
+        return
+    ours = isinstance(net.preprocess, Preprocess)
+    reporter.warn(
+        f"{label}: the network sees only {'the middle ' if ours else ''}{place.seen_share:.0%} of the photo; "
+        "cut out the part that matters"
+        + (", or add crop=squash to the spec, which distorts the whole photo to the network's input" if ours else "")
+    )
 
 
 def choose(
