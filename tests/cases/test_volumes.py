@@ -95,6 +95,9 @@ def test_what_is_finished_is_not_done_again_and_slices_move(folder, capsys) -> N
     capsys.readouterr()
     assert call(*arguments, "--resume") == 0
     assert "1 already done" in capsys.readouterr().out
+    assert call(*arguments, "--resume", "--json") == 0
+    (found,) = json.loads(capsys.readouterr().out)["results"]
+    assert found["files"]["array"] == "out/stack.map.npy"
 
 
 def test_a_file_asked_for_later_is_written_without_another_search(folder, capsys, monkeypatch) -> None:

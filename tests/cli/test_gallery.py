@@ -126,10 +126,16 @@ def test_methods_by_photos(place, capsys):
         assert code == 0, f"{name}: {out}{err}"
     code, out, err = run(capsys, *arguments, "--resume", "--json")
     assert code == 0, err
-    assert json.loads(out)["cost"]["already_done"] == 3
+    document = json.loads(out)
+    assert document["cost"]["already_done"] == 3
+    assert [each["photo"] for each in document["results"]] == [f"coffee.png, {method}" for method in methods]
     code, out, err = run(capsys, *arguments[:-1], "rise:masks=9", "--resume", "--json")
     assert code == 0, err
-    assert json.loads(out)["cost"]["already_done"] == 2
+    document = json.loads(out)
+    assert document["cost"]["already_done"] == 2
+    assert [each["photo"] for each in document["results"]] == [
+        "coffee.png, mdm", "coffee.png, gradcam", "coffee.png, rise:masks=9"
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -174,6 +174,21 @@ def test_resume_makes_a_map_file_that_is_missing(place, capsys) -> None:
     assert "1 already done" in capsys.readouterr().out
 
 
+def test_resume_gives_a_program_all_photos_in_the_order_asked_for(place, capsys) -> None:
+    for name in ("a.png", "b.png", "c.png"):
+        marked(40, 50)[0].save(name)
+    model = ["--model", "python:net.py:make,size=32,norm=half", "--out", "out", *QUICK, "--json"]
+    assert main(["explain", "b.png", *model]) == 0
+    (before,) = json.loads(capsys.readouterr().out)["results"]
+    for done in (1, 3):
+        assert main(["explain", "a.png", "b.png", "c.png", *model, "--resume"]) == 0
+        document = json.loads(capsys.readouterr().out)
+        assert document["cost"]["already_done"] == done
+        assert [each["photo"] for each in document["results"]] == ["a.png", "b.png", "c.png"]
+        assert document["results"][1] == before
+        assert all(Path(file).is_file() for each in document["results"] for file in each["files"].values())
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [

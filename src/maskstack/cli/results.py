@@ -53,6 +53,11 @@ def evidence_lines(explanation: Explanation) -> list[str]:
     return lines
 
 
+def _row(photo: str, explanation: Explanation, files: Mapping[str, str]) -> dict[str, Any]:
+    """What JSON says about a map."""
+    return {"photo": photo, **explanation.summary()[0], "seconds": explanation.seconds, "files": dict(files)}
+
+
 class PaceColumn(ProgressColumn):
     """Shows how long the rest of the maps will take."""
 
@@ -136,10 +141,8 @@ class ResultReporter(ConsoleReporter):
 
     def result(self, photo: str, explanation: Explanation, files: Mapping[str, str]) -> None:
         """Print the numbers of a finished map, how far to trust it, and its first file."""
-        numbers = explanation.summary()[0]
-        self.document["results"].append(
-            {"photo": photo, **numbers, "seconds": explanation.seconds, "files": dict(files)}
-        )
+        row = _row(photo, explanation, files)
+        self.document["results"].append(row)
         verdict = explanation.trust.verdict(0)
         self.out.print()
         self.out.print(Text(photo, style="bold"))
@@ -147,8 +150,13 @@ class ResultReporter(ConsoleReporter):
         for line in evidence_lines(explanation):
             self.out.print(Text(line), soft_wrap=True)
         if self.verbose:
-            self._details(explanation, numbers)
+            self._details(explanation, row)
         self.out.print(Text(f"  {next(iter(files.values()))}", style="dim"), soft_wrap=True)
+
+    def finished(self, position: int, photo: str, files: Mapping[str, str]) -> None:
+        """Add a map of an earlier run to the JSON document, in its place."""
+        if self.quiet:
+            self.document["results"].insert(position, _row(photo, Explanation.load(files["explanation"]), files))
 
     def _details(self, explanation: Explanation, numbers: Mapping[str, Any]) -> None:
         """Print the numbers behind a map, and every reason against it."""

@@ -18,9 +18,9 @@ from maskstack.jobs.choosing import predict, top_count, warn_of_network
 from maskstack.jobs.listing import photo_files
 from maskstack.jobs.machine import check_writable, pick_device, process_count
 from maskstack.jobs.naming import file_part, free_name
-from maskstack.jobs.photo_files import Searched
+from maskstack.jobs.photo_files import Searched, result_files
 from maskstack.jobs.photo_group import GroupExplainer, groups_of
-from maskstack.jobs.photos import PhotosRequest, PhotoTarget, warn_of_replacing
+from maskstack.jobs.photos import PhotosRequest, PhotoTarget, report_finished, warn_of_replacing
 from maskstack.jobs.processes import Processes, threads_of
 from maskstack.jobs.progress import JobReporter
 from maskstack.jobs.volumes import explain_volumes
@@ -135,6 +135,7 @@ def _explain_photos(
             processes.explain(groups, reporter)
         else:
             _explain_groups(explainer, groups, reporter)
+    report_finished(targets, todo, lambda target: result_files(request, target.path), reporter)
 
 
 def _targets(request: ExplainRequest, explainer: GroupExplainer, reporter: JobReporter) -> list[PhotoTarget]:

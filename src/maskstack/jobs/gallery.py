@@ -22,7 +22,14 @@ from maskstack.files import write_whole
 from maskstack.jobs.choosing import predict, top_count, warn_of_network
 from maskstack.jobs.machine import check_writable, pick_device
 from maskstack.jobs.naming import EXPLANATION, file_part, free_name, with_ending
-from maskstack.jobs.photos import JUDGED_BY, PhotoExplainer, PhotosRequest, PhotoTarget, finished_before
+from maskstack.jobs.photos import (
+    JUDGED_BY,
+    PhotoExplainer,
+    PhotosRequest,
+    PhotoTarget,
+    finished_before,
+    report_finished,
+)
 from maskstack.jobs.progress import JobReporter
 from maskstack.models import LoadedModel, load_model, named_spec, said_of
 from maskstack.models.timing import expected_seconds
@@ -115,6 +122,9 @@ def _make_gallery(request: GalleryRequest, reporter: JobReporter, reserved: cont
             found = _explained(row, target, photo, image, reporter)
             path = found.save(with_ending(target.path, EXPLANATION))
             reporter.result(f"{Path(target.photo).name}, {row.name}", found, {"explanation": str(path)})
+    names = {target: f"{Path(target.photo).name}, {row.name}" for row in rows for target in row.targets}
+    made = [target for _, target in todo]
+    report_finished(list(names), made, _explanation, reporter, names.__getitem__)
     cells = [(row.name, [_cell(request, row.net, target) for target in row.targets]) for row in rows]
     pictures = [(Path(file).name, photo) for file, photo in photos]
     figure = gallery_figure(pictures, cells, title=request.title)
@@ -183,6 +193,10 @@ def _rows(
         ]
         rows.append(GalleryRow(title, spec, net, weights, explainer, targets, todo))
     return rows
+
+
+def _explanation(target: PhotoTarget) -> dict[str, Path]:
+    return {"explanation": with_ending(target.path, EXPLANATION)}
 
 
 def _path(request: GalleryRequest, stem: str, number: int, photo: str) -> Path:

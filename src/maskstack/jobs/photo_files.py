@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -42,30 +43,41 @@ class Searched:
     steps: int = 1
 
 
+def result_files(request: ExplainRequest, path: Path) -> dict[str, Path]:
+    """The files that a request writes for a map, by kind, the most useful to look at first.
+
+    Args:
+        request: The request.
+        path: Path of the results, without the files' endings.
+    """
+    endings = {"overlay": OVERLAY, "figure": FIGURE}
+    if request.animate:
+        endings["animation"] = masks_ending(request.animate)
+    if request.map_kind:
+        endings["map"] = ENDINGS[request.map_kind]
+    return {kind: with_ending(path, ending) for kind, ending in {**endings, "explanation": EXPLANATION}.items()}
+
+
 def write_files(request: ExplainRequest, searched: Searched) -> dict[str, str]:
     """Draw an explanation and write its files: their paths by kind, the most useful to look at first.
 
     Raises:
         MaskstackError: The photo can no longer be read, or a file cannot be written.
     """
-    path, explanation = searched.target.path, searched.explanation
+    explanation, files = searched.explanation, result_files(request, searched.target.path)
     # Opened again, so that no photo is held while others are searched for.
     picture = searched.seen or request.open_photo(searched.target.photo)
     drawn = explanation.overlay(picture, **request.drawing)
     figure = explanation.plot(picture, grids=request.grids, **request.drawing)
-    files = {
-        "overlay": write_whole(with_ending(path, OVERLAY), partial(save_png, drawn)),
-        "figure": write_whole(with_ending(path, FIGURE), partial(save_png, figure)),
-    }
+    write_whole(files["overlay"], partial(save_png, drawn))
+    write_whole(files["figure"], partial(save_png, figure))
     if request.animate:
         content = animation(
             picture, searched.frames, steps=searched.steps, kind=request.animate, geometry=explanation.geometry[0]
         )
-        place = with_ending(path, masks_ending(request.animate))
-        files["animation"] = write_whole(place, lambda file: file.write_bytes(content))
+        write_whole(files["animation"], lambda file: file.write_bytes(content))
     if request.map_kind:
-        place = with_ending(path, ENDINGS[request.map_kind])
-        files["map"] = write_map(place, explanation.photo_map(), request.map_kind)
+        write_map(files["map"], explanation.photo_map(), request.map_kind)
     # The readable file comes last: a photo that has it is finished.
-    files["explanation"] = explanation.save(with_ending(path, EXPLANATION))
+    explanation.save(files["explanation"])
     return {kind: str(path) for kind, path in files.items()}

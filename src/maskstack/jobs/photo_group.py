@@ -17,10 +17,9 @@ from torch import Tensor
 from maskstack.draw.animation import frame_steps
 from maskstack.errors import MaskstackError
 from maskstack.explanation import Explanation
-from maskstack.explanation.map_files import ENDINGS
 from maskstack.jobs.machine import pick_device
-from maskstack.jobs.naming import EXPLANATION, FIGURE, OVERLAY, masks_ending, with_ending
-from maskstack.jobs.photo_files import Searched, write_files
+from maskstack.jobs.naming import EXPLANATION, with_ending
+from maskstack.jobs.photo_files import Searched, result_files, write_files
 from maskstack.jobs.photos import OF_CONTRAST, PhotoTarget, finished_before, read_output
 from maskstack.masks.result import OnProgress, Progress
 from maskstack.masks.settings import SearchSettings
@@ -157,9 +156,7 @@ class GroupExplainer:
     def is_complete(self, target: PhotoTarget) -> bool:
         """Whether all requested results exist: the map, its trust and the animation."""
         request, found = self.request, self._finished(target)
-        endings = [OVERLAY, FIGURE, *([masks_ending(request.animate)] if request.animate else [])]
-        endings += [ENDINGS[request.map_kind]] if request.map_kind else []
-        if found is None or not all(with_ending(target.path, ending).is_file() for ending in endings):
+        if found is None or not all(file.is_file() for file in result_files(request, target.path).values()):
             return False
         return _has_all(found, request)
 

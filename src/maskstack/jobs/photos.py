@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -23,6 +23,7 @@ from maskstack.explanation.storage import is_complete
 from maskstack.files import file_digest
 from maskstack.jobs.listing import photo_files
 from maskstack.jobs.naming import EXPLANATION, with_ending
+from maskstack.jobs.progress import JobReporter
 from maskstack.masks.presets import Preset
 from maskstack.models import LoadedModel, open_photo
 from maskstack.models.levels import read_page
@@ -182,6 +183,29 @@ def read_output(text: str) -> int | str | None:
     (1, 'aux:probabilities', None)
     """
     return int(text) if re.fullmatch(r"-?[0-9]{1,9}", text) else text or None
+
+
+def report_finished(
+    targets: Sequence[PhotoTarget],
+    todo: Sequence[PhotoTarget],
+    files: Callable[[PhotoTarget], Mapping[str, Path]],
+    reporter: JobReporter,
+    name: Callable[[PhotoTarget], str] = lambda target: target.photo,
+) -> None:
+    """Report the maps that were finished before, at the end, so that a program gets all that it asked for.
+
+    Args:
+        targets: All that was asked for.
+        todo: What was made now.
+        files: The files of a target.
+        reporter: Receives them.
+        name: What the target is called.
+    """
+    made = set(todo)
+    for position, target in enumerate(targets):
+        if target not in made:
+            found = {kind: str(path) for kind, path in files(target).items()}
+            reporter.finished(position, name(target), found)
 
 
 OF_CONTRAST = ("against", "against_name", "first_name")

@@ -51,3 +51,12 @@ class JobReporter(Protocol):
 
     def result(self, photo: str, explanation: Explanation, files: Mapping[str, str]) -> None:
         """Called with each finished map and its files by kind; the first one is the most useful to look at."""
+
+    def finished(self, position: int, photo: str, files: Mapping[str, str]) -> None:
+        """Called at the end with each map that an earlier run made, in their order.
+
+        Args:
+            position: Its position among all maps that were asked for.
+            photo: The photo.
+            files: Its files by kind, the explanation among them.
+        """

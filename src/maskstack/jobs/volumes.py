@@ -28,7 +28,7 @@ from maskstack.files import write_whole
 from maskstack.jobs.choosing import choose
 from maskstack.jobs.machine import check_writable
 from maskstack.jobs.naming import EXPLANATION, OVERLAY, free_name, with_ending
-from maskstack.jobs.photos import PhotoTarget, finished_before, warn_of_replacing
+from maskstack.jobs.photos import PhotoTarget, finished_before, report_finished, warn_of_replacing
 from maskstack.jobs.progress import JobReporter
 from maskstack.models import LoadedModel
 from maskstack.models.levels import joined, read_window
@@ -91,6 +91,7 @@ def explain_volumes(
                 found = replace(found, notes=target.notes(request.model, weights, mdm.user_model.output))
                 found.save(with_ending(target.path, EXPLANATION), readable=False)
             reporter.result(target.photo, found, _write(target, volume, found, request))
+    report_finished(targets, todo, lambda target: _files(target, request), reporter)
 
 
 def _check(request: ExplainRequest) -> None:
@@ -130,22 +131,26 @@ def _write(target: PhotoTarget, volume: Volume, found: Explanation, request: Exp
     lines = [f"{title(found)}; {verdict.word}", f"the map is highest in slice {strongest} of 0 to {len(tiles) - 1}"]
     drawn = montage([tiles[number] for number in numbers], numbers, lines)
     nifti = volume.as_nifti(saliency)
-    files = {
-        "overlay": write_whole(with_ending(target.path, OVERLAY), partial(save_png, drawn)),
-        "map": write_whole(
-            with_ending(target.path, MAP_ENDINGS["nifti"]), lambda file: save_packed(file, nifti.to_bytes())
-        ),
-    }
-    if request.map_kind == "npy":
-        files["array"] = write_whole(
-            with_ending(target.path, MAP_ENDINGS["npy"]), lambda file: file.write_bytes(_array(saliency))
-        )
+    files = _files(target, request)
+    write_whole(files["overlay"], partial(save_png, drawn))
+    write_whole(files["map"], lambda file: save_packed(file, nifti.to_bytes()))
+    if "array" in files:
+        write_whole(files["array"], lambda file: file.write_bytes(_array(saliency)))
     if request.animate:
         content = encoded(tiles[0], request.animate, save_all=True, append_images=tiles[1:], duration=FRAME, loop=0)
-        place = with_ending(target.path, f".slices.{request.animate}")
-        files["animation"] = write_whole(place, lambda file: file.write_bytes(content))
-    files["explanation"] = found.save(with_ending(target.path, EXPLANATION))
+        write_whole(files["animation"], lambda file: file.write_bytes(content))
+    found.save(files["explanation"])
     return {kind: str(path) for kind, path in files.items()}
+
+
+def _files(target: PhotoTarget, request: ExplainRequest) -> dict[str, Path]:
+    """The files of a volume's map, by kind."""
+    endings = {"overlay": OVERLAY, "map": MAP_ENDINGS["nifti"]}
+    if request.map_kind == "npy":
+        endings["array"] = MAP_ENDINGS["npy"]
+    if request.animate:
+        endings["animation"] = f".slices.{request.animate}"
+    return {kind: with_ending(target.path, ending) for kind, ending in {**endings, "explanation": EXPLANATION}.items()}
 
 
 def _array(values: NDArray[np.float32]) -> bytes:
@@ -155,7 +160,5 @@ def _array(values: NDArray[np.float32]) -> bytes:
 
 
 def _is_complete(target: PhotoTarget, mdm: MDM, request: ExplainRequest, weights: str) -> bool:
-    endings = [OVERLAY, MAP_ENDINGS["nifti"], *([f".slices.{request.animate}"] if request.animate else [])]
-    endings += [MAP_ENDINGS[request.map_kind]] if request.map_kind else []
-    written = all(with_ending(target.path, ending).is_file() for ending in endings)
+    written = all(file.is_file() for file in _files(target, request).values())
     return written and finished_before(target, mdm, request.model, weights) is not None
