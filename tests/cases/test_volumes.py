@@ -117,6 +117,8 @@ def test_a_file_asked_for_later_is_written_without_another_search(folder, capsys
 def test_units_of_the_file_are_kept_where_mean_and_std_are_given(folder, capsys) -> None:
     assert call("ct.nii.gz", "--model", "python:nets.py:hounsfield,volume,mean=-700,std=1000", "--target", "1") == 0
     assert call("ct.nii.gz", "--model", "python:nets.py:bright,volume", "--window", "-200/1000", "--out", "w") == 0
+    for place in ("w", "out"):
+        assert main(["verify", f"{place}/ct.safetensors", "ct.nii.gz", "--allow-code"]) == 0
     assert "window -200/1000" in capsys.readouterr().out + capsys.readouterr().err or (folder / "w").is_dir()
 
 

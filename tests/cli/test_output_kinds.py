@@ -66,6 +66,14 @@ def test_the_output_and_the_levels_are_said(run, tmp_path) -> None:
     assert "values of 12 bits" in kept.notes["levels"]
 
 
+def test_a_page_and_a_window_are_verified_as_they_were_chosen(run, capsys) -> None:
+    for chosen in ((), ("--page", "1", "--window", "2000/1000")):
+        assert run("shares", *chosen)[0] == 0
+        assert main(["verify", "out/deep.safetensors", "deep.tif", "--allow-code"]) == 0, capsys.readouterr()
+    assert main(["verify", "out/deep.safetensors", "deep.tif", "--allow-code", "--window", "500/100"]) == 1
+    assert "the photo, its page or window, the network or the file is another one" in capsys.readouterr().out
+
+
 def test_a_normalisation_that_was_not_given_is_said(run, tmp_path, capsys) -> None:
     note = "norm= was not given, so the input is normalised as for ImageNet"
     _, out, _ = run("shares", "--json")

@@ -66,7 +66,7 @@ def test_another_photo_or_other_numbers_are_noticed(photo, tmp_path, capsys) -> 
     sample_photos()[0].save(other)
     code, out, _ = run(capsys, "verify", saved, other)
     assert code == 1
-    assert "numbers differ: the photo, the network or the file is another one" in out
+    assert "numbers differ: the photo, its page or window, the network or the file is another one" in out
     found = Explanation.load(saved)
     found.trust.kept[0, 1] += 0.3
     found.save(saved)

@@ -17,7 +17,7 @@ from maskstack.jobs.verify import verify as verify_explanation
 
 def verify(
     explanation: Annotated[Path, typer.Argument(help="The .safetensors file that 'maskstack explain' wrote.")],
-    photo: Annotated[Path, typer.Argument(help="The photo that was explained.")],
+    photo: Annotated[Path, typer.Argument(help="The photo or volume that was explained.")],
     model: Annotated[str, typer.Option(help="The network, if it is not the one that the file names.")] = "",
     page: Page = "",
     window: ValueWindow = "",
@@ -40,7 +40,8 @@ def verify(
         console.print(table)
         count = len(differing)
         console.print(
-            f"{count} of {len(compared)} numbers differ: the photo, the network or the file is another one"
+            f"{count} of {len(compared)} numbers differ: the photo, its page or window, the network or the file is "
+            "another one"
             if count
             else f"all {len(compared)} numbers hold",
             soft_wrap=True,

@@ -206,7 +206,7 @@ class GroupExplainer:
         return found
 
     def _notes(self, target: PhotoTarget, found: Explanation) -> dict[str, str]:
-        notes = target.notes(self.request.model, self._weights, self.mdm.user_model.output)
+        notes = target.notes(self.request.model, self._weights, self.mdm.user_model.output) | self.request.opening
         if found.contrast is not None:
             classes = found.contrast.against[0], found.contrast.first[0]
             names = [class_name(self.mdm.user_model.class_names, int(each)) for each in classes]

@@ -66,6 +66,11 @@ class PhotosRequest:
     page: str = ""
     window: str = ""
 
+    @property
+    def opening(self) -> dict[str, str]:
+        """Notes that say how a file is opened, so that it can be opened again in the same way; empty by default."""
+        return {name: text for name, text in (("page", self.page), ("window", self.window)) if text}
+
     def open_photo(self, file: str) -> Image.Image:
         """One photo, upright.
 

@@ -15,7 +15,8 @@ from maskstack.errors import InputError
 from maskstack.explanation import Explanation
 from maskstack.jobs.photos import JUDGED_BY, read_output
 from maskstack.models import LoadedModel, check_spec_from_file, load_model, open_photo
-from maskstack.models.levels import read_page
+from maskstack.models.levels import read_page, read_window
+from maskstack.models.volumes import VolumePreprocess, open_volume
 from maskstack.objectives import Objective
 from maskstack.reliability.cuts import scores_over_fills, shares
 from maskstack.reliability.fills import spread_colours
@@ -72,10 +73,10 @@ def verify(
 
     Args:
         explanation: What ``maskstack explain`` or ``Explanation.save`` wrote, of one image.
-        photo: The photo.
+        photo: The photo, or the volume.
         model: Spec of the network; empty for the one that the file names.
-        page: Page of the photo's file, if it was chosen.
-        window: Window of grey values, if it was chosen.
+        page: Page of the photo's file; empty for the one that the explanation was made with.
+        window: Window of grey values; empty for the one that the explanation was made with.
         allow_code: Whether the file may name a network that runs code.
 
     Raises:
@@ -92,13 +93,22 @@ def verify(
     if not model:
         check_spec_from_file(spec, explanation, allow_code=allow_code)
     net = load_model(spec, output=read_output(found.notes.get("output", "")))
-    image = net.preprocess(open_photo(photo, page=read_page(page), window=window or None)).unsqueeze(0)
+    page, window = page or found.notes.get("page", ""), window or found.notes.get("window", "")
+    image = _image(net, photo, page, window).unsqueeze(0)
     if image.shape[2:] != found.saliency.shape[2:]:
         sizes = [" x ".join(map(str, size)) for size in (image.shape[2:], found.saliency.shape[2:])]
         raise InputError(
             f"the network takes images of {sizes[0]}, but the map is {sizes[1]}; give the map's own network"
         )
     return list(_compared(net, image, found))
+
+
+def _image(net: LoadedModel, photo: str | Path, page: str, window: str) -> Tensor:
+    """The network's input, C x H x W or C x D x H x W, from a file that is opened as for the explanation."""
+    if isinstance(net.preprocess, VolumePreprocess):
+        volume = open_volume(photo, window=read_window(window) if window else None)
+        return net.preprocess(volume, window=bool(window))
+    return net.preprocess(open_photo(photo, page=read_page(page), window=window or None))
 
 
 def _compared(net: LoadedModel, image: Tensor, found: Explanation) -> Iterator[Compared]:

@@ -88,7 +88,8 @@ def explain_volumes(
             found = finished_before(target, mdm, request.model, weights) if request.resume else None
             if found is None:
                 found = mdm(image[None], target.index, progress=reporter.step)
-                found = replace(found, notes=target.notes(request.model, weights, mdm.user_model.output))
+                notes = target.notes(request.model, weights, mdm.user_model.output)
+                found = replace(found, notes=notes | request.opening)
                 found.save(with_ending(target.path, EXPLANATION), readable=False)
             reporter.result(target.photo, found, _write(target, volume, found, request))
     report_finished(targets, todo, lambda target: _files(target, request), reporter)

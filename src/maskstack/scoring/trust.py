@@ -24,8 +24,8 @@ def trust(
 
     Args:
         model: The network, or what ``load_model`` returned. It comes back exactly as it was.
-        images: B x C x H x W, floating point, preprocessed for the network.
-        maps: Maps of these images by any method, B x H x W or B x 1 x H x W, or with a depth, in [0, 1].
+        images: B x C x H x W, or B x C x D x H x W, floating point, preprocessed for the network.
+        maps: Maps of these images by any method, with one channel or without, in [0, 1].
         objective: What the maps explain: an objective, a function from the network's output to one number per image, a
             class index, one class index per image, or None for each image's predicted class.
         meaning: What an integer target means: ``probability``, ``log_probability``, ``logit`` or ``margin``.
