@@ -29,6 +29,16 @@ class Age(nn.Module):
     def forward(self, images):
         return 50 + 5 * self.inner(images).tanh()
 
+class WithAge(nn.Module):
+    def forward(self, images, age):
+        return images.mean((2, 3)) + age
+
+def volumes():
+    return nn.Sequential(nn.Conv3d(1, 4, 3), nn.Flatten(), nn.Linear(8, 2))
+
+def segments():
+    return nn.Conv2d(3, 4, 1)
+
 class Heads(nn.Module):
     def __init__(self):
         super().__init__()
@@ -74,6 +84,22 @@ def test_a_page_and_a_window_are_verified_as_they_were_chosen(run, capsys) -> No
     assert "the photo, its page or window, the network or the file is another one" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("network", "options", "words"),
+    [
+        ("WithAge", (), "it needs more than the images: give a function that returns a network of the images alone"),
+        ("WithAge", (), "or give 'age' in Python, by maskstack.with_arguments"),
+        ("volumes", (), "it has layers for volumes; if it takes them, add the flag volume to the spec"),
+        ("segments", (), "in Python, use objectives.region(mask, channel) to explain a part of it"),
+        ("Heads", ("--output", "features:probabilities"), "give --output features:"),
+    ],
+)
+def test_the_advice_can_be_followed_on_the_command_line(network, options, words, run) -> None:
+    code, _, notes = run(network, *options)
+    assert code == 2
+    assert words in notes
+
+
 def test_a_normalisation_that_was_not_given_is_said(run, tmp_path, capsys) -> None:
     note = "norm= was not given, so the input is normalised as for ImageNet"
     _, out, _ = run("shares", "--json")
@@ -105,7 +131,7 @@ def test_a_regression_prints_its_number(run) -> None:
 def test_outputs_pages_and_windows_are_chosen(run) -> None:
     code, _, notes = run("Heads")
     assert code == 2
-    assert "choose one with output= (features, shares)" in notes
+    assert "choose one with --output (features, shares), or in Python, pass an objective" in notes
     code, out, notes = run("Heads", "--output", "shares", "--page", "1", "--window", "2000/1000", "--json")
     assert code == 0, notes
     document = json.loads(out)

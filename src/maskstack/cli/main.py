@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import warnings
 from collections.abc import Callable
@@ -84,7 +85,7 @@ def _run(arguments: list[str]) -> int:
     try:
         code = app(arguments, prog_name="maskstack", standalone_mode=False)
     except MaskstackError as error:
-        return _fail(str(error))
+        return _fail(_in_options(str(error), arguments))
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     except BrokenPipeError:
@@ -101,6 +102,17 @@ def _run(arguments: list[str]) -> int:
             f"stopped; finished results are kept, and {_again(arguments)} continues from there", code=INTERRUPTED
         )
     return code if isinstance(code, int) else 0
+
+
+def _in_options(sentence: str, arguments: list[str]) -> str:
+    """A sentence with the options of the command line, where the arguments in Python have the same names.
+
+    >>> _in_options("choose one with output= (a, b); use objectives.custom", ["explain", "photo.jpg"])
+    'choose one with --output (a, b); in Python, use objectives.custom'
+    """
+    if arguments[:1] == ["explain"]:  # elsewhere, output= is a key of the model spec
+        sentence = re.sub(r"(?<![\w,])(output|objective)=\s?", r"--\1 ", sentence)
+    return re.sub(r"\b(use|pass an objective that reads it:) objectives\.", r"in Python, \1 objectives.", sentence)
 
 
 def _showing(otherwise: Callable[..., None]) -> Callable[..., None]:

@@ -189,17 +189,29 @@ def try_out(model: nn.Module, shape: tuple[int, ...], *, choice: Output = None, 
         grad = torch.autograd.grad(output.float().sum(), noise, allow_unused=True)[0] if output.requires_grad else None
     except MaskstackError:
         raise
-    # A network may raise any error for an input of the wrong shape; the message is the same for all of them.
+    # A network may raise any error for an input of the wrong shape.
     except Exception as error:
-        raise ModelError(
-            f"the network fails on an image of {' x '.join(map(str, shape))} ({reason(error)}); give the "
-            "size and channels of its input"
-        ) from error
+        what = f"{'an image' if len(shape) == 3 else 'a volume'} of {' x '.join(map(str, shape))}"
+        raise ModelError(f"the network fails on {what} ({reason(error)}); {_advice(error, model, shape)}") from error
     if grad is None:
         raise ModelError(
             "no gradient reaches the network's input, so no mask can be learned; give a network that does not detach it"
         )
     return reading
+
+
+def _advice(error: Exception, model: nn.Module, shape: tuple[int, ...]) -> str:
+    """What to do about a network that fails on an image."""
+    if missing := re.search(r"missing \d+ required .*?arguments?:? (.+)$", str(error)):
+        return (
+            f"it needs more than the images: give a function that returns a network of the images alone, or give "
+            f"{missing[1]} in Python, by maskstack.with_arguments(model, ...)"
+        )
+    if len(shape) == 3 and any(type(each).__name__.endswith("3d") for each in model.modules()):
+        return (
+            "it has layers for volumes; if it takes them, add the flag volume to the spec: python:FILE:FUNCTION,volume"
+        )
+    return "give the size and channels of its input, such as size=224 or channels=1 in the spec"
 
 
 def _fit_names(names: tuple[str, ...], classes: int | None, kind: ModelKind, model: LoadedModel) -> tuple[str, ...]:
