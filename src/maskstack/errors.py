@@ -46,6 +46,16 @@ class UncheckedWarning(UserWarning):
     """A file was written by an older version and has no digest, so damage in it cannot be noticed."""
 
 
+def a_type(value: object) -> str:
+    """The type of a value with its article.
+
+    >>> a_type(5), a_type({})
+    ('an int', 'a dict')
+    """
+    name = type(value).__name__
+    return f"{'an' if name[0].lower() in 'aeiou' or name == 'ndarray' else 'a'} {name}"
+
+
 def reason(error: BaseException, *, longest: int = 200) -> str:
     r"""The first line of another library's error message, or the error's type if it has no message.
 

@@ -36,6 +36,9 @@ class WithAge(nn.Module):
 def volumes():
     return nn.Sequential(nn.Conv3d(1, 4, 3), nn.Flatten(), nn.Linear(8, 2))
 
+def number():
+    return 5
+
 def segments():
     return nn.Conv2d(3, 4, 1)
 
@@ -70,7 +73,7 @@ def test_the_output_and_the_levels_are_said(run, tmp_path) -> None:
     assert code == 0, notes
     assert "output: probabilities of 4 classes" in out
     assert "values of 12 bits, 0 to 4095" in notes
-    assert "page 0 of pages 0 to 1 is used; choose another with --page" in notes
+    assert "page 0 of pages 0 to 1 is used; choose another with --page; values" in notes
     kept = Explanation.load(tmp_path / "out" / "deep.safetensors")
     assert kept.output == "probabilities of 4 classes"
     assert "values of 12 bits" in kept.notes["levels"]
@@ -92,6 +95,10 @@ def test_a_page_and_a_window_are_verified_as_they_were_chosen(run, capsys) -> No
         ("volumes", (), "it has layers for volumes; if it takes them, add the flag volume to the spec"),
         ("segments", (), "in Python, use objectives.region(mask, channel) to explain a part of it"),
         ("Heads", ("--output", "features:probabilities"), "give --output features:"),
+        ("Age", ("--target", "top2"), "the network's output is a number, not class scores; leave out --target top2"),
+        ("Age", ("--target", "3"), "target 3 is out of range; the network has a single number, 0"),
+        ("number", (), "networks.py:number returned an int; return"),
+        ("shares", ("--against", "2", "--target", "2"), "deep.tif is explained as class 2, so --against needs another"),
     ],
 )
 def test_the_advice_can_be_followed_on_the_command_line(network, options, words, run) -> None:

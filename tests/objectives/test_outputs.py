@@ -62,7 +62,7 @@ def test_real_hugging_face_and_torchvision_outputs() -> None:
         ("a cat", "a str"),
         (None, "None"),
         (3.5, "a float"),
-        (ANSWER.numpy(), "a ndarray"),
+        (ANSWER.numpy(), "an ndarray"),
         ((), "an empty tuple"),
         ([], "an empty list"),
         (["cat", 3], "a list of str, int"),

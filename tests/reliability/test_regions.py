@@ -132,7 +132,7 @@ def test_they_are_saved_with_the_explanation(tmp_path: Path) -> None:
 
 def test_what_cannot_be_asked_gets_one_sentence() -> None:
     mdm = MDM(network(), **QUICK)
-    with pytest.raises(InputError, match="give two classes"):
+    with pytest.raises(InputError, match="image 1 is to be explained as class 1 against class 1; give two classes"):
         mdm.contrast(photos(2), 1, [2, 1])
     with pytest.raises(InputError, match="3 values of against for 2 images"):
         mdm.contrast(photos(2), 1, [2, 3, 0])

@@ -61,7 +61,10 @@ def explain(
         int, typer.Option(min=0, help="Also find up to this many regions that each suffice by themselves.")
     ] = 0,
     against: Annotated[
-        str, typer.Option(help="Explain why the answer is not this class, or 'second', and what would change it.")
+        str,
+        typer.Option(
+            help="Explain why not this class, or 'second' (the most likely other one), and what would change it."
+        ),
     ] = "",
     verbose: Annotated[bool, typer.Option("--verbose", help="Print the numbers behind each map.")] = False,
     animate: Annotated[

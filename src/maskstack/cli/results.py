@@ -109,7 +109,7 @@ class ResultReporter(ConsoleReporter):
             self.document["output"] = words
             self.say(f"output: {words}")
             if doubt:
-                self.warn(doubt.replace("output=", "--output "))
+                self.warn(doubt.replace("output=", "--output ").rstrip())
 
     def cost(self, passes: Mapping[str, int], *, todo: int, done: int, seconds: float) -> None:
         """Print the cost of the work before it starts."""

@@ -12,7 +12,7 @@ from PIL import Image
 
 from maskstack.datasets.annotated import AnnotatedImage, AnnotatedImages, Box
 from maskstack.datasets.boxes import checked_box, main_class
-from maskstack.errors import WRONG_VALUE, InputError, reason, require
+from maskstack.errors import WRONG_VALUE, InputError, a_type, reason, require
 from maskstack.files import parse_json
 from maskstack.models.photos import check_size, open_image, to_rgb
 
@@ -43,7 +43,7 @@ class _LazyImage:
             ) from error
         if not isinstance(image, Image.Image):
             raise InputError(
-                f"image {self.index} of the data set is a {type(image).__name__}; cast its column to datasets.Image()"
+                f"image {self.index} of the data set is {a_type(image)}; cast its column to datasets.Image()"
             )
         return to_rgb(image)
 
@@ -153,7 +153,7 @@ def _split(dataset: Any, split: str | None) -> Any:
 def _image_column(dataset: Any, library: Any) -> str:
     features = getattr(dataset, "features", None)
     if features is None:
-        raise InputError(f"a {type(dataset).__name__} is not a datasets.Dataset with known columns; give one")
+        raise InputError(f"{a_type(dataset)} is not a datasets.Dataset with known columns; give one")
     found = [name for name, feature in features.items() if isinstance(feature, library.Image)]
     if not found:
         raise InputError(f"the data set has no column of images; it has {', '.join(features)}")

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from maskstack import checks
-from maskstack.errors import InputError, ModelError
+from maskstack.errors import InputError, ModelError, a_type
 from maskstack.explanation import Explanation
 from maskstack.masks.result import SearchResult
 from maskstack.metrics.cascade import cascade
@@ -101,7 +101,7 @@ def checked(
 def _randomised(model: Any, explained: Callable[[int], Explanation], seed: int) -> Explanation | None:
     """The explanation by the network with random parameters, or None where its output is not finite."""
     if not isinstance(model, nn.Module):
-        raise InputError(f"the model is a {type(model).__name__}; randomize needs an nn.Module, so leave it out")
+        raise InputError(f"the model is {a_type(model)}; randomize needs an nn.Module, so leave it out")
     try:
         # No other thread may explain the network while its weights are random.
         with untouched(model), cascade(model, seed=seed) as layers:

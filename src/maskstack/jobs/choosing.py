@@ -117,7 +117,7 @@ def choose(
     """
     index, count = read_target(target, net)
     if said:
-        reporter.warn(f"{label}: {said.replace('page=', '--page ')}")
+        reporter.warn(f"{label}: {said.replace('page=', '--page')}")
     found = prediction(net, image.unsqueeze(0), output=read_output(output))
     reporter.output(found.reading.words(), found.reading.doubt)
     scores = found.values[0]
@@ -141,13 +141,16 @@ def choose(
 
 def _which_number(index: int | None, count: int, numbers: int) -> int:
     """The number to explain, of a network that gives numbers."""
-    if index is None and (count > 1 or numbers > 1):
+    if index is None and numbers == 1 and count > 1:
+        raise InputError(f"the network's output is a number, not class scores; leave out --target top{count}")
+    if index is None and numbers > 1:
         raise InputError(
             f"the network's output is {numbers} numbers, not class scores; give one by its index, --target 0 to "
             f"{numbers - 1}, or --output logits if these are class scores"
         )
     if not 0 <= (index or 0) < numbers:
-        raise InputError(f"target {index} is out of range; the network has numbers 0 to {numbers - 1}")
+        has = f"numbers 0 to {numbers - 1}" if numbers > 1 else "a single number, 0"
+        raise InputError(f"target {index} is out of range; the network has {has}")
     return index or 0
 
 

@@ -24,7 +24,7 @@ from maskstack.jobs.photos import PhotosRequest, PhotoTarget, report_finished, w
 from maskstack.jobs.processes import Processes, threads_of
 from maskstack.jobs.progress import JobReporter
 from maskstack.jobs.volumes import explain_volumes
-from maskstack.models import said_of
+from maskstack.models import find_class, said_of
 from maskstack.models.volumes import VolumePreprocess
 from maskstack.runs.folder import locked
 
@@ -141,6 +141,7 @@ def _explain_photos(
 def _targets(request: ExplainRequest, explainer: GroupExplainer, reporter: JobReporter) -> list[PhotoTarget]:
     """The classes of all photos that are to be explained, chosen by their predictions."""
     net, targets, taken = explainer.net, list[PhotoTarget](), set[str]()
+    rivals = [find_class(net.class_names, request.against)] if request.against not in ("", "second") else []
     for file, photo in request.open_photos(reporter.warn):
         image, classes = predict(
             net,
@@ -152,6 +153,9 @@ def _targets(request: ExplainRequest, explainer: GroupExplainer, reporter: JobRe
             reporter=reporter,
             output=request.output,
         )
+        if not {*classes}.isdisjoint(rivals):
+            name = net.class_name(rivals[0])
+            raise InputError(f"{file} is explained as {name}, so --against needs another class, or second")
         stem = free_name(Path(file).stem, taken)
         for rank, index in enumerate(classes, start=1):
             suffix = f".{rank}-{file_part(net.class_name(index))}" if len(classes) > 1 else ""

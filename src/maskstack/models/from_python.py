@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import nn
 
-from maskstack.errors import InputError, ModelError
+from maskstack.errors import InputError, ModelError, a_type
 from maskstack.models.loaded import LoadedModel, loaded, loaded_for_volumes
 from maskstack.models.preprocess import Preprocess
 from maskstack.models.spec import PICTURE_KEYS, Spec, adjusted, assumed_norm
@@ -52,7 +52,7 @@ def load_python(spec: Spec) -> LoadedModel:
     if isinstance(result, nn.Module):
         preprocess, assumed = adjusted(Preprocess(), spec.options), assumed_norm(spec.options)
         return loaded(result, preprocess, spec=spec.text, weights=spec.name, assumed=assumed)
-    raise ModelError(f"{spec.name} returned a {type(result).__name__}; return a torch.nn.Module or a LoadedModel")
+    raise ModelError(f"{spec.name} returned {a_type(result)}; return a torch.nn.Module or a LoadedModel")
 
 
 def _find(name: str) -> Callable[[], Any]:

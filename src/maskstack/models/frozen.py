@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from maskstack.errors import InputError, ModelError
+from maskstack.errors import InputError, ModelError, a_type
 from maskstack.models.loaded import LoadedModel, loaded
 from maskstack.models.preprocess import Preprocess
 from maskstack.models.spec import Spec, adjusted, assumed_norm
@@ -136,4 +136,4 @@ def _join(parts: list[Any], count: int) -> Any:
         return type(first)(*(_join(list(each), count) for each in zip(*parts, strict=True)))
     if isinstance(first, tuple | list):
         return [_join(list(each), count) for each in zip(*parts, strict=True)]
-    raise ModelError(f"the network returned a {type(first).__name__}; export it so that it returns tensors")
+    raise ModelError(f"the network returned {a_type(first)}; export it so that it returns tensors")

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from maskstack.errors import InputError
+from maskstack.errors import InputError, a_type
 from maskstack.geometry import Geometry
 from maskstack.models.photos import check_size, open_photo, to_rgb
 from maskstack.models.tracing import Box, traced_box
@@ -37,7 +37,7 @@ def upright(photo: Photo) -> Image.Image:
     if isinstance(photo, str | Path):
         return open_photo(photo)
     if not isinstance(photo, Image.Image):
-        raise InputError(f"a photo is a {type(photo).__name__}; give a PIL image, a file name or a tensor of images")
+        raise InputError(f"a photo is {a_type(photo)}; give a PIL image, a file name or a tensor of images")
     check_size("the photo", photo.size)
     return to_rgb(photo)
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from maskstack.errors import InputError, ModelError
+from maskstack.errors import InputError, ModelError, a_type
 from maskstack.models.pt2_archive import check_unpacked
 from maskstack.tensor_files import check_digest, digest_of, read_tensors
 
@@ -114,7 +114,7 @@ def _state_dict(path: Path, content: Any) -> dict[str, Tensor]:
             content = content[key]
             break
     if not isinstance(content, Mapping):
-        raise ModelError(f"the weights {path} contain a {type(content).__name__}; save the network's state_dict()")
+        raise ModelError(f"the weights {path} contain {a_type(content)}; save the network's state_dict()")
     strange = [str(name) for name, value in content.items() if not isinstance(value, Tensor)]
     if strange or not content:
         content = f"values that are not tensors: {_first_few(strange)}" if strange else "no tensors"

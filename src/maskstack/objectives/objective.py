@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from maskstack.errors import InputError, ModelError
+from maskstack.errors import InputError, ModelError, a_type
 from maskstack.objectives.outputs import select_tensor
 from maskstack.objectives.reading import Reading, assumed, pick, without_classes
 from maskstack.objectives.recognise import as_rows
@@ -142,7 +142,7 @@ class Objective:
         else:
             values = self.read(found, rows)
         if not isinstance(values, Tensor) or values.ndim != 1:
-            what = f"shape {tuple(values.shape)}" if isinstance(values, Tensor) else f"a {type(values).__name__}"
+            what = f"shape {tuple(values.shape)}" if isinstance(values, Tensor) else a_type(values)
             raise ModelError(f"the objective {self.name} gave {what}; it must give one number per image, shape (B,)")
         return values.float()
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from maskstack.errors import InputError, ModelError
+from maskstack.errors import InputError, ModelError, a_type
 
 LOGIT_KEYS = ("logits", "out", "output", "prediction", "predictions", "pred")
 
@@ -118,7 +118,7 @@ def _describe(output: Any) -> str:
     if output is None:
         return "None"
     empty = isinstance(output, Mapping | tuple | list)
-    return f"an empty {kind}" if empty else f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
+    return f"an empty {kind}" if empty else a_type(output)
 
 
 def _some(names: list[str], *, most: int = 8) -> str:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from maskstack.errors import InputError, ModelError
+from maskstack.errors import InputError, ModelError, a_type
 from maskstack.objectives.objective import Objective, Rows
 
 KEYS = ("image_embeds", "image_features", "pooler_output", "embeddings", "last_hidden_state")
@@ -85,6 +85,6 @@ def _embedding(output: Any) -> Tensor:
     if isinstance(output, tuple | list) and output and isinstance(output[0], Tensor):
         return output[0]
     raise ModelError(
-        f"the network returned a {type(output).__name__}, in which no image embedding was found; pass read=: a "
+        f"the network returned {a_type(output)}, in which no image embedding was found; pass read=: a "
         "function from the output to B x D"
     )

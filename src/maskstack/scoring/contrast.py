@@ -11,6 +11,7 @@ from maskstack import objectives
 from maskstack.batches import Batches
 from maskstack.errors import InputError, ModelError
 from maskstack.objectives import Target
+from maskstack.objectives.classification import class_name
 from maskstack.objectives.objective import class_rows
 from maskstack.reliability.cuts import AREAS, PIECES, cuts, with_pieces
 from maskstack.reliability.evidence import Contrast
@@ -54,7 +55,8 @@ def class_pair(
         other = _one_each("against", against, len(images))
     for row, (one, two) in enumerate(zip(own.tolist(), other.tolist(), strict=True)):
         if one == two:
-            raise InputError(f"image {row} is to be explained as class {one} against class {two}; give two classes")
+            name = class_name(user_model.class_names, one)
+            raise InputError(f"image {row} is to be explained as {name} against {name}; give two classes")
     return own, other, scored.forward_passes
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from maskstack.batches import Batches
 from maskstack.defaults import usual_defaults
-from maskstack.errors import InputError, ModelError
+from maskstack.errors import InputError, ModelError, a_type
 from maskstack.objectives import Meaning, Objective, Reading
 from maskstack.objectives.objective import class_rows
 from maskstack.objectives.origins import Origins, can_observe, observed
@@ -101,7 +101,7 @@ def check_images(images: Any) -> None:
     if torch.is_inference_mode_enabled():
         raise ModelError("masks are learned by gradients, which torch.inference_mode() forbids; call outside of it")
     if not isinstance(images, Tensor):
-        raise InputError(f"images must be a tensor B x C x H x W, not a {type(images).__name__}")
+        raise InputError(f"images must be a tensor B x C x H x W, not {a_type(images)}")
     if images.is_meta:
         raise InputError("the images are on the meta device, where tensors have no values; move them to another device")
     if images.is_inference():
