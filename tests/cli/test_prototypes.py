@@ -188,11 +188,16 @@ def test_a_bench_prints_its_table_and_goes_on(place, tmp_path, capsys) -> None:
     assert code == 0, err
     assert "6 maps to make and measure: at most" in out
     assert "insertion_anew ↑" in out
+    assert "No test was made: it needs mdm and another method." in out
     lines = (tmp_path / "standings.csv").read_text().splitlines()
     assert len(lines) == 1 + 2 * 6
     code, out, err = run(capsys, *arguments, "--images", 1, "--methods", "native,random,centre")
     assert code == 0, err
     assert "3 maps to make and measure, 6 already done" in out
+    variant = "mdm:sizes=4:steps=2:members=1"
+    code, out, err = run(capsys, *arguments, "--images", 1, "--methods", f"native,random,centre,{variant}")
+    assert code == 0, err
+    assert f"* differs from {variant} (paired Wilcoxon test" in out
 
 
 TRAIN, EXPLAIN = ["train", "net.toml"], ["explain", "run", "photo.png"]

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from maskstack.prototypes.standings import METRICS, as_csv, standings
+from maskstack.prototypes.standings import METRICS, as_csv, reference_of, standings
 from maskstack.runs.rows import ResultRow
 
 stats = pytest.importorskip("scipy.stats", reason="the extra 'bench' is not installed")
@@ -99,6 +99,18 @@ def test_a_share_of_the_box_is_never_tested_and_nothing_without_the_reference(va
     others = [one for one in rows if one.method != "mdm"]
     assert all(np.isnan(one.p_value) for one in standings(others))
     assert np.isfinite(table(rows, reference="native")["mdm", "iou"].p_value)
+    assert reference_of(others) is None
+
+
+def test_without_plain_mdm_its_first_variant_is_the_reference(values):
+    names = {"mdm": "mdm:preset=single", "random": "mdm:steps=9", "native": "native"}
+    rows = [row(name, f"{n}", "iou", float(v)) for method, name in names.items() for n, v in enumerate(values[method])]
+    assert reference_of(rows) == "mdm:preset=single"
+    found = table(rows)
+    assert next(iter(found)) == ("mdm:preset=single", "iou")
+    assert np.isnan(found["mdm:preset=single", "iou"].p_value)
+    assert np.isfinite(found["native", "iou"].p_value)
+    assert reference_of([*rows, row("mdm", "0", "iou", 0.5)]) == "mdm"
 
 
 def test_parts_make_a_value_for_each_prototype():

@@ -18,6 +18,7 @@ from maskstack.runs.rows import ResultRow
 from maskstack.runs.statistics import Bootstrap, holm, signed_rank_p
 
 REFERENCE = "mdm"
+"""Method that the others are tested against, with the fewest options that a run has it with."""
 
 METRICS: Mapping[str, int] = {
     "insertion_anew": 1,
@@ -61,7 +62,8 @@ class Standing:
         median: Median over the units. Shares of an activation near 0 can be very large, and a few dominate the mean.
         units: Number of pairs of image and prototype; of prototypes for metrics over all images of a prototype.
         failed: Number of units that could not be measured.
-        p_value: Holm-corrected p-value of the paired test against MDM, over all methods and metrics; NaN for MDM.
+        p_value: Holm-corrected p-value of the paired test against the reference, over all methods and metrics; NaN where
+            no test was made, as for the reference itself.
     """
 
     method: str
@@ -75,15 +77,22 @@ class Standing:
     p_value: float
 
 
-def standings(rows: Sequence[ResultRow], *, reference: str = REFERENCE) -> list[Standing]:
+def reference_of(rows: Sequence[ResultRow]) -> str | None:
+    """The method that the others are tested against: MDM, or its first variant; None if there is none."""
+    return min((row.method for row in rows if row.method.partition(":")[0] == REFERENCE), default=None)
+
+
+def standings(rows: Sequence[ResultRow], *, reference: str | None = None) -> list[Standing]:
     """Make the table of all methods and metrics.
 
     A unit counts for a method if it could be measured. A test uses the units that both methods have.
 
     Args:
         rows: The rows of one bench.
-        reference: Method that all others are tested against; without it there are no tests.
+        reference: Method that all others are tested against, by default that of :func:`reference_of`; without it there
+            are no tests.
     """
+    reference = reference or reference_of(rows)
     table = _values(rows)
     methods = sorted({row.method for row in rows}, key=lambda method: (method != reference, method))
     bootstrap = Bootstrap()
@@ -95,7 +104,7 @@ def standings(rows: Sequence[ResultRow], *, reference: str = REFERENCE) -> list[
             if not len(values):
                 continue
             low, high = bootstrap.intervals(values[None])[0]
-            other = table.get((reference, metric), {})
+            other = table.get((reference or "", metric), {})
             pairs = [(units[unit], other[unit]) for unit in sorted(units) if unit in other]
             both = np.array([one - two for one, two in pairs if np.isfinite(one) and np.isfinite(two)])
             tested = method != reference and METRICS[metric] != 0 and len(both) > 0

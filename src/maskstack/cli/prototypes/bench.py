@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +15,7 @@ from maskstack.files import write_whole
 from maskstack.prototypes.bench import METHODS, PrototypeBenchRequest
 from maskstack.prototypes.bench import bench as run_bench
 from maskstack.prototypes.checkpoint import load
-from maskstack.prototypes.standings import METRICS, Standing, as_csv, standings
+from maskstack.prototypes.standings import METRICS, Standing, as_csv, reference_of, standings
 from maskstack.runs.statistics import SIGNIFICANT
 
 WIDE = 240
@@ -59,8 +60,14 @@ def bench(
     table = standings(rows)
     path = write_whole(out / "standings.csv", lambda file: file.write_text(as_csv(table), encoding="utf-8"))
     reporter.out.print(_printed(table))
+    tested = any(isfinite(one.p_value) for one in table)
+    test = (
+        f"* differs from {reference_of(rows)} (paired Wilcoxon test, Holm correction over the whole table)"
+        if tested
+        else "No test was made: it needs mdm and another method"
+    )
     reporter.say(
-        "Means with 95% intervals. * differs from mdm (paired Wilcoxon test, Holm correction over the whole table). "
+        f"Means with 95% intervals. {test}. "
         "Arrows show which direction is better. ~ is the median, because shares of an activation near 0 are unbounded."
     )
     reporter.say(f"wrote {path}")
