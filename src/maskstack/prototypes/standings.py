@@ -62,8 +62,8 @@ class Standing:
         median: Median over the units. Shares of an activation near 0 can be very large, and a few dominate the mean.
         units: Number of pairs of image and prototype; of prototypes for metrics over all images of a prototype.
         failed: Number of units that could not be measured.
-        p_value: Holm-corrected p-value of the paired test against the reference, over all methods and metrics; NaN where
-            no test was made, as for the reference itself.
+        p_value: Holm-corrected p-value of the paired test against the reference, over all methods and metrics; NaN
+            where no test was made, as for the reference itself.
     """
 
     method: str
