@@ -266,6 +266,19 @@ def test_joint_without_a_rate_leaves_the_backbone_alone(folders, tmp_path):
             assert torch.equal(value, pretrained[name.split(".", 2)[2]]), name
 
 
+def test_a_backbone_without_norm_is_said(folders, tmp_path):
+    (tmp_path / "net.py").write_text(
+        "from torch import nn\n"
+        "def make(): return nn.Sequential(nn.Conv2d(3, 8, 5, 4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())\n"
+    )
+    stages = [{"name": "warm", "epochs": 1, "learning_rate": 0.01}, {"name": "push"}]
+    for norm, said in (("", True), (",norm=half", False)):
+        listener, spec = Silent(), f"python:{tmp_path / 'net.py'}:make,crop=squash,size=64{norm}"
+        made = config(folders, network={"backbone": spec, "layer": "1"}, training={"stages": stages})
+        train(made, tmp_path / f"run{norm}", listener)
+        assert any("norm= was not given" in sentence for sentence in listener.sentences) is said
+
+
 def test_an_out_of_another_training_is_refused(folders, trained, tmp_path):
     before = sorted(path.stat().st_mtime_ns for path in trained.rglob("*") if path.name != ".lock")
     with pytest.raises(InputError, match="another config; choose another --out"):

@@ -14,8 +14,10 @@ from maskstack import MDM, Explanation
 from maskstack.errors import InputError
 from maskstack.geometry import Geometry
 from maskstack.models import LoadedModel
+from maskstack.models.spec import assumed_norm
+from maskstack.web.results import words_panel
 from maskstack.web.saved import PICTURE, open_saved, with_picture
-from maskstack.web.sessions import PredictedPhoto
+from maskstack.web.sessions import PredictedPhoto, Session
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +71,12 @@ def test_a_file_without_a_picture_is_drawn_on_the_photo_of_the_page_or_on_grey(n
     on_grey, _ = open_saved(path, "a.safetensors", "mine", one_network(net), None)
     assert on_grey.picture.size == (64, 48)
     assert on_grey.picture.getcolors() == [(64 * 48, (128, 128, 128))]
+
+
+def test_the_words_say_what_was_assumed_about_the_network(predicted, found) -> None:
+    assert "norm= was not given" not in words_panel(predicted, found, Session())
+    unsure = dataclasses.replace(predicted, net=dataclasses.replace(predicted.net, assumed=assumed_norm({})))
+    assert "norm= was not given" in words_panel(unsure, found, Session())
 
 
 @pytest.mark.parametrize("picture", ["no base64!", "aGVsbG8=", "A" * 3_000_000])

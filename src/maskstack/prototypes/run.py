@@ -67,6 +67,8 @@ def train(config: Config, out: Path, listener: TrainingListener, *, progress: bo
         listener.say(cost(config, splits))
         built = build(config.network, classes=len(splits.class_names), seed=config.training.seed)
         _settle_weights(out, digest_of(built.network.backbone.state_dict(), {}))
+        if built.model.assumed:
+            listener.say(f"note: {built.model.assumed}")
         identity = json.dumps([__version__, config.network.backbone, config.network.cut or config.network.layer])
 
         def cached(what: str, examples: Sequence[Example], *, views: int) -> Features:

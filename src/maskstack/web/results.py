@@ -145,6 +145,8 @@ def words_panel(predicted: PredictedPhoto, found: Explanation, session: Session)
     name, verdict = _name(predicted, found), found.trust.verdict(0)
     score, kept = _score(found, found.score_before[0]), _score(found, found.score_under_stack[0])
     warned = ["This network has random weights: its maps mean nothing."] if predicted.net.weights == "random" else []
+    if predicted.net.assumed:
+        warned.append(f"Note: {predicted.net.assumed}.")
     if session.stopped:
         warned.append(f"Stopped after {int(found.steps[0].max())} steps; the map is what was found by then.")
     shown = f"Showing {float(found.area[0]):.0%} of the photo keeps {name} at {kept} (whole photo: {score})."
