@@ -227,11 +227,11 @@ def test_a_users_word_overrides_what_was_recognised() -> None:
     ("make", "kind", "words"),
     [
         (lambda: net(5), "probabilities", r"as probabilities: its values are -.* to .*from 0 to 1; give output=logits"),
-        (lambda: net(5), "independent_probabilities", "give output=independent_logits, or no kind"),
+        (lambda: net(5), "independent_probabilities", "give output=independent_logits, or leave the kind out"),
         (lambda: lambda images: 9 + images.mean((1, 2, 3)), "probabilities", "as probability: .*output=logit, or"),
         (lambda: net(5, nn.Softplus()), "log_probabilities", "must be at most 0; give output=logits"),
         (lambda: lambda images: (images.mean((2, 3)), 30 * images.mean((2, 3))), "1:probabilities", "=1:logits"),
-        (lambda: net(5, nn.Sigmoid()), "probabilities", "values to .* give output=independent_probabilities if each"),
+        (lambda: net(5, nn.Sigmoid()), "probabilities", "values sum to .* output=independent_probabilities if each"),
     ],
 )
 def test_a_stated_kind_that_the_values_contradict_is_refused(make, kind, words) -> None:

@@ -176,7 +176,7 @@ def _check_stated(kind: Kind, values: Tensor, chosen: str) -> None:
         return
     low, high, total = float(values.min()), float(values.max()), values.sum(dim=1)
     highest = 0 if kind == "log_probabilities" else 1
-    instead = f"give output={chosen}{_INSTEAD[kind]}, or no kind"
+    instead = f"give output={chosen}{_INSTEAD[kind]}, or leave the kind out"
     if high > highest + ROUNDING or (highest and low < -ROUNDING):
         limits = "from 0 to 1" if highest else "at most 0"
         raise InputError(
@@ -186,7 +186,7 @@ def _check_stated(kind: Kind, values: Tensor, chosen: str) -> None:
     if kind == "probabilities" and float((total - 1).abs().max()) > NOT_IN_SUM:
         wrong = float(total[(total - 1).abs().argmax()])
         raise InputError(
-            f"the output cannot be read as probabilities: those of an image sum to 1, but its values to {wrong:.4g}; "
+            f"the output cannot be read as probabilities: its values sum to {wrong:.4g} for an image, instead of 1; "
             f"give output={chosen}independent_probabilities if each class has its own, or output={chosen}logits"
         )
 
