@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maskstack.jobs.photo_group import groups_of, together
-from maskstack.jobs.photos import PhotoTarget
+from maskstack.jobs.targets import PhotoTarget
 from maskstack.masks.presets import PRESETS
 
 

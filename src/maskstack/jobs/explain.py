@@ -20,9 +20,10 @@ from maskstack.jobs.machine import check_writable, pick_device, process_count
 from maskstack.jobs.naming import file_part, free_name
 from maskstack.jobs.photo_files import Searched, result_files
 from maskstack.jobs.photo_group import GroupExplainer, groups_of
-from maskstack.jobs.photos import PhotosRequest, PhotoTarget, report_finished, warn_of_replacing
+from maskstack.jobs.photos import PhotosRequest
 from maskstack.jobs.processes import Processes, threads_of
 from maskstack.jobs.progress import JobReporter
+from maskstack.jobs.targets import PhotoTarget, report_finished, warn_of_replacing
 from maskstack.jobs.volumes import explain_volumes
 from maskstack.models import find_class, said_of
 from maskstack.models.volumes import VolumePreprocess

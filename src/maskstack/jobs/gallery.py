@@ -22,15 +22,9 @@ from maskstack.files import write_whole
 from maskstack.jobs.choosing import predict, top_count, warn_of_network
 from maskstack.jobs.machine import check_writable, pick_device
 from maskstack.jobs.naming import EXPLANATION, file_part, free_name, with_ending
-from maskstack.jobs.photos import (
-    JUDGED_BY,
-    PhotoExplainer,
-    PhotosRequest,
-    PhotoTarget,
-    finished_before,
-    report_finished,
-)
+from maskstack.jobs.photos import PhotosRequest
 from maskstack.jobs.progress import JobReporter
+from maskstack.jobs.targets import JUDGED_BY, PhotoExplainer, PhotoTarget, finished_before, report_finished
 from maskstack.models import LoadedModel, load_model, named_spec, said_of
 from maskstack.models.timing import expected_seconds
 from maskstack.models.weights import weights_digest

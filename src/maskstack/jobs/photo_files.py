@@ -18,7 +18,7 @@ from maskstack.explanation import Explanation
 from maskstack.explanation.map_files import ENDINGS, write_map
 from maskstack.files import write_whole
 from maskstack.jobs.naming import EXPLANATION, FIGURE, OVERLAY, masks_ending, with_ending
-from maskstack.jobs.photos import PhotoTarget
+from maskstack.jobs.targets import PhotoTarget
 
 if TYPE_CHECKING:
     from maskstack.jobs.explain import ExplainRequest

@@ -20,7 +20,8 @@ from maskstack.explanation import Explanation
 from maskstack.jobs.machine import pick_device
 from maskstack.jobs.naming import EXPLANATION, with_ending
 from maskstack.jobs.photo_files import Searched, result_files, write_files
-from maskstack.jobs.photos import OF_CONTRAST, PhotoTarget, finished_before, read_output
+from maskstack.jobs.photos import read_output
+from maskstack.jobs.targets import OF_CONTRAST, PhotoTarget, finished_before
 from maskstack.masks.result import OnProgress, Progress
 from maskstack.masks.settings import SearchSettings
 from maskstack.models import LoadedModel, load_model

@@ -21,8 +21,8 @@ from maskstack.errors import ModelError
 from maskstack.explanation import Explanation
 from maskstack.jobs.photo_files import Searched
 from maskstack.jobs.photo_group import GroupExplainer
-from maskstack.jobs.photos import PhotoTarget
 from maskstack.jobs.progress import JobReporter
+from maskstack.jobs.targets import PhotoTarget
 
 if TYPE_CHECKING:
     from maskstack.jobs.explain import ExplainRequest

@@ -13,7 +13,8 @@ from torch import Tensor
 from maskstack import objectives
 from maskstack.errors import InputError
 from maskstack.explanation import Explanation
-from maskstack.jobs.photos import JUDGED_BY, read_output
+from maskstack.jobs.photos import read_output
+from maskstack.jobs.targets import JUDGED_BY
 from maskstack.models import LoadedModel, check_spec_from_file, load_model, open_photo
 from maskstack.models.levels import read_page, read_window
 from maskstack.models.volumes import VolumePreprocess, open_volume

@@ -28,8 +28,8 @@ from maskstack.files import write_whole
 from maskstack.jobs.choosing import choose
 from maskstack.jobs.machine import check_writable
 from maskstack.jobs.naming import EXPLANATION, OVERLAY, free_name, with_ending
-from maskstack.jobs.photos import PhotoTarget, finished_before, report_finished, warn_of_replacing
 from maskstack.jobs.progress import JobReporter
+from maskstack.jobs.targets import PhotoTarget, finished_before, report_finished, warn_of_replacing
 from maskstack.models import LoadedModel
 from maskstack.models.levels import joined, read_window
 from maskstack.models.timing import expected_seconds
