@@ -20,6 +20,15 @@ LITTLE = 0.5
 """A network that sees less than this share of a photo is said to."""
 
 
+def of_photo(share: float) -> str:
+    """A share of a photo in words.
+
+    >>> of_photo(0.137), of_photo(0.004)
+    ('14%', 'under 1%')
+    """
+    return "under 1%" if 0 < share < 0.005 else f"{share:.0%}"
+
+
 @dataclass(frozen=True)
 class Geometry:
     """The rectangle of the photo that the network's input shows.

@@ -219,8 +219,9 @@ def _draw_bar(sheet: Axes, panel: Panel, box: Box) -> None:
     x, y, wide, tall = box
     _place(sheet, _as_rgba(coloured(np.linspace(1, 0, 256, dtype=np.float32)[:, None], panel.colours)), box)
     sheet.add_patch(Rectangle((x, y), wide, tall, fill=False, linewidth=0.8))
-    # The outer words stay beside the bar, and so out of the panel's title.
-    for share, inwards in ((0.0, "baseline"), (0.5, "center_baseline"), (1.0, "top")):
+    # The outer words stay beside the bar, and so out of the panel's title. A low bar has no place for all of them.
+    ticks = [(1.0, "top"), (0.0, "baseline"), (0.5, "center_baseline")]
+    for share, inwards in ticks[: max(1, min(3, int(tall / (0.7 * LINE))))]:
         right, level = x + wide, y + tall * (1 - share)
         sheet.plot((right, right + TICK), (level, level), color="black", linewidth=0.8)
         _write(sheet, right + 1.5 * TICK, level, f"{panel.most * share:.2g}", 7, va=inwards)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from maskstack.geometry import LITTLE, Geometry
+from maskstack.geometry import LITTLE, Geometry, of_photo
 from maskstack.models.inputs import upright
 from maskstack.reliability.verdict import percent
 
@@ -65,7 +65,7 @@ class Shown:
     def lines(self, place: Geometry | None) -> list[str]:
         """Lines for a picture, the most important first."""
         keeps = f"; {self.keeps}" if self.keeps else ""
-        return [self.title, f"{self.outlined} {self.share(place):.0%}{keeps}"]
+        return [self.title, f"{self.outlined} {of_photo(self.share(place))}{keeps}"]
 
 
 def shown(found: Explanation, row: int) -> Shown:
@@ -192,12 +192,12 @@ def figure(
     alone, hidden = f"{what.outlined} alone", ""
     if found.regions is not None and int(found.regions.count[row]):
         alone, hidden = what.outlined, f"; with all hidden, {percent(float(found.regions.remaining[row]))} remains"
-    seen = "" if place is None or place.seen_share >= LITTLE else f"; the network saw {place.seen_share:.0%}"
+    seen = "" if place is None or place.seen_share >= LITTLE else f"; the network saw {of_photo(place.seen_share)}"
     caption = Caption(
         title=what.title if heading is None else heading,
         word=what.word,
         sentence=what.sentence,
-        region=f"{what.outlined}: {what.share(place):.0%} of the {'image' if place is None else 'photo'}{seen}",
+        region=f"{what.outlined}: {of_photo(what.share(place))} of the {'image' if place is None else 'photo'}{seen}",
         masked=f"{alone}{keeps}{hidden}",
     )
     place_of_slice = _strongest(found.saliency[row, 0])

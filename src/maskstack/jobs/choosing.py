@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from maskstack.errors import InputError
-from maskstack.geometry import LITTLE
+from maskstack.geometry import LITTLE, of_photo
 from maskstack.jobs.photos import read_output
 from maskstack.jobs.progress import JobReporter
 from maskstack.models import LoadedModel, find_class, said_of
@@ -80,7 +80,7 @@ def _warn_of_crop(net: LoadedModel, photo: Image.Image, label: str, reporter: Jo
         return
     ours = isinstance(net.preprocess, Preprocess)
     reporter.warn(
-        f"{label}: the network sees only {'the middle ' if ours else ''}{place.seen_share:.0%} of the photo; "
+        f"{label}: the network sees only {'the middle ' if ours else ''}{of_photo(place.seen_share)} of the photo; "
         "cut out the part that matters"
         + (", or add crop=squash to the spec, which distorts the whole photo to the network's input" if ours else "")
     )
