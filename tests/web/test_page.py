@@ -112,6 +112,8 @@ def test_a_sample_is_explained_live_and_can_be_taken_away(visit, served, width, 
         assert all(in_sight(page, part) for part in ("#photo", "#top", "button:text-is('Explain')"))
     take(page, f"live-{width}")
     if width == 375:
+        for part in page.locator(".ms-screen > .column").all():
+            assert part.bounding_box()["width"] > 200, "the columns are below each other"
         page.get_by_role("button", name="Stop", exact=True).click()
 
     words = wait_for_results(page, "Stopped:" if width == 375 else "Done:")

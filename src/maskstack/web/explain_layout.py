@@ -112,7 +112,7 @@ class Layout:
         self.files = gr.HTML(elem_id="files")
         self.curves = gr.HTML(elem_id="curves")
         self.masks = gr.HTML(elem_id="masks")
-        with gr.Row(equal_height=False):
+        with gr.Row(equal_height=False, elem_classes="ms-compare"):
             self.other_methods = gr.Dropdown(
                 _other_methods(), value=["gradcam"], multiselect=True, max_choices=MOST_METHODS,
                 label=f"Compare with up to {MOST_METHODS} other methods", elem_id="other_methods", scale=4,
