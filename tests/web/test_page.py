@@ -392,6 +392,10 @@ def test_the_keyboard_is_enough(visit):
     page.get_by_role("radio", name="tiger cat").focus()
     page.keyboard.press("Tab")
     page.keyboard.press("Space")
+    page.get_by_label("Or search for a class by name").focus()
+    page.keyboard.press("Tab")
+    page.wait_for_timeout(300)
+    assert page.get_by_role("radio", name="Egyptian cat").is_checked(), "passing through the search changes nothing"
     page.get_by_role("radio", name="fast, ").focus()
     page.keyboard.press("Space")
     for _ in range(12):

@@ -96,7 +96,8 @@ class ExplainTab:
         )
         # One of the two gives the class: choosing in one empties the other, in the browser.
         at.top.input(None, None, at.search, js="() => null")
-        at.search.input(None, None, at.top, js="() => null")
+        # Leaving the search field without a choice is an input too, of nothing.
+        at.search.input(None, [at.search, at.top], at.top, js="(found, top) => found === null ? top : null")
         # The browser disables the button, so that two quick presses are one search. A press that comes after the
         # results, but before the browser has heard that the event is over, waits for that; by default it is dropped.
         at.explain.click(None, None, at.explain, js=_PRESSED)
