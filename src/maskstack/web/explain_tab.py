@@ -205,7 +205,6 @@ class ExplainTab:
         if session.shown not in (None, (predicted.path, predicted.model)):
             raise InputError("the photo or the network has changed; press Explain again")
         target = int(wanted)
-        session.forget_results()
         session.stop.clear()
         settings = filled_in(values)
         mdm = MDM(predicted.net, preset=cast(Preset, preset), **cast(Any, settings))
@@ -215,6 +214,8 @@ class ExplainTab:
                 f"this search may take {sum(passes.values()):,} passes, and the page allows {MOST_PASSES:,}; "
                 "use fewer steps, or maskstack explain"
             )
+        # Only now: after an error above, the earlier result is still shown.
+        session.forget_results()
         begin = f"Searching for the region of {predicted.net.class_name(target)}: at most {passes['forward']} passes."
         yield {
             self.at.status: panels.status_line(begin),
