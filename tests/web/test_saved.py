@@ -12,10 +12,12 @@ from torch import nn
 
 from maskstack import MDM, Explanation
 from maskstack.errors import InputError
+from maskstack.explainers.table import make_explainer
 from maskstack.geometry import Geometry
 from maskstack.models import LoadedModel
 from maskstack.models.spec import assumed_norm
 from maskstack.web.results import words_panel
+from maskstack.web.results import has_masks
 from maskstack.web.saved import PICTURE, open_saved, with_picture
 from maskstack.web.sessions import PredictedPhoto, Session
 
@@ -84,6 +86,11 @@ def test_a_damaged_picture_is_one_sentence(picture, net, found, tmp_path) -> Non
     path = dataclasses.replace(found, notes={PICTURE: picture}).save(tmp_path / "a.safetensors")
     with pytest.raises(InputError, match=r"the picture in mine\.safetensors is damaged"):
         open_saved(path, "mine.safetensors", "mine", one_network(net), None)
+
+
+def test_only_methods_that_learn_masks_have_a_mask_of_each_size(net, predicted, found) -> None:
+    assert has_masks(found)
+    assert not has_masks(make_explainer("gradcam", net)(predicted.tensor.unsqueeze(0), 1))
 
 
 def test_another_file_is_one_sentence_with_the_users_name(net, tmp_path) -> None:

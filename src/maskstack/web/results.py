@@ -118,6 +118,11 @@ def _window(length: int, middle: float) -> tuple[int, int]:
     return first, first + size
 
 
+def has_masks(found: Explanation) -> bool:
+    """Whether the method learned a mask of each size."""
+    return 0 < len(found.grids) == found.masks.shape[1] == found.score_under_masks.shape[1]
+
+
 def masks_panel(found: Explanation) -> str:
     """Each size's mask."""
     shown = []

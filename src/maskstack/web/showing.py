@@ -48,6 +48,7 @@ class Showing:
             self.at.view: gr.Radio(value=view),
             self.at.overlay: results.overlay_panel(kept.predicted, kept.found, view, opacity),
             self.at.words: results.words_panel(kept.predicted, kept.found, session),
+            self.at.want_masks: gr.Button(visible=results.has_masks(kept.found)),
             self.at.masks: "",
             self.at.curves: "",
             self.at.comparison: "",
@@ -104,7 +105,7 @@ class Showing:
     def on_masks(self, request: gr.Request) -> Any:
         """Show the mask of each size."""
         found = self.sessions.of(key_of(request)).found
-        return gr.skip() if found is None else results.masks_panel(found)
+        return results.masks_panel(found) if found is not None and results.has_masks(found) else gr.skip()
 
     def file_maker(self, kind: str) -> Callable[[float, gr.Request], Updates]:
         """The handler that makes a kind of file to download."""
