@@ -14,6 +14,7 @@ from PIL import Image
 from tests.web.conftest import FEW_STEPS, SCREENSHOTS, serving
 
 from maskstack import Explanation, SearchSettings
+from maskstack.jobs.verify import verify
 from maskstack.masks.presets import PRESETS
 from maskstack.models import open_photo
 from maskstack.samples import sample_files
@@ -130,8 +131,12 @@ def test_a_sample_is_explained_live_and_can_be_taken_away(visit, served, width, 
 
     assert open_photo(save(page, "overlay", tmp_path)).size == (451, 300)
     assert open_photo(save(page, "figure", tmp_path)).width > 500
-    found = Explanation.load(save(page, "explanation", tmp_path))
+    file = save(page, "explanation", tmp_path)
+    found = Explanation.load(file)
     assert found.target == (282,)
+    cat = next(sample for sample in sample_files() if sample.stem == "cat")
+    assert found.overlay(open_photo(cat)).size == (451, 300)
+    assert all(each.agrees for each in verify(file, cat))
 
 
 def test_a_visit_sends_little_and_the_verdict_comes_before_everything_else(visit):

@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 from torch import nn
+from torchvision.transforms.functional import to_tensor
 
 from maskstack import MDM, Explanation
 from maskstack.errors import InputError
@@ -64,6 +65,16 @@ def test_the_same_explanation_is_shown_on_the_same_photo(net, predicted, found, 
     assert again.geometry == predicted.geometry
     difference = (torch.tensor(list(again.picture.getdata())) - torch.tensor(list(predicted.picture.getdata()))).abs()
     assert difference.float().mean() < 8
+
+
+def test_a_file_names_its_network_and_its_place_in_the_photo_at_its_own_size(net, predicted, found) -> None:
+    photo = Image.linear_gradient("L").convert("RGB").resize((1600, 1200))
+    net = dataclasses.replace(net, spec="timm:mine", preprocess=lambda image: to_tensor(image.resize((16, 16))))
+    shown = PredictedPhoto.of("a.jpg", Path("a.jpg"), "mine", net, predicted.tensor, predicted.scores, photo)
+    saved = with_picture(dataclasses.replace(found, geometry=()), shown)
+    assert (saved.notes["model"], saved.notes["photo"]) == ("timm:mine", "a.jpg")
+    assert saved.geometry == (net.geometry(photo),)
+    assert saved.geometry[0].photo == (1200, 1600)
 
 
 def test_a_file_without_a_picture_is_drawn_on_the_photo_of_the_page_or_on_grey(net, predicted, found, tmp_path) -> None:

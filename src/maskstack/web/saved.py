@@ -14,6 +14,7 @@ from PIL import Image
 from maskstack.draw.pictures import encoded
 from maskstack.errors import InputError, UncheckedWarning
 from maskstack.explanation import Explanation
+from maskstack.jobs.photos import PhotoTarget
 from maskstack.models import LoadedModel
 from maskstack.web.sessions import SIDE, PredictedPhoto
 
@@ -24,10 +25,19 @@ _LONGEST = 2_000_000  # Characters of a picture.
 
 
 def with_picture(found: Explanation, predicted: PredictedPhoto) -> Explanation:
-    """The explanation with what the page needs to show it again in its notes."""
+    """The explanation as ``maskstack explain`` saves it, with what the page needs to show it again in its notes.
+
+    Args:
+        found: The explanation.
+        predicted: What it explains.
+    """
     picture = base64.b64encode(encoded(predicted.picture.convert("RGB"), "WEBP", quality=80)).decode()
     notes = {**found.notes, PICTURE: picture, PHOTO: predicted.name, NETWORK: predicted.model}
-    return replace(found, notes=notes)
+    if predicted.opened:  # Its network and its place in the photo are those that the file named.
+        return replace(found, notes=notes)
+    target = PhotoTarget(predicted.name, predicted.net.input_size, 0, predicted.path, predicted.said)
+    notes = target.notes(predicted.net.spec, predicted.net.output) | notes
+    return replace(found, notes=notes, geometry=found.geometry or (predicted.place,))
 
 
 def open_saved(

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from maskstack.draw.pictures import thumbnail
 from maskstack.explanation import Explanation
 from maskstack.geometry import Geometry
-from maskstack.models import LoadedModel
+from maskstack.models import LoadedModel, said_of
 
 Curves = Mapping[str, tuple[list[float], list[float]]]
 """Insertion and deletion curve of each method, by its name."""
@@ -43,6 +43,8 @@ class PredictedPhoto:
         scores: Probability of each class.
         photo: The upright photo, at most :data:`SIDE` pixels; None if only what the network sees is known.
         geometry: Where the network's input lies in it; None if the preprocessing turns or bends the photo.
+        place: Where the network's input lies in the photo's own pixels; None as for ``geometry``.
+        said: What was decided when the photo's file was opened, see :func:`maskstack.models.said_of`.
         opened: Whether it comes from an explanation's file, so that the photo's own file is not here.
     """
 
@@ -54,6 +56,8 @@ class PredictedPhoto:
     scores: Tensor
     photo: Image.Image | None = None
     geometry: Geometry | None = None
+    place: Geometry | None = None
+    said: str = ""
     opened: bool = False
 
     @classmethod
@@ -61,10 +65,9 @@ class PredictedPhoto:
         cls, name: str, path: Path, model: str, net: LoadedModel, tensor: Tensor, scores: Tensor, photo: Image.Image
     ) -> PredictedPhoto:
         """Make one from the upright photo, which is kept at a size that the page shows."""
-        small, geometry = thumbnail(photo, SIDE), net.geometry(photo)
-        if geometry is not None:
-            geometry = geometry.scaled((small.height, small.width))
-        return cls(name, path, model, net, tensor, scores, small, geometry)
+        small, place = thumbnail(photo, SIDE), net.geometry(photo)
+        geometry = None if place is None else place.scaled((small.height, small.width))
+        return cls(name, path, model, net, tensor, scores, small, geometry, place, said_of(photo))
 
     def without_network(self) -> PredictedPhoto:
         """The same, without the network's weights, so that keeping it does not keep them in memory."""
