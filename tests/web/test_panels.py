@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from PIL import Image
+from torch import nn
 
+from maskstack import MDM
 from maskstack.web import panels
 from maskstack.web.panels import Picture
 
@@ -168,3 +170,12 @@ def test_the_zoom_shows_every_pixel(photo) -> None:
     assert page.all("div")[0]["tabindex"] == "0", "the keyboard can scroll it"
     opened = Image.open(io.BytesIO(content(page.all("img")[0]["src"], "image/webp")))
     assert opened.size == photo.size
+
+
+def test_the_passes_that_the_page_names_are_those_of_a_search() -> None:
+    pytest.importorskip("gradio", reason="the extra 'web' is not installed")
+    from maskstack.web.explain_layout import OFFERED, most_passes
+
+    network = nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(12, 3))
+    for preset in OFFERED:
+        assert most_passes(preset) == tuple(MDM(network, preset=preset).cost(1).values())

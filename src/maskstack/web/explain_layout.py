@@ -8,11 +8,15 @@ import gradio as gr
 
 from maskstack.explainers.table import METHODS
 from maskstack.masks.presets import PRESETS
+from maskstack.reliability.measure import PASSES
 from maskstack.web import panels
 from maskstack.web.answers import photo_control
 from maskstack.web.settings import settings_controls
 
 BEGIN = "Choose a photo: upload one, paste one, or pick a sample."
+
+OFFERED = ("fast", "default", "fine")
+"""The presets that the page offers."""
 
 VIEWS = (
     ("Region", "contour"),
@@ -86,7 +90,7 @@ class Layout:
         self.bars = gr.HTML(elem_classes="ms-style")
         self.top = gr.Radio([], label="Class to explain: the five most probable", elem_id="top")
         self.search = gr.Dropdown([], value=None, label="Or search for a class by name", elem_id="search")
-        presets = [(f"{name}, {PRESETS[name].passes()[1]} passes", name) for name in ("fast", "default", "fine")]
+        presets = [(f"{name}, at most {panels.passes(*most_passes(name))}", name) for name in OFFERED]
         self.preset = gr.Radio(presets, value="default", label="How thorough the search is", elem_id="preset")
         with gr.Row(elem_classes="ms-buttons"):
             self.explain = gr.Button("Explain", variant="primary", interactive=False, min_width=100)
@@ -119,6 +123,12 @@ class Layout:
             )  # fmt: skip
             self.compare = gr.Button("Compare", min_width=100, scale=1)
         self.comparison = gr.HTML(elem_id="comparison")
+
+
+def most_passes(preset: str) -> tuple[int, int]:
+    """Maximum numbers of forward and backward passes of a search, with the prediction before it and the verdict."""
+    forward, backward = PRESETS[preset].passes()
+    return forward + 1 + PASSES, backward
 
 
 def _other_methods() -> list[tuple[str, str]]:

@@ -14,12 +14,12 @@ from torch import Tensor
 
 from maskstack.errors import InputError
 from maskstack.explainers import MDM
-from maskstack.masks.presets import PRESETS, Preset
+from maskstack.masks.presets import Preset
 from maskstack.models import LoadedModel
 from maskstack.scoring.predict import class_probabilities
 from maskstack.web import panels, results
 from maskstack.web.answers import QUICK, Updates, guarded, key_of, working_alone
-from maskstack.web.explain_layout import BEGIN, Layout
+from maskstack.web.explain_layout import BEGIN, OFFERED, Layout, most_passes
 from maskstack.web.extras import Extras
 from maskstack.web.live import live
 from maskstack.web.networks import Networks
@@ -33,9 +33,6 @@ MOST_PASSES = 2000
 
 MOST_PICTURES = 25
 """About how many pictures of a search are sent."""
-
-OFFERED = ("fast", "default", "fine")
-"""The presets that the page offers."""
 
 # On a narrow page the live map is below the controls.
 _PRESSED = """() => {
@@ -185,7 +182,7 @@ class ExplainTab:
 
     def _expected(self, network: str, name: str) -> str:
         """A preset's name with the time that it is expected to take."""
-        seconds = self.seconds_per_pass[network] * _weight(PRESETS[name].passes())
+        seconds = self.seconds_per_pass[network] * _weight(most_passes(name))
         return f"{name}, about {max(round(seconds), 1)} s"
 
     def on_explain(
@@ -211,12 +208,12 @@ class ExplainTab:
         passes = mdm.cost(1)
         if sum(passes.values()) > MOST_PASSES:
             raise InputError(
-                f"this search may take {sum(passes.values()):,} passes, and the page allows {MOST_PASSES:,}; "
+                f"this search may take {panels.passes(**passes)}, and the page allows {MOST_PASSES:,} in all; "
                 "use fewer steps, or maskstack explain"
             )
         # Only now: after an error above, the earlier result is still shown.
         session.forget_results()
-        begin = f"Searching for the region of {predicted.net.class_name(target)}: at most {passes['forward']} passes."
+        begin = f"Searching for the region of {predicted.net.class_name(target)}: at most {panels.passes(**passes)}."
         yield {
             self.at.status: panels.status_line(begin),
             self.at.found: gr.Column(visible=False),

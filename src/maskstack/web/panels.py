@@ -29,7 +29,10 @@ GLOSSARY: Mapping[str, str] = {
         "show it: the map as a soft mask, and the most salient 45% of the photo, cut out with a hard edge."
     ),
     "remains": "The share of the score that is left when what the map marks is hidden; a good map leaves little.",
-    "passes": "How often the network is run. More passes take longer and give a steadier map.",
+    "passes": (
+        "How often the network is run: a forward pass computes the score, and a backward pass computes how the score "
+        "changes with each pixel. More passes take longer and give a steadier map."
+    ),
     "insertion": "The score while the most important pixels are added first; a good map makes it rise early.",
     "deletion": "The score while the most important pixels are removed first; a good map makes it fall early.",
 }
@@ -192,6 +195,15 @@ def score_lines(shown: Sequence[float], hidden: Sequence[float], *, steps: int) 
         f'<b class="ms-shown">{now[0]}</b> (solid line), of the hidden part <b class="ms-hidden">{now[1]}</b> '
         "(dashed line).</p></div>"
     )
+
+
+def passes(forward: int, backward: int) -> str:
+    """Numbers of passes in words.
+
+    >>> passes(1200, 30)
+    '1,200 forward and 30 backward passes'
+    """
+    return f"{forward:,} forward and {backward:,} backward passes"
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, caption: str) -> str:

@@ -210,7 +210,8 @@ def comparison_panel(
     """The maps of other methods beside that of MDM."""
     shown, notes = [], []
     for words, one in (("MDM", found), *others):
-        caption = f"{words}: {int(one.forward_passes[0] + one.backward_passes[0])} passes, {one.seconds:.1f} s"
+        done = panels.passes(int(one.forward_passes[0]), int(one.backward_passes[0]))
+        caption = f"{words}: {done}, {one.seconds:.1f} s"
         drawn = _placed(predicted, one).overlay(predicted.picture, opacity=opacity, badge=False)
         shown.append(Picture(panels.webp_of(thumbnail(drawn, LIVE)), f"map of {words} over the photo", caption))
         problem = one.trust.problems[0]
