@@ -14,6 +14,7 @@ from torchvision.transforms.functional import to_tensor
 from maskstack import MDM, Explanation
 from maskstack.errors import InputError
 from maskstack.explainers.table import make_explainer
+from maskstack.files import file_digest
 from maskstack.geometry import Geometry
 from maskstack.models import LoadedModel
 from maskstack.models.spec import assumed_norm
@@ -67,12 +68,15 @@ def test_the_same_explanation_is_shown_on_the_same_photo(net, predicted, found, 
     assert difference.float().mean() < 8
 
 
-def test_a_file_names_its_network_and_its_place_in_the_photo_at_its_own_size(net, predicted, found) -> None:
+def test_a_file_names_its_network_and_its_place_in_the_photo_at_its_own_size(net, predicted, found, tmp_path) -> None:
     photo = Image.linear_gradient("L").convert("RGB").resize((1600, 1200))
     net = dataclasses.replace(net, spec="timm:mine", preprocess=lambda image: to_tensor(image.resize((16, 16))))
-    shown = PredictedPhoto.of("a.jpg", Path("a.jpg"), "mine", net, predicted.tensor, predicted.scores, photo)
+    path = tmp_path / "a.png"
+    photo.save(path)
+    shown = PredictedPhoto.of("a.jpg", path, "mine", net, predicted.tensor, predicted.scores, photo)
     saved = with_picture(dataclasses.replace(found, geometry=()), shown)
     assert (saved.notes["model"], saved.notes["photo"]) == ("timm:mine", "a.jpg")
+    assert saved.notes["photo_sha256"] == file_digest(path)
     assert saved.geometry == (net.geometry(photo),)
     assert saved.geometry[0].photo == (1200, 1600)
 
@@ -90,6 +94,17 @@ def test_the_words_say_what_was_assumed_about_the_network(predicted, found) -> N
     assert "norm= was not given" not in words_panel(predicted, found, Session())
     unsure = dataclasses.replace(predicted, net=dataclasses.replace(predicted.net, assumed=assumed_norm({})))
     assert "norm= was not given" in words_panel(unsure, found, Session())
+def test_the_photo_of_the_page_is_used_if_the_file_explains_it(net, predicted, found, tmp_path) -> None:
+    current = dataclasses.replace(predicted, notes={"model": "timm:mine", "photo_sha256": "12ab"})
+    path = with_picture(found, current).save(tmp_path / "a.safetensors")
+
+    def opened(current: PredictedPhoto) -> PredictedPhoto:
+        return open_saved(path, "a.safetensors", "mine", one_network(net), current)[0]
+
+    assert (opened(current).path, opened(current).missing) == (current.path, "")
+    for change in ({"photo_sha256": "34cd"}, {"model": "bundled"}, {"levels": "page 3"}):
+        other = dataclasses.replace(current, notes={**current.notes, **change})
+        assert "choose my cat.jpg and the explained network" in opened(other).missing
 
 
 @pytest.mark.parametrize("picture", ["no base64!", "aGVsbG8=", "A" * 3_000_000])

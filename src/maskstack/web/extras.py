@@ -41,7 +41,7 @@ class Extras:
         predicted, found, target = _explained(session)
         yield {self.at.status: panels.status_line("Measuring the insertion and deletion curves of the map.")}
         net = self.networks.get(predicted.model)
-        for name, one in {"MDM": found, **session.others}.items():
+        for name, one in {results.method_name(found): found, **session.others}.items():
             if name not in session.curves:
                 session.curves[name] = curves(net, predicted.tensor, one.saliency[0, 0], target)
         yield {
@@ -85,6 +85,6 @@ def _explained(session: Session) -> tuple[PredictedPhoto, Explanation, int]:
     predicted, found = session.explained, session.found
     if predicted is None or found is None or not found.target:
         raise InputError("there is no map yet; press Explain first")
-    if predicted.opened:
-        raise InputError("the photo of this explanation is not on the page; choose the photo and press Explain")
+    if predicted.missing:
+        raise InputError(predicted.missing)
     return predicted, found, found.target[0]

@@ -16,6 +16,7 @@ from maskstack.draw.curves import faithfulness_curves
 from maskstack.draw.overlay import COLOURS, Style
 from maskstack.draw.pictures import as_picture, thumbnail
 from maskstack.errors import InputError
+from maskstack.explainers.table import METHODS
 from maskstack.explanation import Explanation
 from maskstack.jobs.naming import EXPLANATION, FIGURE, OVERLAY
 from maskstack.models import open_photo
@@ -89,8 +90,7 @@ def overlay_panel(predicted: PredictedPhoto, found: Explanation, view: str, opac
 
 def _zoom_panel(predicted: PredictedPhoto, found: Explanation, opacity: float) -> str:
     """The part of the photo around the region, one pixel for each of the photo's."""
-    if predicted.opened or not predicted.path.is_file():
-        raise InputError("the photo's own file is not on the page any more; choose the photo again")
+    predicted.check_is_here()
     photo = open_photo(predicted.path, max_pixels=ZOOM_PIXELS)
     place = None if predicted.geometry is None else predicted.geometry.scaled((photo.height, photo.width))
     if place is None:
@@ -116,6 +116,12 @@ def _window(length: int, middle: float) -> tuple[int, int]:
     size = min(length, ZOOM)
     first = min(max(round(middle - size / 2), 0), length - size)
     return first, first + size
+
+
+def method_name(found: Explanation) -> str:
+    """Name of the method that made a map."""
+    known = METHODS.get(found.method)
+    return "MDM" if found.method == "mdm" else known.about.partition(" (")[0] if known else found.method
 
 
 def has_masks(found: Explanation) -> bool:
@@ -207,9 +213,9 @@ def file_panel(kind: str, predicted: PredictedPhoto, found: Explanation, session
 def comparison_panel(
     predicted: PredictedPhoto, found: Explanation, others: Sequence[tuple[str, Explanation]], opacity: float
 ) -> str:
-    """The maps of other methods beside that of MDM."""
+    """The maps of other methods beside that of the explanation."""
     shown, notes = [], []
-    for words, one in (("MDM", found), *others):
+    for words, one in ((method_name(found), found), *others):
         done = panels.passes(int(one.forward_passes[0]), int(one.backward_passes[0]))
         caption = f"{words}: {done}, {one.seconds:.1f} s"
         drawn = _placed(predicted, one).overlay(predicted.picture, opacity=opacity, badge=False)

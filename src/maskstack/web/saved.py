@@ -14,9 +14,9 @@ from PIL import Image
 from maskstack.draw.pictures import encoded
 from maskstack.errors import InputError, UncheckedWarning
 from maskstack.explanation import Explanation
-from maskstack.jobs.photos import PhotoTarget
+from maskstack.geometry import Geometry
 from maskstack.models import LoadedModel
-from maskstack.web.sessions import SIDE, PredictedPhoto
+from maskstack.web.sessions import PHOTO_DIGEST, SIDE, PredictedPhoto
 
 PICTURE, PHOTO, NETWORK = "page_picture", "page_photo", "page_network"
 """Names of the notes that hold the small picture, the photo's file name and the network's name on the page."""
@@ -33,11 +33,7 @@ def with_picture(found: Explanation, predicted: PredictedPhoto) -> Explanation:
     """
     picture = base64.b64encode(encoded(predicted.picture.convert("RGB"), "WEBP", quality=80)).decode()
     notes = {**found.notes, PICTURE: picture, PHOTO: predicted.name, NETWORK: predicted.model}
-    if predicted.opened:  # Its network and its place in the photo are those that the file named.
-        return replace(found, notes=notes)
-    target = PhotoTarget(predicted.name, predicted.net.input_size, 0, predicted.path, predicted.said)
-    notes = target.notes(predicted.net.spec, predicted.net.output) | notes
-    return replace(found, notes=notes, geometry=found.geometry or (predicted.place,))
+    return replace(found, notes=dict(predicted.notes) | notes, geometry=found.geometry or (predicted.place,))
 
 
 def open_saved(
@@ -50,7 +46,8 @@ def open_saved(
         name: Its name on the user's machine.
         network: The network that the page shows, used if the file names none that is offered.
         get: Returns a network by its name.
-        current: The photo that the page shows, on which a file without a picture is drawn if it has the same size.
+        current: The photo that the page shows. If the file explains it, all that the page offers for it works;
+            otherwise a file without a picture is drawn on it if it has the same size.
 
     Raises:
         InputError: The file is not an explanation of a photo, or is damaged.
@@ -69,10 +66,11 @@ def open_saved(
     except InputError:
         wanted, net = network, get(network)
     place = found.geometry[0] if found.geometry else None
+    if current is not None and current.model == wanted and _explains(found, current):
+        return replace(current, opened=True), found
     photo = _picture(found, name)
-    if photo is None and current is not None and current.geometry is not None and place is not None:
-        same = current.geometry.scaled(place.photo)
-        photo = current.photo if same.size == place.size and _close(same.box, place.box) else None
+    if photo is None and current is not None and _fits(place, current):
+        photo = current.photo
     height, width = place.photo if place is not None else tuple(found.saliency.shape[-2:])
     if photo is None:
         scale = min(1.0, SIDE / max(height, width))
@@ -84,7 +82,13 @@ def open_saved(
     scores = found.score_before[:1]
     shown = str(found.notes.get(PHOTO) or found.notes.get("photo") or Path(name).stem)
     predicted = PredictedPhoto(shown, path, wanted, net, found.saliency[0], scores, photo, place)
-    return replace(predicted, opened=True), found
+    missing = "the file of this explanation does not name its photo; only its map can be shown"
+    if PHOTO_DIGEST in found.notes:
+        missing = (
+            f"the photo of this explanation is not on the page; choose {shown} and the explained network, then open "
+            "the file again"
+        )
+    return replace(predicted, opened=True, missing=missing), found
 
 
 def _picture(found: Explanation, name: str) -> Image.Image | None:
@@ -101,6 +105,24 @@ def _picture(found: Explanation, name: str) -> Image.Image | None:
         return picture.convert("RGB")
     except (ValueError, OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise InputError(f"the picture in {name} is damaged; save the explanation again") from error
+
+
+def _explains(found: Explanation, current: PredictedPhoto) -> bool:
+    """Whether an explanation is of this photo and its network."""
+    return (
+        found.saliency.shape[-2:] == current.tensor.shape[-2:]
+        and all(found.notes.get(name, "") == current.notes.get(name) for name in ("model", PHOTO_DIGEST))
+        # Another page of the same file, or another window of its values, is another photo.
+        and found.notes.get("levels") == current.notes.get("levels")
+    )
+
+
+def _fits(place: Geometry | None, current: PredictedPhoto) -> bool:
+    """Whether the input of a network lies at the same place in this photo."""
+    if place is None or current.geometry is None:
+        return False
+    same = current.geometry.scaled(place.photo)
+    return same.size == place.size and _close(same.box, place.box)
 
 
 def _close(one: tuple[float, ...], other: tuple[float, ...]) -> bool:

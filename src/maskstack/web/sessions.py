@@ -15,7 +15,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 from maskstack.draw.pictures import thumbnail
+from maskstack.errors import InputError
 from maskstack.explanation import Explanation
+from maskstack.files import file_digest
 from maskstack.geometry import Geometry
 from maskstack.models import LoadedModel, said_of
 
@@ -28,6 +30,10 @@ MOST_KEPT = 12
 
 SIDE = 640
 """Largest number of pixels of the longer side of a photo that the page draws on."""
+
+
+PHOTO_DIGEST = "photo_sha256"
+"""Name of the note that holds the digest of the photo's file."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,8 +50,9 @@ class PredictedPhoto:
         photo: The upright photo, at most :data:`SIDE` pixels; None if only what the network sees is known.
         geometry: Where the network's input lies in it; None if the preprocessing turns or bends the photo.
         place: Where the network's input lies in the photo's own pixels; None as for ``geometry``.
-        said: What was decided when the photo's file was opened, see :func:`maskstack.models.said_of`.
-        opened: Whether it comes from an explanation's file, so that the photo's own file is not here.
+        notes: Metadata of its explanations, as ``maskstack explain`` writes it.
+        opened: Whether its explanation comes from a file.
+        missing: Why the photo itself is not here, in a sentence; empty if it is here.
     """
 
     name: str
@@ -57,8 +64,9 @@ class PredictedPhoto:
     photo: Image.Image | None = None
     geometry: Geometry | None = None
     place: Geometry | None = None
-    said: str = ""
+    notes: Mapping[str, str] = field(default_factory=dict)
     opened: bool = False
+    missing: str = ""
 
     @classmethod
     def of(
@@ -67,16 +75,30 @@ class PredictedPhoto:
         """Make one from the upright photo, which is kept at a size that the page shows."""
         small, place = thumbnail(photo, SIDE), net.geometry(photo)
         geometry = None if place is None else place.scaled((small.height, small.width))
-        return cls(name, path, model, net, tensor, scores, small, geometry, place, said_of(photo))
+        notes = {"model": net.spec, "photo": name, PHOTO_DIGEST: file_digest(path)}
+        notes |= {} if net.output is None else {"output": str(net.output)}
+        notes |= {"levels": said_of(photo)} if said_of(photo) else {}
+        return cls(name, path, model, net, tensor, scores, small, geometry, place, notes)
 
     def without_network(self) -> PredictedPhoto:
         """The same, without the network's weights, so that keeping it does not keep them in memory."""
         return replace(self, net=replace(self.net, model=nn.Identity()))
 
+    def check_is_here(self) -> None:
+        """Check that the photo itself is on the page.
+
+        Raises:
+            InputError: It is not.
+        """
+        if self.missing:
+            raise InputError(self.missing)
+        if not self.path.is_file():
+            raise InputError("the photo's own file is not on the page any more; choose the photo again")
+
     @property
     def picture(self) -> Image.Image:
         """The photo; or what the network sees, if the photo cannot be drawn on."""
-        if self.photo is None or (self.geometry is None and not self.opened):
+        if self.photo is None or (self.geometry is None and not self.missing):
             return self.net.picture(self.tensor.cpu())
         return self.photo
 
