@@ -73,8 +73,8 @@ class Layout:
         """The components that a prediction or a search may change."""
         return [
             self.status, self.bars, self.top, self.search, self.preset, self.explain, self.stop, self.live, self.found,
-            self.result, self.overlay, self.view, self.words, self.want_masks, self.masks, self.curves, self.comparison,
-            self.files, self.visit, self.history, self.history_style,
+            self.result, self.overlay, self.view, self.words, self.masks, self.curves, self.comparison, self.files,
+            self.visit, self.history, self.history_style,
         ]  # fmt: skip
 
     def _draw_photo_and_network(self, networks: Sequence[str], samples: Sequence[str]) -> None:

@@ -240,8 +240,9 @@ class ExplainTab:
         done = int(found.forward_passes[0]), int(found.backward_passes[0])
         self.seconds_per_pass[predicted.model] = found.seconds / max(_weight(done), 1)
         kept = Kept(title_of(predicted, found), predicted, found, preset, settings, stopped, "")
-        yield self.showing.ready() | self.showing.show(session, kept, "contour", opacity)
-        yield self.showing.remember(session, kept)
+        updates = self.showing.show(session, kept, "contour", opacity)
+        # In one update: of two in quick succession, the browser sometimes misses the second.
+        yield self.showing.ready() | updates | self.showing.remember(session, kept)
 
     def on_stop(self, request: gr.Request) -> None:
         """Stop the search; what it has found is kept."""

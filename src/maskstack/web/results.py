@@ -124,13 +124,10 @@ def method_name(found: Explanation) -> str:
     return "MDM" if found.method == "mdm" else known.about.partition(" (")[0] if known else found.method
 
 
-def has_masks(found: Explanation) -> bool:
-    """Whether the method learned a mask of each size."""
-    return 0 < len(found.grids) == found.masks.shape[1] == found.score_under_masks.shape[1]
-
-
 def masks_panel(found: Explanation) -> str:
-    """Each size's mask."""
+    """Each size's mask, or that there are none."""
+    if not len(found.grids) == found.masks.shape[1] == found.score_under_masks.shape[1] > 0:
+        return panels.paragraph([f"{method_name(found)} has no masks of several sizes."])
     shown = []
     for grid, mask, kept in zip(found.grids, found.masks[0], found.score_under_masks[0], strict=True):
         height, width = grid.shape[-2:]

@@ -48,7 +48,6 @@ class Showing:
             self.at.view: gr.Radio(value=view),
             self.at.overlay: results.overlay_panel(kept.predicted, kept.found, view, opacity),
             self.at.words: results.words_panel(kept.predicted, kept.found, session),
-            self.at.want_masks: gr.Button(visible=results.has_masks(kept.found)),
             self.at.masks: "",
             self.at.curves: "",
             self.at.comparison: "",
@@ -89,8 +88,7 @@ class Showing:
         self.keep(key, upload.path, "saved")
         predicted, found = open_saved(upload.path, upload.name, network, self.networks.get, session.predicted)
         kept = Kept(title_of(predicted, found), predicted, found, "default", {}, False, "")
-        yield self.show(session, kept, "contour", opacity)
-        yield self.remember(session, kept)
+        yield self.show(session, kept, "contour", opacity) | self.remember(session, kept)
 
     def on_view(self, view: str, opacity: float, request: gr.Request) -> Updates:
         """Draw another view of the map."""
@@ -105,7 +103,7 @@ class Showing:
     def on_masks(self, request: gr.Request) -> Any:
         """Show the mask of each size."""
         found = self.sessions.of(key_of(request)).found
-        return results.masks_panel(found) if found is not None and results.has_masks(found) else gr.skip()
+        return gr.skip() if found is None else results.masks_panel(found)
 
     def file_maker(self, kind: str) -> Callable[[float, gr.Request], Updates]:
         """The handler that makes a kind of file to download."""
