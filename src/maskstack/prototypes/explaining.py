@@ -12,7 +12,10 @@ from PIL import Image
 from torch import Tensor
 
 from maskstack.errors import InputError
+from maskstack.explainers import MDM
+from maskstack.explainers.base import CostedExplainer
 from maskstack.explanation import Explanation
+from maskstack.masks.result import OnProgress
 from maskstack.prototypes.checkpoint import Prototypes
 from maskstack.prototypes.push import duplicates
 from maskstack.prototypes.search import finder
@@ -103,6 +106,7 @@ def answer(
     top: int = 3,
     method: str = "mdm",
     data: Path | None = None,
+    progress: OnProgress | None = None,
 ) -> Answer:
     """Explain an image by the prototypes of a class that contributed most to it.
 
@@ -113,6 +117,8 @@ def answer(
         top: Number of prototypes.
         method: How regions are searched for, see :func:`maskstack.prototypes.locate`.
         data: Folder of the training data, for pictures that the checkpoint does not hold.
+        progress: Called after each step of MDM, first in the image and then in the training images; may end a search by
+            returning False.
 
     Raises:
         InputError: There is no such class or method.
@@ -129,8 +135,9 @@ def answer(
     weights = network.weights.detach()[own, label]
     order = (weights * activations[own]).argsort(descending=True, stable=True)[:top]
     chosen = own[order].tolist()
-    found = finder(network, method)(image.expand(len(chosen), -1, -1, -1), chosen)
-    pictures, regions = sources(prototypes, chosen, method=method, data=data)
+    search = finder(network, method)
+    found = search(image.expand(len(chosen), -1, -1, -1), chosen, **_reported(search, progress))
+    pictures, regions = sources(prototypes, chosen, method=method, data=data, progress=progress)
     evidence = tuple(
         PrototypeEvidence(
             number,
@@ -149,7 +156,12 @@ def answer(
 
 
 def sources(
-    prototypes: Prototypes, numbers: list[int], *, method: str, data: Path | None = None
+    prototypes: Prototypes,
+    numbers: list[int],
+    *,
+    method: str,
+    data: Path | None = None,
+    progress: OnProgress | None = None,
 ) -> tuple[list[Image.Image | None], list[Tensor | None]]:
     """The training images that prototypes come from, and their regions there, found in one batch.
 
@@ -158,6 +170,7 @@ def sources(
         numbers: Numbers of the prototypes.
         method: How regions are searched for.
         data: Folder of the training data.
+        progress: See :func:`answer`.
 
     Returns:
         For each a picture and an H x W map; None for both if the picture is not available.
@@ -167,10 +180,16 @@ def sources(
     regions: list[Tensor | None] = [None] * len(numbers)
     if available:
         images = torch.stack([prototypes.prepare(picture) for picture in pictures if picture is not None])
-        found = finder(prototypes.network, method, nearness=True)(images, [numbers[row] for row in available])
+        search = finder(prototypes.network, method, nearness=True)
+        found = search(images, [numbers[row] for row in available], **_reported(search, progress))
         for place, row in enumerate(available):
             regions[row] = found.saliency[place, 0]
     return pictures, regions
+
+
+def _reported(search: CostedExplainer, progress: OnProgress | None) -> dict[str, Any]:
+    """The arguments with which a search reports its progress; only MDM does."""
+    return {"progress": progress} if progress is not None and isinstance(search, MDM) else {}
 
 
 def notes(prototypes: Prototypes) -> dict[int, str]:

@@ -10,11 +10,13 @@ from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeVar
 
 from torch import Tensor
 
-from maskstack.explanation import Explanation
 from maskstack.masks.result import OnProgress, Progress
+
+_Found = TypeVar("_Found")
 
 SEARCH = "maskstack search"
 """Name of the thread that runs searches, while it runs one."""
@@ -73,8 +75,8 @@ class _SnapshotMaker:
 
 
 def live(
-    work: Callable[[OnProgress], Explanation], stop: threading.Event, *, every: float = 0.5
-) -> Generator[Snapshot, None, Explanation]:
+    work: Callable[[OnProgress], _Found], stop: threading.Event, *, every: float = 0.5
+) -> Generator[Snapshot, None, _Found]:
     """Run a search in the thread of all searches and yield its state.
 
     Args:
@@ -89,7 +91,7 @@ def live(
         What the search found. Its errors are raised here. Closing the generator stops the search.
     """
     seen: queue.Queue[Snapshot | None] = queue.Queue()
-    found: Future[Explanation] = Future()
+    found: Future[_Found] = Future()
 
     def run() -> None:
         thread = threading.current_thread()

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import threading
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import torch
+from torch import Tensor
 
 from maskstack.errors import InputError
+from maskstack.masks.result import OnProgress, Progress
 from maskstack.web import panels
 from maskstack.web.answers import QUICK, Updates, guarded, key_of, photo_control, working_alone
+from maskstack.web.live import live
 from maskstack.web.panels import Picture
 from maskstack.web.sessions import Sessions
 from maskstack.web.uploads import Upload
@@ -79,13 +85,18 @@ class PrototypesTab:
             if upload is not None:
                 self.sessions.keep_upload(key_of(request), upload.path, tab="prototypes")
 
-    def on_explain(self, payload: Any, network: str, method: str, count: float) -> Iterator[Updates]:
-        """Explain the photo; a sentence is shown at once, because this takes some seconds."""
-        yield {self.status: panels.status_line("Explaining by prototypes; this takes some seconds."), self.page: ""}
-        yield from guarded(self._explain(payload, network, method, int(count)), self.status, {})
+    def on_explain(
+        self, payload: Any, network: str, method: str, count: float, request: gr.Request
+    ) -> Iterator[Updates]:
+        """Explain the photo; a sentence is shown at once, and then the progress."""
+        yield {self.status: panels.status_line("Explaining by prototypes."), self.page: ""}
+        ended = self.sessions.of(key_of(request)).ended
+        yield from guarded(self._explain(payload, network, method, int(count), ended), self.status, {})
 
-    def _explain(self, payload: Any, network: str, method: str, count: int) -> Iterator[Updates]:
-        from maskstack.prototypes.explaining import answer
+    def _explain(
+        self, payload: Any, network: str, method: str, count: int, ended: threading.Event
+    ) -> Iterator[Updates]:
+        from maskstack.prototypes.explaining import Answer, answer
 
         if network not in self.checkpoints or method not in METHODS or not 1 <= count <= 5:
             raise InputError("this choice is not offered here; choose from the lists")
@@ -95,7 +106,32 @@ class PrototypesTab:
         photo = upload.open(max_pixels=self.max_pixels)
         prototypes = self._load(network)
         tensor = prototypes.model.preprocess(photo)
-        found = answer(prototypes, tensor, top=count, method=method)
+        seconds = _expected(prototypes.network, tensor, method, count)
+        yield {self.status: panels.status_line(f"Explaining by prototypes: about {max(round(seconds), 1)} s.")}
+
+        def work(tell: OnProgress) -> Answer:
+            def progress(state: Progress) -> None:
+                if not tell(state):
+                    raise InputError("the visit has ended")
+
+            return answer(prototypes, tensor, top=count, method=method, progress=progress)
+
+        # In the thread of all searches, for which a server that ends waits.
+        search = live(work, ended)
+        try:
+            part, last, begun = 0, 0, time.perf_counter()
+            while True:
+                snapshot = next(search)
+                part, last = part + (snapshot.step < last), snapshot.step
+                done, steps = part * snapshot.steps + snapshot.step, 2 * snapshot.steps
+                left = (time.perf_counter() - begun) / done * (steps - done)
+                place = "the training images" if part else "the photo"
+                sentence = f"Searching in {place}: step {done} of {steps}, at most about {left:.0f} s left."
+                yield {self.status: panels.progress(done, steps, sentence)}
+        except StopIteration as end:
+            found = end.value
+        finally:
+            search.close()
         title = f"{upload.name}: {found.name}, {found.probability:.0%}"
         figure = found.figure(prototypes.model.picture(tensor), title=title, method=method)
         each = (f"prototype {one.prototype} adds {one.contribution:.2f}, from {one.source}" for one in found.evidence)
@@ -110,3 +146,16 @@ class PrototypesTab:
         from maskstack.prototypes.checkpoint import load
 
         return load(self.checkpoints[name], allow_code=self.allow_code)
+
+
+def _expected(network: Any, image: Tensor, method: str, count: int) -> float:
+    """Seconds that the searches are expected to take, in the photo and in the prototypes' training images."""
+    from maskstack.prototypes.search import finder
+
+    with torch.no_grad():
+        for _ in range(2):  # the first pass of a network is slower
+            before = time.perf_counter()
+            network(image.unsqueeze(0))
+            seconds = time.perf_counter() - before
+    cost = finder(network, method).cost(2 * count)
+    return seconds * (cost["forward"] + 2 * cost["backward"])

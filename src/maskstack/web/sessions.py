@@ -132,6 +132,7 @@ class Session:
 
     Attributes:
         stop: Set it to stop the search that is running.
+        ended: Set when the user has left or the server ends.
         seen: Time of the user's last action, in seconds of the clock.
         uploads: The photo's file of each tab; removed with the session.
         shown: The photo and the network that the user's page shows now, which may be newer than ``predicted``.
@@ -148,6 +149,7 @@ class Session:
     """
 
     stop: threading.Event = field(default_factory=threading.Event)
+    ended: threading.Event = field(default_factory=threading.Event)
     seen: float = field(default_factory=time.monotonic)
     uploads: dict[str, Path] = field(default_factory=dict)
     shown: tuple[Path | None, str] | None = None
@@ -239,6 +241,7 @@ class Sessions:
         session = self._sessions.pop(key, None)
         if session is not None:
             session.stop.set()
+            session.ended.set()
             for path in session.uploads.values():
                 self._remove(path)
 
