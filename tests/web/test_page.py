@@ -193,6 +193,7 @@ def test_the_visits_explanations_and_a_file_open_again(visit, tmp_path):
     page.get_by_role("button", name="Explanations of this visit").click()
     page.locator("#history label").nth(1).wait_for()
     assert page.locator("#history label").count() == 2
+    assert "(EfficientNet-Lite0 (ImageNet); fast)" in page.locator("#history").inner_text()
     page.locator("#history label").first.click()
     page.wait_for_function("first => document.querySelector('#overlay img').src === first", arg=first)
 
@@ -208,7 +209,8 @@ def test_the_visits_explanations_and_a_file_open_again(visit, tmp_path):
     look(other)
     upload(other, file, "#saved")
     wait_for_results(other)
-    view(other, "Zoom 1:1")
+    other.get_by_role("radio", name="Zoom 1:1").check()
+    other.locator(".ms-zoom img").wait_for()
     other.get_by_role("button", name="Measure its curves").click()
     other.locator("#curves img").wait_for()
     broken = tmp_path / "broken.safetensors"
@@ -309,6 +311,8 @@ def test_opacity_and_comparison(visit):
     assert "call" not in page.locator("#comparison").inner_text(), "no names of layers"
     page.get_by_role("button", name="Measure its curves").click()
     page.locator("#curves tbody tr").nth(3).wait_for()
+    page.get_by_role("button", name="Compare", exact=True).click()
+    page.get_by_text("Press Measure its curves again to include them.").wait_for()
     page.wait_for_timeout(300)
     take(page, "comparison")
 
@@ -483,6 +487,21 @@ def test_it_ends_in_the_midst_of_a_search(browser, tmp_path):
         assert server.process.wait(timeout=30) == 0
         page.close()
     assert not list(tmp_path.glob("maskstack-app-*"))
+    assert "Traceback" not in (tmp_path / "log.txt").read_text()
+
+
+def test_it_ends_in_the_midst_of_a_search_for_prototypes(browser, prototypes, photo, tmp_path):
+    with serving(tmp_path, "--prototypes", str(prototypes)) as server:
+        page = browser.new_page()
+        page.goto(server.url)
+        page.get_by_role("tab", name="This looks like that").click()
+        upload(page, photo, "#prototypes-photo")
+        page.locator("#prototypes-photo img").wait_for()
+        page.get_by_role("button", name="Explain by prototypes").click()
+        page.get_by_text(re.compile(r"step \d+ of 50, at most about \d+ s left")).wait_for()
+        server.process.terminate()
+        assert server.process.wait(timeout=30) == 0
+        page.close()
     assert "Traceback" not in (tmp_path / "log.txt").read_text()
 
 

@@ -61,6 +61,7 @@ class Extras:
             raise InputError(f"{len(chosen)} methods are chosen; choose from 1 to {MOST_METHODS}")
         if not all(isinstance(method, str) and method in METHODS for method in chosen):
             raise InputError("this method is not offered here; choose one from the list")
+        again = " Press Measure its curves again to include them." if session.curves else ""
         session.others, session.curves = {}, {}
         net = self.networks.get(predicted.model)
         for method in chosen:
@@ -71,7 +72,7 @@ class Extras:
             yield {self.at.status: panels.status_line(f"Explaining the same class by {name}.")}
             session.others[name] = explainer(predicted.tensor.unsqueeze(0), target)
         yield {
-            self.at.status: panels.status_line(f"Compared with {', '.join(session.others)}."),
+            self.at.status: panels.status_line(f"Compared with {', '.join(session.others)}.{again}"),
             self.at.comparison: results.comparison_panel(predicted, found, list(session.others.items()), opacity),
         }
 

@@ -58,7 +58,7 @@ class Showing:
         """Add an explanation to the visit's list."""
         small = thumbnail_uri(kept.predicted.picture.convert("RGB"), 56)
         session.history.append(replace(kept, predicted=kept.predicted.without_network(), thumbnail=small))
-        choices = [(f"{number}. {each.title}", str(number - 1)) for number, each in enumerate(session.history, 1)]
+        choices = [(f"{number}. {_line(each)}", str(number - 1)) for number, each in enumerate(session.history, 1)]
         return {
             self.at.visit: gr.Accordion(visible=True),
             self.at.history_style: panels.thumbnails("#history", [each.thumbnail for each in session.history]),
@@ -130,8 +130,15 @@ class Showing:
             self.sessions.keep_upload(key, path, tab=tab)
 
 
+def _line(kept: Kept) -> str:
+    """An explanation in the visit's list: what was explained, by which network, and how."""
+    settings = [f"{name}={value}" for name, value in kept.settings.items()]
+    how = "from a file" if kept.predicted.opened else ", ".join([kept.preset, *settings])
+    return f"{kept.title} ({kept.predicted.model}; {how})"
+
+
 def title_of(predicted: PredictedPhoto, found: Explanation) -> str:
-    """An explanation's name in the visit's list."""
+    """An explanation's photo, class and verdict."""
     name = found.target_name[0] if found.target_name else None
     if name is None:
         name = predicted.net.class_name(found.target[0]) if found.target else found.objective
