@@ -400,6 +400,21 @@ def test_two_visitors_do_not_see_each_other(visit, served, photo, tmp_path):
     assert served.uploads("breakfast.jpg")
 
 
+def test_who_waits_for_another_search_can_stop(visit):
+    first, second = visit(), visit()
+    look(first)
+    look(second, "coffee")
+    explain(first, "fine")
+    first.locator("#live img").first.wait_for()
+    explain(second)
+    second.wait_for_timeout(500)
+    second.get_by_role("button", name="Stop").click()
+    first.get_by_role("button", name="Stop").click()
+    second.get_by_text("stopped before the search began").wait_for()
+    explain(second)
+    wait_for_results(second)
+
+
 def test_the_keyboard_is_enough(visit):
     page = visit()
     page.get_by_role("button", name="Sample: cat").focus()

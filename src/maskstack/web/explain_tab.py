@@ -37,10 +37,10 @@ MOST_PICTURES = 25
 # On a narrow page the live map is below the controls.
 _PRESSED = """() => {
     if (window.innerWidth < 900) document.querySelector("#stage").scrollIntoView({ block: "start" });
-    return { __type__: "update", interactive: false };
+    return [{ __type__: "update", interactive: false }, { __type__: "update", interactive: true }];
 }"""
 
-_READY_AGAIN = '() => ({ __type__: "update", interactive: true })'
+_READY_AGAIN = '() => [{ __type__: "update", interactive: true }, { __type__: "update", interactive: false }]'
 
 _SAVE = """() => {
     const save = (left) => {
@@ -97,10 +97,11 @@ class ExplainTab:
         at.search.input(None, [at.search, at.top], at.top, js="(found, top) => found === null ? top : null")
         # The browser disables the button, so that two quick presses are one search. A press that comes after the
         # results, but before the browser has heard that the event is over, waits for that; by default it is dropped.
-        at.explain.click(None, None, at.explain, js=_PRESSED)
+        buttons = [at.explain, at.stop]
+        at.explain.click(None, None, buttons, js=_PRESSED)
         settings = [at.top, at.search, at.preset, at.opacity, *at.settings]
         explained = at.explain.click(self.on_explain, settings, at.shown, trigger_mode="always_last", **work)
-        explained.failure(None, None, at.explain, js=_READY_AGAIN)
+        explained.failure(None, None, buttons, js=_READY_AGAIN)
         at.stop.click(self.on_stop, None, None, **QUICK)
         seen = [at.view, at.opacity]
         shown = [at.overlay, at.status]
@@ -196,6 +197,9 @@ class ExplainTab:
     def _explain(
         self, session: Session, wanted: str | None, preset: str, opacity: float, values: Sequence[Any]
     ) -> Iterator[Updates]:
+        leaves, session.leaves = session.leaves, False
+        if leaves:
+            raise InputError("stopped before the search began")
         predicted = session.predicted
         if predicted is None or wanted is None:
             raise InputError("there is no photo or no class yet; choose both first")
@@ -226,6 +230,7 @@ class ExplainTab:
         # About 25 pictures a search, so that a long one does not send megabytes.
         expected = self.seconds_per_pass.get(predicted.model, 0.0) * (passes["forward"] + 2 * passes["backward"])
         every = max(self.every, min(expected / MOST_PICTURES, 4.0))
+        session.searching = True
         search = live(lambda tell: mdm(images, target, progress=tell), session.stop, every=every)
         try:
             while True:
@@ -236,6 +241,7 @@ class ExplainTab:
             found = end.value
         finally:
             search.close()
+            session.searching = False
         stopped = session.stop.is_set()
         done = int(found.forward_passes[0]), int(found.backward_passes[0])
         self.seconds_per_pass[predicted.model] = found.seconds / max(_weight(done), 1)
@@ -245,8 +251,10 @@ class ExplainTab:
         yield self.showing.ready() | updates | self.showing.remember(session, kept)
 
     def on_stop(self, request: gr.Request) -> None:
-        """Stop the search; what it has found is kept."""
-        self.sessions.of(key_of(request)).stop.set()
+        """Stop the search; what it has found is kept. A search that still waits for others does not begin."""
+        session = self.sessions.of(key_of(request))
+        session.stop.set()
+        session.leaves = not session.searching
 
     def _blank(self) -> Updates:
         return {

@@ -132,6 +132,8 @@ class Session:
 
     Attributes:
         stop: Set it to stop the search that is running.
+        searching: Whether a search runs.
+        leaves: Whether the search that waits in the queue is not wanted any more.
         ended: Set when the user has left or the server ends.
         seen: Time of the user's last action, in seconds of the clock.
         uploads: The photo's file of each tab; removed with the session.
@@ -149,6 +151,8 @@ class Session:
     """
 
     stop: threading.Event = field(default_factory=threading.Event)
+    searching: bool = False
+    leaves: bool = False
     ended: threading.Event = field(default_factory=threading.Event)
     seen: float = field(default_factory=time.monotonic)
     uploads: dict[str, Path] = field(default_factory=dict)
