@@ -18,9 +18,7 @@ from maskstack.files import file_digest
 from maskstack.geometry import Geometry
 from maskstack.models import LoadedModel
 from maskstack.models.spec import assumed_norm
-from maskstack.web.results import words_panel
-from maskstack.web.results import has_masks
-from maskstack.web.results import masks_panel
+from maskstack.web.results import masks_panel, words_panel
 from maskstack.web.saved import PICTURE, open_saved, with_picture
 from maskstack.web.sessions import PredictedPhoto, Session
 
@@ -95,6 +93,8 @@ def test_the_words_say_what_was_assumed_about_the_network(predicted, found) -> N
     assert "norm= was not given" not in words_panel(predicted, found, Session())
     unsure = dataclasses.replace(predicted, net=dataclasses.replace(predicted.net, assumed=assumed_norm({})))
     assert "norm= was not given" in words_panel(unsure, found, Session())
+
+
 def test_the_photo_of_the_page_is_used_if_the_file_explains_it(net, predicted, found, tmp_path) -> None:
     current = dataclasses.replace(predicted, notes={"model": "timm:mine", "photo_sha256": "12ab"})
     path = with_picture(found, current).save(tmp_path / "a.safetensors")
