@@ -119,7 +119,7 @@ def test_a_sample_is_explained_live_and_can_be_taken_away(visit, served, width, 
 
     words = wait_for_results(page, "Stopped:" if width == 375 else "Done:")
     assert re.match(r"[✓?✕]?\s*(Reliable|Doubtful|Do not use)", words), "the verdict comes first"
-    assert re.search(r"Showing \d+% of the photo keeps tiger cat at \d+%", numbers(page))
+    assert re.search(r"Showing \d+% of the network's input keeps tiger cat at \d+%", numbers(page))
     if width == 1280:
         page.locator("#words details").evaluate("fold => { fold.open = false; }")
         assert all(in_sight(page, part) for part in (".ms-verdict", "#overlay img"))

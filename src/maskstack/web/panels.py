@@ -17,7 +17,7 @@ from maskstack.draw.badges import sign_of
 from maskstack.draw.pictures import data_uri, encoded
 
 GLOSSARY: Mapping[str, str] = {
-    "region": "The part of the photo where the mask is at least half open: the network needs it for this class.",
+    "region": "The part of the photo where the map is strongest: the mask is at least half open there.",
     "core": "The part of the region where the mask is almost fully open; a thinner line surrounds it.",
     "reliable, doubtful, do not use": (
         "The verdict on the map. It follows from measurements: what the map keeps of the score, what remains when "
@@ -26,7 +26,7 @@ GLOSSARY: Mapping[str, str] = {
     "score": "The probability that the network gives to the class.",
     "keeps": (
         "The share of the score that is left when only what the map marks is shown. It is the mean over two ways to "
-        "show it: the map as a soft mask, and the most salient 45% of the photo, cut out with a hard edge."
+        "show it: the map as a soft mask, and the most salient 45% of what the network sees, cut out with a hard edge."
     ),
     "remains": "The share of the score that is left when what the map marks is hidden; a good map leaves little.",
     "passes": (

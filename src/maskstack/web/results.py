@@ -45,7 +45,7 @@ def working(predicted: PredictedPhoto, target: int, snapshot: Snapshot) -> tuple
         f"Searching for the region of {name}: step {snapshot.step} of {snapshot.steps}, {_what_follows(snapshot)}."
     )
     shown = overlay(predicted.picture, snapshot.stack.numpy(), geometry=predicted.geometry)
-    caption = f"{float(snapshot.stack.mean()):.0%} of the photo shown"
+    caption = f"{float(snapshot.stack.mean()):.0%} of the network's input shown"
     picture = Picture(
         panels.webp_of(thumbnail(shown, LIVE), quality=60), f"the mask so far over the photo, for {name}", caption
     )
@@ -131,7 +131,9 @@ def masks_panel(found: Explanation) -> str:
     shown = []
     for grid, mask, kept in zip(found.grids, found.masks[0], found.score_under_masks[0], strict=True):
         height, width = grid.shape[-2:]
-        words = f"{height} x {width}: score {_score(found, kept)}, {float(mask.mean()):.0%} of the photo shown"
+        words = (
+            f"{height} x {width}: score {_score(found, kept)}, {float(mask.mean()):.0%} of the network's input shown"
+        )
         coloured = as_picture(matplotlib.colormaps[COLOURS](mask.cpu().numpy())[..., :3])
         shown.append(Picture(panels.webp_of(coloured), f"mask of {height} by {width} cells", words))
     return panels.pictures(shown, small=True)
@@ -157,7 +159,7 @@ def words_panel(predicted: PredictedPhoto, found: Explanation, session: Session)
         warned.append(f"Note: {predicted.net.assumed}.")
     if session.stopped:
         warned.append(f"Stopped after {int(found.steps[0].max())} steps; the map is what was found by then.")
-    shown = f"Showing {float(found.area[0]):.0%} of the photo keeps {name} at {kept} (whole photo: {score})."
+    shown = f"Showing {float(found.area[0]):.0%} of the network's input keeps {name} at {kept} (all of it: {score})."
     lines = [
         *([shown] if found.score_under_stack[0].isfinite() else []),
         *(f"Reason: {reason}." for reason in verdict.reasons),
