@@ -217,8 +217,8 @@ def test_a_map_without_masks_is_drawn_in_one_row() -> None:
     figure = found.plot(photo, row=1)
     titles = [title for image in figure.axes[0].images if not (title := image.get_label()).startswith("_")]
     assert titles[0] == "photo"
-    assert titles[1].startswith("region: ")
-    assert titles[2:] == ["the region alone", "map"]
+    assert titles[1].startswith("strongest part: ")
+    assert titles[2:] == ["strongest part alone", "map"]
     score = f"thing 2: logit {float(found.score_before[1]):.3g}"
     assert score in [text.get_text() for text in figure.axes[0].texts]
 

@@ -287,3 +287,10 @@ def test_all_methods_take_the_same_words() -> None:
     hdm = HDM(Heads(), benchmark=(2,), auxiliary=4, steps=4, output=1)
     for method in (hdm, IntegratedGradients(Heads(), objective="probability", output=1)):
         torch.testing.assert_close(method(IMAGES).score_before, shares)
+
+
+def test_class_scores_after_a_relu_that_sum_to_100_are_no_percentages() -> None:
+    head = nn.Linear(IMAGES[0].numel(), 4)
+    nn.init.zeros_(head.weight)
+    head.bias.data = torch.tensor([20.0, 30.0, 50.0, -1.0])
+    assert read(nn.Sequential(nn.Flatten(), head, nn.ReLU()), IMAGES).kind == "logits"

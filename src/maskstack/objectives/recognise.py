@@ -255,7 +255,8 @@ def _probabilities(values: Tensor, origin: Origin | None) -> tuple[Kind, str] | 
     unit, sums = _in_unit_range(values), values.sum(dim=1)
     if unit and _all_near(sums, 1):
         return "probabilities", ""
-    if bool(values.min() >= 0) and _all_near(sums / 100, 1):
+    # Class scores after a ReLU, as SqueezeNet's, may sum to 100 by chance.
+    if origin != "rectified" and bool(values.min() >= 0) and _all_near(sums / 100, 1):
         raise ModelError(
             "each row of the network's output sums to 100, as percentages do; give it as probabilities, "
             "lambda images: model(images) / 100, or choose with output="
