@@ -294,3 +294,11 @@ def test_class_scores_after_a_relu_that_sum_to_100_are_no_percentages() -> None:
     nn.init.zeros_(head.weight)
     head.bias.data = torch.tensor([20.0, 30.0, 50.0, -1.0])
     assert read(nn.Sequential(nn.Flatten(), head, nn.ReLU()), IMAGES).kind == "logits"
+
+
+@pytest.mark.parametrize("total", [0.95, 1.05, 95.0, 105.0])
+def test_values_that_sum_nearly_to_1_or_100_are_neither_probabilities_nor_percentages(
+    total: float,
+) -> None:
+    values = torch.full((1, 4), total / 4)
+    assert read(lambda images: values + 0 * images.mean(dim=(1, 2, 3)).unsqueeze(1), IMAGES).kind != "probabilities"

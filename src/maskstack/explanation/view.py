@@ -44,6 +44,7 @@ class Shown:
         outlined: What the outline surrounds, in a word or two.
         keeps: What keeps which share of the score, in words; empty if it is not known. For a map it is the number of
             its verdict, see :attr:`maskstack.reliability.verdict.Numbers.kept`; the outlined part alone is unmeasured.
+        hidden: What remains of the score with the regions hidden, in words; empty if the outline is not of regions.
     """
 
     saliency: NDArray[np.float32]
@@ -55,6 +56,7 @@ class Shown:
     sentence: str
     outlined: str = "strongest part"
     keeps: str = ""
+    hidden: str = ""
 
     def share(self, place: Geometry | None) -> float:
         """Share of the photo, or of the network's input where there is no photo, that the region covers."""
@@ -96,6 +98,7 @@ def shown(found: Explanation, row: int) -> Shown:
         sentence=verdict.sentence,
         outlined="strongest part" if not several else "region" if several == 1 else f"{several} regions",
         keeps=_keeps(one, several),
+        hidden=_hidden(one, several),
     )
 
 
@@ -124,6 +127,14 @@ def _keeps(one: Explanation, several: int) -> str:
     least, most = percent(float(shares.min())), percent(float(shares.max()))
     alone = least if least == most else f"{least} to {most}"
     return f"{'it' if several == 1 else 'each'} alone keeps {alone}"
+
+
+def _hidden(one: Explanation, several: int) -> str:
+    """What remains of the score with all regions hidden."""
+    if one.regions is None or not several:
+        return ""
+    remaining = percent(float(one.regions.remaining[0]))
+    return f"with {'it' if several == 1 else 'all'} hidden, {remaining} remains"
 
 
 def title(one: Explanation) -> str:
@@ -189,9 +200,8 @@ def figure(
     what = shown(found, row)
     photo, place = on_photo(found, row, image)
     keeps = f"; {what.keeps} of the score" if what.keeps else ""
-    alone, hidden = f"{what.outlined} alone", ""
-    if found.regions is not None and int(found.regions.count[row]):
-        alone, hidden = what.outlined, f"; with all hidden, {percent(float(found.regions.remaining[row]))} remains"
+    # The words on regions say themselves that each is shown alone.
+    alone, hidden = (what.outlined, f"; {what.hidden}") if what.hidden else (f"{what.outlined} alone", "")
     seen = "" if place is None or place.seen_share >= LITTLE else f"; the network saw {of_photo(place.seen_share)}"
     caption = Caption(
         title=what.title if heading is None else heading,

@@ -18,7 +18,10 @@ from maskstack.files import file_digest
 from maskstack.jobs.naming import EXPLANATION, with_ending
 from maskstack.jobs.progress import JobReporter
 
-NOTES = ("model", "weights_sha256", "photo", "photo_sha256", "output", "levels", "method")
+PHOTO_DIGEST = "photo_sha256"
+"""Name of the note that holds the digest of the photo's file."""
+
+NOTES = ("model", "weights_sha256", "photo", PHOTO_DIGEST, "output", "levels", "method")
 """Notes by which a finished explanation is recognised; methods add others."""
 
 OF_CONTRAST = ("against", "against_name", "first_name")
@@ -64,7 +67,7 @@ class PhotoTarget:
             InputError: The photo can no longer be read.
         """
         network = {"model": spec, "weights_sha256": weights}
-        photo = {"photo": Path(self.photo).name, "photo_sha256": file_digest(self.photo)}
+        photo = {"photo": Path(self.photo).name, PHOTO_DIGEST: file_digest(self.photo)}
         chosen = {} if output is None else {"output": str(output)}
         levels = {"levels": self.said} if self.said else {}
         method = {} if self.method == "mdm" else {"method": self.method}
@@ -77,7 +80,7 @@ def warn_of_replacing(targets: Iterable[PhotoTarget], warn: Callable[[str], None
         path = with_ending(target.path, EXPLANATION)
         with contextlib.suppress(InputError):
             notes = Explanation.load(path).notes if path.is_file() else {}
-            if notes.get("photo_sha256", "") not in ("", file_digest(target.photo)):
+            if notes.get(PHOTO_DIGEST, "") not in ("", file_digest(target.photo)):
                 warn(f"{path} has the map of another photo named {notes.get('photo')}; it will be replaced")
 
 

@@ -15,6 +15,7 @@ from maskstack.errors import InputError, ModelError
 from maskstack.objectives.origins import Origin, Origins
 from maskstack.objectives.outputs import named_tensors, select_tensor
 from maskstack.objectives.reading import KINDS, Kind, Reading
+from maskstack.objectives.stated import check_stated
 
 Output = int | str | None
 """Choice of an output: its place or name, or a name of :data:`Kind` that says how to read it, or ``NAME:KIND``."""
@@ -41,19 +42,6 @@ EMBEDDING_SIZES = frozenset(
 )
 """Usual sizes of embeddings, and rare numbers of classes."""
 
-ROUNDING = 0.01
-"""How far values that the user calls probabilities may be outside of their range."""
-
-NOT_IN_SUM = 0.1
-"""How far the sum of the values that the user calls probabilities may be from 1, as of quantized ones."""
-
-_INSTEAD: Mapping[Kind, Kind] = {
-    "probabilities": "logits",
-    "log_probabilities": "logits",
-    "independent_probabilities": "independent_logits",
-    "probability": "logit",
-}
-"""For the kinds whose values have a range, the one without."""
 
 _EMBEDS = re.compile(r"(^|_)(encode|embed|features?|embeddings?|project)(_|$)|^(encode|embed)[A-Z_]")
 """Names of methods and functions that give embeddings."""
@@ -92,7 +80,7 @@ def recognise(
     found = Reading("map", tuple(values.shape[1:]), wanted, shown if several else "", several)
     if kind is not None:
         kind = _fitting(kind, found)
-        _check_stated(kind, values.float(), f"{wanted}:" if wanted else "")
+        check_stated(kind, values.float(), f"{wanted}:" if wanted else "")
         return replace(found, kind=kind)
     several_doubt = ""
     if several and wanted is None and shown not in ("logits", "out"):
@@ -164,31 +152,6 @@ def _fitting(kind: Kind, found: Reading) -> Kind:
         several = "logits" if kind == "logit" else "probabilities"
         raise InputError(f"the output has {found.classes} values, so it is not a single {kind}; write output={several}")
     return kind
-
-
-def _check_stated(kind: Kind, values: Tensor, chosen: str) -> None:
-    """Check that the values can be of the kind that the user chose.
-
-    Raises:
-        InputError: They cannot.
-    """
-    if kind not in _INSTEAD or not torch.isfinite(values).all():  # such values are reported by what follows
-        return
-    low, high, total = float(values.min()), float(values.max()), values.sum(dim=1)
-    highest = 0 if kind == "log_probabilities" else 1
-    instead = f"give output={chosen}{_INSTEAD[kind]}, or leave the kind out"
-    if high > highest + ROUNDING or (highest and low < -ROUNDING):
-        limits = "from 0 to 1" if highest else "at most 0"
-        raise InputError(
-            f"the output cannot be read as {kind}: its values are {low:.4g} to {high:.4g}, and must be {limits}; "
-            f"{instead}"
-        )
-    if kind == "probabilities" and float((total - 1).abs().max()) > NOT_IN_SUM:
-        wrong = float(total[(total - 1).abs().argmax()])
-        raise InputError(
-            f"the output cannot be read as probabilities: its values sum to {wrong:.4g} for an image, instead of 1; "
-            f"give output={chosen}independent_probabilities if each class has its own, or output={chosen}logits"
-        )
 
 
 def _kind(values: Tensor, origin: Origin | None, model: Any, shown: str, names: int) -> tuple[Kind, str]:

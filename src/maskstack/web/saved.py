@@ -15,8 +15,9 @@ from maskstack.draw.pictures import encoded
 from maskstack.errors import InputError, UncheckedWarning
 from maskstack.explanation import Explanation
 from maskstack.geometry import Geometry
+from maskstack.jobs.targets import PHOTO_DIGEST
 from maskstack.models import LoadedModel
-from maskstack.web.sessions import PHOTO_DIGEST, SIDE, PredictedPhoto
+from maskstack.web.sessions import SIDE, PredictedPhoto
 
 PICTURE, PHOTO, NETWORK = "page_picture", "page_photo", "page_network"
 """Names of the notes that hold the small picture, the photo's file name and the network's name on the page."""

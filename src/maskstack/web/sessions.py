@@ -19,6 +19,7 @@ from maskstack.errors import InputError
 from maskstack.explanation import Explanation
 from maskstack.files import file_digest
 from maskstack.geometry import Geometry
+from maskstack.jobs.targets import PHOTO_DIGEST
 from maskstack.models import LoadedModel, said_of
 
 Curves = Mapping[str, tuple[list[float], list[float]]]
@@ -30,10 +31,6 @@ MOST_KEPT = 12
 
 SIDE = 640
 """Largest number of pixels of the longer side of a photo that the page draws on."""
-
-
-PHOTO_DIGEST = "photo_sha256"
-"""Name of the note that holds the digest of the photo's file."""
 
 
 @dataclass(frozen=True, eq=False)
