@@ -158,3 +158,18 @@ def test_all_that_is_wrong_is_found_before_any_search(place, capsys, arguments, 
     assert code == 2
     assert sentence in " ".join(err.split())
     assert not list(Path().glob("drawn/*"))
+
+
+def test_a_page_and_a_window_are_chosen_as_in_explain(place, capsys):
+    pages = [Image.open(place / f"{name}.png").convert("I;16") for name in ("coffee", "chelsea")]
+    pages[0].save(place / "pages.tif", save_all=True, append_images=pages[1:])
+    short = ("gallery", "pages.tif", "--model", OWN, "--preset", "fast", "--steps", "2", "--resume")
+    code, _, err = run(capsys, *short)
+    assert code == 0
+    assert "page 0 of pages 0 to 1 is used; choose another with --page" in err
+    code, out, _ = run(capsys, *short, "--page", "1", "--window", "100/200", "--json")
+    assert code == 0
+    (result,) = json.loads(out)["results"]
+    notes = Explanation.load(result["files"]["explanation"]).notes
+    assert (notes["page"], notes["window"]) == ("1", "100/200"), "the other page's map is not taken for it"
+    assert run(capsys, "verify", result["files"]["explanation"], "pages.tif", "--allow-code")[0] == 0

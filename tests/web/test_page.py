@@ -437,6 +437,14 @@ def test_the_keyboard_is_enough(visit):
     assert "Egyptian cat" in wait_for_results(page)
 
 
+def test_both_tabs_fit_on_a_small_phone(visit):
+    page = visit(width=320)
+    for tab in ("This looks like that", "Explain a photo"):
+        page.get_by_role("tab", name=tab).click()
+        page.wait_for_timeout(100)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 320
+
+
 def test_every_control_has_a_name(visit):
     page = visit()
     look(page)

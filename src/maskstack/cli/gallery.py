@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from maskstack.cli.options import AsJson, Device, Photos, PresetName, Resume, with_search_options
+from maskstack.cli.options import AsJson, Device, Page, Photos, PresetName, Resume, ValueWindow, with_search_options
 from maskstack.cli.results import ResultReporter
 from maskstack.jobs.gallery import GalleryRequest, make_gallery
 
@@ -31,6 +31,8 @@ def gallery(
         str, typer.Option(help="Class name or index for all networks, or top1: the class that each network predicts.")
     ] = "top1",
     out: Annotated[Path, typer.Option(help="Folder for gallery.png and the explanations.")] = Path("out/gallery"),
+    page: Page = "",
+    window: ValueWindow = "",
     preset: PresetName = "default",
     resume: Resume = False,
     device: Device = "auto",
@@ -44,6 +46,8 @@ def gallery(
         methods=tuple(method or ()),
         target=target,
         out=out,
+        page=page,
+        window=window,
         preset=preset,
         settings=settings,
         resume=resume,

@@ -113,7 +113,7 @@ def _make_gallery(request: GalleryRequest, reporter: JobReporter, reserved: cont
         for number, (row, target) in enumerate(todo):
             reporter.begin(number)
             photo, image = request.read(target, row.net, device)
-            found = _explained(row, target, photo, image, reporter)
+            found = _explained(request, row, target, photo, image, reporter)
             path = found.save(with_ending(target.path, EXPLANATION))
             reporter.result(f"{Path(target.photo).name}, {row.name}", found, {"explanation": str(path)})
     names = {target: f"{Path(target.photo).name}, {row.name}" for row in rows for target in row.targets}
@@ -202,7 +202,12 @@ def _explainer(request: GalleryRequest, net: LoadedModel, method: str) -> PhotoE
 
 
 def _explained(
-    row: GalleryRow, target: PhotoTarget, photo: Image.Image, image: torch.Tensor, reporter: JobReporter
+    request: GalleryRequest,
+    row: GalleryRow,
+    target: PhotoTarget,
+    photo: Image.Image,
+    image: torch.Tensor,
+    reporter: JobReporter,
 ) -> Explanation:
     """The explanation of a photo, with its trust, its place in the photo and its notes."""
     images = image.unsqueeze(0)
@@ -217,7 +222,8 @@ def _explained(
             trust=trust(row.net, images, found.saliency, target.index),
             notes={**found.notes, JUDGED_BY: "class_probability"},
         )
-    notes = {**found.notes, **target.notes(row.spec, row.weights, row.explainer.user_model.output)}
+    notes = target.notes(row.spec, row.weights, row.explainer.user_model.output)
+    notes = {**found.notes, **notes, **request.opening}
     return replace(found, notes=notes, geometry=(row.net.geometry(photo),))
 
 

@@ -17,8 +17,8 @@ from maskstack.draw.badges import sign_of
 from maskstack.draw.pictures import data_uri, encoded
 
 GLOSSARY: Mapping[str, str] = {
-    "region": "The part of the photo where the map is strongest: the mask is at least half open there.",
-    "core": "The part of the region where the mask is almost fully open; a thinner line surrounds it.",
+    "strongest part": "The part of the photo where the mask is at least half open; a line surrounds it.",
+    "core": "The middle of the strongest part, where the mask is almost fully open; a thinner line surrounds it.",
     "reliable, doubtful, do not use": (
         "The verdict on the map. It follows from measurements: what the map keeps of the score, what remains when "
         "what it marks is hidden, and how well several searches agree."
@@ -134,8 +134,8 @@ def legend() -> str:
     """What the colours and lines over the photo mean."""
     return (
         '<ul class="ms-legend" aria-label="Legend">'
-        '<li><span class="ms-key ms-line"></span>region</li>'
-        '<li><span class="ms-key ms-thin"></span>core</li>'
+        '<li><span class="ms-key ms-line"></span>strongest part of the map</li>'
+        '<li><span class="ms-key ms-thin"></span>its core</li>'
         '<li><span class="ms-key ms-bar"></span>map, low to high</li>'
         '<li><span class="ms-key ms-hatch"></span>not seen by the network</li></ul>'
     )
