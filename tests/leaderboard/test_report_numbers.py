@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from maskstack.leaderboard.comparison import _compare
 from maskstack.leaderboard.report import make_report
 from maskstack.runs import statistics
 from maskstack.runs.statistics import Bootstrap, holm, ranks, signed_rank_p
@@ -62,6 +63,32 @@ def test_the_paired_test_is_wilcoxons():
     assert signed_rank_p(differences) == pytest.approx(stats.wilcoxon(differences).pvalue)
     assert signed_rank_p(np.zeros(5)) == 1
     assert np.isnan(signed_rank_p(np.empty(0)))
+    many = np.random.default_rng(1).normal(0.2, 1.0, size=80).round(1)
+    assert signed_rank_p(many) == pytest.approx(stats.wilcoxon(many).pvalue)
+
+
+@pytest.mark.parametrize("alike", [0, 5, 60])
+def test_five_equal_differences_are_not_significant_however_many_images_are_alike(alike):
+    # Five of five signs: 2 / 2^5. The normal approximation would give 0.025.
+    assert signed_rank_p(np.concatenate([np.full(5, 0.25), np.zeros(alike)])) == 0.0625
+
+
+def test_equal_differences_with_rounding_errors_share_their_rank():
+    thirds = np.array([1 / 3 - 0, 2 / 3 - 1 / 3, 1 - 2 / 3, 0 - 1 / 3, 1 / 3 - 2 / 3, 0.1 + 0.2 - 0.3])
+    assert len(set(np.abs(thirds))) > 2
+    assert signed_rank_p(thirds) == 1
+
+
+def test_a_few_large_differences_do_not_make_a_method_significantly_better():
+    # Worse on 60 of 70 images, but better by more on the others, so the mean is better.
+    difference = np.concatenate([-np.linspace(0.001, 0.01, 60), np.linspace(0.5, 1, 10)])
+    assert signed_rank_p(difference) < 0.001
+    assert signed_rank_p(difference, toward_mean=True) == 1
+    assert signed_rank_p(difference[:60], toward_mean=True) == signed_rank_p(difference[:60])
+    found = _compare(("mdm", "other"), np.stack([np.full(70, 0.5), 0.5 + difference]), 1, "mdm", Bootstrap(draws=50))
+    assert found["other"].difference > 0.1
+    assert not found["other"].told_apart
+    assert found["mdm"].tied
 
 
 def test_holm_is_the_step_down_rule():

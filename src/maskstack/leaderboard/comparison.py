@@ -30,7 +30,7 @@ class MethodOnMetric:
         difference: Mean difference to the reference over the images that both have; NaN for the reference.
         difference_low: Lower end of its confidence interval.
         difference_high: Upper end.
-        p: p-value of that difference.
+        p: p-value of the sign of that difference.
         p_holm: The same, corrected for the number of methods.
         rank: Rank among the methods without the controls, 1 is best; NaN for a control.
         first: Whether no method is better.
@@ -111,7 +111,6 @@ def compare(network: NetworkResults, reference: str = "mdm", *, bootstrap: Boots
 
     Raises:
         InputError: The network was not measured with the reference, or the reference is a control.
-        MissingExtraError: scipy is not installed.
     """
     if reference not in network.methods:
         raise InputError(
@@ -149,7 +148,7 @@ def _compare(
         method: _paired(lines[method], lines[reference]) for method in own if method != reference and reference in own
     }
     means, apart = _with_intervals(own, bootstrap), _with_intervals(differences, bootstrap)
-    p = {method: signed_rank_p(difference) for method, difference in differences.items()}
+    p = {method: signed_rank_p(difference, toward_mean=True) for method, difference in differences.items()}
     corrected = dict(zip(p, holm(list(p.values())), strict=True))
     places, tied = _places({method: lines[method] for method in own if not is_control(method)}, sign)
     first = min(places.values(), default=_NONE)
@@ -177,7 +176,7 @@ def _places(lines: Mapping[str, Values], sign: int) -> tuple[dict[str, float], s
     places = dict(zip(lines, map(float, ranks(np.stack(list(lines.values())), sign=sign)), strict=True))
     best = min(places, key=lambda method: places[method])
     others = [method for method in lines if places[method] > places[best]]
-    p = holm([signed_rank_p(_paired(lines[method], lines[best])) for method in others])
+    p = holm([signed_rank_p(_paired(lines[method], lines[best]), toward_mean=True) for method in others])
     return places, {method for method, value in zip(others, p, strict=True) if value >= SIGNIFICANT}
 
 
