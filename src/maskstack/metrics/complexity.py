@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from maskstack.metrics.order import check_map
+from maskstack.metrics.order import check_map, of_map
 
 
 def entropy(saliency: Tensor) -> Tensor:
@@ -18,13 +18,13 @@ def entropy(saliency: Tensor) -> Tensor:
         A scalar in nats, from 0 for a single pixel to log(H * W) for a constant map, such as a map of zeros.
 
     Raises:
-        InputError: The map is not H x W, or contains NaN or negative values.
+        InputError: The map is not H x W, or contains NaN, negative or infinite values.
 
     >>> entropy(torch.tensor([[0.0, 0.5], [0.5, 0.0]])).exp()
     tensor(2.)
     """
     shares = _shares(saliency)
-    return _like(saliency, torch.special.entr(shares).sum())
+    return of_map(saliency, torch.special.entr(shares).sum())
 
 
 def gini(saliency: Tensor) -> Tensor:
@@ -37,7 +37,7 @@ def gini(saliency: Tensor) -> Tensor:
         A scalar, from 0 for a constant map, such as a map of zeros, to 1 - 1 / (H * W) for a single pixel.
 
     Raises:
-        InputError: The map is not H x W, or contains NaN or negative values.
+        InputError: The map is not H x W, or contains NaN, negative or infinite values.
 
     >>> gini(torch.tensor([[0.0, 0.0], [0.0, 3.0]]))
     tensor(0.7500)
@@ -45,11 +45,7 @@ def gini(saliency: Tensor) -> Tensor:
     shares = _shares(saliency).sort().values
     count = len(shares)
     places = torch.arange(1, count + 1, dtype=shares.dtype, device=shares.device)
-    return _like(saliency, (1 - 2 * (shares * (count - places + 0.5)).sum() / count).clamp_min(0))
-
-
-def _like(saliency: Tensor, value: Tensor) -> Tensor:
-    return value.to(saliency.dtype if saliency.is_floating_point() else torch.float32)
+    return of_map(saliency, (1 - 2 * (shares * (count - places + 0.5)).sum() / count).clamp_min(0))
 
 
 def _shares(saliency: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -32,10 +33,21 @@ def pixel_curve(
         Scores after 0, 1/steps ... 1 of the pixels, steps + 1.
 
     Raises:
-        InputError: The map does not fit the images or contains NaN, or ``steps`` or ``batch_size`` is below 1.
+        InputError: The map does not fit the images or contains NaN, the images do not fit each other, ``steps`` or
+            ``batch_size`` is below 1, or ``score`` does not give one number per image.
     """
     if steps < 1 or batch_size < 1:
         raise InputError(f"steps is {steps} and batch_size {batch_size}; both must be at least 1")
+    try:
+        shape = np.broadcast_shapes(start.shape, end.shape)
+    except ValueError as error:
+        raise InputError(
+            f"the images at the start and at the end have shapes {tuple(start.shape)} and {tuple(end.shape)}; both "
+            "must be C x H x W"
+        ) from error
+    if len(shape) != 3:
+        raise InputError(f"the image has shape {tuple(shape)}; it must be C x H x W")
+    start, end = start.expand(shape), end.expand(shape)
     check_map(saliency, image=start)
     rank = ranks(saliency).to(start.device)
     counts = [round(step * rank.numel() / steps) for step in range(steps + 1)]
@@ -43,7 +55,12 @@ def pixel_curve(
     for first in range(0, len(counts), batch_size):
         taken = torch.tensor(counts[first : first + batch_size], dtype=rank.dtype, device=rank.device)
         turned = rank < taken.view(-1, 1, 1, 1)  # N 1 H W
-        scores.append(score(torch.where(turned, end, start)))
+        found = score(torch.where(turned, end, start))
+        if found.shape != (len(taken),):
+            raise InputError(
+                f"the score gave shape {tuple(found.shape)} for {len(taken)} images; it must give one number per image"
+            )
+        scores.append(found)
     return torch.cat(scores)
 
 
@@ -56,9 +73,14 @@ def area_under(curve: Tensor) -> Tensor:
     Returns:
         A scalar between the least and the greatest score.
 
+    Raises:
+        InputError: The curve is not a list of at least two scores.
+
     >>> area_under(torch.tensor([0.0, 1.0, 1.0]))
     tensor(0.7500)
     """
+    if curve.dim() != 1 or len(curve) < 2:
+        raise InputError(f"the curve has shape {tuple(curve.shape)}; give at least two scores")
     return torch.trapezoid(curve, dx=1 / (len(curve) - 1))
 
 
@@ -91,16 +113,20 @@ def average_drop(before: Tensor, masked: Tensor) -> Tensor:
 
     Args:
         before: Y, scores of the images, N, not negative.
-        masked: O, scores of the images times their maps, N.
+        masked: O, scores of the images times their maps, N, not negative.
 
     Returns:
-        N shares in [0, 1]; 0 where Y is 0, as it cannot drop.
+        N shares in [0, 1]; 0 where Y is 0, as it cannot drop, and NaN where a score is NaN.
+
+    Raises:
+        InputError: The scores have different shapes.
 
     >>> average_drop(torch.tensor([0.8, 0.5]), torch.tensor([0.6, 0.9]))
     tensor([0.2500, 0.0000])
     """
+    _check_pairs(before, masked)
     drop = (before - masked).clamp_min(0) / before
-    return torch.where(before > 0, drop, torch.zeros_like(drop))
+    return torch.where(before <= 0, torch.zeros_like(drop), drop)
 
 
 def average_increase(before: Tensor, masked: Tensor) -> Tensor:
@@ -109,5 +135,20 @@ def average_increase(before: Tensor, masked: Tensor) -> Tensor:
     Args:
         before: Y, scores of the images, N.
         masked: O, scores of the images times their maps, N.
+
+    Returns:
+        N values 0 or 1; NaN where a score is NaN.
+
+    Raises:
+        InputError: The scores have different shapes.
     """
-    return (masked > before).float()
+    _check_pairs(before, masked)
+    return (masked > before).float().masked_fill(before.isnan() | masked.isnan(), torch.nan)
+
+
+def _check_pairs(before: Tensor, masked: Tensor) -> None:
+    if before.shape != masked.shape:
+        raise InputError(
+            f"the scores before and under the map have shapes {tuple(before.shape)} and {tuple(masked.shape)}; both "
+            "must have one score per image"
+        )

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from maskstack.errors import InputError, require
-from maskstack.metrics.order import check_map
+from maskstack.metrics.order import check_map, of_map
 
 THRESHOLDS = tuple(step / 50 for step in range(50))
 """Thresholds as shares of the map's maximum."""
@@ -25,9 +25,14 @@ def energy_in_box(saliency: Tensor, inside: Tensor) -> Tensor:
 
     Returns:
         A scalar in [0, 1]; 0 for a map of zeros.
+
+    Raises:
+        InputError: The map is not H x W, contains NaN, negative or infinite values, or ``inside`` has another size.
     """
-    total = saliency.sum()
-    return (saliency * inside).sum() / total if total > 0 else total
+    check_map(saliency, image=_of_pixels(inside), positive=True)
+    values = saliency.double()
+    total = values.sum()
+    return of_map(saliency, values[inside.bool()].sum() / total if total > 0 else total)
 
 
 def pointing_game(saliency: Tensor, inside: Tensor) -> Tensor:
@@ -36,8 +41,12 @@ def pointing_game(saliency: Tensor, inside: Tensor) -> Tensor:
     Args:
         saliency: Map, H x W.
         inside: Union of the boxes, H x W booleans.
+
+    Raises:
+        InputError: The map is not H x W or contains NaN, or ``inside`` has another size.
     """
-    return inside.flatten()[saliency.flatten().argmax()].to(saliency.dtype)
+    check_map(saliency, image=_of_pixels(inside))
+    return of_map(saliency, inside.flatten().bool()[saliency.flatten().argmax()])
 
 
 def box_ious(saliency: Tensor, boxes: Tensor, *, thresholds: Sequence[float] = THRESHOLDS) -> Tensor:
@@ -55,12 +64,15 @@ def box_ious(saliency: Tensor, boxes: Tensor, *, thresholds: Sequence[float] = T
         Intersection over union at each threshold, T values in [0, 1]. The box of a constant map is the whole image.
 
     Raises:
-        InputError: There is no box, or another reason of :func:`mask_ious`.
+        InputError: There is no box, a box is not finite or has a negative size, or another reason of
+            :func:`mask_ious`.
         MissingExtraError: scipy is not installed.
     """
     if boxes.ndim != 2 or boxes.shape[1] != 4 or len(boxes) == 0:
         raise InputError(f"boxes have shape {tuple(boxes.shape)}; give N x 4, at least one")
     truth = boxes.detach().cpu().double().numpy()
+    if not np.isfinite(truth).all() or (truth[:, 2:] < truth[:, :2]).any():
+        raise InputError("a box is not finite or has a negative size; give x1, y1, x2, y2")
     return _sweep(saliency, thresholds, lambda region: _best_overlap(_component_box(region), truth))
 
 
@@ -73,10 +85,10 @@ def mask_ious(saliency: Tensor, mask: Tensor, *, thresholds: Sequence[float] = T
         thresholds: Shares of the maximum, in [0, 1].
 
     Raises:
-        InputError: The map is not H x W or contains NaN or negative values, the mask has another size, or a threshold
-            is outside [0, 1].
+        InputError: The map is not H x W or contains NaN, negative or infinite values, the mask has another size, or a
+            threshold is outside [0, 1].
     """
-    check_map(saliency, image=mask)
+    check_map(saliency, image=_of_pixels(mask))
     truth = mask.cpu().numpy() > 0
     return _sweep(saliency, thresholds, lambda region: float((region & truth).sum() / (region | truth).sum()))
 
@@ -97,7 +109,7 @@ def mask_average_precision(saliency: Tensor, mask: Tensor) -> Tensor:
     >>> mask_average_precision(torch.tensor([[0.9, 0.6, 0.3]]), torch.tensor([[True, False, True]]))
     tensor(0.8333)
     """
-    check_map(saliency, image=mask)
+    check_map(saliency, image=_of_pixels(mask))
     if not mask.any():
         raise InputError("the mask is empty; give a mask with at least one pixel")
     values, order = saliency.flatten().sort(descending=True)
@@ -123,8 +135,10 @@ def max_box_acc(ious: Tensor, *, delta: float = 0.5) -> Tensor:
         1 if the box is correct, else 0, N; NaN for a single image, as no other image can set the threshold.
 
     Raises:
-        InputError: ``ious`` is not N x T.
+        InputError: ``ious`` is not N x T or contains NaN, or ``delta`` is outside [0, 1].
     """
+    if not 0 <= delta <= 1:
+        raise InputError(f"the least overlap of a correct box is {delta}; give a number from 0 to 1")
     return at_chosen_threshold((_as_table(ious) >= delta).float())
 
 
@@ -140,7 +154,7 @@ def at_chosen_threshold(quality: Tensor) -> Tensor:
         Quality of each image, N; NaN for a single image.
 
     Raises:
-        InputError: ``quality`` is not N x T.
+        InputError: ``quality`` is not N x T or contains NaN.
     """
     quality = _as_table(quality)
     found = torch.full((len(quality),), torch.nan, dtype=quality.dtype)
@@ -150,9 +164,17 @@ def at_chosen_threshold(quality: Tensor) -> Tensor:
     return found
 
 
+def _of_pixels(inside: Tensor) -> Tensor:
+    if inside.dim() != 2:
+        raise InputError(f"the mask of the object has shape {tuple(inside.shape)}; it must be H x W")
+    return inside
+
+
 def _as_table(values: Tensor) -> Tensor:
     if values.ndim != 2 or 0 in values.shape:
         raise InputError(f"overlaps have shape {tuple(values.shape)}; give images x thresholds")
+    if values.isnan().any():
+        raise InputError("an overlap is NaN; leave out the images that have none")
     return values
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from maskstack.errors import InputError
@@ -38,11 +39,11 @@ def check_map(saliency: Tensor, *, image: Tensor | None = None, positive: bool =
     Args:
         saliency: Map, H x W.
         image: Image or mask of the same height and width, ... x H x W.
-        positive: Whether negative values raise an error.
+        positive: Whether negative and infinite values raise an error.
 
     Raises:
-        InputError: The map is not H x W, differs in size from the image, or contains NaN, or negative values that are
-            not allowed.
+        InputError: The map is not H x W, differs in size from the image, or contains NaN, or negative or infinite
+            values that are not allowed.
     """
     if saliency.dim() != 2 or saliency.numel() == 0:
         raise InputError(f"the map has shape {tuple(saliency.shape)}; it must be H x W")
@@ -54,3 +55,10 @@ def check_map(saliency: Tensor, *, image: Tensor | None = None, positive: bool =
         raise InputError("the map contains NaN, so its pixels cannot be ranked; replace these values first")
     if positive and (saliency < 0).any():
         raise InputError("the map contains negative values; clip it or take its absolute values first")
+    if positive and saliency.isinf().any():
+        raise InputError("the map contains infinite values; replace these values first")
+
+
+def of_map(saliency: Tensor, value: Tensor) -> Tensor:
+    """A number that was computed from a map, in the map's type; float32 for maps of whole numbers."""
+    return value.to(saliency.dtype if saliency.is_floating_point() else torch.float32)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 from torch import Tensor
 
-from maskstack.errors import require
+from maskstack.errors import InputError, require
 from maskstack.metrics.order import check_map
 
 
@@ -20,7 +21,7 @@ def pieces(saliency: Tensor, *, threshold: float = 0.5) -> tuple[int, float]:
         Number of components, and the largest one's share of their pixels; a constant map is one component.
 
     Raises:
-        InputError: The map is not H x W, or contains NaN or negative values.
+        InputError: The map is not H x W, contains NaN, negative or infinite values, or the threshold is not in (0, 1].
         MissingExtraError: scipy is not installed.
 
     >>> import torch
@@ -28,6 +29,8 @@ def pieces(saliency: Tensor, *, threshold: float = 0.5) -> tuple[int, float]:
     (2, 0.6666666666666666)
     """
     check_map(saliency, positive=True)
+    if not 0 < threshold <= 1:
+        raise InputError(f"the threshold is {threshold}; give a share of the map's maximum, above 0 and at most 1")
     ndimage = require("scipy.ndimage", extra="bench")
     marked = (saliency >= threshold * saliency.amax()).cpu().numpy()
     labels, count = ndimage.label(marked, structure=np.ones((3, 3)))
@@ -45,13 +48,15 @@ def roughness(saliency: Tensor) -> Tensor:
         A scalar from 0, for a constant map.
 
     Raises:
-        InputError: The map is not H x W, or contains NaN or negative values.
+        InputError: The map is not H x W, or contains NaN, negative or infinite values.
 
     >>> import torch
     >>> roughness(torch.tensor([[1.0, 0.0], [1.0, 0.0]]))
     tensor(2.)
     """
     check_map(saliency, positive=True)
-    steps = saliency.diff(dim=0).abs().mean() + saliency.diff(dim=1).abs().mean()
     mean = saliency.mean()
+    # A map of one row or column has no neighbours across it.
+    changes = [saliency.diff(dim=dim).abs() for dim in (0, 1) if saliency.shape[dim] > 1]
+    steps = torch.stack([change.mean() for change in changes]).sum() if changes else torch.zeros_like(mean)
     return steps / mean if mean > 0 else mean

@@ -13,7 +13,7 @@ from maskstack.metrics.cascade import cascade
 from maskstack.metrics.order import check_map
 from maskstack.tensors import rank_agreement
 
-_WINDOW = 11
+_WINDOW, _SLACK = 11, 1e-3
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def structural_similarity(first: Tensor, second: Tensor) -> float:
         A number from -1 to 1; 1 for equal maps.
 
     Raises:
-        InputError: The maps are not both H x W, are too small, or contain NaN.
+        InputError: The maps are not both H x W, are too small, or contain NaN or values outside [0, 1].
         MissingExtraError: scikit-image is not installed.
 
     >>> import torch
@@ -123,6 +123,8 @@ def structural_similarity(first: Tensor, second: Tensor) -> float:
             f"the maps are {tuple(first.shape)}; they must be at least {_WINDOW} x {_WINDOW}, the size of SSIM's window"
         )
     one, other = (saliency.detach().cpu().double().numpy() for saliency in (first, second))
+    if min(one.min(), other.min()) < -_SLACK or max(one.max(), other.max()) > 1 + _SLACK:
+        raise InputError("the maps have values outside [0, 1], for which SSIM is defined here; scale both maps first")
     skimage = require("skimage.metrics", extra="bench")
     settings = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
     return float(skimage.structural_similarity(one, other, data_range=1.0, **settings))
