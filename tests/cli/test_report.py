@@ -57,6 +57,21 @@ def test_the_table_names_wins_and_losses(run, tmp_path, capsys, monkeypatch):
     assert (tmp_path / "out" / "report.html").is_file()
 
 
+def test_few_images_in_common_are_no_verdict_either(tmp_path, run, capsys):
+    other = tmp_path / "other"
+    request = BenchRequest(models=("net=bundled",), data="data", methods=("rise",), groups=("faithfulness",))
+    settle(other, request, versions={"maskstack": "test"})
+    rows = [ResultRow("net", "rise", f"{image}.jpg", "faithfulness", "deletion_zero", 0.1) for image in range(3)]
+    Store.open(other).write(rows)
+    arguments = ["report", str(run), str(other), "--methods", "mdm,rise", "--out", str(tmp_path / "out")]
+    assert main(arguments) == 0
+    message = " ".join(capsys.readouterr().out.split())
+    assert "net, 8 images" in message
+    assert "3 images in common: too few to tell methods apart" in message
+    assert main([*arguments, "--only-common"]) == 0
+    assert "net, 8 images" in capsys.readouterr().out  # mdm alone has the other metric
+
+
 def test_few_images_are_no_verdict(tmp_path, capsys):
     run = made_run(tmp_path / "few", images=1)
     assert main(["report", str(run), "--out", str(tmp_path / "out")]) == 0

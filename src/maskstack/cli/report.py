@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from maskstack.cli.console import names_in, plain_console
+from maskstack.cli.console import names_in, plain_console, plural
 from maskstack.cli.options import AllowCode, AsJson
 from maskstack.files import json_text
 from maskstack.leaderboard.comparison import Comparison, MethodOnMetric, is_control
@@ -49,9 +49,11 @@ def report(
 
 def _table(comparison: Comparison) -> Table:
     """A table of the metrics that fit in a terminal; the page has all metrics."""
-    images = len(comparison.network.images)
+    images = plural(len(comparison.network.images), "image")
+    if comparison.measured < len(comparison.network.images):
+        images = f"{comparison.measured} of {images}"
     table = Table(
-        title=Text(f"{comparison.network.model}, {images} images, rank: mean rank over metrics", style="bold"),
+        title=Text(f"{comparison.network.model}, {images}, rank: mean rank over metrics", style="bold"),
         title_justify="left",
         box=None,
         pad_edge=False,
@@ -87,8 +89,9 @@ def _sentence(comparison: Comparison, verdict: Verdict) -> Text:
     )
     text = Text(f"{sentence}: {lost}" if lost else sentence)
     if verdict.too_few:
-        images = "1 image" if verdict.images == 1 else f"{verdict.images} images"
-        text = Text(f"{images}: too few to tell methods apart; measure at least {FEWEST}, better 50", style="yellow")
+        common = " in common" if verdict.images < len(comparison.network.images) else ""
+        few = f"{plural(verdict.images, 'image')}{common}: too few to tell methods apart"
+        text = Text(f"{few}; measure at least {FEWEST}, better 50", style="yellow")
     if any(not cell.whole for cells in comparison.cells.values() for cell in cells.values()):
         text.append("\n* measured on fewer images than other methods; the page says on how many", style="dim")
     failed = sum(failure.images for failure in comparison.network.failures)
@@ -103,7 +106,8 @@ def _document(written: WrittenReport) -> dict[str, Any]:
             {
                 "model": comparison.network.model,
                 "reference": comparison.reference,
-                "images": verdict.images,
+                "images": comparison.measured,
+                "images_in_common": verdict.images,
                 "too_few_images": verdict.too_few,
                 "mean_ranks": {method: rank for method, (rank, placed) in comparison.mean_ranks.items() if placed},
                 "ahead": [column.metric for column in verdict.ahead],

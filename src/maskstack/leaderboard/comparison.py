@@ -91,6 +91,23 @@ class Comparison:
         """The metrics of quality among them."""
         return tuple(column for column in self.columns if column.kind == QUALITY)
 
+    @property
+    def measured(self) -> int:
+        """Number of images on which any method has a value of any metric."""
+        there = [np.isfinite(values).any(axis=0) for values in self.network.values.values()]
+        return int(np.any(there, axis=0).sum()) if there else 0
+
+    @property
+    def shared(self) -> int:
+        """Largest number of images on which a metric of quality compares the reference with another ranked method."""
+        found = 0
+        for column in self.counted:
+            there = dict(zip(self.network.methods, np.isfinite(self.network.values[column.metric]), strict=True))
+            own = there[self.reference]
+            others = [line for method, line in there.items() if method != self.reference and not is_control(method)]
+            found = max([found, *(int((own & line).sum()) for line in others or [own])])
+        return found
+
     def best(self, metric: str) -> tuple[str, ...]:
         """The best methods on a metric; several if they are equal."""
         return tuple(method for method, cell in self.cells[metric].items() if cell.first)

@@ -34,7 +34,7 @@ class Verdict:
         behind: All others.
         below_controls: Metrics on which a control has a better mean.
         missing: Metrics that other methods have and the reference does not.
-        images: Number of images.
+        images: Largest number of images on which a metric compares the reference with another method.
     """
 
     ahead: tuple[Column, ...]
@@ -80,5 +80,5 @@ def judge(comparison: Comparison) -> Verdict:
             tied.append(column)
         else:
             behind.append(BehindOn(column, best, cells[best[0]].mean, own.mean, own.rank, len(others) + 1))
-    images = len(comparison.network.images)
-    return Verdict(tuple(ahead), tuple(first), tuple(tied), tuple(behind), tuple(below), tuple(missing), images)
+    found = (tuple(ahead), tuple(first), tuple(tied), tuple(behind), tuple(below), tuple(missing))
+    return Verdict(*found, images=comparison.shared)
