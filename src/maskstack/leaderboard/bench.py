@@ -13,6 +13,7 @@ from maskstack.leaderboard.plan import make_plan
 from maskstack.leaderboard.record import settle
 from maskstack.leaderboard.request import BenchRequest
 from maskstack.leaderboard.work import ImageTask, MeasuredMap, Worker, write_map
+from maskstack.models.weights import weights_digest
 from maskstack.runs.folder import RunListener, opened
 from maskstack.runs.rows import FAILED
 from maskstack.version import __version__
@@ -53,7 +54,12 @@ def bench(
             listener.warn(f"{name}: {network.net.assumed}")
         for method in request.methods:
             network.explainer(method)
-    with opened(run, lambda: settle(run, request, versions=versions), listener, retry_failed=retry_failed) as store:
+    weights = {name: weights_digest(worker.network(name).net.model) for name in request.specs}
+
+    def settled() -> None:
+        settle(run, request, versions=versions, weights=weights)
+
+    with opened(run, settled, listener, retry_failed=retry_failed) as store:
         plan, tasks = make_plan(request, worker, store.measured, looking=listener.looking)
         listener.planned(plan)
         maps = failed = 0

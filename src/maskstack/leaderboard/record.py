@@ -40,17 +40,25 @@ class RunRecord:
         return specs
 
 
-def settle(run: Path, request: BenchRequest, *, versions: Mapping[str, str]) -> None:
+def settle(
+    run: Path, request: BenchRequest, *, versions: Mapping[str, str], weights: Mapping[str, str] | None = None
+) -> None:
     """Write the record of a run, or check that the request continues the run that is there.
 
     Models, methods, metrics and the number of images may grow from one call to the next. Settings that would make the
-    numbers incomparable must not change.
+    numbers incomparable must not change, and neither must the weights of a network.
+
+    Args:
+        run: Folder of the run.
+        request: What to measure.
+        versions: Versions of the packages.
+        weights: Digest of each network's weights, by its name; a run of an earlier version has none.
 
     Raises:
         InputError: The folder holds a run with another record, or other files and no run.
     """
     before, wanted = find_record(run), dataclasses.asdict(request)
-    specs = request.specs
+    specs, digests = request.specs, dict(weights or {})
     if before is not None:
         _check_format(run, before)
         check_same(run, before, wanted, _SAME_IN_A_RUN)
@@ -60,9 +68,23 @@ def settle(run: Path, request: BenchRequest, *, versions: Mapping[str, str]) -> 
                 raise InputError(
                     f"{run} holds a run in which the model {name} is {spec}, not {specs[name]}; give it another name"
                 )
+        held = weights_of(before)
+        for name, digest in digests.items():
+            if held.get(name, digest) != digest:
+                raise InputError(
+                    f"{run} holds a run in which the model {name} has other weights; choose another --out, or give the "
+                    "model another name"
+                )
+        digests = {**held, **digests}
     elif run.is_dir() and any(path for path in run.iterdir() if not path.name.startswith(".")):
         raise InputError(f"{run} holds other files, but no run; choose another --out")
-    write_record(run, {"format": FORMAT, **wanted, "specs": specs, "versions": versions})
+    write_record(run, {"format": FORMAT, **wanted, "specs": specs, "weights": digests, "versions": versions})
+
+
+def weights_of(about: Mapping[str, Any]) -> Mapping[str, str]:
+    """The digests of the weights in a record, by the names of the networks."""
+    held = about.get("weights", {})
+    return held if isinstance(held, dict) else {}
 
 
 def open_runs(folders: Sequence[Path]) -> tuple[RunRecord, ...]:
@@ -121,6 +143,11 @@ def _check_together(one: RunRecord, other: RunRecord) -> None:
             raise InputError(
                 f"{model} is {one.specs[model]} in {one.folder} and {other.specs[model]} in {other.folder}; "
                 "report them separately"
+            )
+        digests = [weights_of(run.about).get(model) for run in (one, other)]
+        if None not in digests and digests[0] != digests[1]:
+            raise InputError(
+                f"{model} has other weights in {one.folder} than in {other.folder}; report them separately"
             )
     for name in _SAME_IN_A_TABLE if shared else ():
         if one.about[name] != other.about[name]:
