@@ -183,8 +183,9 @@ def test_what_the_code_sets_on_itself_stays_on_the_view() -> None:
         network = after_prediction(net, photos(2))
         before = net.last
         network(photos(3))
-    assert network.folded == 1
-    assert net.last is before
+        assert network.folded == 1
+        assert net.last is before
+    assert net.last is None
 
 
 def test_changed_weights_are_noticed_by_the_next_call() -> None:

@@ -115,3 +115,38 @@ def test_a_buffer_that_a_scripted_network_replaces_comes_back() -> None:
     with untouched(net):
         net(torch.rand(1, 3, 8, 8))
     assert net.calls.item() == 0
+
+
+class ChangesItself(nn.Module):
+    """Hangs hooks into itself when it is first run and notes that it did, as networks of Hugging Face do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.register_buffer("mean", torch.zeros(4))
+        self.is_hooked, self.scale, self.seen, self.last = False, None, [], {"shape": ()}
+
+    def forward(self, images: Tensor) -> Tensor:
+        if not self.is_hooked:
+            self.conv.register_forward_hook(lambda _module, _inputs, output: self.seen.append(output))
+            self.is_hooked, self.scale = True, nn.Parameter(torch.ones(4))
+        self.seen.clear()
+        values = self.conv(images).mean(dim=(2, 3))
+        self.mean = 0.9 * self.mean + 0.1 * values.detach().mean(dim=0)
+        self.last["shape"], self.newest = images.shape, values
+        return self.seen[0].mean(dim=(2, 3)) * self.scale
+
+
+@pytest.mark.parametrize("error", [None, KeyboardInterrupt])
+def test_a_network_that_changes_itself_comes_back_and_still_runs(error: type[BaseException] | None) -> None:
+    net, images = ChangesItself().train(), torch.rand(2, 3, 8, 8)
+    names, buffer = set(vars(net)), net.mean
+    with pytest.raises(error) if error else nullcontext(), untouched(net):
+        net(images)
+        if error:
+            raise error
+    assert (net.is_hooked, net.scale, net.seen, net.last, net.training) == (False, None, [], {"shape": ()}, True)
+    assert (set(vars(net)), list(net.state_dict())) == (names, ["mean", "conv.weight", "conv.bias"])
+    assert net.mean is buffer
+    assert not net.mean.any()
+    assert net(images).shape == (2, 4), "its hooks are gone, and it thinks that it has them"

@@ -11,17 +11,10 @@ from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 
 from maskstack.errors import ModelError
+from maskstack.scoring.attributes import Attributes
 from maskstack.scoring.exclusive import exclusive, gated
 from maskstack.scoring.randomness import accelerators, global_states_kept
 from maskstack.scoring.reach import Reach, reach
-
-# A module's tables of submodules, buffers and hooks, by their attribute names in this version of torch.
-_TABLES = tuple(
-    name
-    for name, value in vars(nn.Module()).items()
-    if isinstance(value, dict) and (name in ("_modules", "_buffers") or "hook" in name)
-)
-_EMPTY: dict[Any, Any] = {}
 
 
 @contextmanager
@@ -31,8 +24,9 @@ def untouched(model: Any) -> Iterator[Reach]:
     The network is an ``nn.Module`` or any callable: the modules that it reaches are found by
     :func:`maskstack.scoring.reach.reach`. This restores the training flag of each of them, ``requires_grad`` of each
     parameter, buffers that the forward pass changes, and the state of the random generators of torch, numpy and Python.
-    Other libraries' methods replace layers, leave hooks and clear gradients, and a network may register buffers when it
-    is first run, so each module's submodules, buffers and hooks and each parameter's ``.grad`` are restored too.
+    Other libraries' methods replace layers, leave hooks and clear gradients, and a network may change itself when it is
+    run: register buffers or hooks, note that it did so, count passes. So all attributes of each module, with its
+    submodules, buffers and hooks, and each parameter's ``.grad`` are restored too.
     Parameters are frozen because only masks need gradients: no activations are stored for weight gradients, and
     ``.grad`` stays empty until it is restored.
 
@@ -59,14 +53,13 @@ def _restored(found: Reach) -> Iterator[None]:
     training = [module.training for module in modules]
     wants_grad = [parameter.requires_grad for parameter in parameters]
     gradients = [_gradient(parameter) for parameter in parameters]
-    tables = [_tables(module) for module in modules]
+    attributes = [Attributes.of(module) for module in modules]
     buffers = [
         (module, name, buffer, buffer if buffer.is_meta else buffer.detach().clone())
         for module in modules
         for name, buffer in module._buffers.items()
         if buffer is not None
     ]
-    not_saved = [set(_not_saved(module)) for module in modules]
     with global_states_kept(accelerators(tensor.device for tensor in parameters)):
         try:
             for module in modules:
@@ -76,10 +69,8 @@ def _restored(found: Reach) -> Iterator[None]:
             _set_gradients(parameters, [None] * len(parameters))
             yield
         finally:
-            for module, kept, names in zip(modules, tables, not_saved, strict=True):
-                _put_back(module, kept)
-                _not_saved(module).intersection_update(names)
-                _not_saved(module).update(names)
+            for kept in attributes:
+                kept.put_back()
             for module, flag in zip(modules, training, strict=True):
                 module.training = flag
             for parameter, flag in zip(parameters, wants_grad, strict=True):
@@ -92,32 +83,6 @@ def _restored(found: Reach) -> Iterator[None]:
                     with torch.inference_mode() if buffer.is_inference() else torch.no_grad():
                         # By its data, so that a training step under way in another thread still finds its version.
                         buffer.data.copy_(before)
-
-
-def _not_saved(module: nn.Module) -> set[str]:
-    """Names of the module's buffers that its state_dict leaves out."""
-    found: set[str] = vars(module).get("_non_persistent_buffers_set", set())
-    return found
-
-
-def _tables(module: nn.Module) -> list[tuple[str, dict[Any, Any], dict[Any, Any]]]:
-    """Name and content of each of a module's tables, and a copy of it unless it is empty."""
-    own = vars(module)
-    # A scripted module's submodules are not in a dictionary, and they cannot be replaced either.
-    return [
-        (name, table, dict(table) if table else _EMPTY) for name in _TABLES if isinstance(table := own.get(name), dict)
-    ]
-
-
-def _put_back(module: nn.Module, tables: list[tuple[str, dict[Any, Any], dict[Any, Any]]]) -> None:
-    own = vars(module)
-    for name, table, entries in tables:
-        # The same dictionary, as the handles of hooks refer to it.
-        if own.get(name) is not table:
-            own[name] = table
-        if table != entries if entries else table:
-            table.clear()
-            table.update(entries)
 
 
 def _equal(one: Tensor, other: Tensor) -> bool:
