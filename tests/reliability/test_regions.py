@@ -136,6 +136,12 @@ def test_what_cannot_be_asked_gets_one_sentence() -> None:
         mdm.contrast(photos(2), 1, [2, 1])
     with pytest.raises(InputError, match="3 values of against for 2 images"):
         mdm.contrast(photos(2), 1, [2, 3, 0])
+    for classes, sentence in (
+        ((99, None), "target 99 is out of range"), ((1, -1), "against -1 is out of range"),
+        ((1.7, 2), "target is 1.7; it must be a class index"), ((1, torch.tensor([2.0])), "against is .* whole numbers"),
+    ):  # fmt: skip
+        with pytest.raises(InputError, match=sentence):
+            mdm.contrast(photos(2), *classes)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="count is 0"):
         mdm.regions(photos(1), 1, count=0)
     with pytest.raises(InputError, match="keep is"):

@@ -68,7 +68,7 @@ def contrast(target: int | Sequence[int] | Tensor, other: int | Sequence[int] | 
     Raises:
         InputError: A target is not made of class indices.
     """
-    both = {"target": _indices("target", target), "other": _indices("other", other)}
+    both = {"target": class_indices("target", target), "other": class_indices("other", other)}
 
     def read(reading: Reading, scores: Tensor, rows: Rows) -> Tensor:
         values = reading.comparable(scores)
@@ -105,7 +105,7 @@ NAMED: Mapping[str, Callable[..., Objective]] = {
 
 
 def _of_class(name: str, target: Target, read: ClassRead) -> Objective:
-    rows = {} if target is None else {"target": _indices("target", target)}
+    rows = {} if target is None else {"target": class_indices("target", target)}
     return _objective(name, read, rows, wanted=("target",), predicts=target is None)
 
 
@@ -127,7 +127,12 @@ def _log_probability(activation: str | None) -> ClassRead:
     return read
 
 
-def _indices(key: str, values: int | Sequence[int] | Tensor) -> Tensor:
+def class_indices(key: str, values: int | Sequence[int] | Tensor) -> Tensor:
+    """Class indices as a tensor of one dimension.
+
+    Raises:
+        InputError: They are not whole numbers, or there are none.
+    """
     try:
         indices = torch.as_tensor(values)
         indices = indices.unsqueeze(0) if indices.ndim == 0 else indices

@@ -89,7 +89,7 @@ class Objective:
             rows[key] = values.expand(images, *values.shape[1:])
         if bound.of_class is not None and bound.reading is not None:
             for key in self.wanted:
-                _check_classes(key, rows.get(key), bound.reading)
+                check_classes(key, rows.get(key), bound.reading)
             if bound.name == NUMBER and bound.reading.classes == 1:
                 rows = {}
         return replace(bound, rows=rows, predicts=False)
@@ -196,7 +196,12 @@ def _number(_reading: Reading, values: Tensor, rows: Rows) -> Tensor:
     return pick(values, rows["target"]) if "target" in rows else values[:, 0]
 
 
-def _check_classes(key: str, indices: Tensor | None, reading: Reading) -> None:
+def check_classes(key: str, indices: Tensor | None, reading: Reading) -> None:
+    """Check that the output has classes of these indices.
+
+    Raises:
+        InputError: It does not.
+    """
     wrong = [] if indices is None else indices[(indices < 0) | (indices >= reading.classes)].tolist()
     if wrong:
         what = "classes" if reading.kind not in ("number", "embedding") else "values"

@@ -10,9 +10,9 @@ from torch import Tensor
 from maskstack import objectives
 from maskstack.batches import Batches
 from maskstack.errors import InputError, ModelError
-from maskstack.objectives import Target
-from maskstack.objectives.classification import class_name
-from maskstack.objectives.objective import class_rows
+from maskstack.objectives import Reading, Target
+from maskstack.objectives.classification import class_indices, class_name
+from maskstack.objectives.objective import check_classes, class_rows
 from maskstack.reliability.cuts import AREAS, PIECES, cuts, with_pieces
 from maskstack.reliability.evidence import Contrast
 from maskstack.reliability.fills import spread_colours
@@ -41,18 +41,19 @@ def class_pair(
         Class A, class B and the number of forward passes of each image, B each.
 
     Raises:
-        InputError: The two are the same class, or their numbers do not fit the images.
+        InputError: The two are the same class, one is not a class, or their numbers do not fit the images.
         ModelError: The network's output has no classes, or a single one.
     """
     with scoring(user_model, images, objectives.class_probability(0), **running) as scored:
         best = _probabilities(scored, scored.images, torch.arange(len(images), device=scored.images.device)).cpu()
+    reading = _reading(scored)
     if best.shape[1] < 2:
         raise ModelError("the network has a single class, so there is no second one; explain its output instead")
-    own = best.argmax(dim=1) if target is None else _one_each("target", target, len(images))
+    own = best.argmax(dim=1) if target is None else _one_each("target", target, len(images), reading)
     if against is None:
         other = best.scatter(1, own.unsqueeze(1), -1).argmax(dim=1)
     else:
-        other = _one_each("against", against, len(images))
+        other = _one_each("against", against, len(images), reading)
     for row, (one, two) in enumerate(zip(own.tolist(), other.tolist(), strict=True)):
         if one == two:
             name = class_name(user_model.class_names, one)
@@ -106,9 +107,14 @@ def _probabilities(scored: ScoredModel, images: Tensor, rows: Tensor) -> Tensor:
     """Probabilities of all classes, N x K, of images made from those of these indices; passes are counted."""
     every = torch.arange(len(images), device=images.device)
     outputs = Batches(scored.batch_size).run(every, lambda chunk: scored.output(images[chunk], rows[chunk]))
+    reading = _reading(scored)
+    return reading.probabilities(torch.cat([class_rows(output, reading) for output in outputs]))
+
+
+def _reading(scored: ScoredModel) -> Reading:
     reading = scored.objective.reading
     assert reading is not None  # objectives of classes are bound to a reading
-    return reading.probabilities(torch.cat([class_rows(output, reading) for output in outputs]))
+    return reading
 
 
 def _first(found: Tensor) -> int | None:
@@ -116,8 +122,10 @@ def _first(found: Tensor) -> int | None:
     return int(places[0]) if len(places) else None
 
 
-def _one_each(name: str, target: Target, images: int) -> Tensor:
-    values = torch.as_tensor(target).flatten().long()
+def _one_each(name: str, target: Any, images: int, reading: Reading) -> Tensor:
+    values = class_indices(name, target)
     if len(values) not in (1, images):
-        raise InputError(f"{len(values)} values of {name} for {images} images; give one, or one per image")
-    return values.expand(images)
+        several = "" if images == 1 else "s"
+        raise InputError(f"{len(values)} values of {name} for {images} image{several}; give one, or one per image")
+    check_classes(name, values, reading)
+    return values.cpu().expand(images)
