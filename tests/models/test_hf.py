@@ -192,6 +192,30 @@ def test_networks_of_many_channels_load_and_ask_for_tensors(tmp_path, photo):
             net.preprocess(photo)
 
 
+def test_what_a_network_says_of_its_output_is_used_through_a_function_and_a_wrapper():
+    class Wrapper(torch.nn.Module):
+        def __init__(self, inner):
+            super().__init__()
+            self.inner, self.loss = inner, torch.nn.BCEWithLogitsLoss()
+
+        def forward(self, images):
+            return self.inner(images - 0.5).logits
+
+    net = transformers.ViTForImageClassification(config(problem_type="multi_label_classification")).eval()
+    images = torch.rand(2, 3, 32, 32)
+    for model in (lambda x: net(x), lambda x: net(x).logits, Wrapper(net)):
+        found = MDM(model, sizes=(2, 4), steps=2)(images, 1)
+        assert found.output == "independent logits of 3 classes"
+        with torch.no_grad():
+            logits = model(images)
+        torch.testing.assert_close(found.score_before, getattr(logits, "logits", logits).sigmoid()[:, 1])
+    assert MDM(lambda x: net(x).logits.softmax(dim=1), sizes=2, steps=2)(images, 1).output.startswith("probabilities")
+    # The features have another number of values than the labels.
+    assert MDM(lambda x: net.vit(x).last_hidden_state[:, 0], sizes=2, steps=2, objective="logit")(images, 1).output != (
+        found.output
+    )
+
+
 def test_what_a_checkpoint_says_of_its_output_is_used(folder):
     def output(**changes):
         transformers.ViTForImageClassification(config(**changes)).save_pretrained(folder)

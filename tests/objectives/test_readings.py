@@ -71,6 +71,32 @@ def test_the_kind_of_an_output_is_recognised(make, kind: str, dtype) -> None:
     assert read(model, IMAGES.to(dtype)).kind == kind
 
 
+PARTS = torch.eye(5)[:, :4]
+COMPUTED = {
+    "survival": lambda z: (1 - z.sigmoid()).cumprod(dim=1),
+    "cumulative": lambda z: z.softmax(dim=1).cumsum(dim=1),
+    "rank-consistent": lambda z: z.sigmoid().cummin(dim=1).values,
+    "exp of log-sigmoids": lambda z: nn.functional.logsigmoid(z).exp(),
+    "by a condition": lambda z: torch.where(z > 0, z.sigmoid(), (z / 2).sigmoid()),
+    "parts of classes added up": lambda z: z.softmax(dim=1) @ PARTS,
+    "turned round": lambda z: z.sigmoid().flip(1),
+}
+
+
+@pytest.mark.parametrize("name", COMPUTED)
+def test_a_few_probabilities_computed_from_probabilities_are_not_taken_for_logits(name: str) -> None:
+    inner = net(5)
+    assert read(lambda images: COMPUTED[name](inner(images))).kind == "independent_probabilities"
+
+
+def test_a_few_values_from_0_to_1_that_no_linear_layer_made_are_in_doubt() -> None:
+    inner = net(5, scale=1.0)
+    found = read(lambda images: (inner(images).tanh() + 1) / 2)
+    assert found.kind == "logits"
+    assert "they may be probabilities" in found.doubt
+    assert "they may be probabilities" in read(lambda x: (inner(x).tanh() + 1) / 2, class_names=list("abcde")).doubt
+
+
 PROBABILITIES = {
     "softmax": (nn.Softmax(1), lambda z: z.softmax(1)),
     "log softmax": (nn.LogSoftmax(1), lambda z: z.softmax(1)),

@@ -138,7 +138,8 @@ def test_what_cannot_be_asked_gets_one_sentence() -> None:
         mdm.contrast(photos(2), 1, [2, 3, 0])
     for classes, sentence in (
         ((99, None), "target 99 is out of range"), ((1, -1), "against -1 is out of range"),
-        ((1.7, 2), "target is 1.7; it must be a class index"), ((1, torch.tensor([2.0])), "against is .* whole numbers"),
+        ((1.7, 2), "target is 1.7; it must be a class index"),
+        ((1, torch.tensor([2.0])), "against is .* whole numbers"),
     ):  # fmt: skip
         with pytest.raises(InputError, match=sentence):
             mdm.contrast(photos(2), *classes)  # type: ignore[arg-type]

@@ -184,7 +184,9 @@ def try_out(model: nn.Module, shape: tuple[int, ...], *, choice: Output = None, 
         origins = Origins() if can_observe(model) else None
         with observed(model, origins):
             raw = model(noise)
-        reading = recognise([raw], origins=origins, model=model, choice=choice, names=names)
+        reading = recognise(
+            [raw], origins=origins, model=model, modules=list(model.modules()), choice=choice, names=names
+        )
         output = select_tensor(raw, reading.name)
         grad = torch.autograd.grad(output.float().sum(), noise, allow_unused=True)[0] if output.requires_grad else None
     except MaskstackError:

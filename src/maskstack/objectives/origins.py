@@ -45,7 +45,8 @@ _SAME_VALUES = frozenset({
     "cuda", "clone", "detach", "select", "narrow", "slice", "index_select", "gather", "transpose", "permute", "movedim",
     "chunk", "split", "unbind", "expand", "dropout", "feature_dropout", "dropout2d", "alias", "_unsafe_view", "cat",
     "stack", "concat", "concatenate", "_to_copy", "type_as", "requires_grad_", "__getitem__", "swapaxes", "expand_as",
-    "view_as", "reshape_as", "native_dropout", "lift_fresh_copy", "identity",
+    "view_as", "reshape_as", "native_dropout", "lift_fresh_copy", "identity", "roll", "flip", "repeat", "unflatten",
+    "take_along_dim", "masked_select",
 })  # fmt: skip
 _AVERAGES = frozenset({
     "mean", "sum", "avg_pool2d", "adaptive_avg_pool2d", "adaptive_avg_pool1d", "avg_pool1d", "amax", "max_pool2d",
@@ -53,13 +54,22 @@ _AVERAGES = frozenset({
 })  # fmt: skip
 _BETWEEN = _AVERAGES - {"sum"} | frozenset({
     "max", "min", "maximum", "minimum", "amin", "median", "topk", "sort", "clamp", "clamp_", "clip", "clamp_max",
-    "clamp_min", "where", "nan_to_num",
+    "clamp_min", "where", "nan_to_num", "cummin", "cummax", "lerp",
 })  # fmt: skip
 """Operations whose results lie between the values that they are given."""
 _AFFINE = frozenset({
     "add", "add_", "sub", "sub_", "mul", "mul_", "div", "div_", "neg", "__add__", "__radd__", "__sub__", "__rsub__",
     "__mul__", "__rmul__", "__truediv__", "__iadd__", "__imul__", "__neg__", "rsub", "multiply", "true_divide",
 })  # fmt: skip
+_PRODUCTS = frozenset({"prod", "pow", "sqrt", "sum", "cumprod", "cumsum", "masked_fill", "masked_fill_"})
+_MIXTURES = frozenset({"matmul", "__matmul__", "mm", "bmm", "einsum"})
+"""Operations that weigh values, as when the probabilities of the parts of a class are added up."""
+_OF_LOGARITHM: Mapping[tuple[str, Origin | None], Origin] = {
+    ("exp", "log_softmax"): "softmax",
+    ("exp", "log_sigmoid"): "sigmoid",
+    ("log", "softmax"): "log_softmax",
+    ("log", "sigmoid"): "log_sigmoid",
+}
 
 
 class Origins(TorchFunctionMode):
@@ -86,7 +96,8 @@ class Origins(TorchFunctionMode):
         """
         if self._known is not None and func is functional.batch_norm:
             self._check_batch_norm(*args, **(kwargs or {}))
-        given = [self._made[each] for each in _tensors(args) if each in self._made]
+        # Not the conditions and indices among them.
+        given = [self._made[each] for each in _tensors(args) if each in self._made and each.is_floating_point()]
         result = func(*args, **(kwargs or {}))
         for tensor in _tensors((result,)):
             # Asking for a shape or an attribute gives no new tensor, or one with the values of its source.
@@ -143,13 +154,16 @@ def _is_compiled(model: Any) -> bool:
 
 
 def _origin(name: str, given: Sequence[Origin]) -> Origin:
-    if name in _MADE_BY:
+    between = bool(given) and all(each in ("softmax", "sigmoid", "bounded") for each in given)
+    if name in _MADE_BY and not (between and name in _MIXTURES):
         return _MADE_BY[name]
     same = given[0] if given and all(each == given[0] for each in given) else None
-    if given and all(each in ("softmax", "sigmoid", "bounded") for each in given) and name not in _SAME_VALUES:
+    if (name, same) in _OF_LOGARITHM:
+        return _OF_LOGARITHM[name, same]
+    if between and name not in _SAME_VALUES:
         if name in _BETWEEN:
             return "sigmoid" if "bounded" not in given else "bounded"
-        return "bounded" if name in _AFFINE | {"prod", "pow", "sqrt", "sum"} else "other"
+        return "bounded" if name in _AFFINE | _PRODUCTS | _MIXTURES else "other"
     if name in _SAME_VALUES or name == "__get__":
         return same or "other"
     if name in _RELU:

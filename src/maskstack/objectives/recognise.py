@@ -54,7 +54,13 @@ _EMBEDDING_NAMES = frozenset({
 
 
 def recognise(
-    outputs: Sequence[Any], *, origins: Origins | None = None, model: Any = None, choice: Output = None, names: int = 0
+    outputs: Sequence[Any],
+    *,
+    origins: Origins | None = None,
+    model: Any = None,
+    modules: Sequence[nn.Module] = (),
+    choice: Output = None,
+    names: int = 0,
 ) -> Reading:
     """Read what an output is.
 
@@ -62,6 +68,7 @@ def recognise(
         outputs: The network's raw output for the images, in one part or several.
         origins: What was observed while they were made; None if nothing was.
         model: The network.
+        modules: The modules that it reaches, where it is a function or a wrapper of them.
         choice: The user's choice of an output, of its kind, or of both.
         names: Number of class names that are known; 0 for none.
 
@@ -88,7 +95,8 @@ def recognise(
     if values.ndim > 2:
         return replace(found, doubt=several_doubt)
     origin = None if origins is None else origins.of(first)
-    kind, doubt = _kind(values.float(), origin, model, shown, names)
+    stated = _stated(model) or (_stated_inside(modules, values.shape[1]) if origin in ("linear", None) else "")
+    kind, doubt = _kind(values.float(), origin, stated, model, shown, names)
     return replace(found, kind=kind, doubt=several_doubt or doubt)
 
 
@@ -154,11 +162,10 @@ def _fitting(kind: Kind, found: Reading) -> Kind:
     return kind
 
 
-def _kind(values: Tensor, origin: Origin | None, model: Any, shown: str, names: int) -> tuple[Kind, str]:
+def _kind(values: Tensor, origin: Origin | None, stated: str, model: Any, shown: str, names: int) -> tuple[Kind, str]:
     """Kind of an output B x K, and the doubt about it."""
     if not torch.isfinite(values).all():
         return ("logit" if values.shape[1] == 1 else "logits"), ""  # reported as NaN or infinite by what follows
-    stated = _stated(model)
     if values.shape[1] == 1:
         return _single(values, origin, stated, names)
     return _several(values, origin, stated, model, shown, names)
@@ -197,8 +204,9 @@ def _several(
     if stated == "regression":
         return "number", ""
     count, unit = values.shape[1], _in_unit_range(values)
-    may_be_probabilities = unit and origin in (None, "other") and count >= ENOUGH
-    if names == count and not may_be_probabilities:
+    unclear = unit and origin in (None, "other")
+    may_be_probabilities, few = unclear and count >= ENOUGH, unclear and count < ENOUGH
+    if names == count and not unclear:
         return "logits", ""
     if shown in _EMBEDDING_NAMES or headless(model, origin) or _unit_length(values):
         return "embedding", ""
@@ -206,7 +214,7 @@ def _several(
         return "embedding", ""
     if may_be_probabilities:
         return "independent_probabilities", "all values are from 0 to 1; " + _choose("logits", "number")
-    return "logits", _doubt_of_logits(values, origin, few=unit and origin is None and count < ENOUGH)
+    return "logits", _doubt_of_logits(values, origin, few=few)
 
 
 def _probabilities(values: Tensor, origin: Origin | None) -> tuple[Kind, str] | None:
@@ -294,7 +302,17 @@ def _choose(*kinds: str) -> str:
 
 def _stated(model: Any) -> str:
     """The kind of problem that a network of Hugging Face states in its configuration; empty if it states none."""
-    config = getattr(_inner(model), "config", None)
+    return _problem(getattr(_inner(model), "config", None))
+
+
+def _stated_inside(modules: Sequence[nn.Module], count: int) -> str:
+    """The kind of problem that the modules within a function or a wrapper state for an output of this many values."""
+    configs = {id(config): config for module in modules if (config := getattr(module, "config", None)) is not None}
+    found = {_problem(config) for config in configs.values() if getattr(config, "num_labels", None) == count}
+    return found.pop() if len(found) == 1 else ""
+
+
+def _problem(config: Any) -> str:
     problem = getattr(config, "problem_type", None)
     if problem is None and getattr(config, "num_labels", None) == 1:
         return "regression"  # as transformers itself takes a single label

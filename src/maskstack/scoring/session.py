@@ -197,6 +197,7 @@ def predict_and_read(
             outputs,
             origins=origins,
             model=user_model.model,
+            modules=known or (),
             choice=user_model.output,
             names=len(user_model.class_names),
         )
