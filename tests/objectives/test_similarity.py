@@ -84,7 +84,6 @@ def test_the_clip_of_transformers() -> None:
     clip = transformers.CLIPModel(config).train()
     with torch.no_grad():
         text = clip.get_text_features(input_ids=torch.tensor([[1, 5, 6, 2]]))
-    text = getattr(text, "pooler_output", text)
     images = photos(1, (32, 32))
     found = MDM(lambda pixels: clip.get_image_features(pixel_values=pixels), **QUICK)(
         images, objectives.similarity(text)
@@ -98,6 +97,8 @@ def test_what_does_not_match_is_said() -> None:
     clip = TwoTowers()
     with pytest.raises(InputError, match="take both from one text tower"):
         objectives.similarity(torch.rand(3), others=torch.rand(2, 4))
+    with pytest.raises(InputError, match="text_embedding is a str; give the embedding itself"):
+        objectives.similarity("a dog")
     with pytest.raises(InputError, match="text_embedding has shape"):
         objectives.similarity(torch.rand(2, 3, 4))
     with pytest.raises(ModelError, match="the text's has 5 values; explain the image tower"):

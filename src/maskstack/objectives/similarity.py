@@ -17,16 +17,17 @@ KEYS = ("image_embeds", "image_features", "pooler_output", "embeddings", "last_h
 
 
 def similarity(
-    text_embedding: Tensor,
+    text_embedding: Any,
     *,
-    others: Tensor | None = None,
+    others: Any = None,
     scale: float = 100.0,
     read: Callable[[Any], Tensor] | None = None,
 ) -> Objective:
     """How well an image fits a text: cosine similarity of their embeddings, or the text's probability among others.
 
     Args:
-        text_embedding: The text tower's embedding, D for all images, or B x D with one text for each image.
+        text_embedding: The text tower's embedding, D for all images, or B x D with one text for each image; or what
+            ``get_text_features`` of transformers returned.
         others: Embeddings of other texts, K x D. With these, the score is the softmax probability of the text against
             them, as in zero-shot classification; without them, it is the cosine similarity.
         scale: Factor of the similarities before the softmax: the network's ``logit_scale.exp()``.
@@ -66,8 +67,12 @@ def similarity(
     return Objective("similarity", score, {"text": text}, raw=True)
 
 
-def _checked(name: str, embedding: Tensor) -> Tensor:
-    values = torch.as_tensor(embedding).detach().float()
+def _checked(name: str, embedding: Any) -> Tensor:
+    found = embedding.get("text_embeds", embedding.get("pooler_output")) if hasattr(embedding, "get") else embedding
+    try:
+        values = torch.as_tensor(found).detach().float()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"{name} is {a_type(embedding)}; give the embedding itself, D or several rows of D") from error
     values = values.unsqueeze(0) if values.ndim == 1 else values
     if values.ndim != 2 or not values.numel() or not torch.isfinite(values).all():
         raise InputError(f"{name} has shape {tuple(values.shape)}; it must be finite numbers, D or several rows of D")
