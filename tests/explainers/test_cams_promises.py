@@ -172,3 +172,8 @@ def test_nothing_is_kept_over_many_calls() -> None:
 
         living(1)  # what other tests left is collected
         assert living(2) == living(8)
+
+
+def test_a_scripted_network_has_no_layers_to_read() -> None:
+    with pytest.raises(ModelError, match="the layers of a TorchScript network cannot be read"):
+        CAM(torch.jit.trace(network(), photos(1, SIZE)))

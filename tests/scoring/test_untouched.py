@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from maskstack import MDM
 from maskstack.scoring.untouched import untouched
 
 
@@ -79,6 +80,15 @@ def test_a_scripted_network_is_left_alone() -> None:
     with untouched(net):
         net(torch.rand(1, 3, 8, 8))
     assert net(torch.rand(1, 3, 8, 8)).requires_grad
+
+
+def test_a_frozen_script_has_no_training_flag_and_is_explained() -> None:
+    net = torch.jit.freeze(torch.jit.trace(network().eval(), torch.rand(1, 3, 8, 8)))
+    images = torch.rand(2, 3, 8, 8)
+    for model in (net, nn.Sequential(net, nn.Identity()).train()):
+        found = MDM(model, sizes=2, steps=2)(images, 1)
+        torch.testing.assert_close(found.score_before, network()(images).softmax(dim=1)[:, 1].detach())
+        assert model is net or model.training
 
 
 def test_buffers_that_a_first_pass_fills_or_registers_are_gone_again() -> None:

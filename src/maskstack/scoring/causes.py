@@ -146,6 +146,19 @@ def _fixed_batch(_error: BaseException, given: Given | None) -> str | None:
     )
 
 
+def _exported(error: BaseException, given: Given | None) -> str | None:
+    found = re.search(r"\.size\(\)\[(\d)\] == (\d+)", str(error))
+    if found is None or given is None:
+        return None
+    if found[1] != "0":
+        return _size(error, given)
+    several = "" if found[2] == "1" else "s"
+    return (
+        f"the network was exported for exactly {found[2]} image{several} in a pass, but a search runs other numbers; "
+        "export it with a dynamic batch size, such as dynamic_shapes=({0: torch.export.Dim('batch')},)"
+    )
+
+
 def _size(_error: BaseException, given: Given | None) -> str | None:
     if given is None:
         return None
@@ -200,6 +213,7 @@ _CAUSES: tuple[tuple[str, str | Callable[[BaseException, Given | None], str | No
         r"does not require grad|not have been used in the graph|Can't call numpy\(\) on Tensor that requires",
         _NO_GRADIENT,
     ),
+    (r"Guard failed", _exported),
     (r"channels, but got", _channels),
     (r"\(unbatched\) or", _dims),
     (r"must match the size of tensor|Sizes of tensors must match|Expected size", _rows),

@@ -126,7 +126,7 @@ def gated(roots: Sequence[nn.Module]) -> Iterator[None]:
     This is only needed for networks in training mode. A part of a network may be trained on its own.
     """
     gate = Gate()
-    training = [root for root in roots if any(each.training for each in root.modules())]
+    training = [root for root in roots if any(getattr(each, "training", False) for each in root.modules())]
     inside = {id(each): each for root in training for each in root.modules()}
     closed = [each for each in inside.values() if isinstance(vars(each).get("_forward_pre_hooks"), dict)]
     try:

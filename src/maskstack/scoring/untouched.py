@@ -50,7 +50,8 @@ def untouched(model: Any) -> Iterator[Reach]:
 def _restored(found: Reach) -> Iterator[None]:
     modules, parameters = found.modules, found.parameters
     # Flags are set one by one: train() and eval() may be overridden, or forbidden as on exported programs.
-    training = [module.training for module in modules]
+    # A frozen module of TorchScript has none.
+    training = [(module, module.training) for module in modules if hasattr(module, "training")]
     wants_grad = [parameter.requires_grad for parameter in parameters]
     gradients = [_gradient(parameter) for parameter in parameters]
     attributes = [Attributes.of(module) for module in modules]
@@ -62,7 +63,7 @@ def _restored(found: Reach) -> Iterator[None]:
     ]
     with global_states_kept(accelerators(tensor.device for tensor in parameters)):
         try:
-            for module in modules:
+            for module, _ in training:
                 module.training = False
             for parameter in parameters:
                 _set_requires_grad(parameter, False)
@@ -71,7 +72,7 @@ def _restored(found: Reach) -> Iterator[None]:
         finally:
             for kept in attributes:
                 kept.put_back()
-            for module, flag in zip(modules, training, strict=True):
+            for module, flag in training:
                 module.training = flag
             for parameter, flag in zip(parameters, wants_grad, strict=True):
                 _set_requires_grad(parameter, flag)

@@ -93,6 +93,11 @@ class CAM(MapExplainer):
         network = getattr(self.user_model.model, "_orig_mod", self.user_model.model)
         if not isinstance(network, nn.Module):
             raise ModelError(NO_LAYERS)
+        if any(isinstance(module, torch.jit.ScriptModule) for module in network.modules()):
+            raise ModelError(
+                "the layers of a TorchScript network cannot be read; give the network that was scripted or traced, or "
+                "use a method that needs no layer, such as MDM or RISE"
+            )
         self.user_model, self.model, self.kind = replace(self.user_model, model=network), network, kind
         self.layer = None if layer is None else layer_name(network, layer)
         meaning = self.user_model.meaning
