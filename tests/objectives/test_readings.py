@@ -328,3 +328,20 @@ def test_values_that_sum_nearly_to_1_or_100_are_neither_probabilities_nor_percen
 ) -> None:
     values = torch.full((1, 4), total / 4)
     assert read(lambda images: values + 0 * images.mean(dim=(1, 2, 3)).unsqueeze(1), IMAGES).kind != "probabilities"
+
+
+@pytest.mark.parametrize("images", [2, 3, 5])
+def test_an_output_without_one_row_for_each_image_gets_one_sentence(images: int) -> None:
+    inner = net(4)
+    for model in (lambda x: inner(x).T, lambda x: inner(x).squeeze() if len(x) == 1 else inner(x).T):
+        with pytest.raises(ModelError, match="must give one row"):
+            MDM(model, **QUICK)(photos(images), 1)
+
+
+def test_detections_may_be_of_another_number_in_each_part_of_a_batch() -> None:
+    def detector(images: Tensor) -> Tensor:
+        found = images.mean(dim=(2, 3))[:, :1]
+        return found.repeat(1, 2 + len(images)).unsqueeze(2)
+
+    found = MDM(detector, **QUICK)(photos(3), objectives.custom(lambda output: output[:, :, 0].amax(dim=1)))
+    assert found.score_before.shape == (3,)

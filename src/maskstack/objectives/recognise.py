@@ -81,6 +81,13 @@ def recognise(
     first = select_tensor(outputs[0], wanted)
     parts = [select_tensor(output, wanted) for output in outputs]
     _check_values(first)
+    shapes = {tuple(part.shape): None for part in parts}
+    if len({(len(shape), shape[1:]) for shape in shapes}) > 1:
+        raise ModelError(
+            f"the network's output has shapes {' and '.join(map(str, list(shapes)[:2]))} for different images; it must "
+            "give one row of the same shape for each image: keep the batch dimension first, without squeeze(), or pass "
+            "an objective that reads it: objectives.custom(function of the output -> one number per image)"
+        )
     values = as_rows(torch.cat([part.detach() for part in parts]) if len(parts) > 1 else parts[0].detach())
     shown = next((name for name, each in named.items() if each is first), "")
     several = tuple(named) if len(named) > 1 else ()

@@ -20,6 +20,8 @@ from maskstack.scoring.randomness import RandomStream
 from maskstack.scoring.reach import Reach
 from maskstack.speed import PLAIN, Way
 
+_PRECISION = {torch.float32: "fp32", torch.float64: "fp64", torch.float16: "fp16", torch.bfloat16: "bf16"}
+
 
 class PreparedModel:
     """Calls a network on float32 images, in one :class:`~maskstack.speed.Way`.
@@ -113,7 +115,7 @@ class PreparedModel:
     @property
     def how(self) -> str:
         """How the passes are run, such as ``fp32, channels last, 49 convolutions folded``."""
-        parts = ["bf16" if self.way.half else "fp32"]
+        parts = ["bf16" if self.way.half else _PRECISION.get(self.dtype, str(self.dtype).removeprefix("torch."))]
         parts += ["channels last"] if self.way.channels_last else []
         parts += [f"{self.folded} convolutions folded"] if self.folded else []
         parts += ["compiled"] if self.way.compile else []

@@ -51,6 +51,8 @@ def check_rows(prepared: PreparedModel, images: Tensor, output: Any, found: Reac
     again = _rows(prepared.first(images[rows], rows))
     if expected is None or again is None:
         return len(rows)
+    if len(expected) != several and len(again) == len(expected):
+        return len(rows)  # not one row for each image in any batch, which is another error
     if len(again) != len(rows):
         s = "" if len(rows) == 1 else "s"
         raise ModelError(f"the network gave {len(again)} outputs for {len(rows)} image{s}; {_ADVICE}")
