@@ -9,9 +9,8 @@ from typing import Any
 from torch import Tensor
 
 from maskstack.errors import InputError, ModelError, a_type
-from maskstack.objectives.outputs import select_tensor
+from maskstack.objectives.outputs import as_rows, select_tensor
 from maskstack.objectives.reading import Reading, assumed, pick, without_classes
-from maskstack.objectives.recognise import as_rows
 
 NUMBER = "number"
 """Name of the objective that is the output's own number."""

@@ -124,3 +124,12 @@ def _describe(output: Any) -> str:
 def _some(names: list[str], *, most: int = 8) -> str:
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return (", ".join(names[:most]) or "none that are tensors") + more
+
+
+def as_rows(output: Tensor) -> Tensor:
+    """The output as B x K where it has no positions: B becomes B x 1, and dimensions of 1 at its end are removed."""
+    if output.ndim == 0:
+        return output.reshape(1, 1)
+    while output.ndim > 2 and output.shape[-1] == 1:
+        output = output.squeeze(-1)
+    return output.unsqueeze(1) if output.ndim == 1 else output

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from maskstack.errors import InputError, ModelError
 from maskstack.objectives.objective import Objective, Rows
-from maskstack.objectives.recognise import as_rows
+from maskstack.objectives.outputs import as_rows
 
 
 def box_score(box: Sequence[float] | Tensor, reduce: Callable[[Any], tuple[Tensor, Tensor]]) -> Objective:
