@@ -1,4 +1,4 @@
-"""The table of methods by name. To add a method, write a file for it and add a line here."""
+"""The table of methods by name, and methods of the user's own. To add one, write a file for it and add a line here."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ from typing import Any, get_args, get_type_hints
 
 from maskstack import checks
 from maskstack.errors import InputError
-from maskstack.explainers.base import CostedExplainer
+from maskstack.explainers.base import CostedExplainer, MapOptions
 from maskstack.explainers.cam.cam import CAM
 from maskstack.explainers.controls import Control
 from maskstack.explainers.extremal import ExtremalPerturbation
 from maskstack.explainers.gradients import GradientSHAP, IntegratedGradients, SmoothGrad
 from maskstack.explainers.hdm import HDM
 from maskstack.explainers.mdm import MDM
+from maskstack.explainers.own import OwnMethod
 from maskstack.explainers.perturbations import LIME, KernelSHAP, Occlusion
 from maskstack.explainers.rise import RISE
+from maskstack.own_code import find_function
 from maskstack.scoring import Model
 
 
@@ -65,6 +67,9 @@ METHODS: Mapping[str, Method] = {
 }
 """All methods, by their names on the command line."""
 
+OWN = "python"
+"""Begins the spec of a method of the user's own, ``python:FILE:FUNCTION``, see :class:`OwnMethod`."""
+
 CONTROLS = ("random", "centre", "edges")
 """The control methods, which do not depend on the network."""
 
@@ -77,9 +82,15 @@ def parse_method(spec: str) -> tuple[str, dict[str, Any]]:
 
     >>> parse_method("rise:masks=1000:seed=2")
     ('rise', {'masks': 1000, 'seed': 2})
+    >>> parse_method("python:mine.py:explain:steps=3")
+    ('python:mine.py:explain', {'steps': 3})
     """
     name, *options = spec.strip().split(":")
-    if name not in METHODS:
+    if name == OWN:
+        if len(options) < 2 or "=" in options[0] + options[1]:
+            raise InputError(f"the method {spec!r} does not name a function; write {OWN}:FILE:FUNCTION")
+        name, options = ":".join([name, *options[:2]]), options[2:]
+    elif name not in METHODS:
         hint = checks.did_you_mean(name, METHODS) or f" the methods are {', '.join(METHODS)}"
         raise InputError(f"there is no method {name!r};{hint}")
     read = {}
@@ -95,7 +106,8 @@ def make_explainer(spec: str, model: Model, **options: Any) -> CostedExplainer:
     """Make the explainer that a method's name and options ask for.
 
     Args:
-        spec: As ``mdm``, ``mdm:steps=100`` or ``rise:masks=1000:seed=2``.
+        spec: As ``mdm``, ``mdm:steps=100`` or ``rise:masks=1000:seed=2``; or ``python:FILE:FUNCTION`` for a function of
+            one's own, see :class:`OwnMethod`, which is imported and run.
         model: The network, or what ``load_model`` returned.
         **options: Options for any method; those of the spec take precedence.
 
@@ -104,6 +116,11 @@ def make_explainer(spec: str, model: Model, **options: Any) -> CostedExplainer:
         MissingExtraError: A package is needed that is not installed.
     """
     name, own = parse_method(spec)
+    if name not in METHODS:
+        usual = MapOptions.__annotations__
+        general = {key: value for key, value in {**options, **own}.items() if key in usual}
+        settings = {key: value for key, value in own.items() if key not in usual}
+        return OwnMethod(model, find_function(name.removeprefix(f"{OWN}:")), name=name, settings=settings, **general)
     method = METHODS[name]
     known = option_names(method.build)
     allowed = [key for key in known if key not in method.fixed]

@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 from torch import nn
 
@@ -17,6 +11,7 @@ from maskstack.models.loaded import LoadedModel, loaded, loaded_for_volumes
 from maskstack.models.preprocess import Preprocess
 from maskstack.models.spec import PICTURE_KEYS, Spec, adjusted, assumed_norm
 from maskstack.models.volumes import volume_preprocess
+from maskstack.own_code import find_function
 
 
 def load_python(spec: Spec) -> LoadedModel:
@@ -32,7 +27,7 @@ def load_python(spec: Spec) -> LoadedModel:
         InputError: The module cannot be imported or does not have the function.
         ModelError: The function fails or returns something else.
     """
-    function = _find(spec.name)
+    function = find_function(spec.name)
     try:
         result = function()
     # The user's own code may raise any error.
@@ -53,29 +48,3 @@ def load_python(spec: Spec) -> LoadedModel:
         preprocess, assumed = adjusted(Preprocess(), spec.options), assumed_norm(spec.options)
         return loaded(result, preprocess, spec=spec.text, weights=spec.name, assumed=assumed)
     raise ModelError(f"{spec.name} returned {a_type(result)}; return a torch.nn.Module or a LoadedModel")
-
-
-def _find(name: str) -> Callable[[], Any]:
-    module_name, _, function_name = name.rpartition(":")
-    if not module_name or not function_name:
-        raise InputError(f"python:{name} does not name a function; write python:module:function")
-    try:
-        module = _from_file(Path(module_name)) if module_name.endswith(".py") else importlib.import_module(module_name)
-    # Importing runs the module, which may raise any error.
-    except Exception as error:
-        raise InputError(
-            f"{module_name} cannot be imported ({type(error).__name__}: {error}); check its name"
-        ) from error
-    function = getattr(module, function_name, None)
-    if not callable(function):
-        raise InputError(f"{module_name} has no function {function_name}; define it there")
-    return function  # type: ignore[no-any-return]
-
-
-def _from_file(path: Path) -> ModuleType:
-    place = importlib.util.spec_from_file_location(path.stem, path)
-    if place is None or place.loader is None:
-        raise ImportError(f"{path} is not a Python file")
-    module = importlib.util.module_from_spec(place)
-    place.loader.exec_module(module)
-    return module

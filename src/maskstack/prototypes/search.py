@@ -12,7 +12,7 @@ from torch.nn import functional
 from maskstack.checks import did_you_mean
 from maskstack.errors import InputError
 from maskstack.explainers.base import CostedExplainer, MapExplainer, MapOptions, Maps
-from maskstack.explainers.table import METHODS, make_explainer
+from maskstack.explainers.table import METHODS, OWN, make_explainer
 from maskstack.explanation import Explanation
 from maskstack.prototypes.network import PrototypeNetwork
 from maskstack.scoring import ScoredModel
@@ -89,7 +89,7 @@ def finder(
         **options: Options for the method.
     """
     name = method.partition(":")[0]
-    if name not in SEARCH_METHODS:
+    if name not in (*SEARCH_METHODS, OWN):
         guess = did_you_mean(name, SEARCH_METHODS)
         raise InputError(
             f"there is no method {name!r} to search with;{guess} The methods are {', '.join(SEARCH_METHODS)}"
