@@ -8,9 +8,10 @@ from PIL import Image
 from tests.leaderboard.test_results import row
 
 from maskstack.cli.main import main
-from maskstack.errors import InputError
+from maskstack.errors import InputError, ModelError
 from maskstack.leaderboard.record import open_runs, settle
 from maskstack.leaderboard.request import BenchRequest
+from maskstack.leaderboard.work import Worker
 from maskstack.runs.store import Store
 
 NETWORK = """
@@ -60,3 +61,16 @@ def test_a_run_of_an_earlier_version_notes_the_weights_from_now_on(tmp_path):
     assert json.loads((tmp_path / "run.json").read_text())["weights"] == {"net": "a"}
     with pytest.raises(InputError, match="other weights"):
         settle(tmp_path, request, versions={}, weights={"net": "b"})
+
+
+def test_a_process_with_other_weights_is_refused(tmp_path):
+    (tmp_path / "network.py").write_text(NETWORK.format(seed=0))
+    spec = f"net=python:{tmp_path / 'network.py'}:make,size=32,norm=unit"
+    (tmp_path / "photos").mkdir()
+    Image.new("RGB", (40, 40)).save(tmp_path / "photos" / "a.png")
+    request = BenchRequest(models=(spec,), data=str(tmp_path / "photos"), methods=("centre",), groups=("complexity",))
+    weights = Worker(request).weights()
+    assert Worker(request, weights).weights() == weights
+    (tmp_path / "network.py").write_text(NETWORK.format(seed=10))
+    with pytest.raises(ModelError, match="net has other weights in this process"):
+        Worker(request, weights).network("net")

@@ -13,7 +13,6 @@ from maskstack.leaderboard.plan import make_plan
 from maskstack.leaderboard.record import settle
 from maskstack.leaderboard.request import BenchRequest
 from maskstack.leaderboard.work import ImageTask, MeasuredMap, Worker, write_map
-from maskstack.models.weights import weights_digest
 from maskstack.runs.folder import RunListener, opened
 from maskstack.runs.rows import FAILED
 from maskstack.version import __version__
@@ -52,9 +51,11 @@ def bench(
         network = worker.network(name)
         if network.net.assumed:
             listener.warn(f"{name}: {network.net.assumed}")
+        if network.net.weights == "random":
+            listener.warn(f"{name} has random weights, other ones at each start: give trained ones as weights=FILE")
         for method in request.methods:
             network.explainer(method)
-    weights = {name: weights_digest(worker.network(name).net.model) for name in request.specs}
+    weights = worker.weights()
 
     def settled() -> None:
         settle(run, request, versions=versions, weights=weights)

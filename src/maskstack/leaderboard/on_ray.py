@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 
 from maskstack.allocator import keep_large_blocks
-from maskstack.errors import quiet, require
+from maskstack.errors import MaskstackError, quiet, require
 from maskstack.leaderboard.request import BenchRequest
 from maskstack.leaderboard.work import ImageTask, MeasuredMap, Worker, failed_map
 
@@ -59,7 +59,7 @@ def work_on_ray(tasks: Sequence[ImageTask], worker: Worker, *, cluster: Cluster)
     with quiet("ray", "ray._private"):
         if started:
             ray.init(address=cluster.address or "local", log_to_driver=False, logging_level=logging.ERROR)
-        actors = _Actors(ray, worker.request, cluster, min(cluster.workers, len(tasks)))
+        actors = _Actors(ray, worker, cluster, min(cluster.workers, len(tasks)))
         try:
             yield from actors.work(tasks)
         finally:
@@ -89,13 +89,14 @@ class _Actors:
 
     Args:
         ray: The module.
-        request: What the run measures.
+        worker: What works here; the actors' networks must have the same weights as its own.
         cluster: Where the actors run.
         count: Number of actors.
     """
 
-    def __init__(self, ray: Any, request: BenchRequest, cluster: Cluster, count: int) -> None:
-        self._ray, self._request, self._cluster = ray, request, cluster
+    def __init__(self, ray: Any, worker: Worker, cluster: Cluster, count: int) -> None:
+        self._ray, self._cluster = ray, cluster
+        self._request, self._weights = worker.request, worker.weights()
         self._make = ray.remote(_Actor).options(num_cpus=cluster.cpus, num_gpus=cluster.gpus or None)
         self._starting: dict[Any, Any] = {}
         self._hired: list[_Hired] = []
@@ -124,7 +125,7 @@ class _Actors:
             self._ray.kill(actor)
 
     def _hire(self) -> None:
-        actor = self._make.remote(self._request, max(1, int(self._cluster.cpus)))
+        actor = self._make.remote(self._request, self._weights, max(1, int(self._cluster.cpus)))
         self._starting[actor.ready.remote()] = actor
 
     def _start(self, ready: Any) -> None:
@@ -132,8 +133,8 @@ class _Actors:
         actor = self._starting.pop(ready)
         try:
             self._ray.get(ready)
-        except self._ray.exceptions.RayTaskError:
-            raise
+        except self._ray.exceptions.RayTaskError as error:
+            raise _sentence(error) from error
         except self._ray.exceptions.RayError:
             self._not_started += 1
             if self._not_started >= MOST_LOSSES * self._cluster.workers:
@@ -165,8 +166,8 @@ class _Actors:
         except StopIteration:
             del hired.sent[stream]
             self._unfinished -= 1
-        except errors.RayTaskError:
-            raise
+        except errors.RayTaskError as error:
+            raise _sentence(error) from error
         except errors.RayError:
             yield from self._lose(hired)
         else:
@@ -193,13 +194,19 @@ class _Actors:
         self._again.extend(left)
 
 
+def _sentence(error: Any) -> Exception:
+    """What the user can correct of an actor's error; otherwise Ray's own error, which has the traceback."""
+    cause = error.cause
+    return cause if isinstance(cause, MaskstackError) else error
+
+
 class _Actor:
     """A worker in a process of its own."""
 
-    def __init__(self, request: BenchRequest, threads: int) -> None:
+    def __init__(self, request: BenchRequest, weights: Mapping[str, str], threads: int) -> None:
         torch.set_num_threads(threads)
         keep_large_blocks()
-        self.worker = Worker(request)
+        self.worker = Worker(request, weights)
 
     def ready(self) -> None:
         """Answers when the process has started."""

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from maskstack.datasets import AnnotatedImages
-from maskstack.errors import InputError, reason
+from maskstack.errors import InputError, ModelError, reason
 from maskstack.explainers.base import CostedExplainer
 from maskstack.explainers.table import make_explainer
 from maskstack.files import file_name
@@ -19,6 +19,7 @@ from maskstack.leaderboard.case import Case, Cases
 from maskstack.leaderboard.measures import GROUPS, MapUnderTest
 from maskstack.leaderboard.request import BenchRequest
 from maskstack.models import LoadedModel, load_model
+from maskstack.models.weights import weights_digest
 from maskstack.runs.rows import FAILED, ResultRow, result_rows
 from maskstack.tensor_files import check_digest, header_of, read_tensors, write_tensors
 
@@ -80,17 +81,33 @@ class Worker:
 
     Args:
         request: What the run measures.
+        weights: Digests of the weights that the networks must have, by their names; empty if any will do.
     """
 
-    def __init__(self, request: BenchRequest) -> None:
+    def __init__(self, request: BenchRequest, weights: Mapping[str, str] | None = None) -> None:
         self.request = request
+        self._wanted = dict(weights or {})
         self._networks: dict[str, BenchNetwork] = {}
 
     def network(self, name: str) -> BenchNetwork:
-        """A network of the run, by its name."""
+        """A network of the run, by its name.
+
+        Raises:
+            MaskstackError: It cannot be loaded, or has other weights than it must have.
+        """
         if name not in self._networks:
-            self._networks[name] = BenchNetwork(self.request.specs[name], self.request)
+            network = BenchNetwork(self.request.specs[name], self.request)
+            if self._wanted.get(name) not in (None, weights_digest(network.net.model)):
+                raise ModelError(
+                    f"the network {name} has other weights in this process than where the run was started; give all "
+                    "machines the same file of trained weights"
+                )
+            self._networks[name] = network
         return self._networks[name]
+
+    def weights(self) -> dict[str, str]:
+        """Digest of each network's weights, by its name."""
+        return {name: weights_digest(self.network(name).net.model) for name in self.request.specs}
 
     def __call__(self, task: ImageTask) -> Iterator[MeasuredMap]:
         """Work on a task, map by map. A failure is a row with its reason."""
