@@ -9,6 +9,7 @@ from maskstack import HDM, MDM, InputError, LoadedModel, Node, sample_photos
 from maskstack.explainers.controls import Control
 from maskstack.models import Preprocess
 from maskstack.samples import NAMES, sample_files
+from maskstack.scoring.user_model import UserModel
 
 CLASSES = ("tiger cat", "vulture", "espresso", "tripod")
 QUICK = {"sizes": (2, 4), "steps": 2}
@@ -20,6 +21,12 @@ def net() -> LoadedModel:
     body = nn.Sequential(nn.Conv2d(3, 6, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(24, 4))
     preprocess = Preprocess(size=(32, 32))
     return LoadedModel(body, preprocess, CLASSES, (32, 32), preprocess.mean, preprocess.std, "small", "random")
+
+
+def test_names_that_are_numbers_are_names_and_an_index_beside_a_name_is_an_index(net) -> None:
+    numbered = UserModel.of(net.model, meaning="logit", class_names=("1", "10", "2", "3"))
+    assert numbered.classes("2") == 2
+    assert numbered.classes(["10", 2]) == [1, 2]
 
 
 def test_the_sample_photos_are_small_and_come_with_their_licences() -> None:

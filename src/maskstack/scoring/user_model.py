@@ -108,7 +108,7 @@ class UserModel:
         if isinstance(target, str):
             return find_class(self.class_names, target)
         if isinstance(target, Sequence) and any(isinstance(each, str) for each in target):
-            return [find_class(self.class_names, str(each)) for each in target]
+            return [find_class(self.class_names, each) if isinstance(each, str) else int(each) for each in target]
         return target  # type: ignore[return-value]
 
     def prepared(self, photos: Any) -> tuple[Tensor, tuple[Geometry | None, ...]]:
