@@ -159,6 +159,20 @@ def test_a_network_in_training_mode_is_cut_as_in_eval_mode_and_left_training() -
     torch.testing.assert_close(backbone(IMAGES), output_of(model.eval(), "second"))
 
 
+@pytest.mark.parametrize("cut", ["", "0"])
+def test_channels_last_come_first(cut: str) -> None:
+    """Swin's layers give B x h x w x C, which was read as maps of h channels."""
+
+    class Last(nn.Module):
+        def forward(self, features: Tensor) -> Tensor:
+            return features.permute(0, 2, 3, 1)
+
+    model = nn.Sequential(nn.Conv2d(3, 5, 3, stride=8, padding=1), nn.ReLU(), Last(), nn.Linear(5, 6)).eval()
+    backbone = cut_in_two(model, "3", cut, example=EXAMPLE[:, :, :, :40])
+    assert backbone.channels == 6
+    torch.testing.assert_close(backbone(IMAGES), model(IMAGES).permute(0, 3, 1, 2))
+
+
 def test_features_are_standardised_per_channel() -> None:
     backbone = Backbone(nn.Identity(), nn.Conv2d(3, 4, 3), channels=4)
     raw = backbone(IMAGES).detach()

@@ -11,6 +11,7 @@ from torch import Tensor, fx, nn
 
 from maskstack.checks import did_you_mean
 from maskstack.errors import InputError, ModelError, reason, require
+from maskstack.explainers.cam.token_grid import fits
 
 
 class Backbone(nn.Module):
@@ -54,8 +55,18 @@ class Backbone(nn.Module):
         return super().train(False)
 
 
+class ChannelsFirst(nn.Module):
+    """From features with channels last, as Swin's, to B x C x h x w."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        """From B x h x w x C."""
+        return features.permute(0, 3, 1, 2).contiguous()
+
+
 def cut_in_two(model: nn.Module, layer: str, cut: str = "", *, example: Tensor) -> Backbone:
     """Cut a network into a frozen stem and a tail that ends at a layer.
+
+    A layer whose grid fits the image only with channels last (B x h x w x C) is read as such.
 
     Args:
         model: Any network that torch.fx can trace: all of torchvision, most of timm, the bundled one. Copied.
@@ -83,6 +94,10 @@ def cut_in_two(model: nn.Module, layer: str, cut: str = "", *, example: Tensor) 
     shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
     if not isinstance(output, Tensor) or output.ndim != 4:
         raise InputError(f"the layer {layer} gives {shape}, not a map B x C x h x w; choose another one")
+    _, first, height, width = output.shape
+    size = example.shape[2], example.shape[3]
+    if not fits((height, width), size) and fits((first, height), size):
+        return Backbone(stem, nn.Sequential(tail, ChannelsFirst()), channels=width)
     return Backbone(stem, tail, channels=output.shape[1])
 
 
