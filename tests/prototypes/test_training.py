@@ -17,7 +17,7 @@ from tests.prototypes.conftest import Silent, as_toml, config
 
 import maskstack.prototypes.features
 import maskstack.prototypes.run
-from maskstack.errors import InputError, OutputError
+from maskstack.errors import InputError, ModelError, OutputError
 from maskstack.models import load_model
 from maskstack.prototypes.building import build
 from maskstack.prototypes.run import train
@@ -255,6 +255,39 @@ def test_each_stage_trains_what_it_names_and_nothing_else(joint):
     stem = {name.partition("stem.")[2]: value for name, value in tensors(joint).items() if ".stem." in name}
     assert stem
     assert all(torch.equal(value, pretrained[name]) for name, value in stem.items()), "the frozen stem has changed"
+
+
+def test_a_diverged_stage_is_said(folders, tmp_path):
+    stages = [{"name": "warm", "epochs": 1, "learning_rate": 1e30}, {"name": "push"}]
+    with pytest.raises(InputError, match=r"the stage warm diverged.* reduce its learning rates"):
+        train(config(folders, training={"stages": stages}), tmp_path / "run", Silent())
+
+
+def test_features_that_are_not_finite_are_said(folders, tmp_path):
+    (tmp_path / "net.py").write_text(
+        "import torch\nfrom torch import nn\nclass Log(nn.Module):\n    def forward(self, x): return torch.log(x)\n"
+        "def make(): return nn.Sequential(nn.Conv2d(3, 8, 5, 4), Log(), nn.AdaptiveAvgPool2d(1), nn.Flatten())\n"
+    )
+    spec = f"python:{tmp_path / 'net.py'}:make,crop=squash,size=64,norm=half"
+    with pytest.raises(ModelError, match=r"features of \d+ of \d+ training images are not finite"):
+        train(config(folders, network={"backbone": spec, "layer": "1"}), tmp_path / "run", Silent())
+
+
+def test_protopnet_refuses_images_with_no_label_or_several(labelled, tmp_path):
+    with pytest.raises(InputError, match=r"exactly one label for each image, but .* set kind = 'xprotonet'"):
+        train(config(labelled, data={"labels": ["furry", "brown"]}), tmp_path / "run", Silent())
+    assert not (tmp_path / "run").exists()
+
+
+def test_training_stays_on_the_cpu(folders, tmp_path, monkeypatch):
+    """With two GPUs Lightning would start one process for each, with the same command."""
+    cuda = pytest.importorskip("lightning.pytorch.accelerators").CUDAAccelerator
+    monkeypatch.setattr(cuda, "is_available", staticmethod(lambda: True))
+    monkeypatch.setattr(cuda, "auto_device_count", staticmethod(lambda: 2))
+    monkeypatch.setattr("lightning.fabric.accelerators.cuda.num_cuda_devices", lambda: 2)
+    stages = [{"name": "warm", "epochs": 1}, {"name": "push"}]
+    trained = train(config(folders, training={"stages": stages}), tmp_path / "run", Silent())
+    assert trained.network.prototypes.device.type == "cpu"
 
 
 def test_joint_without_a_rate_leaves_the_backbone_alone(folders, tmp_path):

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from maskstack.errors import ModelError
 from maskstack.models import LoadedModel, load_model
 from maskstack.models.spec import parse_spec
 from maskstack.prototypes.backbone import cut_in_two
@@ -96,9 +97,18 @@ def begin(network: ProtoPNet | XProtoNet, features: Features, *, seed: int) -> N
         network: Not yet trained.
         features: Features of the training images.
         seed: Seed of the choice of vectors.
+
+    Raises:
+        ModelError: Features of an image are not finite.
     """
     cuts = list(plain_cuts(features))
     raw = torch.cat([network.backbone.after(cut) for cut in cuts])
+    unusable = int((~raw.isfinite()).flatten(1).any(dim=1).sum())
+    if unusable:
+        raise ModelError(
+            f"the backbone's features of {unusable} of {len(raw)} training images are not finite; choose another layer "
+            "or backbone"
+        )
     network.backbone.mean.copy_(raw.mean(dim=(0, 2, 3)))
     network.backbone.std.copy_(raw.std(dim=(0, 2, 3)).clamp_min(1e-6))
     if isinstance(network, ProtoPNet):

@@ -24,7 +24,7 @@ from maskstack.prototypes.data import read_splits
 from maskstack.prototypes.features import Features, cached_features
 from maskstack.prototypes.frozen_tail import tail_run_once
 from maskstack.prototypes.push import Source, duplicates, plain_cuts, prunable, push
-from maskstack.prototypes.splits import Example, Splits, summary
+from maskstack.prototypes.splits import Example, Splits, check_one_each, summary
 from maskstack.prototypes.training import run_stage
 from maskstack.runs.folder import find_record, locked, settle, write_record
 from maskstack.tensor_files import check_digest, digest_of, read_tensors, write_tensors
@@ -61,6 +61,8 @@ def train(config: Config, out: Path, listener: TrainingListener, *, progress: bo
     """
     started = time.perf_counter()
     splits = read_splits(config.data, seed=config.training.seed)
+    if config.network.kind == "protopnet":
+        check_one_each(splits.train)
     with locked(out):
         settle(out, _record(config, splits))
         listener.say(summary(splits))

@@ -127,6 +127,20 @@ def check_without(examples: Sequence[Example], names: Sequence[str], split: str)
             )
 
 
+def check_one_each(examples: Sequence[Example]) -> None:
+    """Check that each image has exactly one class, because ProtoPNet's loss compares the classes with one another.
+
+    Raises:
+        InputError: Some have none or several.
+    """
+    wrong = [example.name for example in examples if sum(example.label) != 1]
+    if wrong:
+        raise InputError(
+            f"ProtoPNet needs exactly one label for each image, but {len(wrong)} of {len(examples)} training images "
+            f"have none or several, first {wrong[0]}; for such images set kind = 'xprotonet' in [network]"
+        )
+
+
 def check_apart(splits: Mapping[str, Sequence[Example]]) -> None:
     """Check that no two splits share a group, a file, or the content of a picture.
 

@@ -16,7 +16,7 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 from torch.utils.data import DataLoader
 
-from maskstack.errors import OutputError, quiet
+from maskstack.errors import InputError, OutputError, quiet
 from maskstack.prototypes.config import Config, StageConfig
 from maskstack.prototypes.epochs import WholeCheckpoints, latest
 from maskstack.prototypes.features import Features, Shuffled
@@ -39,7 +39,11 @@ def run_stage(
 ) -> None:
     """Train one stage in place, and keep the weights of its best epoch. An interrupted stage resumes.
 
+    It runs on the CPU, like everything else here: with several GPUs Lightning would start the command again for each,
+    and XProtoNet's consistency loss has no deterministic gradient on CUDA.
+
     Raises:
+        InputError: The training diverged.
         OutputError: The folder cannot be written to.
         KeyboardInterrupt: Ctrl-C; finished epochs are kept.
     """
@@ -59,6 +63,8 @@ def run_stage(
     resumed = latest(folder)
     with _quiet():
         trainer = lightning.Trainer(
+            accelerator="cpu",
+            devices=1,
             max_epochs=stage.epochs,
             callbacks=_keepers(folder),
             plugins=WholeCheckpoints(),
@@ -80,6 +86,11 @@ def run_stage(
     state = torch.load(folder / "best.ckpt", weights_only=True)["state_dict"]
     module.load_state_dict(state, strict=False)
     network.eval().requires_grad_(False)
+    if not all(bool(values.isfinite().all()) for values in network.parameters()):
+        raise InputError(
+            f"the stage {stage.name} diverged: some weights of its best epoch are not finite; reduce its learning "
+            "rates, and choose another --out"
+        )
 
 
 class _Best(ModelCheckpoint):
