@@ -196,6 +196,11 @@ def test_what_cannot_be_searched_for_is_said(
         locate(colours("protopnet"), image, prototype, method)
 
 
+def test_a_network_of_ones_own_is_sent_to_mdm() -> None:
+    with pytest.raises(InputError, match=r"the network is a Conv2d, not a ProtoPNet.* with MDM"):
+        locate(nn.Conv2d(3, 3, 1), IMAGE, 0)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_nearness_orders_images_as_the_activation_does(kind: str) -> None:
     network = colours(kind)

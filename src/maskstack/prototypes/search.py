@@ -15,6 +15,8 @@ from maskstack.explainers.base import CostedExplainer, MapExplainer, MapOptions,
 from maskstack.explainers.table import METHODS, OWN, make_explainer
 from maskstack.explanation import Explanation
 from maskstack.prototypes.network import PrototypeNetwork
+from maskstack.prototypes.protopnet import ProtoPNet
+from maskstack.prototypes.xprotonet import XProtoNet
 from maskstack.scoring import ScoredModel
 
 NATIVE = "native"
@@ -57,13 +59,18 @@ def locate(
         A row for each prototype: maps from 0 to 1, ``target`` the prototype, ``score_before`` its activation.
 
     Raises:
-        InputError: The image cannot be used, there is no such prototype or method.
+        InputError: The image or the network cannot be used, there is no such prototype or method.
         MissingExtraError: A package is needed that is not installed.
 
     >>> from maskstack.prototypes.search import locate
     >>> locate(network, image, [3, 7], "native").saliency.shape  # doctest: +SKIP
     torch.Size([2, 1, 224, 224])
     """
+    if not isinstance(network, ProtoPNet | XProtoNet):
+        raise InputError(
+            f"the network is a {type(network).__name__}, not a ProtoPNet or XProtoNet of maskstack.prototypes; explain "
+            "the similarities of a network of your own with MDM, see docs/prototypes.md"
+        )
     several = [prototype] if isinstance(prototype, int) else list(prototype)
     count = len(network.owners)
     wrong = [number for number in several if not 0 <= number < count]
