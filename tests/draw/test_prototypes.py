@@ -181,6 +181,23 @@ def test_a_map_of_zeros_has_no_region() -> None:
     assert not page([flat]).axes[0].collections
 
 
+NOTHING = "a blank image scores as high, so no region explains the score"
+
+
+def test_where_nothing_was_found_no_region_is_drawn_and_why_is_said() -> None:
+    figure = page([replace(line(), problem=NOTHING), replace(line(4), source_problem=NOTHING)])
+    cells = [axis.images[0].get_array() for axis in figure.axes if axis.images]
+    np.testing.assert_allclose(cells[0], as_rgb(PHOTO), atol=1e-6)
+    assert (cells[1] == 1).all()
+    np.testing.assert_allclose(cells[6], as_rgb(SOURCE), atol=1e-6)
+    assert all_text(figure).replace("\n", " ").count(f"no region: {NOTHING}") == 2
+    assert_readable(figure)
+    figure = gallery([replace(shown(), problem=NOTHING)])
+    np.testing.assert_allclose(figure.axes[0].images[0].get_array(), as_rgb(SOURCE), atol=1e-6)
+    assert f"no region: {NOTHING}" in all_text(figure).replace("\n", " ")
+    assert_readable(figure)
+
+
 def test_what_does_not_fit_is_reported() -> None:
     with pytest.raises(InputError, match="there is no prototype to draw"):
         page([])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -36,6 +37,8 @@ class Likeness:
         source: Its own training image, see :func:`maskstack.draw.overlay.as_rgb`; None if it is not available.
         source_region: Its map on the training image, of that image's size.
         source_name: Name of the training image.
+        problem: Why the map on the image shows no region, in a sentence; empty if it shows one.
+        source_problem: The same for the training image.
     """
 
     prototype: int
@@ -45,6 +48,8 @@ class Likeness:
     source: Any
     source_region: Map | None
     source_name: str
+    problem: str = ""
+    source_problem: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +63,7 @@ class Shown:
         region: Its map on the training image, H x W in [0, 1].
         source_name: Name of the training image.
         note: Further text about the prototype.
+        problem: Why the map shows no region, in a sentence; empty if it shows one.
     """
 
     prototype: int
@@ -66,6 +72,7 @@ class Shown:
     region: Map | None
     source_name: str
     note: str = ""
+    problem: str = ""
 
 
 def looks_like_page(image: Any, lines: Sequence[Likeness], *, title: str, method: str) -> Figure:
@@ -96,12 +103,11 @@ def looks_like_page(image: Any, lines: Sequence[Likeness], *, title: str, method
     for name, axis in zip(("this image", "its map", "looks like", "its map"), axes[0], strict=False):
         axis.set_title(name, fontsize=9)
     for line, row in zip(lines, axes, strict=True):
-        _region(row[0], photo, line.region)
-        row[1].imshow(overlay(photo, _fitting(line.region, photo)))
-        _source(row[2], line.source, line.source_region)
+        _region(row[0], photo, line.region, line.problem)
+        _map(row[1], photo, line.region, line.problem)
+        _source(row[2], line.source, line.source_region, line.source_problem)
         if line.source is not None and line.source_region is not None:
-            source = as_rgb(line.source)
-            row[3].imshow(overlay(source, _fitting(line.source_region, source)))
+            _map(row[3], as_rgb(line.source), line.source_region, line.source_problem)
         words = (
             f"prototype {line.prototype}\n{_short(line.source_name, 34)}\n\nsimilarity {line.similarity:.2f}\n"
             f"x weight {line.weight:.2f}\n= {line.similarity * line.weight:.2f}"
@@ -137,8 +143,8 @@ def prototype_gallery(lines: Sequence[Shown], *, title: str, method: str, column
     for axis in axes:
         axis.set_axis_off()
     for line, axis in zip(lines, axes, strict=False):
-        _source(axis, line.source, line.region)
-        note = f"\n{line.note}" if line.note else ""
+        _source(axis, line.source, line.region, line.problem)
+        note = "".join(f"\n{text}" for text in (line.note, _no_region(line.problem)) if text)
         axis.set_title(
             f"{line.prototype}: weight {line.weight:.2f}\n{_short(line.source_name, 28)}{note}",
             fontsize=8,
@@ -147,17 +153,35 @@ def prototype_gallery(lines: Sequence[Shown], *, title: str, method: str, column
     return figure
 
 
-def _source(axis: Axes, source: Any, region: Map | None) -> None:
+def _source(axis: Axes, source: Any, region: Map | None, problem: str) -> None:
     """The region in the picture a prototype comes from, or a note that the picture is not there."""
     if source is not None and region is not None:
-        _region(axis, as_rgb(source), region)
+        _region(axis, as_rgb(source), region, problem)
     else:
-        axis.text(0.5, 0.5, "picture not available", ha="center", va="center", fontsize=8, transform=axis.transAxes)
+        _say(axis, "picture not available")
 
 
-def _region(axis: Axes, photo: NDArray[np.float32], region: Map) -> None:
-    """The photo, veiled outside of the region, with the region's outline."""
-    axis.imshow(np.asarray(overlay(photo, region, region=region_of(_smooth(_fitting(region, photo))), style="masked")))
+def _region(axis: Axes, photo: NDArray[np.float32], region: Map, problem: str) -> None:
+    """The photo, veiled outside of the region, with the region's outline; the photo as it is if there is no region."""
+    inside = region_of(_smooth(_fitting(region, photo)))
+    axis.imshow(photo if problem else np.asarray(overlay(photo, region, region=inside, style="masked")))
+
+
+def _map(axis: Axes, photo: NDArray[np.float32], region: Map, problem: str) -> None:
+    """The map over the photo; or the sentence that says why it shows no region."""
+    if problem:
+        axis.imshow(np.ones_like(photo))  # of the photo's size, so that titles are at one height
+        _say(axis, _no_region(problem))
+    else:
+        axis.imshow(overlay(photo, _fitting(region, photo)))
+
+
+def _no_region(problem: str) -> str:
+    return textwrap.fill(f"no region: {problem}", 30) if problem else ""
+
+
+def _say(axis: Axes, words: str) -> None:
+    axis.text(0.5, 0.5, words, ha="center", va="center", fontsize=8, transform=axis.transAxes, parse_math=False)
 
 
 def region_of(values: Map, *, level: float = LEVEL) -> NDArray[np.bool_]:

@@ -36,6 +36,8 @@ class PrototypeEvidence:
         region: H x W in [0, 1], its region in the image.
         source_picture: Its own training image; None if it is not available.
         source_region: H x W in [0, 1], its region in that; None if the training image is not available.
+        problem: Why the map in the image shows no region, in a sentence; empty if it shows one.
+        source_problem: The same for the training image.
     """
 
     prototype: int
@@ -45,6 +47,14 @@ class PrototypeEvidence:
     region: Tensor
     source_picture: Image.Image | None
     source_region: Tensor | None
+    problem: str = ""
+    source_problem: str = ""
+
+    @property
+    def problems(self) -> tuple[tuple[str, str], ...]:
+        """What is wrong with its regions, each with words for the place: `` in NAME`` for the training image."""
+        both = ("", self.problem), (f" in {self.source}", self.source_problem)
+        return tuple((place, problem) for place, problem in both if problem)
 
     @property
     def contribution(self) -> float:
@@ -92,6 +102,8 @@ class Answer:
                 one.source_picture,
                 None if one.source_region is None else one.source_region.cpu().numpy(),
                 one.source,
+                one.problem,
+                one.source_problem,
             )
             for one in self.evidence
         ]
@@ -137,7 +149,7 @@ def answer(
     chosen = own[order].tolist()
     search = finder(network, method)
     found = search(image.expand(len(chosen), -1, -1, -1), chosen, **_reported(search, progress))
-    pictures, regions = sources(prototypes, chosen, method=method, data=data, progress=progress)
+    origins = sources(prototypes, chosen, method=method, data=data, progress=progress)
     evidence = tuple(
         PrototypeEvidence(
             number,
@@ -145,14 +157,31 @@ def answer(
             float(network.weights.detach()[number, label]),
             prototypes.sources[number].image,
             found.saliency[row, 0],
-            pictures[row],
-            regions[row],
+            origin.picture,
+            origin.region,
+            found.trust.problems[row] or "",
+            origin.problem,
         )
-        for row, number in enumerate(chosen)
+        for row, (number, origin) in enumerate(zip(chosen, origins, strict=True))
     )
     return Answer(
         label, prototypes.class_names[label], float(logits[label]), float(probabilities[label]), evidence, found
     )
+
+
+@dataclass(frozen=True, eq=False)
+class SourceRegion:
+    """Where a prototype comes from.
+
+    Attributes:
+        picture: The training image; None if it is not available.
+        region: H x W in [0, 1], the prototype's region in it; None if the picture is not available.
+        problem: Why the map shows no region, in a sentence; empty if it shows one.
+    """
+
+    picture: Image.Image | None
+    region: Tensor | None = None
+    problem: str = ""
 
 
 def sources(
@@ -162,7 +191,7 @@ def sources(
     method: str,
     data: Path | None = None,
     progress: OnProgress | None = None,
-) -> tuple[list[Image.Image | None], list[Tensor | None]]:
+) -> list[SourceRegion]:
     """The training images that prototypes come from, and their regions there, found in one batch.
 
     Args:
@@ -171,20 +200,17 @@ def sources(
         method: How regions are searched for.
         data: Folder of the training data.
         progress: See :func:`answer`.
-
-    Returns:
-        For each a picture and an H x W map; None for both if the picture is not available.
     """
     pictures = [prototypes.source_picture(number, data=data) for number in numbers]
     available = [row for row, picture in enumerate(pictures) if picture is not None]
-    regions: list[Tensor | None] = [None] * len(numbers)
+    found = [SourceRegion(picture) for picture in pictures]
     if available:
         images = torch.stack([prototypes.prepare(picture) for picture in pictures if picture is not None])
         search = finder(prototypes.network, method, nearness=True)
-        found = search(images, [numbers[row] for row in available], **_reported(search, progress))
+        maps = search(images, [numbers[row] for row in available], **_reported(search, progress))
         for place, row in enumerate(available):
-            regions[row] = found.saliency[place, 0]
-    return pictures, regions
+            found[row] = SourceRegion(pictures[row], maps.saliency[place, 0], maps.trust.problems[place] or "")
+    return found
 
 
 def _reported(search: CostedExplainer, progress: OnProgress | None) -> dict[str, Any]:
@@ -213,17 +239,18 @@ def gallery_figure(
     from maskstack.draw.prototypes import Shown, prototype_gallery
 
     numbers = prototypes.prototypes_of(label)
-    pictures, regions = sources(prototypes, numbers, method=method, data=data)
+    origins = sources(prototypes, numbers, method=method, data=data)
     weights = prototypes.network.weights.detach()
     lines = [
         Shown(
             number,
             float(weights[number, label]),
-            picture,
-            None if region is None else region.cpu().numpy(),
+            origin.picture,
+            None if origin.region is None else origin.region.cpu().numpy(),
             prototypes.sources[number].image,
             notes.get(number, ""),
+            origin.problem,
         )
-        for number, picture, region in zip(numbers, pictures, regions, strict=True)
+        for number, origin in zip(numbers, origins, strict=True)
     ]
     return prototype_gallery(lines, title=prototypes.class_names[label], method=method)

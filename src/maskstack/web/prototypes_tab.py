@@ -134,7 +134,11 @@ class PrototypesTab:
             search.close()
         title = f"{upload.name}: {found.name}, {found.probability:.0%}"
         figure = found.figure(prototypes.model.picture(tensor), title=title, method=method)
-        each = (f"prototype {one.prototype} adds {one.contribution:.2f}, from {one.source}" for one in found.evidence)
+        each = (
+            f"prototype {one.prototype} adds {one.contribution:.2f}, from {one.source}"
+            + "".join(f" (no region{place}: {problem})" for place, problem in one.problems)
+            for one in found.evidence
+        )
         alt = f"regions of {len(found.evidence)} prototypes, in this photo and in the training images they come from"
         drawn = Picture(panels.webp_of_figure(figure), alt, "; ".join(each))
         yield {

@@ -106,9 +106,9 @@ def _tell(console: Console, path: Path, found: Answer, page: Path) -> None:
         numbers = (f"{one.activation:.2f}", f"{one.weight:.2f}", f"{one.contribution:.2f}")
         table.add_row(str(one.prototype), *numbers, one.source)
     console.print(table)
-    for row, problem in enumerate(found.found.trust.problems):
-        if problem is not None:
-            line = f"  prototype {found.evidence[row].prototype}: {problem}"
+    for one in found.evidence:
+        for place, problem in one.problems:
+            line = f"  prototype {one.prototype}{place}: {problem}"
             console.print(line, style="bold yellow", soft_wrap=True)
     console.print(f"  {page}", style="dim", soft_wrap=True)
 
@@ -126,6 +126,8 @@ def _numbers(path: Path, found: Answer) -> dict[str, object]:
                 "weight": one.weight,
                 "contribution": one.contribution,
                 "source": one.source,
+                "problem": one.problem or None,
+                "source_problem": one.source_problem or None,
             }
             for one in found.evidence
         ],
