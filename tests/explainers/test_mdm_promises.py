@@ -217,6 +217,7 @@ BAD_IMAGES = {
     "floating-point": torch.zeros(1, 3, 32, 32, dtype=torch.uint8),
     "batch is empty": torch.zeros(0, 3, 32, 32),
     "unsqueeze": torch.zeros(3, 32, 32),
+    r"with the channels last; give images.permute": torch.zeros(1, 32, 32, 3),
     "larger than the image": torch.zeros(1, 3, 1, 1),
     "takes images of 3 channels, but these have 4": torch.zeros(1, 4, 32, 32),
 }
@@ -235,6 +236,8 @@ def test_bad_networks_get_one_clear_sentence() -> None:
         MDM(lambda x: net(x.detach()).requires_grad_(), **QUICK)(images, 1)
     with pytest.raises(ModelError, match="no gradient reaches the image"):
         MDM(lambda x: torch.from_numpy(net(x).detach().numpy()), **QUICK)(images, 1)
+    with pytest.raises(InputError, match=r"target 1 is out of range; the network gives one value .* remove the argmax"):
+        MDM(lambda x: net(x).argmax(dim=1, keepdim=True).float(), **QUICK)(images, 1)
     with pytest.raises(ModelError, match="score for image 0 is nan"):
         MDM(lambda x: net(x) * torch.nan, **QUICK)(images, 1)
     with pytest.raises(ModelError, match="returned a str"):

@@ -202,6 +202,11 @@ def check_classes(key: str, indices: Tensor | None, reading: Reading) -> None:
         InputError: It does not.
     """
     wrong = [] if indices is None else indices[(indices < 0) | (indices >= reading.classes)].tolist()
+    if wrong and reading.classes == 1:
+        raise InputError(
+            f"{key} {wrong[0]} is out of range; the network gives one value for each image, so leave {key} out; if it "
+            "should give a score for each class, remove the argmax or the choice of one at its end"
+        )
     if wrong:
         what = "classes" if reading.kind not in ("number", "embedding") else "values"
         raise InputError(f"{key} {wrong[0]} is out of range; the network has {what} 0 to {reading.classes - 1}")

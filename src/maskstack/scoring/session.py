@@ -27,6 +27,9 @@ from maskstack.scoring.untouched import device_of, untouched
 from maskstack.scoring.user_model import Goal, Model, UserModel
 from maskstack.speed import Speed, way_for
 
+LEAST_SIDE = 16
+"""Least height and width of images that are said to have their channels last, rather than to be three pixels wide."""
+
 
 @contextmanager
 def scoring(
@@ -95,7 +98,8 @@ def check_images(images: Any) -> None:
     """Check that images can be explained.
 
     Raises:
-        InputError: They are not a tensor B x C x H x W or B x C x D x H x W of finite floating-point numbers.
+        InputError: They are not a tensor B x C x H x W or B x C x D x H x W of finite floating-point numbers, or have
+            their channels last.
         ModelError: Autograd is switched off by inference mode.
     """
     if torch.is_inference_mode_enabled():
@@ -118,6 +122,11 @@ def check_images(images: Any) -> None:
         )
     if 0 in images.shape:
         raise InputError(f"images have shape {tuple(images.shape)}; the batch is empty, give at least one image")
+    if images.ndim == 4 and images.shape[3] in (1, 3) and min(images.shape[1:3]) >= LEAST_SIDE:
+        raise InputError(
+            f"images have shape {tuple(images.shape)}, with the channels last; give images.permute(0, 3, 1, 2), and for "
+            "a network that takes the channels last lambda images: model(images.permute(0, 2, 3, 1))"
+        )
     if not images.is_floating_point():
         raise InputError(
             f"images are {str(images.dtype).removeprefix('torch.')}; give floating-point numbers, normalised as the "
