@@ -217,7 +217,7 @@ BAD_IMAGES = {
     "floating-point": torch.zeros(1, 3, 32, 32, dtype=torch.uint8),
     "batch is empty": torch.zeros(0, 3, 32, 32),
     "unsqueeze": torch.zeros(3, 32, 32),
-    r"with the channels last; give images.permute": torch.zeros(1, 32, 32, 3),
+    r"channels last; give images.permute": torch.zeros(1, 32, 32, 3),
     "larger than the image": torch.zeros(1, 3, 1, 1),
     "takes images of 3 channels, but these have 4": torch.zeros(1, 4, 32, 32),
 }

@@ -124,7 +124,7 @@ def check_images(images: Any) -> None:
         raise InputError(f"images have shape {tuple(images.shape)}; the batch is empty, give at least one image")
     if images.ndim == 4 and images.shape[3] in (1, 3) and min(images.shape[1:3]) >= LEAST_SIDE:
         raise InputError(
-            f"images have shape {tuple(images.shape)}, with the channels last; give images.permute(0, 3, 1, 2), and for "
+            f"images have shape {tuple(images.shape)}, channels last; give images.permute(0, 3, 1, 2), and for "
             "a network that takes the channels last lambda images: model(images.permute(0, 2, 3, 1))"
         )
     if not images.is_floating_point():
