@@ -5,10 +5,14 @@ from types import SimpleNamespace
 
 import pytest
 
+from maskstack.errors import ModelError
 from maskstack.leaderboard import on_ray
 from maskstack.leaderboard.on_ray import Cluster, work_on_ray
 from maskstack.leaderboard.work import ImageTask, MeasuredMap
 from maskstack.runs.rows import FAILED, ResultRow
+
+
+WEIGHTS = {"net": "digest"}
 
 
 class Handle(SimpleNamespace):
@@ -27,7 +31,11 @@ class RayError(Exception):
 
 
 class RayTaskError(RayError):
-    pass
+    """Says with a traceback what was raised in an actor, which is its cause."""
+
+    def __init__(self, cause):
+        super().__init__(f"Traceback of an actor: {cause}")
+        self.cause = cause
 
 
 class Stream:
@@ -44,8 +52,8 @@ class Stream:
         except Ended:
             self.actor.lost = True
             return RayError()
-        except ValueError as error:
-            return RayTaskError(str(error))
+        except (ValueError, RuntimeError) as error:
+            return RayTaskError(error)
 
 
 class FakeRay:
@@ -62,7 +70,8 @@ class FakeRay:
     def remote(self, _actor):
         return SimpleNamespace(options=lambda **_: SimpleNamespace(remote=self.hire))
 
-    def hire(self, _request, _threads):
+    def hire(self, _request, weights, _threads):
+        assert weights == WEIGHTS
         actor = Handle(worker=self.worker, lost=False, tasks=[])
         answer = None if self.starts(len(self.actors)) else RayError("it cannot start")
         actor.ready = Handle(remote=lambda: Handle(answer=answer))
@@ -100,7 +109,8 @@ def work(monkeypatch, worker, *, tasks=12, workers=2, **options):
     ray = FakeRay(worker, **options)
     monkeypatch.setattr(on_ray, "require", lambda *_, **__: ray)
     given = [ImageTask("net", f"{number}", {"mdm": ("a", "b"), "rise": ("a",)}) for number in range(tasks)]
-    found = list(work_on_ray(given, SimpleNamespace(request=None), cluster=Cluster(workers=workers)))
+    here = SimpleNamespace(request=None, weights=lambda: WEIGHTS)
+    found = list(work_on_ray(given, here, cluster=Cluster(workers=workers)))
     counted = Counter((each.method, each.image) for each in found)
     assert counted == {(method, f"{number}"): 1 for number in range(tasks) for method in ("mdm", "rise")}
     return found, ray
@@ -152,7 +162,16 @@ def test_an_error_of_a_worker_is_the_callers(monkeypatch):
         raise ValueError("no such network")
         yield
 
-    with pytest.raises(RayTaskError, match="no such network"):
+    with pytest.raises(RayTaskError, match="Traceback of an actor: no such network"):
+        work(monkeypatch, broken)
+
+
+def test_what_the_user_can_correct_comes_without_a_traceback(monkeypatch):
+    def broken(task):
+        raise ModelError("the network has other weights")
+        yield
+
+    with pytest.raises(ModelError, match="^the network has other weights$"):
         work(monkeypatch, broken)
 
 

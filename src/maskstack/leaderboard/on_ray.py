@@ -134,7 +134,8 @@ class _Actors:
         try:
             self._ray.get(ready)
         except self._ray.exceptions.RayTaskError as error:
-            raise _sentence(error) from error
+            _raise_sentence(error)
+            raise
         except self._ray.exceptions.RayError:
             self._not_started += 1
             if self._not_started >= MOST_LOSSES * self._cluster.workers:
@@ -167,7 +168,8 @@ class _Actors:
             del hired.sent[stream]
             self._unfinished -= 1
         except errors.RayTaskError as error:
-            raise _sentence(error) from error
+            _raise_sentence(error)
+            raise
         except errors.RayError:
             yield from self._lose(hired)
         else:
@@ -194,10 +196,10 @@ class _Actors:
         self._again.extend(left)
 
 
-def _sentence(error: Any) -> Exception:
-    """What the user can correct of an actor's error; otherwise Ray's own error, which has the traceback."""
-    cause = error.cause
-    return cause if isinstance(cause, MaskstackError) else error
+def _raise_sentence(error: Any) -> None:
+    """Raise what the user can correct, if that is what went wrong in an actor, without Ray's traceback."""
+    if isinstance(error.cause, MaskstackError):
+        raise error.cause from error
 
 
 class _Actor:
