@@ -156,3 +156,13 @@ def test_a_blurred_image_that_scores_as_high_is_no_blank_image(score) -> None:
     alone = replace(found, hidden=torch.tensor([[1.0]]))
     assert alone.problems(("blur",)) == ("with blur instead of the image, the score is as high",)
     assert replace(found, hidden=torch.ones(1, 2)).problems(("blur", "noise"))[0].startswith("with blur and noise")
+
+
+def test_the_logarithm_is_proposed_only_where_the_score_is_a_probability(score) -> None:
+    found = search(score, IMAGES[:1], settings=two_sizes())
+    found = replace(
+        found, before=torch.tensor([1.0]), hidden=torch.tensor([[0.0, 0.0]]), under_stack=torch.tensor([0.1])
+    )
+    words = "over the search's own fills, the map keeps less than half of the score"
+    assert found.problems(("zero", "mean")) == (words,)
+    assert found.problems(("zero", "mean"), probability=True) == (f"{words}; try the objective log_probability",)

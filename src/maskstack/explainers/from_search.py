@@ -31,7 +31,12 @@ def explanation_of(method: str, scored: ScoredModel, found: SearchResult, settin
         found.before,
         probability=class_probability(scored, found.before),
         members=found.members,
-        problems=found.problems(settings["fill"], nothing=scored.objective.nothing, compares=scored.objective.compares),
+        problems=found.problems(
+            settings["fill"],
+            nothing=scored.objective.nothing,
+            compares=scored.objective.compares,
+            probability=scored.objective.name == "class_probability",
+        ),
     )
     return Explanation(
         saliency=minmax(found.stack, dims=found.stack.ndim - 1).unsqueeze(1),

@@ -110,7 +110,9 @@ class SearchResult:
         others = {field.name: change(getattr(self, field.name)) for field in fields(self) if field.name != "grids"}
         return replace(self, grids=tuple(map(change, self.grids)), **others)
 
-    def problems(self, fills: Sequence[str], *, nothing: str = "", compares: bool = False) -> tuple[str | None, ...]:
+    def problems(
+        self, fills: Sequence[str], *, nothing: str = "", compares: bool = False, probability: bool = False
+    ) -> tuple[str | None, ...]:
         """For each image None, or the reason why its map cannot be used.
 
         Args:
@@ -120,6 +122,7 @@ class SearchResult:
             nothing: What a score of exactly zero means; empty if it means nothing special.
             compares: Whether the score compares two classes: then a single fill may score high by chance, and only all
                 fills together are a reason.
+            probability: Whether the score is a class's probability, whose logarithm may succeed where it fails.
         """
         scale = score_scale(self.before, self.hidden.T)
         losses = (self.before.unsqueeze(1) - self.hidden) / scale.unsqueeze(1)
@@ -140,7 +143,8 @@ class SearchResult:
             elif spread[row] < 0.01:
                 reasons.append("the mask is the same everywhere; the search found no region")
             elif loss_kept[row] > 0.5:
-                reasons.append("the region found keeps less than half of the score; try the objective log_probability")
+                advice = "; try the objective log_probability" if probability else ""
+                reasons.append(f"over the search's own fills, the map keeps less than half of the score{advice}")
             else:
                 reasons.append(None)
         return tuple(reasons)
