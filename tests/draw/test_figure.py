@@ -13,7 +13,8 @@ from matplotlib.image import AxesImage
 from PIL import Image
 
 from maskstack.draw import explanation_figure, overlay
-from maskstack.draw.figure import MOST_SIDE, SPREAD_COLOURS, Caption
+from maskstack.draw import figure as figure_module
+from maskstack.draw.figure import LEAST_SIDE, MOST_SIDE, SPREAD_COLOURS, Caption
 from maskstack.draw.overlay import coloured
 from maskstack.errors import InputError
 from maskstack.geometry import Geometry
@@ -29,6 +30,12 @@ CAPTION = Caption(
     region="region: 12% of the photo",
     masked="the region alone keeps 93% of the score",
 )
+
+
+@pytest.fixture(autouse=True)
+def small_photos_at_their_own_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The photos of these tests are small, so that their pixels can be compared."""
+    monkeypatch.setattr(figure_module, "LEAST_SIDE", 1)
 
 
 def draw(photo=PHOTO, **options) -> Figure:
@@ -183,3 +190,15 @@ def test_masks_and_sizes_have_to_match() -> None:
         draw(masks=SALIENCY[None], sizes=[(2, 2), (3, 3)])
     with pytest.raises(InputError, match="they must have the same size"):
         draw(PHOTO[:5])
+
+
+def test_a_small_photo_is_enlarged_so_that_the_outline_does_not_cover_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(figure_module, "LEAST_SIDE", LEAST_SIDE)
+    photo = np.full((32, 32, 3), (200, 40, 40), dtype=np.uint8)
+    saliency = np.zeros((32, 32), dtype=np.float32)
+    saliency[8:24, 8:24] = 1
+    shown = panels(draw(photo, saliency=saliency, region=saliency > 0.5, spread=None))
+    assert shown["photo"].get_array().shape[:2] == (LEAST_SIDE, LEAST_SIDE)
+    alone = colours(shown[CAPTION.masked])
+    inside = alone[90:230, 90:230]
+    assert (inside == (200, 40, 40)).all(axis=-1).mean() > 0.9
