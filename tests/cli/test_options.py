@@ -7,9 +7,14 @@ import re
 from typing import Any
 
 import pytest
+import torch
 import typer.main
+from torch import nn
 
+from maskstack import MDM
 from maskstack.cli.main import app, main
+from maskstack.cli.results import ResultReporter
+from maskstack.errors import InputError
 from maskstack.jobs.options import read_settings, search_options
 from maskstack.masks.settings import SearchSettings, setting_help
 
@@ -48,3 +53,16 @@ def test_text_and_value_are_inverse() -> None:
         "fill": ("zero", "mean"),
     }
     assert "given" not in options["fill"].choices
+
+
+def test_a_fill_that_needs_an_image_is_refused_before_any_work() -> None:
+    with pytest.raises(InputError, match=r"^fill 'given' needs an image that only a program can give; use zero, mean"):
+        read_settings({"fill": "zero,given"})
+
+
+def test_each_map_is_printed_with_its_class(capsys: pytest.CaptureFixture[str]) -> None:
+    """Several classes of one photo have a map each."""
+    network = nn.Sequential(nn.AvgPool2d(8), nn.Flatten(), nn.Linear(48, 4))
+    found = MDM(network, preset="fast", steps=1, members=1, sizes=(3,))(torch.rand(1, 3, 32, 32), 2)
+    ResultReporter(as_json=False).result("cat.jpg", found, {"overlay": "cat.overlay.png"})
+    assert "cat.jpg: class 2\n" in capsys.readouterr().out

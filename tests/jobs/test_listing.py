@@ -31,3 +31,9 @@ def test_every_listed_ending_is_one_that_can_be_opened(tmp_path: Path) -> None:
     Image.new("RGB", (9, 9)).save(tmp_path / "a.webp")
     (tmp_path / "paper.pdf").write_bytes(b"%PDF-1.4")
     assert [Path(file).name for file in photo_files((str(tmp_path),))] == ["a.webp"]
+
+
+def test_a_picture_that_pillow_cannot_read_is_listed_so_that_it_is_named_as_left_out(tmp_path: Path) -> None:
+    for name in ("IMG_1.HEIC", "logo.svg"):
+        (tmp_path / name).touch()
+    assert [Path(file).name for file in photo_files((str(tmp_path),))] == ["IMG_1.HEIC", "logo.svg"]

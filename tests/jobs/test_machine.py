@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from maskstack.errors import OutputError
 from maskstack.jobs import machine
 from maskstack.jobs.machine import MANY_PHOTOS, free_memory, own_memory, process_count
 
@@ -92,3 +93,9 @@ def test_free_memory_is_what_the_machine_and_the_container_leave(tmp_path: Path,
 def test_this_machine_says_its_memory() -> None:
     assert free_memory() > 10 << 20
     assert 50 << 20 < own_memory() < 1 << 40
+
+
+def test_a_file_is_no_folder_for_results(tmp_path: Path) -> None:
+    (tmp_path / "photo.jpg").touch()
+    with pytest.raises(OutputError, match=r"photo.jpg is a file; give a folder for the results"):
+        machine.check_writable(tmp_path / "photo.jpg")

@@ -8,7 +8,7 @@ from PIL import Image
 
 from maskstack.errors import InputError
 from maskstack.models import open_photo, said_of
-from maskstack.models.levels import read_window, to_bytes
+from maskstack.models.levels import page_number, read_window, to_bytes
 
 RAMP = np.linspace(0, 1, 400).reshape(20, 20)
 GREY = np.rint(RAMP * 255).astype(np.uint8)
@@ -193,3 +193,8 @@ def test_slices_of_a_nifti_file(tmp_path) -> None:
     assert not np.array_equal(shown(path, page=0), found)
     with pytest.raises(InputError, match="slice 5 is out of range"):
         open_photo(path, page=5)
+
+
+def test_a_page_of_a_file_with_one_is_refused_in_the_singular() -> None:
+    with pytest.raises(InputError, match=r"page 3 is out of range; there is only page 0"):
+        page_number(3, 1)

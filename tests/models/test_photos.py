@@ -92,3 +92,8 @@ def test_a_turned_photo_is_turned_once(orientation: int, kind: str, tmp_path) ->
     assert photo.size == ((40, 20) if orientation < 5 else (20, 40))
     assert to_rgb(photo).size == photo.size
     assert to_rgb(photo).getexif().get(0x0112, 1) == 1
+
+
+def test_an_address_on_the_web_is_named_as_one() -> None:
+    with pytest.raises(InputError, match=r"^https://x\.org/a/b\.jpg is an address; save the photo and give its file$"):
+        open_photo("https://x.org/a/b.jpg")

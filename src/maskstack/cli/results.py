@@ -58,6 +58,11 @@ def _row(photo: str, explanation: Explanation, files: Mapping[str, str]) -> dict
     return {"photo": photo, **explanation.summary()[0], "seconds": explanation.seconds, "files": dict(files)}
 
 
+def _class_name(row: Mapping[str, Any]) -> str:
+    """Name of the class that a map explains; empty where it explains none."""
+    return str(row["target_name"] or ("" if row["target"] is None else f"class {row['target']}"))
+
+
 class PaceColumn(ProgressColumn):
     """Shows how long the rest of the maps will take."""
 
@@ -145,7 +150,7 @@ class ResultReporter(ConsoleReporter):
         self.document["results"].append(row)
         verdict = explanation.trust.verdict(0)
         self.out.print()
-        self.out.print(Text(photo, style="bold"))
+        self.out.print(Text.assemble((photo, "bold"), f": {name}" if (name := _class_name(row)) else ""))
         self.out.print(Text.assemble((f"{verdict.word}: ", STYLES[verdict.word]), verdict.sentence), soft_wrap=True)
         for line in evidence_lines(explanation):
             self.out.print(Text(line), soft_wrap=True)
@@ -161,7 +166,7 @@ class ResultReporter(ConsoleReporter):
     def _details(self, explanation: Explanation, numbers: Mapping[str, Any]) -> None:
         """Print the numbers behind a map, and every reason against it."""
         cells = {
-            "class": numbers["target_name"] or ("-" if numbers["target"] is None else f"class {numbers['target']}"),
+            "class": _class_name(numbers) or "-",
             numbers["objective"].replace("class_", ""): f"{float(explanation.score_before[0]):.3g}",
             "under the mask": f"{float(explanation.score_under_stack[0]):.3g}",
             "area shown": f"{float(explanation.area[0]):.0%}",

@@ -16,6 +16,9 @@ from maskstack.jobs.naming import FIGURE, OVERLAY, masks_ending
 MEDICAL = (".dcm", ".nii", ".nii.gz")
 """Endings of the medical files that are opened."""
 
+UNREADABLE = (".heic", ".heif", ".jxl", ".svg")
+"""Endings of pictures that are named as unreadable, not passed over in silence, where Pillow has no reader for them."""
+
 OWN = (OVERLAY, FIGURE, *ENDINGS.values(), *(masks_ending(kind) for kind in FORMATS))
 """Endings of pictures that ``maskstack explain`` itself wrote, which may lie beside the photos."""
 
@@ -39,7 +42,7 @@ def photo_files(paths: Sequence[str]) -> tuple[str, ...]:
 
 
 def _in_folder(folder: Path) -> list[str]:
-    endings = (*_image_endings(), *MEDICAL)
+    endings = (*_image_endings(), *MEDICAL, *UNREADABLE)
     try:
         files = [path for path in folder.iterdir() if path.name.lower().endswith(endings) and path.is_file()]
     except OSError as error:

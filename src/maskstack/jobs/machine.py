@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from maskstack.errors import InputError
+from maskstack.errors import InputError, OutputError
 from maskstack.files import write_whole
 
 
@@ -83,6 +83,8 @@ def check_writable(folder: Path) -> None:
     """Check that files can be written to a folder, before any work is done.
 
     Raises:
-        OutputError: Files cannot be written to the folder.
+        OutputError: Files cannot be written to the folder, or it is a file.
     """
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{folder} is a file; give a folder for the results")
     write_whole(folder / ".maskstack-probe", lambda file: file.write_bytes(b"")).unlink()

@@ -52,7 +52,7 @@ class SearchOption:
         """The value of the setting from the user's input: text with commas becomes a tuple, yes and no become a flag.
 
         Raises:
-            InputError: Grid sizes are not whole numbers, or the text for a number is not a number.
+            InputError: Grid sizes are not whole numbers, a number is not a number, or a choice needs a tensor.
         """
         if self.kind == "flag" and isinstance(value, str):
             return value == "yes"
@@ -62,7 +62,12 @@ class SearchOption:
             return tuple(_size(part) for part in value.split(","))
         if self.kind == "choices":
             parts: Sequence[str] = value.split(",") if isinstance(value, str) else value
-            return tuple(part.strip() for part in parts)
+            words = tuple(part.strip() for part in parts)
+            for word in words:
+                if word in NOT_OFFERED:
+                    offered = ", ".join(self.choices)
+                    raise InputError(f"{self.name} {word!r} needs an image that only a program can give; use {offered}")
+            return words
         return value
 
 
@@ -84,7 +89,7 @@ def read_settings(given: Mapping[str, Any]) -> dict[str, Any]:
     """Settings from the user's input; options that are None are left out.
 
     Raises:
-        InputError: Grid sizes are not whole numbers.
+        InputError: Grid sizes are not whole numbers, or a choice needs a tensor.
     """
     options = search_options()
     return {name: options[name].read(value) for name, value in given.items() if value is not None}

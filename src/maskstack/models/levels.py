@@ -137,7 +137,8 @@ def page_number(page: int | None, pages: int, *, default: int = 0, what: str = "
     """
     chosen = default if page is None else page
     if isinstance(chosen, bool) or not isinstance(chosen, int) or not 0 <= chosen < pages:
-        raise InputError(f"{what} {page} is out of range; there are {pages}, from 0 to {pages - 1}")
+        there = f"there is only {what} 0" if pages == 1 else f"there are {pages}, from 0 to {pages - 1}"
+        raise InputError(f"{what} {page} is out of range; {there}")
     choose = "; choose another with page=" if page is None else ""
     return chosen, f"{what} {chosen} of {what}s 0 to {pages - 1} is used{choose}" if pages > 1 else ""
 

@@ -82,6 +82,10 @@ def check_file(path: Path) -> None:
     if path.is_dir():
         raise InputError(f"{path} is a folder; give an image file")
     if not path.exists():
+        if path.parts and path.parts[0].lower() in ("http:", "https:"):
+            raise InputError(
+                f"{path.parts[0]}//{Path(*path.parts[1:])} is an address; save the photo and give its file"
+            )
         raise InputError(f"{path} does not exist; check the path")
     if not path.is_file():
         raise InputError(f"{path} is not an ordinary file; give an image file")
