@@ -11,7 +11,6 @@ from maskstack.leaderboard.on_ray import Cluster, work_on_ray
 from maskstack.leaderboard.work import ImageTask, MeasuredMap
 from maskstack.runs.rows import FAILED, ResultRow
 
-
 WEIGHTS = {"net": "digest"}
 
 
@@ -171,7 +170,7 @@ def test_what_the_user_can_correct_comes_without_a_traceback(monkeypatch):
         raise ModelError("the network has other weights")
         yield
 
-    with pytest.raises(ModelError, match="^the network has other weights$"):
+    with pytest.raises(ModelError, match=r"^the network has other weights$"):
         work(monkeypatch, broken)
 
 
