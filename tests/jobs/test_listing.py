@@ -37,3 +37,11 @@ def test_a_picture_that_pillow_cannot_read_is_listed_so_that_it_is_named_as_left
     for name in ("IMG_1.HEIC", "logo.svg"):
         (tmp_path / name).touch()
     assert [Path(file).name for file in photo_files((str(tmp_path),))] == ["IMG_1.HEIC", "logo.svg"]
+
+
+def test_dicom_files_of_any_name_are_known_by_their_first_bytes(tmp_path: Path) -> None:
+    for name in ("IM000002", "IM000010", "1.2.840.10008"):
+        (tmp_path / name).write_bytes(bytes(128) + b"DICM" + bytes(20))
+    for name in ("DICOMDIR.txt", "LICENSE", ".DS_Store"):
+        (tmp_path / name).write_text("words")
+    assert [Path(file).name for file in photo_files((str(tmp_path),))] == ["IM000002", "IM000010", "1.2.840.10008"]

@@ -12,9 +12,7 @@ from maskstack.draw.animation import FORMATS
 from maskstack.errors import InputError
 from maskstack.explanation.map_files import ENDINGS
 from maskstack.jobs.naming import FIGURE, OVERLAY, masks_ending
-
-MEDICAL = (".dcm", ".nii", ".nii.gz")
-"""Endings of the medical files that are opened."""
+from maskstack.models.medical import reader_of
 
 UNREADABLE = (".heic", ".heif", ".jxl", ".svg")
 """Endings of pictures that are named as unreadable, not passed over in silence, where Pillow has no reader for them."""
@@ -26,8 +24,9 @@ OWN = (OVERLAY, FIGURE, *ENDINGS.values(), *(masks_ending(kind) for kind in FORM
 def photo_files(paths: Sequence[str]) -> tuple[str, ...]:
     """The files, with each folder replaced by the image files that lie in it, in the order of their names.
 
-    Numbers in names are ordered by their value. Hidden files, folders within the folder, files of other endings and
-    pictures that ``maskstack explain`` wrote are left out.
+    Numbers in names are ordered by their value. Medical files are known by their ending, and DICOM files of any name by
+    their first bytes. Hidden files, folders within the folder, other files, and pictures that ``maskstack explain``
+    wrote are left out.
 
     Args:
         paths: Files and folders.
@@ -42,12 +41,13 @@ def photo_files(paths: Sequence[str]) -> tuple[str, ...]:
 
 
 def _in_folder(folder: Path) -> list[str]:
-    endings = (*_image_endings(), *MEDICAL, *UNREADABLE)
+    endings = (*_image_endings(), *UNREADABLE)
     try:
-        files = [path for path in folder.iterdir() if path.name.lower().endswith(endings) and path.is_file()]
+        files = [path for path in folder.iterdir() if not path.name.startswith(".") and path.is_file()]
     except OSError as error:
         raise InputError(f"the folder {folder} cannot be read; change its permissions") from error
-    photos = [path for path in files if not path.name.startswith(".") and not path.name.lower().endswith(OWN)]
+    files = [path for path in files if not path.name.lower().endswith(OWN)]
+    photos = [path for path in files if path.name.lower().endswith(endings) or reader_of(path) is not None]
     if not photos:
         raise InputError(f"{folder} is a folder without image files; give image files, or a folder that has some")
     return [str(path) for path in sorted(photos, key=lambda path: (_natural(path.name), path.name))]
