@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from maskstack.errors import InputError
+from maskstack.files import file_digest
 
 
 def find_function(name: str) -> Callable[..., Any]:
@@ -35,6 +36,22 @@ def find_function(name: str) -> Callable[..., Any]:
     if not callable(function):
         raise InputError(f"{module_name} has no function {function_name}; define it there")
     return function  # type: ignore[no-any-return]
+
+
+def code_digest(name: str) -> str:
+    """The digest of the file that holds a function, which is not run; empty if its module has no file.
+
+    Args:
+        name: As for :func:`find_function`, which has found the function.
+
+    Raises:
+        InputError: The file can no longer be read.
+    """
+    module_name, _, _ = name.rpartition(":")
+    if module_name.endswith(".py"):
+        return file_digest(module_name)
+    place = importlib.util.find_spec(module_name)
+    return file_digest(place.origin) if place and place.has_location and place.origin else ""
 
 
 def _from_file(path: Path) -> ModuleType:

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from tests.small import network, photos
 
 from maskstack.cli.main import main
@@ -120,6 +121,20 @@ def test_a_wrong_name_or_setting_is_said_before_the_start(mine: str, spec: str, 
     assert mine
     with pytest.raises(InputError, match=sentence):
         make_explainer(spec, network())
+
+
+def test_a_gallery_makes_the_maps_of_a_changed_function_again(mine: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Image.effect_noise((40, 40), 60).convert("RGB").save("photo.png")
+    Path("nets.py").write_text("from tests.small import network\n")
+    arguments = ["gallery", "photo.png", "--model", "net=python:nets.py:network,size=32"]
+    arguments += ["--method", mine, "--method", "centre"]
+    assert main([*arguments, "--out", "g"]) == 0
+    capsys.readouterr()
+    assert main([*arguments, "--out", "g", "--resume"]) == 0
+    assert "0 maps, 2 already done" in capsys.readouterr().out
+    Path("mine.py").write_text(MINE.replace("abs()", "square()"))
+    assert main([*arguments, "--out", "g", "--resume"]) == 0
+    assert "1 map, 1 already done" in capsys.readouterr().out
 
 
 def test_the_list_of_methods_names_it(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""A table never has numbers of two networks of one name."""
+"""A table never has numbers of two networks or of two functions of one name."""
 
 import json
 
@@ -41,6 +41,41 @@ def test_a_run_is_not_continued_with_other_weights(tmp_path, capsys):
     assert main(command) == 2
     assert "the model net has other weights; choose another --out" in " ".join(capsys.readouterr().err.split())
     assert (run / "run.json").read_bytes() == record
+
+
+METHOD = """
+def bright(score, image):
+    return {factor} * image[0].mean(dim=0) ** 2
+"""
+
+
+def test_a_run_is_not_continued_with_another_file_of_a_method(tmp_path, capsys):
+    (tmp_path / "photos").mkdir()
+    Image.effect_noise((40, 40), 60).convert("RGB").save(tmp_path / "photos" / "a.png")
+    Image.effect_noise((40, 40), 60).convert("RGB").save(tmp_path / "photos" / "b.png")
+    (tmp_path / "network.py").write_text(NETWORK.format(seed=0))
+    (tmp_path / "mine.py").write_text(METHOD.format(factor=1))
+    method, run = f"python:{tmp_path / 'mine.py'}:bright", tmp_path / "run"
+    command = ["bench", "--data", str(tmp_path / "photos"), "--metrics", "complexity", "--out", str(run)]
+    command += ["--model", f"net=python:{tmp_path / 'network.py'}:make,size=32,norm=unit"]
+    assert main([*command, "--methods", "centre", "--images", "1"]) == 0
+    assert main([*command, "--methods", method, "--images", "1"]) == 0
+    (tmp_path / "mine.py").write_text(METHOD.format(factor=-1))
+    capsys.readouterr()
+    assert main([*command, "--methods", method]) == 2
+    assert f"the file of {method} was another one; choose another --out" in " ".join(capsys.readouterr().err.split())
+    assert main([*command, "--methods", "centre"]) == 0
+
+
+def test_runs_of_other_files_of_a_method_are_not_reported_together(tmp_path):
+    request = BenchRequest(models=("net=bundled",), data="data", methods=("mdm",), groups=("faithfulness",))
+    runs = [tmp_path / name for name in ("one", "same", "other", "old")]
+    for run, digest in zip(runs, ("a", "a", "b", None), strict=True):
+        settle(run, request, versions={}, code={"python:mine.py:f": digest} if digest else {})
+        Store.open(run).write([row("mdm", "a", "insertion_wide", 0.5)])
+    assert len(open_runs([runs[0], runs[1], runs[3]])) == 3
+    with pytest.raises(InputError, match=r"the file of python:mine\.py:f is another one in"):
+        open_runs([runs[0], runs[2]])
 
 
 def test_runs_of_other_weights_are_not_reported_together(tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, get_args, get_type_hints
 
@@ -20,7 +20,7 @@ from maskstack.explainers.mdm import MDM
 from maskstack.explainers.own import OwnMethod
 from maskstack.explainers.perturbations import LIME, KernelSHAP, Occlusion
 from maskstack.explainers.rise import RISE
-from maskstack.own_code import find_function
+from maskstack.own_code import code_digest, find_function
 from maskstack.scoring import Model
 
 
@@ -100,6 +100,12 @@ def parse_method(spec: str) -> tuple[str, dict[str, Any]]:
             raise InputError(f"the method {spec!r} has the option {option!r}; write options as {name}:key=value")
         read[key] = _value(value)
     return name, read
+
+
+def code_digests(specs: Iterable[str]) -> dict[str, str]:
+    """The digest of the file of each method of one's own among these, by its spec, see :func:`code_digest`."""
+    own = ((spec, parse_method(spec)[0]) for spec in specs)
+    return {spec: code_digest(name.removeprefix(f"{OWN}:")) for spec, name in own if name not in METHODS}
 
 
 def make_explainer(spec: str, model: Model, **options: Any) -> CostedExplainer:

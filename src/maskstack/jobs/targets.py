@@ -12,6 +12,7 @@ from maskstack.errors import InputError
 from maskstack.explainers import MDM
 from maskstack.explainers.base import CostedExplainer
 from maskstack.explainers.photos import HasUserModel
+from maskstack.explainers.table import code_digests
 from maskstack.explanation import Explanation
 from maskstack.explanation.storage import is_complete
 from maskstack.files import file_digest
@@ -21,7 +22,7 @@ from maskstack.jobs.progress import JobReporter
 PHOTO_DIGEST = "photo_sha256"
 """Name of the note that holds the digest of the photo's file."""
 
-NOTES = ("model", "weights_sha256", "photo", PHOTO_DIGEST, "output", "levels", "method")
+NOTES = ("model", "weights_sha256", "photo", PHOTO_DIGEST, "output", "levels", "method", "code_sha256")
 """Notes by which a finished explanation is recognised; methods add others."""
 
 OF_CONTRAST = ("against", "against_name", "first_name")
@@ -71,7 +72,9 @@ class PhotoTarget:
         chosen = {} if output is None else {"output": str(output)}
         levels = {"levels": self.said} if self.said else {}
         method = {} if self.method == "mdm" else {"method": self.method}
-        return {**network, **photo, **chosen, **levels, **method}
+        code = code_digests([self.method])
+        own = {"code_sha256": code[self.method]} if code else {}
+        return {**network, **photo, **chosen, **levels, **method, **own}
 
 
 def warn_of_replacing(targets: Iterable[PhotoTarget], warn: Callable[[str], None]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from maskstack.explainers.table import code_digests
 from maskstack.leaderboard.plan import make_plan
 from maskstack.leaderboard.record import settle
 from maskstack.leaderboard.request import BenchRequest
@@ -55,10 +56,10 @@ def bench(
             listener.warn(f"{name} has random weights, other ones at each start: give trained ones as weights=FILE")
         for method in request.methods:
             network.explainer(method)
-    weights = worker.weights()
+    weights, code = worker.weights(), code_digests(request.methods)
 
     def settled() -> None:
-        settle(run, request, versions=versions, weights=weights)
+        settle(run, request, versions=versions, weights=weights, code=code)
 
     with opened(run, settled, listener, retry_failed=retry_failed) as store:
         plan, tasks = make_plan(request, worker, store.measured, looking=listener.looking)

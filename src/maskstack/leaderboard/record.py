@@ -10,7 +10,16 @@ from typing import Any
 
 from maskstack.errors import InputError
 from maskstack.leaderboard.request import BenchRequest
-from maskstack.runs.folder import RECORD, check_same, find_record, write_record
+from maskstack.runs.folder import (
+    CODE,
+    RECORD,
+    WEIGHTS,
+    check_same,
+    digests_of,
+    find_record,
+    joined_digests,
+    write_record,
+)
 
 FORMAT = "maskstack-run-1"
 
@@ -41,24 +50,30 @@ class RunRecord:
 
 
 def settle(
-    run: Path, request: BenchRequest, *, versions: Mapping[str, str], weights: Mapping[str, str] | None = None
+    run: Path,
+    request: BenchRequest,
+    *,
+    versions: Mapping[str, str],
+    weights: Mapping[str, str] | None = None,
+    code: Mapping[str, str] | None = None,
 ) -> None:
     """Write the record of a run, or check that the request continues the run that is there.
 
     Models, methods, metrics and the number of images may grow from one call to the next. Settings that would make the
-    numbers incomparable must not change, and neither must the weights of a network.
+    numbers incomparable must not change, and neither must the weights of a network or the file of a method.
 
     Args:
         run: Folder of the run.
         request: What to measure.
         versions: Versions of the packages.
         weights: Digest of each network's weights, by its name; a run of an earlier version has none.
+        code: Digest of the file of each method of the user's own, by its spec.
 
     Raises:
         InputError: The folder holds a run with another record, or other files and no run.
     """
     before, wanted = find_record(run), dataclasses.asdict(request)
-    specs, digests = request.specs, dict(weights or {})
+    specs = request.specs
     if before is not None:
         _check_format(run, before)
         check_same(run, before, wanted, _SAME_IN_A_RUN)
@@ -68,23 +83,12 @@ def settle(
                 raise InputError(
                     f"{run} holds a run in which the model {name} is {spec}, not {specs[name]}; give it another name"
                 )
-        held = weights_of(before)
-        for name, digest in digests.items():
-            if held.get(name, digest) != digest:
-                raise InputError(
-                    f"{run} holds a run in which the model {name} has other weights; choose another --out, or give the "
-                    "model another name"
-                )
-        digests = {**held, **digests}
     elif run.is_dir() and any(path for path in run.iterdir() if not path.name.startswith(".")):
         raise InputError(f"{run} holds other files, but no run; choose another --out")
-    write_record(run, {"format": FORMAT, **wanted, "specs": specs, "weights": digests, "versions": versions})
-
-
-def weights_of(about: Mapping[str, Any]) -> Mapping[str, str]:
-    """The digests of the weights in a record, by the names of the networks."""
-    held = about.get("weights", {})
-    return held if isinstance(held, dict) else {}
+    digests = {
+        entry: joined_digests(run, before, entry, new or {}) for entry, new in ((WEIGHTS, weights), (CODE, code))
+    }
+    write_record(run, {"format": FORMAT, **wanted, "specs": specs, **digests, "versions": versions})
 
 
 def open_runs(folders: Sequence[Path]) -> tuple[RunRecord, ...]:
@@ -138,16 +142,22 @@ def _is_of(name: str, value: Any) -> bool:
 
 def _check_together(one: RunRecord, other: RunRecord) -> None:
     shared = [model for model in one.specs if model in other.specs]
+    code_of = [digests_of(run.about, CODE) for run in (one, other)]
     for model in shared:
         if one.specs[model] != other.specs[model]:
             raise InputError(
                 f"{model} is {one.specs[model]} in {one.folder} and {other.specs[model]} in {other.folder}; "
                 "report them separately"
             )
-        digests = [weights_of(run.about).get(model) for run in (one, other)]
+        digests = [digests_of(run.about, WEIGHTS).get(model) for run in (one, other)]
         if None not in digests and digests[0] != digests[1]:
             raise InputError(
                 f"{model} has other weights in {one.folder} than in {other.folder}; report them separately"
+            )
+    for method in code_of[0].keys() & code_of[1].keys() if shared else ():
+        if code_of[0][method] != code_of[1][method]:
+            raise InputError(
+                f"the file of {method} is another one in {one.folder} than in {other.folder}; report them separately"
             )
     for name in _SAME_IN_A_TABLE if shared else ():
         if one.about[name] != other.about[name]:

@@ -14,7 +14,7 @@ from maskstack import checks
 from maskstack.datasets import AnnotatedImage, AnnotationTransform, load_images
 from maskstack.errors import InputError
 from maskstack.explainers.base import CostedExplainer
-from maskstack.explainers.table import parse_method
+from maskstack.explainers.table import code_digests, parse_method
 from maskstack.prototypes.checkpoint import Prototypes
 from maskstack.prototypes.measuring import PrototypeOnImage, measured
 from maskstack.prototypes.parts import perturbed
@@ -95,7 +95,8 @@ def bench(request: PrototypeBenchRequest, prototypes: Prototypes, out: Path, lis
     images = chosen_images(request, prototypes)
     about = {name: value for name, value in asdict(request).items() if name not in _MAY_GROW}
     about["weights"] = prototypes.digest
-    with opened(out, lambda: settle(out, about), listener) as store:
+    code = code_digests(method for method in request.methods if method != NATIVE)
+    with opened(out, lambda: settle(out, about, code=code), listener) as store:
         tasks = list(_tasks(request, prototypes, images))
         finished = store.finished()
         missing = [task for task in (each.without(finished) for each in tasks) if task.prototypes]

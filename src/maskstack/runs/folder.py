@@ -23,6 +23,14 @@ except ImportError:  # Windows: there the user must ensure that only one process
 RECORD = "run.json"
 """The file of a run's folder that says what the run is about."""
 
+WEIGHTS, CODE = "weights", "code"
+"""Entries of a record that hold digests: of the weights of networks, and of the files of the user's own methods."""
+
+_OTHER = {
+    WEIGHTS: "the model {name} has other weights; choose another --out, or give the model another name",
+    CODE: "the file of {name} was another one; choose another --out, or give the changed function a file of its own",
+}
+
 HALVES = ("all", "tuning", "reporting")
 """Which images of a data set a run measures: all, or one of two halves that share no image."""
 
@@ -133,19 +141,25 @@ def opened(
         yield store
 
 
-def settle(run: Path, record: Mapping[str, Any]) -> None:
+def settle(run: Path, record: Mapping[str, Any], *, code: Mapping[str, str] | None = None) -> None:
     """Write the record of a run, or check that an earlier call wrote the same one.
 
+    Args:
+        run: Folder of the run.
+        record: What the run is about.
+        code: Digests of the files of the user's own methods, by the methods' specs; methods may be added later.
+
     Raises:
-        InputError: The folder holds a run with another record, or its record is damaged.
+        InputError: The folder holds a run with another record or other code, or its record is damaged.
     """
     # As JSON returns it: tuples become lists.
     wanted: dict[str, Any] = json.loads(json_text(record))
     before = find_record(run)
-    if before is None:
-        write_record(run, wanted)
-    else:
+    if before is not None:
         check_same(run, before, wanted, wanted)
+    known = joined_digests(run, before, CODE, code or {})
+    if before is None or known != before.get(CODE, {}):
+        write_record(run, {**wanted, CODE: known})
 
 
 def find_record(run: Path) -> dict[str, Any] | None:
@@ -188,3 +202,30 @@ def check_same(run: Path, before: Mapping[str, Any], wanted: Mapping[str, Any], 
             short = all(value is None or isinstance(value, str | int | float) for value in (one, other))
             how = f"{name}={one!r}, not {other!r}" if short else f"another {name}"
             raise InputError(f"{run} holds a run with {how}; choose another --out")
+
+
+def joined_digests(
+    run: Path, before: Mapping[str, Any] | None, entry: str, digests: Mapping[str, str]
+) -> dict[str, str]:
+    """The digests of a record together with new ones.
+
+    Args:
+        run: Folder of the run.
+        before: Its record; None if it has none yet. A record of an earlier version lacks the entry.
+        entry: ``WEIGHTS`` or ``CODE``.
+        digests: The digests of now, by name.
+
+    Raises:
+        InputError: A name has another digest in the record.
+    """
+    held = digests_of(before or {}, entry)
+    for name, digest in digests.items():
+        if held.get(name, digest) != digest:
+            raise InputError(f"{run} holds a run in which {_OTHER[entry].format(name=name)}")
+    return {**held, **digests}
+
+
+def digests_of(record: Mapping[str, Any], entry: str) -> Mapping[str, str]:
+    """The digests in a record, by name; empty if an earlier version wrote it."""
+    held = record.get(entry, {})
+    return held if isinstance(held, dict) else {}
