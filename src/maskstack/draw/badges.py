@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
 
-import matplotlib
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
+
+from maskstack.draw.fonts import pil_font
 
 RELIABLE, DOUBTFUL, DO_NOT_USE = "reliable", "doubtful", "do not use"
 
@@ -115,7 +114,7 @@ def _place(picture: Image.Image, badge: Image.Image, corner: Corner, size: int) 
 
 def _badge(word: str, lines: Sequence[str], size: int, *, sign: Sign | None = None) -> Image.Image:
     sign = sign or sign_of(word)
-    bold, plain = font(size, bold=True), font(max(round(size * 0.8), 9))
+    bold, plain = pil_font(size, bold=True), pil_font(max(round(size * 0.8), 9), "".join(lines))
     pad, mark = max(size // 3, 2), round(size * 1.15)
     step = round(size * 1.05)
     texts = [plain.getlength(line) for line in lines]
@@ -144,18 +143,6 @@ def sign_picture(sign: Sign, side: int, *, back: tuple[int, int, int] = _BACK) -
     else:
         pen.ellipse((0, 0, large - 1, large - 1), fill=sign.colour)
     lower = 0.62 if sign.corners == 3 else 0.5
-    letter = font(round(large * (0.6 if sign.corners == 3 else 0.75)), bold=True)
+    letter = pil_font(round(large * (0.6 if sign.corners == 3 else 0.75)), bold=True)
     pen.text((large / 2, large * lower), sign.letter, fill=_BACK, font=letter, anchor="mm")
     return picture.resize((side, side), Image.Resampling.LANCZOS)
-
-
-@lru_cache(64)
-def font(size: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
-    """Matplotlib's own font, so that pictures look alike everywhere.
-
-    Args:
-        size: Height in pixels.
-        bold: Whether the letters are bold.
-    """
-    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
-    return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / name, size)

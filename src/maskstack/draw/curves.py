@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from maskstack.draw.fonts import use_installed_fonts
+
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
 """Colours that can be distinguished without colour vision (Okabe and Ito); the lines also differ in dashes."""
 
@@ -36,6 +38,7 @@ def faithfulness_curves(
     axes[0].set_ylabel(name, fontsize=9, parse_math=False)
     for text in axes[1].legend(fontsize=8, frameon=False).get_texts():
         text.set_parse_math(False)
+    use_installed_fonts(figure)
     return figure
 
 

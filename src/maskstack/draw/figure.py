@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from maskstack.draw.badges import sign_of, sign_picture
+from maskstack.draw.fonts import use_installed_fonts
 from maskstack.draw.overlay import COLOURS, Style, bounded, coloured, overlay
 from maskstack.geometry import Geometry
 
@@ -174,6 +175,7 @@ def _laid_out(rows: Sequence[Sequence[Panel]], words: Caption, size: tuple[int, 
             _draw(sheet, panel, "\n".join(_wrapped(panel, cell)), (x, y, wide, tall))
             x += _step(panel, cell)
         y += tall + GAP
+    use_installed_fonts(figure)
     return figure
 
 

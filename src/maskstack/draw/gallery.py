@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
+from maskstack.draw.fonts import use_installed_fonts
 from maskstack.draw.overlay import as_rgb, bounded, overlay
 from maskstack.errors import InputError
 from maskstack.geometry import Geometry
@@ -99,6 +100,7 @@ def gallery_figure(
             words = "\n".join(_wrapped(line, 34, lines=1) for line in cell.words)
             below: dict[str, Any] = {"ha": "center", "va": "top", "fontsize": 8, "parse_math": False}
             axis.text(0.5, -0.03, words, transform=axis.transAxes, **below)
+    use_installed_fonts(figure)
     return figure
 
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
+from maskstack.draw.fonts import pil_font
 from maskstack.draw.overlay import overlay
 from maskstack.geometry import Geometry
 
@@ -65,7 +66,7 @@ def montage(tiles: Sequence[Image.Image], numbers: Sequence[int], lines: Sequenc
     width, height = tiles[0].width + _GAP, tiles[0].height + _LABEL + _GAP
     page = Image.new("RGB", (across * width + _GAP, _HEAD + down * height), "white")
     pen = ImageDraw.Draw(page)
-    font = ImageFont.load_default(14)
+    font = pil_font(14, "".join(lines[:2]))
     for row, line in enumerate(lines[:2]):
         pen.text((_GAP, 6 + 19 * row), line, fill="black", font=font)
     for place, (tile, number) in enumerate(zip(tiles, numbers, strict=True)):

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
+from maskstack.draw.fonts import use_installed_fonts
 from maskstack.draw.overlay import as_rgb, overlay
 from maskstack.errors import InputError
 
@@ -118,6 +119,7 @@ def looks_like_page(image: Any, lines: Sequence[Likeness], *, title: str, method
     total = sum(line.similarity * line.weight for line in lines)
     several = "this prototype adds" if len(lines) == 1 else f"these {len(lines)} prototypes add"
     figure.supxlabel(f"{several} {total:.2f} to the class's logit", fontsize=9)
+    use_installed_fonts(figure)
     return figure
 
 
@@ -150,6 +152,7 @@ def prototype_gallery(lines: Sequence[Shown], *, title: str, method: str, column
             fontsize=8,
             parse_math=False,
         )
+    use_installed_fonts(figure)
     return figure
 
 
