@@ -98,3 +98,8 @@ def test_steady_maps_do_not_move_and_maps_of_zeros_say_nothing() -> None:
 def test_no_sample_and_no_radius_are_refused(bad) -> None:
     with pytest.raises(InputError, match="radius"):
         max_sensitivity(gradient_map, drawn(3, 9, 8), **bad)
+
+
+def test_a_map_of_another_size_than_the_original_is_refused() -> None:
+    with pytest.raises(InputError, match=r"a map of 8 x 8, and the original map is 4 x 4; return one size"):
+        max_sensitivity(lambda _: torch.ones(8, 8), drawn(3, 8, 8), original=torch.ones(4, 4))

@@ -1,19 +1,15 @@
 """Training in stages: the same seed gives the same weights, also after it was killed; a stage trains what it names."""
 
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
-import time
 from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
 import safetensors.torch
 import torch
-from tests.prototypes.conftest import Silent, as_toml, config
+from tests.prototypes.conftest import Silent, config
 
 import maskstack.prototypes.features
 import maskstack.prototypes.run
@@ -207,23 +203,20 @@ def test_stopped_between_stages_it_goes_on_to_the_same_weights(folders, joint, t
     assert reports[0] == reports[1]
 
 
-def test_a_killed_process_goes_on_to_the_same_weights(folders, joint, tmp_path):
-    (tmp_path / "birds.toml").write_text(as_toml(config(folders, **JOINT)))
-    out = tmp_path / "run"
-    program = "from maskstack.cli.main import run; run()"
-    command = [sys.executable, "-c", program, "prototypes", "train", "birds.toml", "--out", "run"]
-    fine = {"cwd": tmp_path, "env": {**os.environ, "OMP_NUM_THREADS": "1"}, "text": True}
-    running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **fine)
-    patience = time.monotonic() + 120
-    while not (out / "stages" / "1-joint" / "last.ckpt").exists() and running.poll() is None:
-        assert time.monotonic() < patience
-        time.sleep(0.002)
-    running.send_signal(signal.SIGKILL)
-    running.wait()
-    done = subprocess.run(command, capture_output=True, timeout=120, check=False, **fine)
-    assert done.returncode == 0, done.stderr
-    assert "0-warm" not in done.stdout
-    assert_same(tensors(joint), tensors(out))
+def test_what_was_pruned_first_is_still_known_after_a_second_prune(folders, tmp_path, monkeypatch):
+    removed = iter([[0, 2], []])
+
+    def prunable(network, _features):
+        gone = next(removed)
+        return torch.tensor([number for number in range(len(network.owners)) if number not in gone])
+
+    monkeypatch.setattr(maskstack.prototypes.run, "prunable", prunable)
+    stages = [
+        {"name": name, **more} for name, more in (("warm", {"epochs": 1}), ("push", {}), ("prune", {}), ("prune", {}))
+    ]
+    found = train(config(folders, training={"stages": stages}), tmp_path / "run", Silent())
+    assert len(found.report["pruned"]) == 2
+    assert len(found.sources) == len(found.network.owners)
 
 
 def test_a_stopped_training_goes_on_in_another_place(own_folders, joint, tmp_path, monkeypatch):

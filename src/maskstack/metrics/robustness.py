@@ -39,7 +39,7 @@ def max_sensitivity(
         A scalar, at least 0; NaN if the map of the image is zero, as a relative change does not exist.
 
     Raises:
-        InputError: ``samples`` is below 1, or ``radius`` is not above 0.
+        InputError: ``samples`` is below 1, ``radius`` is not above 0, or a map has another size than that of the image.
 
     >>> image = torch.ones(3, 8, 8)
     >>> max_sensitivity(lambda _: torch.ones(8, 8), image)
@@ -53,6 +53,9 @@ def max_sensitivity(
     for _ in range(samples):
         drawn = torch.rand(image.shape, generator=generator, dtype=torch.float32, device="cpu")
         moved = explain(image + ((2 * drawn - 1) * radius).to(image))
+        if moved.shape != before.shape:
+            new, old = (" x ".join(map(str, values.shape)) for values in (moved, before))
+            raise InputError(f"explain returned a map of {new}, and the original map is {old}; return one size")
         changes.append((moved - before).norm() / norm)
     greatest = torch.stack(changes).max()
     return torch.where(norm > 0, greatest, torch.full_like(greatest, torch.nan))

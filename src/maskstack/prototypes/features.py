@@ -80,6 +80,13 @@ def cached_features(
     return Features(np.load(file, mmap_mode="r"), warps, torch.tensor([example.label for example in examples]))
 
 
+@torch.no_grad()
+def bytes_of_a_view(backbone: Backbone, image: Tensor) -> int:
+    """How many bytes the features of a view, C x H x W, take in the file."""
+    size: int = 4 * backbone.stem(image.unsqueeze(0)).numel()
+    return size
+
+
 def allocated(file: Path, shape: tuple[int, ...], *, anew: bool) -> Any:
     """An array of float32 in a file, whose space is reserved; the values of an earlier one unless ``anew``."""
     file.parent.mkdir(parents=True, exist_ok=True)

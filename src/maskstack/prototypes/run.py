@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import torch
 import torchmetrics
+from PIL import Image
 from torch import Tensor
 
 from maskstack.errors import WRONG_VALUE, InputError, reason
@@ -21,7 +22,7 @@ from maskstack.prototypes.building import BuiltNetwork, begin, build
 from maskstack.prototypes.checkpoint import Prototypes, save
 from maskstack.prototypes.config import Config, StageConfig
 from maskstack.prototypes.data import read_splits
-from maskstack.prototypes.features import Features, cached_features
+from maskstack.prototypes.features import Features, bytes_of_a_view, cached_features
 from maskstack.prototypes.frozen_tail import tail_run_once
 from maskstack.prototypes.push import Source, duplicates, plain_cuts, prunable, push
 from maskstack.prototypes.splits import Example, Splits, check_one_each, summary
@@ -66,9 +67,10 @@ def train(config: Config, out: Path, listener: TrainingListener, *, progress: bo
     with locked(out):
         settle(out, _record(config, splits))
         listener.say(summary(splits))
-        listener.say(cost(config, splits))
         built = build(config.network, classes=len(splits.class_names), seed=config.training.seed)
         _settle_weights(out, digest_of(built.network.backbone.state_dict(), {}))
+        plain = built.preprocess(Image.new("RGB", built.model.input_size[::-1]))
+        listener.say(cost(config, splits, bytes_of_a_view(built.network.backbone, plain), out))
         if built.model.assumed:
             listener.say(f"note: {built.model.assumed}")
         identity = json.dumps([__version__, config.network.backbone, config.network.cut or config.network.layer])
@@ -151,16 +153,26 @@ def _stages(
     return found
 
 
-def cost(config: Config, splits: Splits) -> str:
-    """The cost of a training, in words, before it starts."""
+def cost(config: Config, splits: Splits, bytes_of_a_view: int, out: Path) -> str:
+    """The cost of a training, in words, before it starts.
+
+    Args:
+        config: The training.
+        splits: The images.
+        bytes_of_a_view: How many bytes the features of a view take.
+        out: The run's folder.
+    """
     training = config.training
     views = len(splits.train) * (training.views + 1) + len(splits.validation) + len(splits.test)
     epoch = max(1, len(splits.train) * (training.views + 1) // training.batch_size)
     steps = epoch * sum(stage.epochs for stage in training.stages)
     tail = f" through the backbone from {config.network.cut} on" if config.network.cut else ""
+    size = views * bytes_of_a_view
+    space = f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{max(1, round(size / 1e6))} MB"
     return (
         f"{views:,} views to run through the frozen backbone once, then {steps:,} training steps of "
-        f"{training.batch_size} images{tail}; you can interrupt and resume at any time"
+        f"{training.batch_size} images{tail}; you can interrupt and resume at any time; the features take {space} in "
+        f"{out / 'features'}, which you can delete after the training"
     )
 
 
@@ -184,7 +196,7 @@ def score(network: Any, features: Features, *, multi_label: bool) -> dict[str, A
 
 def _prune(network: Any, train: Features, found: dict[str, Any]) -> None:
     keep = prunable(network, train).tolist()
-    found["pruned"] = [source for number, source in enumerate(found["sources"]) if number not in keep]
+    found["pruned"] += [source for number, source in enumerate(found["sources"]) if number not in keep]
     found["sources"] = [found["sources"][number] for number in keep]
     network.keep(torch.tensor(keep))
 
