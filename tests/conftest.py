@@ -30,6 +30,14 @@ def memory_is_given_back() -> Iterator[None]:
 
 
 @pytest.fixture
+def small_bundled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bundled network takes a third of its usual pixels, in this process, for tests that are not about the map."""
+    from maskstack.models.from_bundled import LITES
+
+    monkeypatch.setitem(LITES, "lite0", (128, "demo"))  # type: ignore[arg-type]
+
+
+@pytest.fixture
 def short_searches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every preset searches in few steps, for tests in which only that something runs is of interest."""
     from maskstack.masks.presets import PRESETS

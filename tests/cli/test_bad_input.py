@@ -14,7 +14,7 @@ from PIL import Image
 import maskstack.files
 from maskstack.cli.main import main
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("small_bundled")]
 
 pytest.importorskip("efficientnet_lite_pytorch", reason="the extra 'demo' is not installed")
 data = pytest.importorskip("skimage.data", reason="the extra 'demo' is not installed")
@@ -76,7 +76,7 @@ CASES = {
     "negative target": (["good.jpg", "--target=-1"], "out of range"),
     "misspelt target": (["good.jpg", "--target", "expresso"], "did you mean espresso"),
     "too many classes": (["good.jpg", "--target", "top1001"], "the network has 1000"),
-    "sizes larger than the image": (["good.jpg", "--sizes", "500"], "larger than the image of 224 x 224"),
+    "sizes larger than the image": (["good.jpg", "--sizes", "500"], "larger than the image of 128 x 128"),
     "sizes that are no numbers": (["good.jpg", "--sizes", "4,x"], "whole numbers"),
     "a setting out of range": (["good.jpg", "--steps", "0"], "steps is 0; it must be a whole number from 1"),
     "an unknown fill": (["good.jpg", "--fill", "blurr"], "did you mean blur"),

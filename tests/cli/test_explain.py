@@ -17,6 +17,8 @@ from maskstack.cli.main import main
 pytest.importorskip("efficientnet_lite_pytorch", reason="the extra 'demo' is not installed")
 data = pytest.importorskip("skimage.data", reason="the extra 'demo' is not installed")
 
+pytestmark = pytest.mark.usefixtures("small_bundled")
+
 QUICK = ["--preset", "single", "--steps", "3", "--sizes", "4,7"]
 
 
@@ -85,7 +87,7 @@ def test_the_verdict_is_one_line_and_more_is_measured_on_request(photo, tmp_path
 def test_a_map_not_to_be_used_is_called_so(tmp_path, capsys) -> None:
     file = tmp_path / "grey.png"
     Image.new("RGB", (224, 224), "grey").save(file)
-    code, out, err = run(capsys, "explain", file, "--out", tmp_path / "out", *QUICK)
+    code, out, err = run(capsys, "explain", file, "--out", tmp_path / "out", *QUICK, "--model", "bundled,size=224")
     assert code == 0, err
     assert "do not use: A blank image scores as high, so no region explains the score." in out
 
@@ -95,7 +97,7 @@ def test_several_targets_get_files_of_their_own(photo, tmp_path, capsys) -> None
     code, _, err = run(capsys, "explain", photo, "--out", tmp_path, *QUICK, "--target", "top2")
     assert code == 0, err
     names = sorted(file.name for file in tmp_path.glob("*.overlay.png"))
-    assert names == ["coffee.1-espresso.overlay.png", "coffee.2-consomme.overlay.png"]
+    assert names == ["coffee.1-espresso.overlay.png", "coffee.2-cup.overlay.png"]
 
 
 @pytest.mark.slow

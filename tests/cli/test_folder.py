@@ -18,7 +18,7 @@ from maskstack.errors import InputError
 from maskstack.jobs import explain as job
 from maskstack.jobs import photo_files
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("small_bundled")]
 
 NETWORK = """
 from torch import nn

@@ -11,7 +11,7 @@ from PIL import Image
 from maskstack import Explanation
 from maskstack.cli.main import main
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("small_bundled")]
 
 pytest.importorskip("efficientnet_lite_pytorch", reason="the extra 'demo' is not installed")
 data = pytest.importorskip("skimage.data", reason="the extra 'demo' is not installed")
@@ -64,7 +64,7 @@ def test_networks_by_photos(place, capsys):
     assert code == 0, err
     assert "4 maps: at most" in out
     assert out.index("at most") < re.search("reliable: |doubtful: |do not use: ", out).start()
-    assert "chelsea.png, Lite0: tiger cat" in out
+    assert "chelsea.png, Lite0: Egyptian cat" in out
     with Image.open("drawn/gallery.png") as drawn:
         assert min(drawn.size) > 500
     found = {path.name: Explanation.load(path) for path in Path("drawn").glob("*.safetensors")}

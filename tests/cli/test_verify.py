@@ -9,7 +9,7 @@ import safetensors.torch
 from maskstack import Explanation, sample_photos
 from maskstack.cli.main import main
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("small_bundled")]
 
 pytest.importorskip("efficientnet_lite_pytorch", reason="the extra 'demo' is not installed")
 

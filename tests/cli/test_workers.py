@@ -27,7 +27,7 @@ from maskstack.reliability.measure import likeness
 pytest.importorskip("efficientnet_lite_pytorch", reason="the extra 'demo' is not installed")
 data = pytest.importorskip("skimage.data", reason="the extra 'demo' is not installed")
 
-QUICK = ["--preset", "single", "--sizes", "4,7"]
+QUICK = ["--model", "bundled,size=128", "--preset", "single", "--sizes", "4,7"]
 NAMES = ("astronaut", "chelsea", "coffee")
 
 pytestmark = pytest.mark.slow

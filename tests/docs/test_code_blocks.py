@@ -115,7 +115,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 RUNNING = [page for page in PAGES if any(language in ("python", "console") for language, *_ in blocks(page))]
 
 
-@pytest.mark.usefixtures("short_searches")
+@pytest.mark.usefixtures("short_searches", "small_bundled")
 @pytest.mark.parametrize("page", RUNNING, ids=name)
 def test_a_page_runs_from_top_to_end(page: Path, place: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     if page.name == "prototypes.md":

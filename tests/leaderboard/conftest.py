@@ -6,7 +6,6 @@ import csv
 import json
 import os
 import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import pytest
 from filelock import FileLock
 from PIL import Image
 from skimage import data as photos
-from tests.leaderboard.runs import command, environment
+from tests.leaderboard.runs import run_bench
 
 from maskstack.leaderboard.record import settle
 from maskstack.leaderboard.request import BenchRequest
@@ -60,12 +59,10 @@ def write_annotated(folder: Path) -> None:
 
 @pytest.fixture(scope="session")
 def whole_run(annotated, tmp_path_factory) -> Path:
-    """A run that nothing disturbed, in a process of its own; once for all processes of the tests."""
+    """A run that nothing disturbed; once for all processes of the tests."""
 
     def run(out: Path) -> None:
-        done = subprocess.run(
-            command(annotated, out), env=environment(), capture_output=True, text=True, timeout=300, check=False
-        )
+        done = run_bench(annotated, out)
         assert done.returncode == 0, done.stderr
 
     return made_once(tmp_path_factory, "whole", run)

@@ -18,6 +18,9 @@ METHODS = "mdm:steps=3,gradcam,random,centre"
 FEW = "random,centre"
 """Methods for a run in which only the order of events is of interest: they cost nothing, and import nothing."""
 
+SMALL = "small=bundled,size=128"
+"""The bundled network with a third of its usual pixels, since no test of runs is about the map."""
+
 GROUPS = "faithfulness,localization,complexity"
 
 KILL_SEED = 13
@@ -31,7 +34,7 @@ def command(data: Path, out: Path, *more: str, methods: str = METHODS) -> list[s
 
 
 def _arguments(data: Path, out: Path, *more: str, methods: str = METHODS) -> list[str]:
-    what = ["--data", str(data), "--methods", methods, "--curve-steps", "2", "--out", str(out)]
+    what = ["--data", str(data), "--model", SMALL, "--methods", methods, "--curve-steps", "2", "--out", str(out)]
     return ["bench", *what, "--metrics", GROUPS, *more]
 
 

@@ -45,15 +45,21 @@ def test_passes_are_those_of_the_method(whole_run):
 
 
 def test_a_metric_that_does_not_apply_says_why(whole_run):
-    value = table(whole_run)["bundled", "gradcam", "rocket.jpg", "localization", "pointing_game"]
+    value = table(whole_run)["small", "gradcam", "rocket.jpg", "localization", "pointing_game"]
     assert value[0] is None
     assert "no box" in value[-1]
 
 
 def test_protocols_are_kept_with_the_numbers(whole_run):
-    value = table(whole_run)["bundled", "gradcam", "cat.jpg", "faithfulness", "insertion_wide"]
+    value = table(whole_run)["small", "gradcam", "cat.jpg", "faithfulness", "insertion_wide"]
     assert json.loads(value[2]) | {"fill": "blur", "sigma": 10, "steps": 2, "score": "softmax"} == json.loads(value[2])
     assert len(value[1]) == 3
+
+
+def test_a_run_measured_for_real_is_reported(whole_run, tmp_path, capsys):
+    assert main(["report", str(whole_run), "--reference", "gradcam", "--out", str(tmp_path)]) == 0
+    assert "too few to tell methods apart" in capsys.readouterr().out  # four images
+    assert (tmp_path / "report.html").stat().st_size > 20_000
 
 
 def test_running_again_does_nothing_and_says_so(annotated, whole_run, tmp_path):
@@ -128,13 +134,13 @@ def test_a_broken_image_and_a_broken_method_are_rows_with_reasons(annotated, tmp
     done = run_bench(data, out, methods="mdm:sizes=300,random,centre:objective=margin")
     assert done.returncode == 0, done.stderr
     found = table(out)
-    assert "damaged" in found["bundled", "random", "coffee.jpg", "faithfulness", FAILED][-1]
-    assert "300 x 300 cells" in found["bundled", "mdm:sizes=300", "cat.jpg", "complexity", FAILED][-1]
-    assert found["bundled", "random", "cat.jpg", "complexity", "gini"][0] is not None
+    assert "damaged" in found["small", "random", "coffee.jpg", "faithfulness", FAILED][-1]
+    assert "300 x 300 cells" in found["small", "mdm:sizes=300", "cat.jpg", "complexity", FAILED][-1]
+    assert found["small", "random", "cat.jpg", "complexity", "gini"][0] is not None
     (data / "images" / "coffee.jpg").write_bytes((annotated / "images" / "coffee.jpg").read_bytes())
     again = run_bench(data, out, "--retry-failed", methods="random")
     assert "1 map to make" in again.stdout
-    assert table(out)["bundled", "random", "coffee.jpg", "complexity", "gini"][0] is not None
+    assert table(out)["small", "random", "coffee.jpg", "complexity", "gini"][0] is not None
 
 
 def test_maps_are_kept_on_request(annotated, tmp_path):
@@ -142,9 +148,9 @@ def test_maps_are_kept_on_request(annotated, tmp_path):
 
     out = tmp_path / "run"
     assert run_bench(annotated, out, "--maps", "--images", "1", methods="centre").returncode == 0
-    (kept,) = out.glob("maps/bundled/centre/*.safetensors")
+    (kept,) = out.glob("maps/small/centre/*.safetensors")
     saliency = load_file(kept)["saliency"]
-    assert (saliency.shape, saliency.dtype.name) == ((224, 224), "float16")
+    assert (saliency.shape, saliency.dtype.name) == ((128, 128), "float16")
     assert (saliency.min(), saliency.max()) == (0, 1)
 
 

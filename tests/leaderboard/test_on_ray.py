@@ -1,7 +1,7 @@
 """The same run on a cluster of two Ray nodes, one of which dies."""
 
 import pytest
-from tests.leaderboard.runs import FEW, GROUPS, assert_same, of_methods, table
+from tests.leaderboard.runs import FEW, GROUPS, SMALL, assert_same, of_methods, table
 
 from maskstack.leaderboard.bench import bench
 from maskstack.leaderboard.on_ray import Cluster, work_on_ray
@@ -35,7 +35,7 @@ def cluster():
 def test_a_lost_node_changes_nothing_in_the_table(annotated, whole_run, tmp_path, cluster):
     nodes, second = cluster
     request = BenchRequest(
-        models=("bundled",),
+        models=(SMALL,),
         data=str(annotated),
         methods=tuple(FEW.split(",")),
         groups=tuple(GROUPS.split(",")),

@@ -62,10 +62,3 @@ def test_what_was_not_measured_is_a_sentence(run, capsys, arguments, message):
 def test_a_folder_without_a_run_is_a_sentence(tmp_path, capsys):
     assert main(["report", str(tmp_path)]) == 2
     assert "holds no run" in " ".join(capsys.readouterr().err.split())
-
-
-@pytest.mark.slow
-def test_a_run_measured_for_real_is_reported(whole_run, tmp_path, capsys):
-    assert main(["report", str(whole_run), "--reference", "gradcam", "--out", str(tmp_path)]) == 0
-    assert "too few to tell methods apart" in capsys.readouterr().out  # four images
-    assert (tmp_path / "report.html").stat().st_size > 20_000

@@ -21,12 +21,13 @@ SCREENSHOTS = Path(os.environ.get("MASKSTACK_SCREENSHOTS", "out/screenshots"))
 """Where pictures of the page are left, to be looked at."""
 
 FEW_STEPS = 5
-"""Steps of the preset ``fast`` on the page of the tests: most are not about the map."""
+"""Steps of the preset ``fast`` on the page of the tests, where ``default`` has twelve: most are not about the map."""
 
 PROGRAM = f"""
 from maskstack.cli.main import run
 from maskstack.masks.presets import PRESETS
 PRESETS["fast"] = PRESETS["fast"].with_(steps={FEW_STEPS})
+PRESETS["default"] = PRESETS["default"].with_(steps=12)
 run()
 """
 

@@ -107,7 +107,7 @@ def test_a_sample_is_explained_live_and_can_be_taken_away(visit, served, width, 
     assert first[0].startswith("data:image/webp")
     page.wait_for_function("first => document.querySelector('#live img').src !== first", arg=first[0])
     assert int(page.locator("progress").get_attribute("value")) > int(first[1])
-    assert re.search(r"step \d+ of (25|40), at most about \d+ s left", page.locator("#status").inner_text())
+    assert re.search(r"step \d+ of (12|40), at most about \d+ s left", page.locator("#status").inner_text())
     assert in_sight(page, "#live img"), "the live map is seen without scrolling, on a narrow page too"
     if width == 1280:
         assert all(in_sight(page, part) for part in ("#photo", "#top", "button:text-is('Explain')"))
@@ -521,7 +521,7 @@ def test_it_ends_in_the_midst_of_a_search_for_prototypes(browser, prototypes, ph
         upload(page, photo, "#prototypes-photo")
         page.locator("#prototypes-photo img").wait_for()
         page.get_by_role("button", name="Explain by prototypes").click()
-        page.get_by_text(re.compile(r"step \d+ of 50, at most about \d+ s left")).wait_for()
+        page.get_by_text(re.compile(r"step \d+ of 24, at most about \d+ s left")).wait_for()
         server.process.terminate()
         assert server.process.wait(timeout=30) == 0
         page.close()
