@@ -1,11 +1,13 @@
 """Verdicts differ by word, shape and brightness, not by colour alone."""
 
+import re
 from itertools import combinations
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from maskstack.draw import badges
 from maskstack.draw.badges import SIGNS, draw_badge, sign_of, sign_picture
 
 
@@ -41,6 +43,25 @@ def test_lines_that_do_not_fit_are_left_out() -> None:
         draw_badge(picture, "do not use", ["a line of many words that is long", "another"])
     share = [(grey(picture) < 250).mean() for picture in (small, large)]
     assert all(each < 0.15 for each in share)
+
+
+def test_a_long_name_is_smaller_then_cut_in_its_middle_and_then_left_out(monkeypatch) -> None:
+    tried = []
+    real = badges._badge
+    monkeypatch.setattr(
+        badges, "_badge", lambda word, lines, *more: tried.append(list(lines)) or real(word, lines, *more)
+    )
+    name = "pulmonary fibrosis with honeycombing in the lower lobes of both lungs"
+
+    def lines(side: int, name: str = name) -> list[str]:
+        """Those of the badge that is drawn, which is the last one tried."""
+        draw_badge(Image.new("RGB", (side, side), "white"), "reliable", [f"{name} 49%"])
+        return tried[-1]
+
+    assert lines(600, name[:35]) == [f"{name[:35]} 49%"]
+    (cut,) = lines(500)
+    assert re.fullmatch(r"pulmonary fibrosis.*\u2026 49%", cut)
+    assert lines(120) == []
 
 
 def test_it_does_not_cover_the_region_where_another_corner_or_fewer_lines_leave_it_free() -> None:

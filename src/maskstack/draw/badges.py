@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from maskstack.draw.fonts import pil_font
 
@@ -43,6 +44,8 @@ Corner = tuple[bool, bool]
 """A corner of a picture: whether it is a right one, and whether it is a lower one."""
 
 _WIDEST, _TALLEST = 0.62, 0.26  # Largest share of the picture that a badge may take.
+_SMALLER = 0.6  # How much smaller letters may be than usual so that a line fits.
+_FEWEST = 8  # Letters that at least stay of a name that is cut.
 _BACK, _INK = (20, 20, 20), (255, 255, 255)
 
 
@@ -63,12 +66,12 @@ def draw_badge(
     corners: Sequence[Corner] = ((False, True),),
     keep_free: NDArray[np.bool_] | None = None,
 ) -> None:
-    """Write a verdict into a corner of a picture; what does not fit is left out, the sign last.
+    """Write a verdict into a corner of a picture; what does not fit is cut or left out, the sign last.
 
     Args:
         picture: RGB picture, which is changed.
         word: The verdict.
-        lines: Further lines below it, the most important first.
+        lines: Further lines below it, the most important first. The first is a name and a score; the name may be cut.
         corners: The corners that may be used, the best first.
         keep_free: Pixels that the badge should not cover, H x W. Where every badge would cover some, they are ignored.
     """
@@ -89,11 +92,19 @@ def draw_badge(
 
 def _fitting(room: tuple[int, int], word: str, lines: Sequence[str]) -> Iterator[tuple[Image.Image, int]]:
     """Badges with the verdict that fit into a picture, the fullest first, each with the size of its letters."""
-    for size in _sizes(room):
-        for count in range(len(lines), -1, -1):
-            badge = _badge(word, lines[:count], size)
-            if badge.width <= _WIDEST * room[0] and badge.height <= _TALLEST * room[1]:
-                yield badge, size
+    widest, sizes = _WIDEST * room[0], _sizes(room)
+    tried = (
+        (size, [_cut(lines[0], size, widest) if cut else lines[0], *lines[1:count]])
+        for count in range(len(lines), 0, -1)
+        # Before a line is left out, all letters may be somewhat smaller, and then the name may be cut.
+        for cut in (False, True)
+        for size in sizes
+        if size >= _SMALLER * sizes[0]
+    )
+    for size, shown in chain(tried, ((size, []) for size in sizes)):
+        badge = _badge(word, shown, size)
+        if badge.width <= widest and badge.height <= _TALLEST * room[1]:
+            yield badge, size
 
 
 def _sizes(room: tuple[int, int]) -> list[int]:
@@ -102,6 +113,26 @@ def _sizes(room: tuple[int, int]) -> list[int]:
     while sizes[-1] > 11:
         sizes.append(max(11, round(sizes[-1] * 0.85)))
     return sizes
+
+
+def _cut(line: str, size: int, widest: float) -> str:
+    """A class's name and score, with the end of the name left out so that they fit into a badge of this width."""
+    font, room = _plain_font(size, line), widest - 2 * _pad(size)
+    start, _, end = line.rpartition(" ")
+    for kept in range(len(start), _FEWEST - 1, -1):
+        if font.getlength(shown := line if kept == len(start) else f"{start[:kept].rstrip()}\u2026 {end}") <= room:
+            return shown
+    return line
+
+
+def _plain_font(size: int, text: str) -> ImageFont.FreeTypeFont:
+    """The font of the lines of a badge whose verdict has letters of this size."""
+    return pil_font(max(round(size * 0.8), 9), text)
+
+
+def _pad(size: int) -> int:
+    """Pixels between the edge of a badge and what is written."""
+    return max(size // 3, 2)
 
 
 def _place(picture: Image.Image, badge: Image.Image, corner: Corner, size: int) -> tuple[int, int]:
@@ -114,8 +145,8 @@ def _place(picture: Image.Image, badge: Image.Image, corner: Corner, size: int) 
 
 def _badge(word: str, lines: Sequence[str], size: int, *, sign: Sign | None = None) -> Image.Image:
     sign = sign or sign_of(word)
-    bold, plain = pil_font(size, bold=True), pil_font(max(round(size * 0.8), 9), "".join(lines))
-    pad, mark = max(size // 3, 2), round(size * 1.15)
+    bold, plain = pil_font(size, bold=True), _plain_font(size, "".join(lines))
+    pad, mark = _pad(size), round(size * 1.15)
     step = round(size * 1.05)
     texts = [plain.getlength(line) for line in lines]
     first = mark + (pad + bold.getlength(word) if word else 0)
