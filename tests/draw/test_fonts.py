@@ -8,6 +8,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ft2font import FT2Font
 from PIL import ImageFont
+from rich.cells import cell_len
 
 from maskstack.draw.fonts import OWN, pil_font, use_installed_fonts
 
@@ -52,3 +53,13 @@ def test_all_letters_of_a_figure_are_drawn_and_the_others_stay_in_its_own_font()
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # such as that a glyph is missing
         FigureCanvasAgg(figure).draw()
+
+
+@pytest.mark.parametrize("text", ["虎斑猫与肺炎影像" * 6, "pulmonary fibrosis with honeycombing " * 3])
+def test_names_of_wide_letters_are_shortened_like_others(text: str) -> None:
+    from maskstack.draw.gallery import _wrapped
+    from maskstack.draw.prototypes import _short
+
+    for short in (_wrapped(text, 20, lines=1), _short(text, 20)):
+        assert 16 <= cell_len(short) <= 20
+        assert "..." in short

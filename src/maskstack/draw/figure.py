@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 from PIL import Image
+from rich.cells import cell_len
 
 from maskstack.draw.badges import sign_of, sign_picture
 from maskstack.draw.fonts import use_installed_fonts
@@ -161,7 +162,9 @@ def _laid_out(rows: Sequence[Sequence[Panel]], words: Caption, size: tuple[int, 
     cell = max(wide, 1.3)
     across = GAP + max(sum(_step(panel, cell) for panel in panels) for panels in rows)
     characters = max(round(across * 11), 30)
-    title = textwrap.wrap(words.title, round(characters * 0.8)) if words.title else []
+    # Letters of some scripts are twice as wide as others.
+    letters = characters * 0.8 * len(words.title) / max(cell_len(words.title), 1)
+    title = textwrap.wrap(words.title, round(letters)) if words.title else []
     sentence = textwrap.wrap(words.sentence, characters) if words.sentence else []
     head = LINE * 1.3 * len(title) + LINE * 1.1 * len(sentence) + LINE * 1.7 * bool(words.word) + GAP
     titles = [max(len(_wrapped(panel, cell)) for panel in panels) * LINE for panels in rows]

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
+from rich.cells import cell_len, set_cell_size
 
 from maskstack.draw.fonts import use_installed_fonts
 from maskstack.draw.overlay import as_rgb, bounded, overlay
@@ -120,16 +121,20 @@ def _place(figure: Figure, column: int, top: float) -> Axes:
 
 
 def _wrapped(text: str, width: int, *, lines: int = 3) -> str:
-    """Break a text into lines of at most ``width`` characters; what does not fit is left out.
+    """Break a text into lines of at most ``width`` letters, wide ones counted twice; what does not fit is left out.
 
     >>> _wrapped("MobileNetV2 of birds", 12).splitlines()
     ['MobileNetV2', 'of birds']
     """
     found = [""]
     for word in text.split():
-        fits = len(found[-1]) + len(word) + 1 <= width or not found[-1]
+        fits = cell_len(found[-1]) + cell_len(word) + 1 <= width or not found[-1]
         found[-1:] = [f"{found[-1]} {word}".strip()] if fits else [found[-1], word]
-    short = [line if len(line) <= width else line[: width - 3] + "..." for line in found]
+    short = [line if cell_len(line) <= width else _cut(line, width) for line in found]
     if len(short) > lines:
-        short[lines - 1] = short[lines - 1][: width - 3] + "..."
+        short[lines - 1] = _cut(short[lines - 1], width)
     return "\n".join(short[:lines])
+
+
+def _cut(line: str, width: int) -> str:
+    return set_cell_size(line, min(cell_len(line), width - 3)).rstrip() + "..."

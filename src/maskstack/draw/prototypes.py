@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
+from rich.cells import cell_len, set_cell_size
 
 from maskstack.draw.fonts import use_installed_fonts
 from maskstack.draw.overlay import as_rgb, overlay
@@ -213,12 +214,12 @@ def _fitting(region: Map, photo: NDArray[np.float32]) -> Map:
 
 
 def _short(text: str, most: int) -> str:
-    """A text, shortened in the middle if it is too long.
+    """A text, shortened in the middle if it is wider than this many letters, of which wide ones count twice.
 
     >>> _short("train/Ruby_throated_Hummingbird/0001.jpg", 20)
     'train/Rub...0001.jpg'
     """
-    if len(text) <= most:
+    if cell_len(text) <= most:
         return text
     tail = (most - 3) // 2
-    return text[: most - 3 - tail] + "..." + text[len(text) - tail :]
+    return set_cell_size(text, most - 3 - tail) + "..." + set_cell_size(text[::-1], tail)[::-1]
