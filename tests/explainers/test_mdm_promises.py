@@ -149,7 +149,7 @@ def living_tensors() -> int:
 
 @pytest.mark.slow
 def test_memory_is_flat_over_100_calls() -> None:
-    mdm, images = MDM(network(), **{**QUICK, "steps": 2, "members": 2}), photos(2)
+    mdm, images = MDM(network(), **{**QUICK, "steps": 2, "members": 2}), photos(1)
 
     def grown(calls: int) -> int:
         for _ in range(calls):
