@@ -19,7 +19,6 @@ from maskstack.errors import InputError, MaskstackError
 from maskstack.models import open_photo
 from maskstack.models.weights import read_weights
 
-
 PEAKS = """
 import os, resource, sys
 from maskstack.models import open_photo
