@@ -52,6 +52,7 @@ def test_the_main_class_its_boxes_and_masks(root, path, no_pictures_opened):
         ("b.jpg", None, None),
     ]
     assert images[0].boxes == ((10, 20, 40, 40), (0, 0, 2, 2))
+    assert images[0].size == (90, 60)
     mask = np.asarray(images[0].mask((90, 60))) > 0
     assert mask[21:39, 11:39].all()
     assert mask[:, 0].all()  # The run of 60 is the first column.

@@ -60,6 +60,15 @@ def test_further_boxes_give_the_class(root, write):
     assert [(image.label, image.boxes) for image in images] == [(0, ((0, 0, 9, 9),)), (None, ())]
 
 
+def test_further_boxes_of_an_index_are_of_the_images_class(root, write):
+    write("annotations.csv", "file,class_index\na.jpg,7\n")
+    write("boxes.csv", "file,class_index,x1,y1,x2,y2\na.jpg,7,1,2,3,4\na.jpg,8,5,6,7,8\n")
+    assert load_images(root)[0].boxes == ((1, 2, 3, 4),)
+    write("boxes.csv", "file,class,x1,y1,x2,y2\na.jpg,cat,1,2,3,4\n")
+    with pytest.raises(InputError, match=r"boxes\.csv line 2: its class cat cannot be compared with .* class_index 7"):
+        load_images(root)
+
+
 def test_further_boxes_are_of_the_images_class(root, write):
     write("images.csv", "file,class\na.jpg,Mass\n")
     write("boxes.csv", "file,finding,x1,y1,x2,y2\na.jpg,Mass,0,0,5,5\na.jpg,Edema,0,0,9,9\n")

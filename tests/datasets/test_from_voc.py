@@ -40,6 +40,20 @@ def test_the_main_class_and_its_boxes(root, no_pictures_opened):
     assert images[1].boxes == ((10, 20, 31, 41),)
 
 
+def test_files_of_one_name_in_two_folders_are_two_images(root, save, write):
+    for folder in ("front", "back"):
+        save(f"JPEGImages/{folder}/1.jpg")
+        write(f"Annotations/{folder}_1.xml", xml(f"{folder}/1.jpg", thing("cat", 1, 1, 5, 5)))
+    assert {"front/1.jpg", "back/1.jpg"} <= {image.name for image in load_images(root)}
+
+
+@pytest.mark.parametrize(("width", "size"), [("90", (90, 60)), ("0", None), ("", None), ("x", None)])
+def test_the_annotated_size_is_noted(root, write, width, size):
+    noted = f"<size><width>{width}</width><height>60</height></size>"
+    write("Annotations/a.xml", xml("a.jpg", noted, thing("cat", 1, 1, 5, 5)))
+    assert load_images(root)[0].size == size
+
+
 def test_splits_are_lists(root):
     assert [image.name for image in load_images(root, split="val")] == ["b.jpg", "c.jpg"]
     with pytest.raises(InputError, match="no split test; ImageSets/Main has val"):

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -152,6 +154,16 @@ def test_near_is_the_tolerance_of_the_picture_wider():
     assert truth.near.sum() == pytest.approx(corners, rel=0.05)
     with pytest.raises(InputError, match="tolerance is -1"):
         transform_annotations(image, Image.new("RGB", (448, 448)), Preprocess(), tolerance=-1)
+
+
+@pytest.mark.parametrize(("size", "message"), [((60, 90), "ignore its EXIF orientation"), ((180, 120), "resize")])
+def test_annotations_of_another_size_are_refused(size, message):
+    photo = Image.new("RGB", (90, 60))
+    fits = AnnotatedImage(None, "a.jpg", boxes=((10, 10, 30, 30),), size=(90, 60))
+    assert bool(transform_annotations(fits, photo, Preprocess()).inside.any())
+    with pytest.raises(InputError, match=rf"annotations of a.jpg are for {size[0]} x .*90 x 60: .*{message}"):
+        transform_annotations(replace(fits, size=size), photo, Preprocess())
+    transform_annotations(replace(fits, size=size, boxes=()), photo, Preprocess())
 
 
 def test_masks_replace_missing_boxes():

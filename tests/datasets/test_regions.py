@@ -49,10 +49,26 @@ def test_run_lengths_of_another_size_are_refused():
         RunLengths((6,), (2, 3)).draw((4, 6))
 
 
-def test_polygons_cover_their_area():
-    drawn = np.asarray(Polygons(((2.0, 3.0, 8.0, 3.0, 8.0, 9.0, 2.0, 9.0),)).draw((20, 10))) / 255
+def test_polygons_cover_the_pixels_whose_centre_is_inside():
+    drawn = np.asarray(Polygons(((2.0, 3.0, 8.0, 3.0, 8.0, 9.0, 2.0, 9.0),)).draw((20, 10))) > 0
     assert drawn.shape == (10, 20)
-    assert drawn.sum() == pytest.approx(36, abs=13)  # Pillow also draws the pixels of the outline.
+    assert drawn[3:9, 2:8].all()
+    assert drawn.sum() == 36
+
+
+@pytest.mark.parametrize("radius", [3, 10, 25, 60])
+def test_the_area_of_a_polygon_is_that_of_its_outline(radius):
+    turn = np.linspace(0, 2 * np.pi, 200, endpoint=False)
+    outline = np.stack([32.3 + radius * np.cos(turn), 30.8 + radius * np.sin(turn)], axis=1)
+    drawn = np.asarray(Polygons((tuple(outline.ravel()),)).draw((64, 64))) > 0
+    down, across = np.mgrid[:64, :64] + 0.5
+    assert (drawn != (np.hypot(across - 32.3, down - 30.8) <= radius)).sum() <= 2
+
+
+def test_several_outlines_and_thin_ones_are_drawn():
+    two = Polygons(((1, 1, 4, 1, 4, 4, 1, 4), (3, 3, 6, 3, 6, 6, 3, 6))).draw((8, 8))
+    assert (np.asarray(two) > 0).sum() == 17
+    assert (np.asarray(Polygons(((1.6, 1, 1.9, 1, 1.9, 6, 1.6, 6),)).draw((8, 8))) > 0).any()
 
 
 def test_files_choose_their_value_and_leave_out_the_void(tmp_path):

@@ -39,6 +39,7 @@ class AnnotatedImage:
         parts: Position of each visible part by its name.
         regions: Masks of the objects of that class, which are read when :meth:`mask` is called.
         reader: Function that returns the image if there is no file.
+        size: Width and height of the image that the coordinates are for; None if the data set does not say.
     """
 
     path: Path | None
@@ -49,6 +50,7 @@ class AnnotatedImage:
     parts: Mapping[str, Point] = field(default_factory=dict, hash=False)
     regions: tuple[Region, ...] = ()
     reader: Callable[[], Image.Image] | None = field(default=None, compare=False, repr=False)
+    size: tuple[int, int] | None = None
 
     def open(self) -> Image.Image:
         """Read the upright RGB image.
@@ -61,6 +63,25 @@ class AnnotatedImage:
         if self.path is None:
             raise InputError(f"{self.name} has neither a file nor a reader; give it one")
         return open_photo(self.path)
+
+    def check_size(self, size: tuple[int, int]) -> None:
+        """Check that an image is as large as the one that was annotated, if it has annotations.
+
+        Args:
+            size: Width and height of the upright image.
+
+        Raises:
+            InputError: The data set says another size, so that its coordinates would be wrong.
+        """
+        annotations = (*self.boxes, *self.parts, *self.regions)
+        if not annotations or self.size in (None, size):
+            return
+        if self.size == size[::-1]:
+            remedy = "they ignore its EXIF orientation; remove that from the file, or turn the annotations"
+        else:
+            remedy = "resize the image, or correct the annotations"
+        said, found = (f"{width} x {height}" for width, height in (self.size, size))
+        raise InputError(f"the annotations of {self.name} are for {said} pixels, but upright it has {found}: {remedy}")
 
     def mask(self, size: tuple[int, int]) -> Image.Image | None:
         """Draw the mask of all objects of the image's class.

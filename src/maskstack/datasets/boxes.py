@@ -35,6 +35,11 @@ def checked_box(values: Any, where: str, *, form: Literal["xyxy", "xywh"] = "xyx
     return left, top, right, bottom
 
 
+def known_size(width: Any, height: Any) -> tuple[int, int] | None:
+    """The size of an image that a data set notes; None where it notes none, or zeros, as some tools do."""
+    return (width, height) if all(isinstance(side, int) and side > 0 for side in (width, height)) else None
+
+
 def main_class(objects: Iterable[tuple[str, Box]]) -> str | None:
     """The class with the largest total area of boxes; None if there are no objects.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from maskstack.datasets.annotated import AnnotatedImage, AnnotatedImages
-from maskstack.datasets.boxes import checked_box, main_class
+from maskstack.datasets.boxes import checked_box, known_size, main_class
 from maskstack.datasets.files import check_present, folder_of, relative
 from maskstack.datasets.regions import Polygons, Region, RunLengths
 from maskstack.errors import WRONG_VALUE, InputError, reason
@@ -92,6 +92,7 @@ def _image(
         main,
         boxes=tuple(box for kind, box, _ in objects if kind == main),
         regions=tuple(region for kind, _, region in objects if kind == main and region),
+        size=known_size(record.get("width"), record.get("height")),
     )
 
 

@@ -41,9 +41,9 @@ def from_csv(root: Path, *, split: str | None = None) -> AnnotatedImages:
 
     Further columns are ``class_index``; ``class`` or ``class_name``; boxes as ``boxes_xyxy``, JSON, or as ``x1``,
     ``y1``, ``x2``, ``y2`` with one row for each box; and ``split``. The same folder may contain ``parts.csv`` (file,
-    part, x, y: fractions if no number is above 1, else pixels) and ``boxes.csv`` (file, finding or class, x1, y1, x2,
-    y2). An image whose table row has no class gets the class with the largest total area in ``boxes.csv``. Only boxes
-    of the image's class are kept from that file.
+    part, x, y: fractions if no number is above 1, else pixels) and ``boxes.csv`` (file; finding, class or
+    ``class_index``; x1, y1, x2, y2). An image whose table row has no class gets the class with the largest total area
+    in ``boxes.csv``. Only boxes of the image's class are kept from that file.
 
     Args:
         root: The CSV file, or the folder of ``annotations.csv`` or ``images.csv``. The images are next to it or in
@@ -111,7 +111,17 @@ def _add_boxes(path: Path, entries: dict[str, _Entry], *, skip: Path) -> None:
         return
     for row in read_table(path, columns=["file"]):
         entry = _known(row, entries, skip)
-        entry.found += [(row.text(*_CLASS), box) for box in _boxes(row)]
+        name, index = row.text(*_CLASS), row.integer("class_index")
+        if index not in (None, entry.index):
+            continue  # An object of another class.
+        if entry.index is not None and not entry.name:
+            if index is None and name not in ("", str(entry.index)):
+                raise InputError(
+                    f"{row.where}: its class {name} cannot be compared with the image's class_index {entry.index}; "
+                    f"add the column class_name to {skip.name}, or class_index to {path.name}"
+                )
+            name = ""
+        entry.found += [(name, box) for box in _boxes(row)]
     for entry in entries.values():
         if entry.index is None and not entry.name:
             entry.name = main_class(entry.found) or ""

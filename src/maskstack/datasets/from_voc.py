@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
 from maskstack.datasets.annotated import AnnotatedImage, AnnotatedImages, Box
-from maskstack.datasets.boxes import checked_box, main_class
+from maskstack.datasets.boxes import checked_box, known_size, main_class
 from maskstack.datasets.files import check_present, folder_of, relative
 from maskstack.datasets.regions import MaskFile
 from maskstack.datasets.tables import read_words
@@ -20,6 +21,15 @@ _VOC = (
     *("horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),
 )
 """Classes in the order of their values in SegmentationClass, which start at 1."""
+
+
+@dataclass(frozen=True)
+class _Annotation:
+    """The content of one XML file."""
+
+    file: str
+    size: tuple[int, int] | None
+    objects: list[tuple[str, Box]]
 
 
 def from_voc(root: Path, *, split: str | None = None) -> AnnotatedImages:
@@ -38,34 +48,36 @@ def from_voc(root: Path, *, split: str | None = None) -> AnnotatedImages:
     if not paths:
         raise InputError(f"{root / 'Annotations'} contains no XML files; give the folder that contains Annotations")
     found = {path: _read(path) for path in paths}
-    names = tuple(sorted({name for _, objects in found.values() for name, _ in objects}))
+    names = tuple(sorted({name for each in found.values() for name, _ in each.objects}))
     if split is not None:
         chosen = _split(root, split)
         found = {path: each for path, each in found.items() if path.stem in chosen}
-    files = [file for file, _ in found.values()]
+    files = [each.file for each in found.values()]
     folder = folder_of(files, [root / "JPEGImages", root / "images", root / "Annotations", root])
-    images = tuple(_image(root, folder / file, path.stem, objects, names) for path, (file, objects) in found.items())
+    images = tuple(_image(root, folder, path.stem, each, names) for path, each in found.items())
     if not images:
         raise InputError(f"no file of {root / 'Annotations'} is in the split {split}; correct it")
     check_present(images, root / "Annotations")
     return AnnotatedImages(images, names, "voc")
 
 
-def _image(root: Path, path: Path, stem: str, objects: list[tuple[str, Box]], names: tuple[str, ...]) -> AnnotatedImage:
-    main = main_class(objects)
-    boxes = tuple(box for name, box in objects if name == main)
+def _image(root: Path, folder: Path, stem: str, found: _Annotation, names: tuple[str, ...]) -> AnnotatedImage:
+    main = main_class(found.objects)
+    boxes = tuple(box for name, box in found.objects if name == main)
     mask = root / "SegmentationClass" / f"{stem}.png"
     # Other data sets in this format do not specify which class each value stands for.
     value = _VOC.index(main) + 1 if main in _VOC else None
     regions = (MaskFile(mask, value),) if main and mask.is_file() else ()
     label = names.index(main) if main else None
-    return AnnotatedImage(path, path.name, label, main, boxes, regions=regions)
+    return AnnotatedImage(folder / found.file, found.file, label, main, boxes, regions=regions, size=found.size)
 
 
-def _read(path: Path) -> tuple[str, list[tuple[str, Box]]]:
+def _read(path: Path) -> _Annotation:
     tree = _parse_xml(path)
     file = relative(tree.findtext("filename", "").strip() or f"{path.stem}.jpg", str(path))
-    return file, [(_text(each, "name", path), _box(each, path)) for each in tree.iter("object")]
+    width, height = (tree.findtext(f"size/{side}", "").strip() for side in ("width", "height"))
+    size = known_size(int(width), int(height)) if width.isdecimal() and height.isdecimal() else None
+    return _Annotation(file, size, [(_text(each, "name", path), _box(each, path)) for each in tree.iter("object")])
 
 
 def _box(element: Element, path: Path) -> Box:

@@ -72,10 +72,11 @@ class AnnotationTransform:
             tolerance: Distance by which ``near`` extends beyond ``inside``, in pixels of the image.
 
         Raises:
-            InputError: The tolerance is negative, or a mask cannot be read.
+            InputError: The tolerance is negative, a mask cannot be read, or the annotations are for another size.
         """
         if not tolerance >= 0:
             raise InputError(f"the tolerance is {tolerance} pixels; it must be 0 or more")
+        annotated.check_size(picture.size)
         sources = self._tracer.sources(picture.size)
         whole = annotated.mask(picture.size)
         mask = self._transformed(whole) if whole is not None else None

@@ -26,7 +26,9 @@ class Region(Protocol):
 
 @dataclass(frozen=True)
 class Polygons:
-    """One or more outlines of an object.
+    """One or more outlines of an object, which covers the pixels whose centre is inside of an outline.
+
+    An object that covers no centre, because it is thinner than a pixel, covers the pixels that its outlines pass.
 
     Attributes:
         outlines: Corners of each outline in pixels, as x1, y1, x2, y2 and so on.
@@ -36,6 +38,11 @@ class Polygons:
 
     def draw(self, size: tuple[int, int]) -> Image.Image:
         """Image of mode L with this width and height: 255 inside, else 0."""
+        inside = np.zeros(size[::-1], dtype=bool)
+        for outline in self.outlines:
+            inside |= _filled(outline, size)
+        if inside.any():
+            return Image.fromarray((inside * 255).astype(np.uint8))
         drawn = Image.new("L", size)
         pen = ImageDraw.Draw(drawn)
         for outline in self.outlines:
@@ -107,6 +114,22 @@ class MaskFile:
             inside = inside & (values != VOID)
         mask = Image.fromarray((inside * 255).astype(np.uint8))
         return mask if mask.size == size else mask.resize(size, Image.Resampling.NEAREST)
+
+
+def _filled(outline: Sequence[float], size: tuple[int, int]) -> np.ndarray:
+    """The pixels whose centre is inside of an outline, height x width booleans. Pillow draws its border in addition."""
+    width, height = size
+    corners = np.reshape(outline, (-1, 2))
+    # A row of pixel centres enters or leaves the outline wherever it crosses an edge.
+    crossings = np.zeros((height, width + 1), dtype=np.int32)
+    for (x, y), (to_x, to_y) in zip(corners, np.roll(corners, -1, axis=0), strict=True):
+        first, last = (min(max(math.ceil(edge - 0.5), 0), height) for edge in sorted((y, to_y)))
+        if first < last:
+            rows = np.arange(first, last)
+            at = x + (rows + 0.5 - y) * (to_x - x) / (to_y - y)
+            crossings[rows, np.ceil(at - 0.5).clip(0, width).astype(int)] += 1
+    inside: np.ndarray = crossings.cumsum(axis=1)[:, :width] % 2 == 1
+    return inside
 
 
 def unpacked(text: str) -> Sequence[int]:
