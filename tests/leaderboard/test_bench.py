@@ -143,6 +143,27 @@ def test_a_broken_image_and_a_broken_method_are_rows_with_reasons(annotated, tmp
     assert table(out)["small", "random", "coffee.jpg", "complexity", "gini"][0] is not None
 
 
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        (
+            "label",
+            "predicts is explained there, and localization compares its map with the boxes of the image's own class",
+        ),
+        ("predicted", ""),
+    ],
+)
+def test_images_without_a_class_of_the_network_are_counted(annotated, tmp_path, option, told):
+    (tmp_path / "images").symlink_to(annotated / "images")
+    rows = ("cat.jpg,saucer,9,9,90,90", "coffee.jpg,espresso,9,9,90,90", "tripod.jpg,,,,,")
+    (tmp_path / "annotations.csv").write_text("\n".join(("file,class,x1,y1,x2,y2", *rows)))
+    done = run_bench(tmp_path, tmp_path / "run", "--target", option, "--images", "1", methods="random")
+    assert done.returncode == 0, done.stderr
+    counted = "small: 2 of 3 images without a class of the network (it does not know saucer)"
+    assert (counted in done.stderr) is bool(told)
+    assert told in done.stderr
+
+
 def test_maps_are_kept_on_request(annotated, tmp_path):
     from safetensors.numpy import load_file
 

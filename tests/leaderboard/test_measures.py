@@ -1,5 +1,7 @@
 """What the leaderboard measures on a real network: known answers, and controls where they must come out."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from tests.leaderboard.runs import SMALL
@@ -82,6 +84,14 @@ def test_the_pointing_game_forgives_fifteen_pixels_of_the_file_and_not_more(netw
         saliency = torch.zeros_like(case.image[0])
         saliency[row, left - distance] = 1
         assert measured(network, case, saliency, "localization")["pointing_game"].value == hit, distance
+
+
+def test_a_mask_outside_of_the_crop_is_no_overlap_of_0(network):
+    case = network.case("cat.jpg")
+    hidden = replace(case, truth=replace(case.truth, mask=torch.zeros_like(case.truth.inside)))
+    value = measured(network, hidden, torch.rand(case.image.shape[1:]), "localization")["mask_ious"]
+    assert value.value is None
+    assert "no pixel of the image's mask is inside" in value.failure
 
 
 def test_curves_start_and_end_with_the_images_they_lie_between(network):

@@ -13,7 +13,7 @@ from maskstack.explainers.table import code_digests
 from maskstack.leaderboard.plan import make_plan
 from maskstack.leaderboard.record import settle
 from maskstack.leaderboard.request import BenchRequest
-from maskstack.leaderboard.work import ImageTask, MeasuredMap, Worker, write_map
+from maskstack.leaderboard.work import BenchNetwork, ImageTask, MeasuredMap, Worker, write_map
 from maskstack.runs.folder import RunListener, opened
 from maskstack.runs.rows import FAILED
 from maskstack.version import __version__
@@ -54,6 +54,8 @@ def bench(
             listener.warn(f"{name}: {network.net.assumed}")
         if network.net.weights == "random":
             listener.warn(f"{name} has random weights, other ones at each start: give trained ones as weights=FILE")
+        if unlabelled := _unlabelled(network, request):
+            listener.warn(f"{name}: {unlabelled}")
         for method in request.methods:
             network.explainer(method)
     weights, code = worker.weights(), code_digests(request.methods)
@@ -73,6 +75,22 @@ def bench(
             maps, failed = maps + 1, failed + any(row.metric == FAILED for row in found.rows)
             listener.finished(1, found.rows)
         return Outcome(maps, failed)
+
+
+def _unlabelled(network: BenchNetwork, request: BenchRequest) -> str:
+    """What happens to images without a label among the network's classes; empty if there are none."""
+    lacking = [image for image in network.images if image.label is None]
+    if not lacking or request.target != "label":
+        return ""
+    unknown = {image.class_name for image in lacking} & set(network.images.unmatched)
+    listed = ", ".join(sorted(filter(None, unknown))[:3]) + (" ..." if len(unknown) > 3 else "")
+    known = f" (it does not know {listed})" if unknown else ""
+    which = f"{len(lacking)} of {len(network.images)} images without a class of the network{known}"
+    if request.which == "right":
+        return f"{which}: left out"
+    boxes = any(image.boxes or image.regions for image in lacking) and "localization" in request.groups
+    compared = ", and localization compares its map with the boxes of the image's own class" if boxes else ""
+    return f"{which}: the class that it predicts is explained there{compared}"
 
 
 def work_locally(tasks: Sequence[ImageTask], worker: Worker) -> Iterator[MeasuredMap]:

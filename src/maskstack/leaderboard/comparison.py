@@ -132,7 +132,7 @@ def compare(network: NetworkResults, reference: str = "mdm", *, bootstrap: Boots
     if reference not in network.methods:
         raise InputError(
             f"{network.model} was not measured with the reference {reference}; "
-            f"choose --reference among {', '.join(network.methods)}"
+            f"choose --reference among {', '.join(method for method in network.methods if not is_control(method))}"
         )
     if is_control(reference):
         raise InputError(f"the reference {reference} is a control, and controls are not ranked; choose another method")

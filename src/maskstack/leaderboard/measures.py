@@ -131,7 +131,9 @@ def localization(tested: MapUnderTest) -> list[Measured]:
     if len(truth.boxes):
         ious = metrics.box_ious(saliency, truth.boxes)
         found.append(Measured("box_ious", float(ious.max()), sweep, tuple(ious.tolist())))
-    if truth.mask is not None:
+    if truth.mask is not None and not bool(truth.mask.any()):
+        found.append(Measured("mask_ious", None, failure="no pixel of the image's mask is inside its crop"))
+    elif truth.mask is not None:
         ious = metrics.mask_ious(saliency, truth.mask)
         found.append(Measured("mask_ious", float(ious.max()), sweep, tuple(ious.tolist())))
     return found
