@@ -98,6 +98,17 @@ def test_only_the_marked_half_changes_with_the_map() -> None:
     assert np.abs(marked[:, 7:] - PHOTO[:, 7:]).mean() > 30
 
 
+def test_a_map_of_single_pixels_is_drawn_as_heat() -> None:
+    saliency = np.zeros((60, 60), np.float32)
+    saliency[10:40:3, 10:40:3] = RANDOM.uniform(0.1, 0.3, (10, 10))
+    saliency[25, 25] = 1
+    photo = Image.new("RGB", (60, 60), "white")
+    changed = np.abs(np.asarray(overlay(photo, saliency)).astype(int) - 255).max(axis=2)
+    assert (changed[saliency > 0.05] > 40).all()
+    assert not changed[saliency == 0].any()
+    assert np.array_equal(np.asarray(overlay(photo, np.zeros_like(saliency))), np.asarray(photo))
+
+
 def test_masked_shows_the_region_alone() -> None:
     photo = np.kron(PHOTO, np.ones((10, 10, 1), dtype=np.uint8))
     region = np.zeros((90, 140), dtype=bool)

@@ -4,6 +4,7 @@ import html
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -53,6 +54,12 @@ def test_best_average_and_worst_are_shown(with_maps):
     qualities = [line.quality for line in shown.lines]
     assert (qualities[0], qualities[-1]) == (own.max(), own.min())
     assert np.mean(qualities[2:4]) == pytest.approx(own.mean(), abs=0.02)
+
+
+def test_without_faithfulness_the_page_says_why_there_are_no_pictures(with_maps):
+    comparison = compare(read_results([with_maps])[0])
+    unmeasured = replace(comparison, network=replace(comparison.network, values={}))
+    assert "insertion minus deletion, which was not measured" in gallery(unmeasured, photos=grey).note
 
 
 def test_names_of_images_are_text_and_nothing_else(with_maps):

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 
 from maskstack.checks import did_you_mean, one_of, share
 from maskstack.draw.badges import DO_NOT_USE, Corner, draw_badge
-from maskstack.draw.contours import draw_contour, line_width
+from maskstack.draw.contours import draw_contour, line_width, outlines
 from maskstack.errors import InputError
 from maskstack.geometry import Geometry
 
@@ -28,6 +28,7 @@ HALF = 0.5
 """A map's own region, where none is given: the pixels from this share of its maximum."""
 
 _VEIL, _HATCH = (128, 128, 128), (95, 95, 95)
+_HIGHEST, _LEAST = 0.99, 1e-3  # Quantile that is drawn as the highest value, and its least value.
 _VEILED = 0.5  # Opacity of the veil over what the network did not see.
 
 
@@ -68,7 +69,8 @@ def overlay(
     """Draw a map and its region over the photo.
 
     ``contour`` draws the region's outline over the photo, lightly coloured where the map is high; ``heat`` draws the
-    colours more strongly and no outline; ``masked`` hides everything but the region. What the network did not see is
+    colours more strongly and no outline. A map whose region consists of specks too small for an outline, such as one of
+    single pixels, is drawn as ``heat``, with its 99th percentile as the highest value. ``masked`` hides everything but the region. What the network did not see is
     veiled and hatched. The picture has the photo's size, or :data:`maskstack.geometry.MOST_PIXELS` if that is smaller.
 
     Args:
@@ -89,9 +91,11 @@ def overlay(
         InputError: The sizes do not fit, or an option cannot be used.
     """
     check_style(style, opacity, colours)
-    strength = OPACITY[style] if opacity is None else opacity
     photo, place = framed(image, saliency, geometry)
     region = saliency >= HALF * max(float(saliency.max()), 1e-6) if region is None else region.astype(bool)
+    if style == "contour" and word != DO_NOT_USE and not outlines(region):
+        style, saliency = "heat", saliency / max(float(np.quantile(saliency, _HIGHEST)), _LEAST)
+    strength = OPACITY[style] if opacity is None else opacity
     shown = place.carry_back(saliency)
     if style == "masked":
         outside = 1 - np.clip(place.carry_back(region.astype(np.float32)), 0, 1)

@@ -74,6 +74,11 @@ def gallery(
     network, reference = comparison.network, comparison.reference
     runs = [run for run in network.runs if (run.folder / "maps").is_dir()]
     chosen = _choose(comparison, runs)
+    if runs and network.quality is None:
+        return MapGallery(
+            note="Pictures are chosen by insertion minus deletion, which was not measured; run 'maskstack bench' with "
+            "the metrics faithfulness to see some."
+        )
     if not chosen:
         return MapGallery(note="No maps were kept; run 'maskstack bench' with --maps to see pictures.")
     others = [method for method in comparison.methods if method != reference and not is_control(method)]
