@@ -70,8 +70,9 @@ def overlay(
 
     ``contour`` draws the region's outline over the photo, lightly coloured where the map is high; ``heat`` draws the
     colours more strongly and no outline. A map whose region consists of specks too small for an outline, such as one of
-    single pixels, is drawn as ``heat``, with its 99th percentile as the highest value. ``masked`` hides everything but the region. What the network did not see is
-    veiled and hatched. The picture has the photo's size, or :data:`maskstack.geometry.MOST_PIXELS` if that is smaller.
+    single pixels, is drawn as ``heat``, with its 99th percentile as the highest value. ``masked`` hides everything but
+    the region. What the network did not see is veiled and hatched. The picture has the photo's size, or
+    :data:`maskstack.geometry.MOST_PIXELS` if that is smaller.
 
     Args:
         image: The photo, or the image that the network sees: PIL image or array, see :func:`as_rgb`.
