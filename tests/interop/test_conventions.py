@@ -84,6 +84,16 @@ def test_explain_func_returns_maps_for_arrays(network, images) -> None:
     assert maps.dtype == np.float32
 
 
+def test_explain_func_takes_arrays_of_any_type(network, images) -> None:
+    single = explain_func(network, images.numpy(), [0, 1, 2], **QUICK)
+    assert np.array_equal(explain_func(network, images.numpy().astype(np.float64), [0, 1, 2], **QUICK), single)
+
+
+def test_explain_func_names_options_that_it_does_not_know(network, images) -> None:
+    with pytest.warns(UserWarning, match=r"ignores presett, which MDM does not have; did you mean preset\?"):
+        explain_func(network, images.numpy(), [0, 1, 2], presett="fast", **QUICK)
+
+
 def test_drop_in_for_pytorch_grad_cam(network, images) -> None:
     pytest.importorskip("pytorch_grad_cam", reason="grad-cam is not installed")
     from pytorch_grad_cam.utils.image import show_cam_on_image
