@@ -16,9 +16,9 @@ from maskstack.masks.settings import SearchOptions
 
 _OPTIONS = frozenset(("preset", "objective", *SearchOptions.__annotations__))
 _OF_QUANTUS = frozenset(
-    ("device", "method", "xai_lib", "xai_lib_kwargs", "softmax", "channel_first", "reduce_axes", "keepdims")
-    + ("normalise", "normalise_func", "normalise_func_kwargs", "abs", "posterior_mean", "noise", "window")
-    + ("n_steps", "num_samples", "return_shape", "attributor", "attributor_kwargs", "canonizer", "composite")
+    "abs attributor attributor_kwargs canonizer canonizer_kwargs channel_first composite composite_kwargs device "
+    "keepdims method n_steps noise normalise normalise_func normalise_func_kwargs num_samples reduce_axes "
+    "return_shape softmax window xai_lib xai_lib_kwargs".split()
 )
 """Options of Quantus' own explanation functions."""
 
