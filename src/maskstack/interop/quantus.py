@@ -16,9 +16,31 @@ from maskstack.masks.settings import SearchOptions
 
 _OPTIONS = frozenset(("preset", "objective", *SearchOptions.__annotations__))
 _OF_QUANTUS = frozenset(
-    "abs attributor attributor_kwargs canonizer canonizer_kwargs channel_first composite composite_kwargs device "
-    "keepdims method n_steps noise normalise normalise_func normalise_func_kwargs num_samples reduce_axes "
-    "return_shape softmax window xai_lib xai_lib_kwargs".split()
+    [
+        "abs",
+        "attributor",
+        "attributor_kwargs",
+        "canonizer",
+        "canonizer_kwargs",
+        "channel_first",
+        "composite",
+        "composite_kwargs",
+        "device",
+        "keepdims",
+        "method",
+        "n_steps",
+        "noise",
+        "normalise",
+        "normalise_func",
+        "normalise_func_kwargs",
+        "num_samples",
+        "reduce_axes",
+        "return_shape",
+        "softmax",
+        "window",
+        "xai_lib",
+        "xai_lib_kwargs",
+    ]
 )
 """Options of Quantus' own explanation functions."""
 
