@@ -84,7 +84,7 @@ def test_few_images_are_no_verdict(tmp_path, capsys):
 def test_mistakes_end_with_2_and_a_sentence(run, tmp_path, capsys):
     (tmp_path / "file").touch()
     for arguments, wanted in (
-        ([str(run), "--reference", "rise"], "choose --reference among centre, gradcam, mdm"),
+        ([str(run), "--reference", "rise"], "choose --reference among gradcam, mdm"),
         ([str(run), str(run)], "named twice"),
         ([str(tmp_path / "nowhere")], "holds no run"),
         ([str(run), "--out", str(tmp_path / "file")], "cannot write"),

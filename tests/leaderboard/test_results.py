@@ -161,5 +161,5 @@ def test_a_control_is_no_reference(tmp_path):
     (network,) = read_results([make_run(tmp_path / "run", [row("centre", "a", "road", 0.5, "road")])])
     with pytest.raises(InputError, match="is a control"):
         compare(network, "centre")
-    with pytest.raises(InputError, match="choose --reference among centre"):
+    with pytest.raises(InputError, match="measure a method that is not a control"):
         compare(network)

@@ -15,33 +15,12 @@ from maskstack.explainers.mdm import MDM
 from maskstack.masks.settings import SearchOptions
 
 _OPTIONS = frozenset(("preset", "objective", *SearchOptions.__annotations__))
-_OF_QUANTUS = frozenset(
-    [
-        "abs",
-        "attributor",
-        "attributor_kwargs",
-        "canonizer",
-        "canonizer_kwargs",
-        "channel_first",
-        "composite",
-        "composite_kwargs",
-        "device",
-        "keepdims",
-        "method",
-        "n_steps",
-        "noise",
-        "normalise",
-        "normalise_func",
-        "normalise_func_kwargs",
-        "num_samples",
-        "reduce_axes",
-        "return_shape",
-        "softmax",
-        "window",
-        "xai_lib",
-        "xai_lib_kwargs",
-    ]
-)
+_OF_QUANTUS = frozenset((
+    "abs", "attributor", "attributor_kwargs", "canonizer", "canonizer_kwargs", "channel_first", "composite",
+    "composite_kwargs", "device", "keepdims", "method", "n_steps", "noise", "normalise", "normalise_func",
+    "normalise_func_kwargs", "num_samples", "reduce_axes", "return_shape", "softmax", "window", "xai_lib",
+    "xai_lib_kwargs",
+))  # fmt: skip
 """Options of Quantus' own explanation functions."""
 
 

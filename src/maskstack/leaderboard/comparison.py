@@ -130,10 +130,9 @@ def compare(network: NetworkResults, reference: str = "mdm", *, bootstrap: Boots
         InputError: The network was not measured with the reference, or the reference is a control.
     """
     if reference not in network.methods:
-        raise InputError(
-            f"{network.model} was not measured with the reference {reference}; "
-            f"choose --reference among {', '.join(method for method in network.methods if not is_control(method))}"
-        )
+        others = ", ".join(method for method in network.methods if not is_control(method))
+        remedy = f"choose --reference among {others}" if others else "measure a method that is not a control"
+        raise InputError(f"{network.model} was not measured with the reference {reference}; {remedy}")
     if is_control(reference):
         raise InputError(f"the reference {reference} is a control, and controls are not ranked; choose another method")
     bootstrap = bootstrap or Bootstrap()
