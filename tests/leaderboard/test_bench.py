@@ -184,6 +184,16 @@ def test_only_images_that_the_network_gets_right(annotated, tmp_path):
     assert len(right) < 5
 
 
+def test_a_run_without_results_takes_other_settings(annotated, tmp_path):
+    (tmp_path / "images").symlink_to(annotated / "images")
+    (tmp_path / "annotations.csv").write_text("file,class\ncoffee.jpg,saucer\n")
+    out = tmp_path / "run"
+    refused = run_bench(tmp_path, out, "--which", "right", methods="random")
+    assert "use --which all" in " ".join(refused.stderr.split())
+    assert run_bench(tmp_path, out, methods="random").returncode == 0
+    assert {name[2] for name in table(out)} == {"coffee.jpg"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

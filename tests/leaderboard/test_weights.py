@@ -92,6 +92,7 @@ def test_runs_of_other_weights_are_not_reported_together(tmp_path):
 def test_a_run_of_an_earlier_version_notes_the_weights_from_now_on(tmp_path):
     request = BenchRequest(models=("net=bundled",), data="data", methods=("mdm",), groups=("faithfulness",))
     settle(tmp_path, request, versions={})
+    Store.open(tmp_path).write([row("mdm", "a", "insertion_wide", 0.5)])
     settle(tmp_path, request, versions={}, weights={"net": "a"})
     assert json.loads((tmp_path / "run.json").read_text())["weights"] == {"net": "a"}
     with pytest.raises(InputError, match="other weights"):

@@ -60,7 +60,8 @@ def settle(
     """Write the record of a run, or check that the request continues the run that is there.
 
     Models, methods, metrics and the number of images may grow from one call to the next. Settings that would make the
-    numbers incomparable must not change, and neither must the weights of a network or the file of a method.
+    numbers incomparable must not change, and neither must the weights of a network or the file of a method. A run
+    without any result may change in all of these.
 
     Args:
         run: Folder of the run.
@@ -74,8 +75,13 @@ def settle(
     """
     before, wanted = find_record(run), dataclasses.asdict(request)
     specs = request.specs
+    if before is None and run.is_dir() and any(path for path in run.iterdir() if not path.name.startswith(".")):
+        raise InputError(f"{run} holds other files, but no run; choose another --out")
     if before is not None:
         _check_format(run, before)
+    if not any((run / "rows").glob("*.parquet")):
+        before = None  # The call that wrote it ended before its first map.
+    if before is not None:
         check_same(run, before, wanted, _SAME_IN_A_RUN)
         specs = {**before["specs"], **specs}
         for name, spec in before["specs"].items():
@@ -83,8 +89,6 @@ def settle(
                 raise InputError(
                     f"{run} holds a run in which the model {name} is {spec}, not {specs[name]}; give it another name"
                 )
-    elif run.is_dir() and any(path for path in run.iterdir() if not path.name.startswith(".")):
-        raise InputError(f"{run} holds other files, but no run; choose another --out")
     digests = {
         entry: joined_digests(run, before, entry, new or {}) for entry, new in ((WEIGHTS, weights), (CODE, code))
     }
