@@ -60,6 +60,32 @@ def test_the_main_class_its_boxes_and_masks(root, path, no_pictures_opened):
     assert images[1].mask((90, 60)) is None
 
 
+def test_an_empty_outline_is_no_mask_and_a_part_of_the_objects_is_none_either(root, write):
+    changed = content()
+    changed["annotations"][0]["segmentation"] = [[]]
+    write("annotations/instances_val2017.json", json.dumps(changed))
+    first = load_images(root)[0]
+    assert len(first.boxes) == 2
+    assert first.mask((90, 60)) is None
+
+
+@pytest.mark.parametrize(
+    ("key", "change", "message"),
+    [
+        ("images", {"id": 7}, "2 of its images have the id 7"),
+        ("categories", {"id": 3}, "2 of its categories have the id 3"),
+        ("annotations", {"image_id": "7"}, "no annotation has the image_id of one of its images"),
+    ],
+)
+def test_ids_that_do_not_fit_are_refused(root, write, key, change, message):
+    changed = content()
+    for record in changed[key]:
+        record.update(change)
+    write("annotations/instances_val2017.json", json.dumps(changed))
+    with pytest.raises(InputError, match=message):
+        load_images(root)
+
+
 def test_several_files_need_a_split(root, write, save):
     save("train2017/a.jpg")
     save("train2017/b.jpg")

@@ -40,6 +40,17 @@ def test_the_main_class_and_its_boxes(root, no_pictures_opened):
     assert images[1].boxes == ((10, 20, 31, 41),)
 
 
+def test_masks_of_other_classes_need_images_of_one_class(root, write):
+    (root / "SegmentationClass").mkdir()
+    for name in ("a", "b"):
+        Image.new("P", (90, 60), 1).save(root / "SegmentationClass" / f"{name}.png")
+    write("Annotations/a.xml", xml("a.jpg", thing("fox", 1, 1, 9, 9), thing("hare", 1, 1, 5, 5)))
+    write("Annotations/b.xml", xml("b.jpg", thing("fox", 1, 1, 9, 9), thing("fox", 1, 1, 5, 5)))
+    both, one, _ = load_images(root)
+    assert both.mask((90, 60)) is None
+    assert one.mask((90, 60)).getextrema() == (255, 255)
+
+
 def test_files_of_one_name_in_two_folders_are_two_images(root, save, write):
     for folder in ("front", "back"):
         save(f"JPEGImages/{folder}/1.jpg")

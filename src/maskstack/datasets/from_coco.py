@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,8 @@ def from_coco(root: Path, *, split: str | None = None) -> AnnotatedImages:
     """Read an instances file.
 
     An image's class is the one whose boxes have the largest total area; only boxes and masks of that class are kept.
-    Crowds are left out. Labels are the positions of the categories in the order of their ids.
+    Crowds are left out, and so are the masks of an image if an object of its class has none. Labels are the positions
+    of the categories in the order of their ids.
 
     Args:
         root: The JSON file, or the folder that contains it, directly or in ``annotations``. The images are next to it,
@@ -35,6 +36,7 @@ def from_coco(root: Path, *, split: str | None = None) -> AnnotatedImages:
     path = root if root.is_file() else _chosen(root, split)
     content = _read(path)
     categories = sorted(_records(path, content, "categories", id=int, name=str), key=lambda each: each["id"])
+    _check_distinct(path, "categories", categories)
     names = tuple(each["name"] for each in categories)
     order = {each["id"]: index for index, each in enumerate(categories)}
     by_image: dict[Any, list[dict[str, Any]]] = defaultdict(list)
@@ -44,6 +46,9 @@ def from_coco(root: Path, *, split: str | None = None) -> AnnotatedImages:
         if not annotation.get("iscrowd"):
             by_image[annotation["image_id"]].append(annotation)
     records = _records(path, content, "images", id=(int, str), file_name=str)
+    _check_distinct(path, "images", records)
+    if records and by_image and by_image.keys().isdisjoint(each["id"] for each in records):
+        raise InputError(f"{path}: no annotation has the image_id of one of its images; correct the ids")
     files = [relative(each["file_name"], f"{path} image {each['id']}") for each in records]
     folder = folder_of(files, _folders(path))
     images = tuple(
@@ -85,13 +90,14 @@ def _image(
         box = checked_box(each.get("bbox"), where, form="xywh")
         objects.append((names[order[each["category_id"]]], box, _region(each.get("segmentation"), record, where)))
     main = main_class((kind, box) for kind, box, _ in objects)
+    regions = [region for kind, _, region in objects if kind == main]
     return AnnotatedImage(
         path,
         name,
         names.index(main) if main is not None else None,
         main,
         boxes=tuple(box for kind, box, _ in objects if kind == main),
-        regions=tuple(region for kind, _, region in objects if kind == main and region),
+        regions=tuple(filter(None, regions)) if all(regions) else (),
         size=known_size(record.get("width"), record.get("height")),
     )
 
@@ -101,12 +107,13 @@ def _region(segmentation: Any, record: Mapping[str, Any], where: str) -> Region 
         return None
     try:
         if isinstance(segmentation, list):
-            outlines = tuple(tuple(map(float, outline)) for outline in segmentation)
+            # Some tools write [[]] for an object that has a box only.
+            outlines = tuple(tuple(map(float, outline)) for outline in segmentation if outline != [])
             if any(len(outline) % 2 or len(outline) < 6 for outline in outlines):
                 raise ValueError("a polygon with fewer than three corners")
             if not all(abs(value) <= _FARTHEST for outline in outlines for value in outline):
                 raise ValueError("a corner far outside of any image")
-            return Polygons(outlines)
+            return Polygons(outlines) if outlines else None
         height, width = segmentation.get("size") or (record["height"], record["width"])
         counts = segmentation["counts"]
         return RunLengths(
@@ -153,6 +160,12 @@ def _records(path: Path, content: dict[str, Any], key: str, **fields: Any) -> li
             if not isinstance(record, dict) or not isinstance(record.get(field), kind):
                 raise InputError(f"{path}: number {number} of its {key} has no valid {field}; correct it")
     return records
+
+
+def _check_distinct(path: Path, key: str, records: list[dict[str, Any]]) -> None:
+    number, times = next(iter(Counter(each["id"] for each in records).most_common(1)), (None, 0))
+    if times > 1:
+        raise InputError(f"{path}: {times} of its {key} have the id {number}; give each its own")
 
 
 def _where(path: Path, annotation: Mapping[str, Any]) -> str:

@@ -35,7 +35,8 @@ class _Annotation:
 def from_voc(root: Path, *, split: str | None = None) -> AnnotatedImages:
     """Read ``Annotations/*.xml``.
 
-    An image's class is the one whose boxes have the largest total area; only boxes of that class are kept.
+    An image's class is the one whose boxes have the largest total area; only boxes of that class are kept. Masks are
+    those of Pascal's own 20 classes; of other classes only in images with objects of one class.
 
     Args:
         root: Folder of ``Annotations`` and ``JPEGImages``, and of ``SegmentationClass`` if there are masks.
@@ -65,9 +66,11 @@ def _image(root: Path, folder: Path, stem: str, found: _Annotation, names: tuple
     main = main_class(found.objects)
     boxes = tuple(box for name, box in found.objects if name == main)
     mask = root / "SegmentationClass" / f"{stem}.png"
-    # Other data sets in this format do not specify which class each value stands for.
+    # Other data sets in this format do not specify which class each value stands for, so that their masks are used only
+    # where all objects are of one class.
     value = _VOC.index(main) + 1 if main in _VOC else None
-    regions = (MaskFile(mask, value),) if main and mask.is_file() else ()
+    known = value is not None or len(boxes) == len(found.objects)
+    regions = (MaskFile(mask, value),) if main and known and mask.is_file() else ()
     label = names.index(main) if main else None
     return AnnotatedImage(folder / found.file, found.file, label, main, boxes, regions=regions, size=found.size)
 
