@@ -164,6 +164,16 @@ def test_images_without_a_class_of_the_network_are_counted(annotated, tmp_path, 
     assert told in done.stderr
 
 
+def test_a_map_that_is_not_finite_is_a_failure(annotated, tmp_path):
+    (tmp_path / "mine.py").write_text("def f(score, image):\n    return image[0, 0] * float('nan')\n")
+    mine = f"python:{tmp_path / 'mine.py'}:f"
+    done = run_bench(annotated, tmp_path / "run", "--images", "1", methods=f"{mine},random")
+    assert "1 failed" in done.stdout
+    rows = of_methods(table(tmp_path / "run"), mine)
+    assert {name[4] for name in rows} == {FAILED}
+    assert all("gave NaN or infinite values" in value[-1] for value in rows.values())
+
+
 def test_maps_are_kept_on_request(annotated, tmp_path):
     from safetensors.numpy import load_file
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -16,12 +17,14 @@ from maskstack.runs.rows import FAILED, ResultRow
 
 
 def names_in(text: str) -> tuple[str, ...]:
-    """The names of a list with commas.
+    """The names of a list with commas; those inside of brackets belong to a name.
 
     >>> names_in("mdm, gradcam,")
     ('mdm', 'gradcam')
+    >>> names_in("mdm:sizes=(3, 7),gradcam")
+    ('mdm:sizes=(3, 7)', 'gradcam')
     """
-    return tuple(name.strip() for name in text.split(",") if name.strip())
+    return tuple(name.strip() for name in re.split(r",(?![^(\[]*[)\]])", text) if name.strip())
 
 
 def plural(count: int, noun: str) -> str:

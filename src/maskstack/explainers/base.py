@@ -22,6 +22,9 @@ from maskstack.reliability import Trust
 from maskstack.scoring import Goal, Model, ScoredModel, UserModel, check_images, scoring
 from maskstack.scoring.randomness import RandomStream, accelerators
 
+NOT_FINITE = "the method gave NaN or infinite values"
+"""The problem of a map whose values are not finite; they are 0 in the explanation."""
+
 PREDICTIONS = 2
 """Forward passes per image that every map method needs besides its own: the prediction and the score."""
 
@@ -216,7 +219,7 @@ def _scaled(values: Tensor, size: tuple[int, ...]) -> Tensor:
 
 def _problem(values: Tensor) -> str | None:
     if not torch.isfinite(values).all():
-        return "the method gave NaN or infinite values"
+        return NOT_FINITE
     if values.amax() == values.amin():
         return "the map is the same everywhere"
     return None

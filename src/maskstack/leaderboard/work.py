@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from maskstack.datasets import AnnotatedImages
 from maskstack.errors import InputError, ModelError, reason
-from maskstack.explainers.base import CostedExplainer
+from maskstack.explainers.base import NOT_FINITE, CostedExplainer
 from maskstack.explainers.table import make_explainer
 from maskstack.files import file_name
 from maskstack.leaderboard.case import Case, Cases
@@ -130,6 +130,8 @@ class Worker:
             found = explainer(case.image.unsqueeze(0), case.target)
         except Exception as error:
             return failed_map(task, method, groups, f"method: {reason(error)}")
+        if NOT_FINITE in found.trust.problems:
+            return failed_map(task, method, groups, f"method: {NOT_FINITE}")
         tested = MapUnderTest(case, found.saliency[0, 0], explainer, network.net.model, self.request.curve_steps)
         rows: list[ResultRow] = []
         for group in groups:
