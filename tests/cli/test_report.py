@@ -81,6 +81,18 @@ def test_few_images_are_no_verdict(tmp_path, capsys):
     assert "Too few images (1)" in (tmp_path / "out" / "report.html").read_text()
 
 
+def test_complexity_alone_is_not_too_few_images(tmp_path, capsys):
+    only = tmp_path / "only"
+    settle(only, BenchRequest(models=("net=bundled",), data="x", methods=("mdm",), groups=("complexity",)), versions={})
+    Store.open(only).write([ResultRow("net", "mdm", f"{image}", "complexity", "gini", 0.5) for image in range(9)])
+    assert main(["report", str(only), "--out", str(tmp_path / "out")]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "no metric of quality was measured" in told
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "No metric of quality was measured" in page
+    assert "too few" not in (told + page).lower()
+
+
 def test_mistakes_end_with_2_and_a_sentence(run, tmp_path, capsys):
     (tmp_path / "file").touch()
     for arguments, wanted in (

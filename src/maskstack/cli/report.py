@@ -88,6 +88,8 @@ def _sentence(comparison: Comparison, verdict: Verdict) -> Text:
         f"{len(verdict.tied)}, behind on {len(verdict.behind)}"
     )
     text = Text(f"{sentence}: {lost}" if lost else sentence)
+    if verdict.empty:
+        text = Text("no metric of quality was measured: add --metrics faithfulness to the bench", style="yellow")
     if verdict.too_few:
         common = " in common" if verdict.images < len(comparison.network.images) else ""
         few = f"{plural(verdict.images, 'image')}{common}: too few to tell methods apart"

@@ -46,9 +46,14 @@ class Verdict:
     images: int
 
     @property
+    def empty(self) -> bool:
+        """Whether no metric of quality was measured."""
+        return not self.counted and not self.missing
+
+    @property
     def too_few(self) -> bool:
-        """Whether there are too few images for any significant difference."""
-        return self.images < FEWEST
+        """Whether metrics of quality have too few images for any significant difference."""
+        return not self.empty and self.images < FEWEST
 
     @property
     def counted(self) -> int:
