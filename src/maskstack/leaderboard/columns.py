@@ -113,3 +113,16 @@ _ALL = (
 
 COLUMNS: Mapping[str, Column] = {column.metric: column for column in _ALL}
 """All metrics of a report, in the order of its tables."""
+
+
+_SWEEPS = {"box_ious": "max_box_acc", "mask_ious": "mask_iou"}
+
+
+def label_of(metric: str) -> str:
+    """The name for readers of a metric in rows and files; the overlaps of a sweep have that of what is read off them.
+
+    >>> label_of("energy_pointing_game"), label_of("box_ious")
+    ('Energy in object', 'Box accuracy')
+    """
+    column = COLUMNS.get(_SWEEPS.get(metric, metric))
+    return column.label if column else metric

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from maskstack.errors import require
-from maskstack.leaderboard.columns import Column
+from maskstack.leaderboard.columns import Column, label_of
 from maskstack.leaderboard.comparison import MethodOnMetric, is_control
 from maskstack.leaderboard.sections import NetworkSection
 
@@ -32,6 +32,7 @@ def render(sections: Sequence[NetworkSection], *, only_common: bool = False) -> 
         lstrip_blocks=True,
     )
     environment.filters |= {"number": number, "count": count, "signed": signed, "p_value": p_value, "setting": setting}
+    environment.filters["label"] = label_of
     environment.tests["control"] = is_control
     text: str = environment.get_template("page.html.j2").render(
         sections=sections,
