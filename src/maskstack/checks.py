@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from maskstack.errors import InputError
@@ -23,8 +23,7 @@ def one_of(name: str, value: object, allowed: Collection[str]) -> None:
     maskstack.errors.InputError: stack is 'maen'; it must be one of mean, geometric (did you mean mean?)
     """
     if value not in allowed:
-        guess = did_you_mean(str(value), allowed).strip()
-        raise InputError(f"{name} is {value!r}; it must be one of {', '.join(allowed)}{guess and f' ({guess})'}")
+        raise InputError(f"{name} is {value!r}; it must be one of {', '.join(allowed)}{nearest(str(value), allowed)}")
 
 
 def did_you_mean(word: str, allowed: Collection[str]) -> str:
@@ -35,6 +34,29 @@ def did_you_mean(word: str, allowed: Collection[str]) -> str:
     """
     near = difflib.get_close_matches(word, allowed, n=1)
     return f" did you mean {near[0]}?" if near else ""
+
+
+def nearest(word: str, allowed: Collection[str]) -> str:
+    """The same question in brackets, for the end of a sentence that names what is allowed; empty if none is near.
+
+    >>> nearest("resnet8", ["resnet18", "vgg11"])
+    ' (did you mean resnet18?)'
+    """
+    guess = did_you_mean(word, allowed).strip()
+    return f" ({guess})" if guess else ""
+
+
+def known_options(method: str, options: Iterable[str], allowed: Collection[str]) -> None:
+    """Check that a method has these options, because a misspelt one would be left out in silence.
+
+    Raises:
+        InputError: It does not have one of them.
+    """
+    for name in options:
+        if name not in allowed:
+            raise InputError(
+                f"the method {method} has no option {name!r}; it has {', '.join(allowed)}{nearest(name, allowed)}"
+            )
 
 
 def whole(name: str, value: object, *, least: int, most: int = LARGEST) -> None:

@@ -209,3 +209,12 @@ def test_one_colour_gives_a_map_and_grey_images_work(method: str) -> None:
 def test_wrong_options_are_named(method: str, option: str, value: object) -> None:
     with pytest.raises(InputError, match=option):
         make(method, network(), **{option: value})
+
+
+@every
+def test_a_misspelt_option_is_refused(method: str) -> None:
+    make, options = QUICK[method]
+    with pytest.raises(
+        InputError, match=f"the method {method} has no option 'batch_sizes'; it has .*did you mean batch_size"
+    ):
+        make(network(), **options, batch_sizes=4)

@@ -123,6 +123,12 @@ def test_a_wrong_name_or_setting_is_said_before_the_start(mine: str, spec: str, 
         make_explainer(spec, network())
 
 
+def test_its_settings_may_also_be_keywords(mine: str) -> None:
+    found, spelt = make_explainer(mine, network(), power=2), make_explainer(f"{mine}:power=2", network())
+    assert found.settings == spelt.settings
+    assert found.settings["power"] == 2
+
+
 def test_a_gallery_makes_the_maps_of_a_changed_function_again(mine: str, capsys: pytest.CaptureFixture[str]) -> None:
     Image.effect_noise((40, 40), 60).convert("RGB").save("photo.png")
     Path("nets.py").write_text("from tests.small import network\n")

@@ -40,6 +40,8 @@ def test_timm_transformers_are_built_for_the_size(timm):
 def test_timm_misspelt(timm):
     with pytest.raises(InputError, match=r"did you mean resnet18\?"):
         load_model("timm:resnet_18")
+    with pytest.raises(InputError, match=r"timm has no network 'zzzzz'; timm.list_models\(\) names all$"):
+        load_model("timm:zzzzz")
 
 
 def test_timm_hub_names_need_the_flag(timm):

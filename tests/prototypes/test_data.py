@@ -125,7 +125,7 @@ FOLDERS = {
     "the same content": (_same_content, {}, "train/cat/3.png and test/cat/copy.png share the content"),
     "the same file": (_same_file, {}, "share the file"),
     "an unknown class": (None, {"classes": ("cat", "persn")}, "no class 'persn'; did you mean person"),
-    "one class": (_one_class, {}, "has 1 classes; it needs two or more"),
+    "one class": (_one_class, {}, "has 1 class; it needs two or more"),
     "a path that is missing": (shutil.rmtree, {}, "does not exist; check the path"),
     "labels without a table": (None, {"labels": LABELS}, "does not exist; add it, because labels"),
     "groups without a table": (None, {"group": "patient"}, "does not exist; add it, because labels"),

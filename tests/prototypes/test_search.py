@@ -1,5 +1,6 @@
 """Where a prototype is found: its own pattern, by any method, whoever else is searched for."""
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -161,6 +162,19 @@ def test_options_in_the_methods_name_stand_over_the_others() -> None:
     assert found.objective == locate(network, IMAGE, 0, "native").objective
     with pytest.raises(InputError, match="no option 'nonsense'"):
         locate(network, IMAGE, 0, "occlusion:nonsense=1")
+    with pytest.raises(InputError, match=r"mdm has no option 'stepz'.*did you mean steps"):
+        locate(network, IMAGE, 0, "mdm", stepz=3)
+    with pytest.raises(InputError, match="native has no option 'steps'"):
+        locate(network, IMAGE, 0, "native", steps=3)
+
+
+def test_the_number_of_a_prototype_may_be_a_tensor_or_of_numpy() -> None:
+    network = colours("protopnet")
+    with torch.no_grad():
+        most_active = network.activations(IMAGE.unsqueeze(0))[0].argmax()
+    assert locate(network, IMAGE, most_active, "native").target == (int(most_active),)
+    assert locate(network, IMAGE, np.int64(2), "native").target == (2,)
+    assert locate(network, IMAGE, np.array([2, 0]), "native").target == (2, 0)
 
 
 @pytest.mark.parametrize("method", ["native:nonsense=1", "native:steps=5"])
@@ -182,7 +196,13 @@ def test_activations_are_an_explainers_output() -> None:
         (IMAGE, 3, "mdm", "no prototype 3; the network has 0 to 2"),
         (IMAGE, -1, "native", "no prototype -1"),
         (IMAGE, [0, 7, 1], "native", "no prototype 7"),
-        (IMAGE, [], "native", "no prototype"),
+        (IMAGE, [], "native", r"prototype is \[\]; give the number"),
+        (IMAGE, True, "native", "prototype is True; give the number"),
+        (IMAGE, 1.0, "native", "prototype is 1.0; give the number"),
+        (IMAGE, "red", "native", "prototype is 'red'; give the number"),
+        (IMAGE.numpy(), 0, "native", "image is an ndarray; give a tensor C x H x W, as"),
+        (IMAGE[0], 0, "native", r"the image has shape \(32, 32\)"),
+        (IMAGE, 0, "zzz", "no method 'zzz' to search with; the methods are native, mdm,"),
         (IMAGE, 0, "mmd", "no method 'mmd' to search with; did you mean mdm"),
         (IMAGE, 0, "natve", "did you mean native"),
         (IMAGE.expand(2, -1, -1, -1), 0, "native", "2 images for 1 prototypes"),

@@ -81,7 +81,8 @@ class MapExplainer(ABC):
             pass, 32 by default; ``class_names`` are for the result; ``output`` is as for :class:`maskstack.MDM`.
 
     Raises:
-        InputError: There is no such objective, the model is not callable or the batch size is not a positive number.
+        InputError: There is no such objective or option, the model is not callable or the batch size is not a positive
+            number.
     """
 
     takes_volumes: ClassVar[bool] = False
@@ -99,6 +100,7 @@ class MapExplainer(ABC):
         meaning: Meaning = "probability",
         **options: Unpack[MapOptions],
     ) -> None:
+        checks.known_options(method, options, (*settings, *MapOptions.__annotations__))
         self.method, self.forward, self.backward = method, forward, backward
         self.batch_size = options.get("batch_size", 32)
         checks.whole("batch_size", self.batch_size, least=1)

@@ -115,28 +115,22 @@ def make_explainer(spec: str, model: Model, **options: Any) -> CostedExplainer:
         spec: As ``mdm``, ``mdm:steps=100`` or ``rise:masks=1000:seed=2``; or ``python:FILE:FUNCTION`` for a function of
             one's own, see :class:`OwnMethod`, which is imported and run.
         model: The network, or what ``load_model`` returned.
-        **options: Options for any method; those of the spec take precedence.
+        **options: Options of the method, or settings of the user's own function; those of the spec take precedence.
 
     Raises:
         InputError: There is no such method or option.
         MissingExtraError: A package is needed that is not installed.
     """
     name, own = parse_method(spec)
+    given = {**options, **own}
     if name not in METHODS:
         usual = MapOptions.__annotations__
-        general = {key: value for key, value in {**options, **own}.items() if key in usual}
-        settings = {key: value for key, value in own.items() if key not in usual}
+        general = {key: value for key, value in given.items() if key in usual}
+        settings = {key: value for key, value in given.items() if key not in usual}
         return OwnMethod(model, find_function(name.removeprefix(f"{OWN}:")), name=name, settings=settings, **general)
     method = METHODS[name]
-    known = option_names(method.build)
-    allowed = [key for key in known if key not in method.fixed]
-    for key in own:
-        if key not in allowed:
-            guess = checks.did_you_mean(key, allowed).strip()
-            hint = f" ({guess})" if guess else ""
-            raise InputError(f"the method {name} has no option {key!r}; it has {', '.join(allowed)}{hint}")
-    general = {key: value for key, value in options.items() if key in known}
-    return method.build(model, **{**general, **method.fixed, **own})
+    checks.known_options(name, given, [key for key in option_names(method.build) if key not in method.fixed])
+    return method.build(model, **method.fixed, **given)
 
 
 def option_names(build: Callable[..., Any]) -> list[str]:

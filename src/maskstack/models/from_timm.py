@@ -49,8 +49,8 @@ def _check_name(timm: Any, spec: Spec, *, pretrained: bool) -> None:
         if not pretrained:
             raise InputError(f"{spec.name} is downloaded from the hub; add the flag: {spec.text},pretrained")
     elif not timm.is_model(spec.name):
-        guess = did_you_mean(spec.name, timm.list_models())
-        raise InputError(f"timm has no network {spec.name!r};{guess} See timm.list_models()")
+        guess = did_you_mean(spec.name, timm.list_models()) or " timm.list_models() names all"
+        raise InputError(f"timm has no network {spec.name!r};{guess}")
 
 
 def _build_options(timm: Any, spec: Spec) -> dict[str, Any]:

@@ -29,8 +29,8 @@ def load_torchvision(spec: Spec) -> LoadedModel:
     """
     models = require("torchvision.models", extra="models")
     if spec.name not in models.list_models():
-        guess = did_you_mean(spec.name, models.list_models())
-        raise InputError(f"torchvision has no network {spec.name!r};{guess} See torchvision.models.list_models()")
+        guess = did_you_mean(spec.name, models.list_models()) or " torchvision.models.list_models() names all"
+        raise InputError(f"torchvision has no network {spec.name!r};{guess}")
     preset = models.get_model_weights(spec.name).DEFAULT
     preprocess = torchvision_preprocess(spec, preset.transforms())
     model = _build(models, spec)

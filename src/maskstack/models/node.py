@@ -43,8 +43,8 @@ class Node(nn.Module):
         self.prepare_photos = getattr(model, "prepare_photos", None)
         layers = dict(self.model.named_modules())
         if not layer or layer not in layers:
-            guess = did_you_mean(layer, list(layers))
-            raise InputError(f"the network has no layer {layer!r};{guess} See model.named_modules()")
+            guess = did_you_mean(layer, layers) or " model.named_modules() names all"
+            raise InputError(f"the network has no layer {layer!r};{guess}")
         self.layer, self.read = layer, read or peaks
         self.train(self.model.training)
 

@@ -82,7 +82,8 @@ def cut_in_two(model: nn.Module, layer: str, cut: str = "", *, example: Tensor) 
     for name in filter(None, (layer, cut)):
         known = [known for known, _ in model.named_modules() if known]
         if name not in known:
-            raise InputError(f"the network has no layer {name!r};{did_you_mean(name, known)} See model.named_modules()")
+            guess = did_you_mean(name, known) or " model.named_modules() names all"
+            raise InputError(f"the network has no layer {name!r};{guess}")
     traced = _traced(model, {cut: "cut", layer: "features"} if cut else {layer: "features"})
     wanted: dict[str, fx.Node] = _output(traced.graph).args[0]  # type: ignore[assignment]
     features = wanted["features"]

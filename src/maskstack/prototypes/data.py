@@ -53,9 +53,9 @@ def _read_classes(root: Path, config: DataConfig) -> tuple[tuple[str, ...], dict
     names = config.classes or tuple(there)
     for name in names:
         if name not in there:
-            raise InputError(f"{root} has no class {name!r};{did_you_mean(name, there)} It has {_few(there)}")
+            raise InputError(f"{root} has no class {name!r};{did_you_mean(name, there) or f' it has {_few(there)}'}")
     if len(names) < 2:
-        raise InputError(f"{root} has {len(names)} classes; it needs two or more")
+        raise InputError(f"{root} has {len(names) or 'no'} class{'' if names else 'es'}; it needs two or more")
     groups = _groups(root, config.group)
     return names, {key: _examples(images, names, groups) for key, images in found.items()}
 
@@ -108,7 +108,8 @@ def _table(table: Path, columns: Sequence[str]) -> tuple[TableRow, ...]:
     there = list(rows[0].cells)
     for column in columns:
         if column not in there:
-            raise InputError(f"{table} has no column {column!r};{did_you_mean(column, there)} It has {_few(there)}")
+            hint = did_you_mean(column, there) or f" it has {_few(there)}"
+            raise InputError(f"{table} has no column {column!r};{hint}")
     return rows
 
 

@@ -21,7 +21,8 @@ def made(kind: type[Made], table: Any, where: str) -> Made:
     hints = get_type_hints(kind)
     for key in table:
         if key not in hints:
-            raise InputError(f"{name} has no {key!r};{did_you_mean(key, list(hints))} It has {', '.join(hints)}")
+            hint = did_you_mean(key, hints) or f" it has {', '.join(hints)}"
+            raise InputError(f"{name} has no {key!r};{hint}")
     values = {key: _value(hints[key], value, f"{where}.{key}".strip(".")) for key, value in table.items()}
     try:
         return kind(**values)

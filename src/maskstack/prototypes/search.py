@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from maskstack.checks import did_you_mean
-from maskstack.errors import InputError
+from maskstack.errors import InputError, a_type
 from maskstack.explainers.base import CostedExplainer, MapExplainer, MapOptions, Maps
 from maskstack.explainers.table import METHODS, OWN, make_explainer
 from maskstack.explanation import Explanation
@@ -44,7 +44,11 @@ class Activations(nn.Module):
 
 
 def locate(
-    network: PrototypeNetwork, image: Tensor, prototype: int | Sequence[int], method: str = "mdm", **options: Any
+    network: PrototypeNetwork,
+    image: Tensor,
+    prototype: int | Sequence[int] | Tensor,
+    method: str = "mdm",
+    **options: Any,
 ) -> Explanation:
     """The region of an image on which a prototype's activation depends.
 
@@ -53,13 +57,13 @@ def locate(
         image: C x H x W, preprocessed for the network; or B x C x H x W, one image for each prototype.
         prototype: Its number, or several numbers, which are searched for in one batch.
         method: ``native``, or a method of ``maskstack methods`` with its options, as ``mdm:steps=40``.
-        **options: Options for the method; options in its name have priority.
+        **options: Options of the method; options in its name have priority.
 
     Returns:
         A row for each prototype: maps from 0 to 1, ``target`` the prototype, ``score_before`` its activation.
 
     Raises:
-        InputError: The image or the network cannot be used, there is no such prototype or method.
+        InputError: The network or the image cannot be used, or there is no such prototype, method or option.
         MissingExtraError: A package is needed that is not installed.
 
     >>> from maskstack.prototypes.search import locate
@@ -71,16 +75,37 @@ def locate(
             f"the network is a {type(network).__name__}, not a ProtoPNet or XProtoNet of maskstack.prototypes; explain "
             "the similarities of a network of your own with MDM, see docs/prototypes.md"
         )
-    several = [prototype] if isinstance(prototype, int) else list(prototype)
-    count = len(network.owners)
-    wrong = [number for number in several if not 0 <= number < count]
-    if wrong or not several:
-        raise InputError(f"there is no prototype {wrong[0] if wrong else ''}; the network has 0 to {count - 1}")
+    if not isinstance(image, Tensor):
+        raise InputError(
+            f"image is {a_type(image)}; give a tensor C x H x W, as load(FOLDER).model.preprocess makes it"
+        )
+    several = _numbers(prototype, len(network.owners))
     images = image.unsqueeze(0) if image.ndim == 3 else image
+    if images.ndim != 4:
+        raise InputError(f"the image has shape {tuple(image.shape)}; it must be C x H x W, or B x C x H x W")
     if len(images) not in (1, len(several)):
         raise InputError(f"{len(images)} images for {len(several)} prototypes; give one, or one for each")
     images = images.expand(len(several), -1, -1, -1)
     return finder(network, method, **options)(images, several)
+
+
+def _numbers(prototype: int | Sequence[int] | Tensor, count: int) -> list[int]:
+    """The numbers of prototypes as a list.
+
+    Raises:
+        InputError: There are none, or one is not the number of a prototype.
+    """
+    try:
+        numbers = torch.as_tensor(prototype)
+    except (TypeError, ValueError, RuntimeError):
+        numbers = torch.empty(0)
+    if numbers.is_floating_point() or numbers.dtype == torch.bool or numbers.ndim > 1 or not numbers.numel():
+        raise InputError(f"prototype is {prototype!r}; give the number of a prototype, or several numbers")
+    found: list[int] = numbers.reshape(-1).tolist()
+    for number in found:
+        if not 0 <= number < count:
+            raise InputError(f"there is no prototype {number}; the network has 0 to {count - 1}")
+    return found
 
 
 def finder(
@@ -93,14 +118,16 @@ def finder(
         method: See :func:`locate`.
         nearness: Whether to explain the nearness of the prototype instead of its activation. This is for the images
             that prototypes come from, where the logarithm of ProtoPNet has its peak and any mask removes it.
-        **options: Options for the method.
+        **options: Options of the method.
+
+    Raises:
+        InputError: There is no such method or option.
+        MissingExtraError: A package is needed that is not installed.
     """
     name = method.partition(":")[0]
     if name not in (*SEARCH_METHODS, OWN):
-        guess = did_you_mean(name, SEARCH_METHODS)
-        raise InputError(
-            f"there is no method {name!r} to search with;{guess} The methods are {', '.join(SEARCH_METHODS)}"
-        )
+        guess = did_you_mean(name, SEARCH_METHODS) or f" the methods are {', '.join(SEARCH_METHODS)}"
+        raise InputError(f"there is no method {name!r} to search with;{guess}")
     if name == NATIVE:
         if method != NATIVE:
             raise InputError(f"{NATIVE} has no options, but {method!r} gives some; write {NATIVE} alone")
