@@ -162,8 +162,9 @@ def test_pictures_that_were_not_kept_come_from_the_data(place, tmp_path, capsys,
     image = [place / "photo.png"] if verb == "explain" else []
     for number, more in enumerate(([], ["--data", place / "data"])):
         arguments = (verb, place / "private", *image, "--method", "native", "--out", tmp_path / str(number), *more)
-        code, _, err = run(capsys, *arguments)
+        code, out, err = run(capsys, *arguments)
         assert code == 0, err
+        assert ("6 of 6 prototypes have no picture here; give the folder" in out) == (not more)
     half = len(page_texts) // 2
     assert all("picture not available" in texts for texts in page_texts[:half])
     assert not any("picture not available" in texts for texts in page_texts[half:])
@@ -206,9 +207,18 @@ CASES = {
     "a broken configuration": (["train", "photo.png"], "cannot be read as TOML"),
     "no data": ([*TRAIN, "--data", "nowhere"], "nowhere does not exist; check the path"),
     "data without splits": ([*TRAIN, "--data", "data/train"], "has no folder train for the split"),
-    "an out of another training": (["train", "net.toml", "--out", "labels"], "choose another --out"),
+    "an out of another training": (
+        ["train", "net.toml", "--out", "labels"],
+        "labels holds a run with kind='xprotonet', not 'protopnet'; choose another --out",
+    ),
     "an out that is a file": ([*TRAIN, "--out", "photo.png/run"], "choose another --out"),
     "no checkpoint": (["explain", "data", "photo.png"], "data holds no checkpoint"),
+    "a file of the checkpoint": (
+        ["explain", "run/checkpoint/prototypes.json", "photo.png"],
+        "is a file; give the folder",
+    ),
+    "training data that are missing": ([*EXPLAIN, "--data", "nowhere"], "--data nowhere is not a folder"),
+    "training data of a gallery": (["gallery", "run", "--data", "nowhere"], "--data nowhere is not a folder"),
     "no image": (["explain", "run", "none.png"], "does not exist"),
     "a broken image": (["explain", "run", "broken.png"], "broken.png"),
     "one broken of two": ([*EXPLAIN, "broken.png"], "broken.png"),
@@ -223,7 +233,10 @@ CASES = {
     "gallery by an unknown method": (["gallery", "run", "--method", "mmd"], "did you mean mdm"),
     "bench of no data": (["bench", "run", "--data", "nowhere", "--out", "b"], "nowhere does not exist"),
     "bench by an unknown method": (["bench", "run", "--data", "data", "--out", "b", "--methods", "x"], "'x'"),
-    "bench of other data": (["bench", "labels", "--data", "data", "--out", "b"], "no image of the network's classes"),
+    "bench of other data": (
+        ["bench", "labels", "--data", "data", "--out", "b"],
+        "no image of the network's classes (furry, brown); give data of these classes, or boxes.csv, as",
+    ),
     "an unknown verb": (["pushh"], "No such command"),
 }
 

@@ -208,3 +208,14 @@ def test_the_other_network_is_refused_where_one_kind_is_asked_for(trained):
 def test_a_missing_folder_is_said(tmp_path):
     with pytest.raises(InputError, match="holds no checkpoint"):
         load(tmp_path / "none")
+
+
+def test_a_source_picture_of_another_size_is_refused(copy):
+    for file in (copy / "sources").iterdir():
+        with Image.open(file) as picture:
+            enlarged = picture.resize((70, 65))
+        enlarged.save(file)
+    with pytest.raises(
+        InputError, match=r"\.png has 70 x 65 pixels, but the network's input 64 x 64; get a whole copy"
+    ):
+        load(copy).source_picture(0)

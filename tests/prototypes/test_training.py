@@ -307,7 +307,7 @@ def test_a_backbone_without_norm_is_said(folders, tmp_path):
 
 def test_an_out_of_another_training_is_refused(folders, trained, tmp_path):
     before = sorted(path.stat().st_mtime_ns for path in trained.rglob("*") if path.name != ".lock")
-    with pytest.raises(InputError, match="another config; choose another --out"):
+    with pytest.raises(InputError, match="holds a run with seed=0, not 3; choose another --out"):
         train(config(folders, training={"seed": 3}), trained, Silent())
     fewer = replace(config(folders), data=replace(config(folders).data, classes=("cat", "person")))
     with pytest.raises(InputError, match="another"):

@@ -105,11 +105,11 @@ def looks_like_page(image: Any, lines: Sequence[Likeness], *, title: str, method
     for name, axis in zip(("this image", "its map", "looks like", "its map"), axes[0], strict=False):
         axis.set_title(name, fontsize=9)
     for line, row in zip(lines, axes, strict=True):
-        _region(row[0], photo, line.region, line.problem)
-        _map(row[1], photo, line.region, line.problem)
-        _source(row[2], line.source, line.source_region, line.source_problem)
+        _draw_region(row[0], photo, line.region, line.problem)
+        _draw_map(row[1], photo, line.region, line.problem)
+        _draw_source(row[2], line.source, line.source_region, line.source_problem)
         if line.source is not None and line.source_region is not None:
-            _map(row[3], as_rgb(line.source), line.source_region, line.source_problem)
+            _draw_map(row[3], as_rgb(line.source), line.source_region, line.source_problem)
         words = (
             f"prototype {line.prototype}\n{_short(line.source_name, 34)}\n\nsimilarity {line.similarity:.2f}\n"
             f"x weight {line.weight:.2f}\n= {line.similarity * line.weight:.2f}"
@@ -146,7 +146,7 @@ def prototype_gallery(lines: Sequence[Shown], *, title: str, method: str, column
     for axis in axes:
         axis.set_axis_off()
     for line, axis in zip(lines, axes, strict=False):
-        _source(axis, line.source, line.region, line.problem)
+        _draw_source(axis, line.source, line.region, line.problem)
         note = "".join(f"\n{text}" for text in (line.note, _no_region(line.problem)) if text)
         axis.set_title(
             f"{line.prototype}: weight {line.weight:.2f}\n{_short(line.source_name, 28)}{note}",
@@ -157,25 +157,31 @@ def prototype_gallery(lines: Sequence[Shown], *, title: str, method: str, column
     return figure
 
 
-def _source(axis: Axes, source: Any, region: Map | None, problem: str) -> None:
-    """The region in the picture a prototype comes from, or a note that the picture is not there."""
+def _draw_source(axis: Axes, source: Any, region: Map | None, problem: str) -> None:
+    """Draw the region in the training image that a prototype comes from, or write that the picture is not there."""
     if source is not None and region is not None:
-        _region(axis, as_rgb(source), region, problem)
+        _draw_region(axis, as_rgb(source), region, problem)
     else:
-        _say(axis, "picture not available")
+        _write(axis, "picture not available")
 
 
-def _region(axis: Axes, photo: NDArray[np.float32], region: Map, problem: str) -> None:
-    """The photo, veiled outside of the region, with the region's outline; the photo as it is if there is no region."""
-    inside = region_of(_smooth(_fitting(region, photo)))
-    axis.imshow(photo if problem else np.asarray(overlay(photo, region, region=inside, style="masked")))
+def _draw_region(axis: Axes, photo: NDArray[np.float32], region: Map, problem: str) -> None:
+    """Draw the photo with everything but the region veiled and the region outlined; if there is none, the photo alone.
+
+    The outline follows a smoothed map, so it has fewer and rounder parts than that of :func:`_draw_map`.
+    """
+    values = _fitting(region, photo)
+    if problem:
+        axis.imshow(photo)
+    else:
+        axis.imshow(overlay(photo, values, region=region_of(_smooth(values)), style="masked"))
 
 
-def _map(axis: Axes, photo: NDArray[np.float32], region: Map, problem: str) -> None:
-    """The map over the photo; or the sentence that says why it shows no region."""
+def _draw_map(axis: Axes, photo: NDArray[np.float32], region: Map, problem: str) -> None:
+    """Draw the map over the photo; or write why it shows no region."""
     if problem:
         axis.imshow(np.ones_like(photo))  # of the photo's size, so that titles are at one height
-        _say(axis, _no_region(problem))
+        _write(axis, _no_region(problem))
     else:
         axis.imshow(overlay(photo, _fitting(region, photo)))
 
@@ -184,7 +190,7 @@ def _no_region(problem: str) -> str:
     return textwrap.fill(f"no region: {problem}", 30) if problem else ""
 
 
-def _say(axis: Axes, words: str) -> None:
+def _write(axis: Axes, words: str) -> None:
     axis.text(0.5, 0.5, words, ha="center", va="center", fontsize=8, transform=axis.transAxes, parse_math=False)
 
 
@@ -208,6 +214,7 @@ def _smooth(values: Map) -> Map:
 
 
 def _fitting(region: Map, photo: NDArray[np.float32]) -> Map:
+    """The map, after a check that it is of its picture's size."""
     if region.shape != photo.shape[:2]:
         raise InputError(f"the map is {region.shape} and the picture {photo.shape[:2]}; they must be of one size")
     return region

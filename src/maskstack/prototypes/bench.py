@@ -129,8 +129,10 @@ def chosen_images(request: PrototypeBenchRequest, prototypes: Prototypes) -> dic
         if own:
             found[label] = own[: request.images]
     if not found:
+        boxed = ", or boxes.csv, as images with several findings are measured only where one has a box"
         raise InputError(
-            f"{request.data} has no image of the network's classes ({', '.join(names[:8])}); give data of these classes"
+            f"{request.data} has no image of the network's classes ({', '.join(names[:8])}); give data of these "
+            f"classes{boxed if prototypes.multi_label else ''}"
         )
     return found
 

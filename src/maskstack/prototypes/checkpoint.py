@@ -85,15 +85,38 @@ class Prototypes:
 
         Returns:
             The picture; None where there is none.
+
+        Raises:
+            InputError: The file is damaged, or a picture of the checkpoint is not of the size of the network's input.
+        """
+        path = self.source_path(prototype, data=data)
+        if path is None:
+            return None
+        picture = open_photo(path)
+        if self.folder is None or path.parent != self.folder / SOURCES:
+            return self.model.picture(self.model.preprocess(picture))
+        height, width = self.model.input_size
+        if picture.size != (width, height):
+            raise InputError(
+                f"{path} has {picture.width} x {picture.height} pixels, but the network's input {width} x {height}; "
+                "get a whole copy of the checkpoint"
+            )
+        return picture
+
+    def source_path(self, prototype: int, *, data: Path | None = None) -> Path | None:
+        """The file of a prototype's training image: the checkpoint's own picture, or else the image in the data.
+
+        Args:
+            prototype: Its number.
+            data: Folder of the training data.
+
+        Returns:
+            The file; None if neither is there.
         """
         name = self.sources[prototype].image
-        kept = None if self.folder is None else self.folder / SOURCES / picture_name(name)
-        if kept is not None and kept.is_file():
-            return open_photo(kept)
-        for place in (data, *([] if data is None else [data / "images"])):
-            if place is not None and (place / name).is_file():
-                return self.model.picture(self.model.preprocess(open_photo(place / name)))
-        return None
+        kept = [] if self.folder is None else [self.folder / SOURCES / picture_name(name)]
+        images = [] if data is None else [data / name, data / "images" / name]
+        return next((path for path in (*kept, *images) if path.is_file()), None)
 
 
 def picture_name(image: str) -> str:
@@ -154,6 +177,8 @@ def load(folder: str | Path, *, kind: str | None = None, allow_code: bool = Fals
         MissingExtraError: A package that the backbone needs is not installed.
     """
     folder = Path(folder)
+    if folder.is_file():
+        raise InputError(f"{folder} is a file; give the folder of the checkpoint, which has {ABOUT}")
     folder = folder / "checkpoint" if (folder / "checkpoint" / ABOUT).is_file() else folder
     about = _about(folder)
     if kind is not None and about.get("kind") != kind:

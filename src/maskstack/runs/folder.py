@@ -26,6 +26,15 @@ RECORD = "run.json"
 WEIGHTS, CODE = "weights", "code"
 """Entries of a record that hold digests: of the weights of networks, and of the files of the user's own methods."""
 
+_OTHER_ENTRY = {
+    "train": "other training images",
+    "validation": "other validation images",
+    "test": "other test images",
+    "classes": "other classes",
+    "stages": "other stages",
+}
+"""How the message on a run of another kind names entries whose values are long."""
+
 _OTHER = {
     WEIGHTS: "the model {name} has other weights; choose another --out, or give the model another name",
     CODE: "the file of {name} was another one; choose another --out, or give the changed function a file of its own",
@@ -194,14 +203,18 @@ def check_same(run: Path, before: Mapping[str, Any], wanted: Mapping[str, Any], 
     """Check that two records agree in these entries.
 
     Raises:
-        InputError: They differ; the message names the first such entry and, if they are short, both values.
+        InputError: They differ; the message names the first such entry, of tables the first entry within, and both
+            values if they are short.
     """
     for name in names:
-        one, other = before.get(name), wanted[name]
-        if one != other:
-            short = all(value is None or isinstance(value, str | int | float) for value in (one, other))
-            how = f"{name}={one!r}, not {other!r}" if short else f"another {name}"
-            raise InputError(f"{run} holds a run with {how}; choose another --out")
+        one, other = before.get(name), wanted.get(name)
+        if one == other:
+            continue
+        if isinstance(one, dict) and isinstance(other, dict):
+            check_same(run, one, other, dict.fromkeys([*other, *one]))
+        short = all(value is None or isinstance(value, str | int | float) for value in (one, other))
+        how = f"{name}={one!r}, not {other!r}" if short else _OTHER_ENTRY.get(name, f"another {name}")
+        raise InputError(f"{run} holds a run with {how}; choose another --out")
 
 
 def joined_digests(

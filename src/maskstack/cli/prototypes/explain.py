@@ -13,6 +13,7 @@ from rich.text import Text
 
 from maskstack.cli.console import plain_console
 from maskstack.cli.options import AllowCode, AsJson
+from maskstack.errors import InputError
 from maskstack.files import json_text, write_whole
 from maskstack.jobs.naming import EXPLANATION, file_part, free_name, with_ending
 from maskstack.models import find_class, open_photo
@@ -44,11 +45,15 @@ def explain(
     allow_code: AllowCode = False,
 ) -> None:
     """Draw the prototypes that contributed most to each image's class: this looks like that."""
+    _check_data(data)
     opened = [open_photo(image) for image in images]
     prototypes = load(checkpoint, allow_code=allow_code)
     wanted = None if label == "predicted" else find_class(prototypes.class_names, label)
     console = plain_console(quiet=as_json)
-    _tell_cost(console, prototypes, method, 2 * top * len(images))
+    labels = range(len(prototypes.class_names)) if wanted is None else [wanted]
+    most = min(top, max(len(prototypes.prototypes_of(index)) for index in labels))
+    _tell_cost(console, prototypes, method, 2 * most * len(images))
+    _tell_pictures(console, prototypes, data)
     taken: set[str] = set()
     results = []
     for path, photo in zip(images, opened, strict=True):
@@ -75,10 +80,12 @@ def gallery(
     allow_code: AllowCode = False,
 ) -> None:
     """Draw all prototypes of a class, each in the training image it comes from."""
+    _check_data(data)
     prototypes = load(checkpoint, allow_code=allow_code)
     labels = range(len(prototypes.class_names)) if label is None else [find_class(prototypes.class_names, label)]
     console = plain_console()
     _tell_cost(console, prototypes, method, sum(len(prototypes.prototypes_of(index)) for index in labels))
+    _tell_pictures(console, prototypes, data)
     duplicated = notes(prototypes)
     taken: set[str] = set()
     for index in labels:
@@ -91,6 +98,23 @@ def gallery(
 
 def _save(figure: Figure, path: Path) -> Path:
     return write_whole(path, lambda file: figure.savefig(file, dpi=120))
+
+
+def _check_data(data: Path | None) -> None:
+    """Check that the folder of the training data is there; the pages would lack their pictures otherwise."""
+    if data is not None and not data.is_dir():
+        raise InputError(f"--data {data} is not a folder; give the folder of the training data")
+
+
+def _tell_pictures(console: Console, prototypes: Prototypes, data: Path | None) -> None:
+    """Print how many prototypes have no picture here, as pages then show only their number."""
+    count = len(prototypes.sources)
+    lost = sum(prototypes.source_path(number, data=data) is None for number in range(count))
+    if lost:
+        console.print(
+            f"{lost} of {count} prototypes have no picture here; give the folder of the training data by --data",
+            soft_wrap=True,
+        )
 
 
 def _tell_cost(console: Console, prototypes: Prototypes, method: str, maps: int) -> None:
