@@ -68,3 +68,11 @@ def test_a_depth_map_is_explained_over_its_own_pixels() -> None:
 def test_values_that_are_not_numbers_under_a_mask() -> None:
     found = explain(then(lambda x, m: m(x) / (x - x[:, :1, :1, :1]).abs().amax((1, 2, 3))[:, None]), target=1)
     assert "NaN or infinite during the search" in found.trust.verdict(0).sentence
+
+
+def test_a_network_that_divides_by_the_spread_of_the_image_says_which_fill_to_leave_out() -> None:
+    network = then(lambda x, m: m((x - x.mean((1, 2, 3), keepdim=True)) / x.std((1, 2, 3), keepdim=True)))
+    sentence = explain(network, target=1, fill=("zero", "blur", "noise")).trust.verdict(0).sentence
+    assert "for the fill zero alone" in sentence
+    assert "set the fill to blur and noise" in sentence
+    assert explain(network, target=1, fill=("blur", "noise")).saliency.std() > 0

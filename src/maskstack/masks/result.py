@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 
+import torch
 from torch import Tensor
 
 from maskstack.reliability.measure import BLANK
@@ -133,7 +134,7 @@ class SearchResult:
         reasons: list[str | None] = []
         for row in range(len(self.before)):
             if self.failed[row]:
-                reasons.append("the network's output became NaN or infinite during the search")
+                reasons.append(_not_finite(fills, self.hidden[row]))
             elif nothing and self.before[row] == 0:
                 reasons.append(nothing)
             elif loss_hidden[row] < 0.05:
@@ -148,3 +149,22 @@ class SearchResult:
             else:
                 reasons.append(None)
         return tuple(reasons)
+
+
+def _not_finite(fills: Sequence[str], scores: Tensor) -> str:
+    """Why a search met a value that is not finite; where fills alone give one, their names and what to do.
+
+    Args:
+        fills: Names of the fills.
+        scores: Score of each of them, F.
+    """
+    said = "the network's output became NaN or infinite during the search"
+    finite = torch.isfinite(scores).tolist()
+    wrong = [name for name, fine in zip(fills, finite, strict=True) if not fine]
+    if not wrong:
+        return said
+    others = [name for name, fine in zip(fills, finite, strict=True) if fine and name not in BLANK_FILLS] or ["noise"]
+    return (
+        f"{said}, as it is for the fill {' and '.join(wrong)} alone (some networks divide by the image's standard "
+        f"deviation); set the fill to {' and '.join(others)}"
+    )
