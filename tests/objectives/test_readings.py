@@ -38,9 +38,29 @@ class Probabilities(nn.Module):
         return (self.inner(images).softmax(1) + self.inner(images.flip(-1)).softmax(1)) / 2
 
 
+class TwoTowers(nn.Module):
+    """Similarities of images and texts, as CLIP gives them, or with a bias, as SigLIP does."""
+
+    def __init__(self, texts: int, *, bias: bool) -> None:
+        super().__init__()
+        self.image = net(6)
+        self.texts = nn.Parameter(torch.randn(texts, 6))
+        self.logit_scale = nn.Parameter(torch.ones(1))
+        self.logit_bias = nn.Parameter(torch.full((1,), -2.0)) if bias else None
+
+    def forward(self, images: Tensor) -> Tensor:
+        fits = (self.texts @ nn.functional.normalize(self.image(images)).t()) * self.logit_scale.exp()
+        return (fits if self.logit_bias is None else fits + self.logit_bias.to(fits.device)).t()
+
+
 @pytest.mark.parametrize(
     ("make", "kind"),
     [
+        (lambda: TwoTowers(4, bias=False), "logits"),
+        (lambda: TwoTowers(4, bias=True), "independent_logits"),
+        (lambda: TwoTowers(1, bias=True), "logit"),
+        (lambda: (lambda towers: lambda x: towers(x).softmax(1))(TwoTowers(4, bias=True)), "probabilities"),
+        (lambda: TwoTowers(4, bias=True).image, "logits"),
         (lambda: net(5), "logits"),
         (lambda: net(2, scale=0.01), "logits"),
         (lambda: net(5, nn.Softmax(1)), "probabilities"),

@@ -64,6 +64,8 @@ def kind_of(values: Tensor, origin: Origin | None, stated: str, model: Any, show
 
 def _single(values: Tensor, origin: Origin | None, stated: str, names: int) -> tuple[Kind, str]:
     unit = bool(values.min() >= 0 and values.max() <= 1)
+    if origin == "pair_logits":
+        return "logit", ""
     if stated == "regression":
         return "number", ""
     if unit and (origin in ("sigmoid", "softmax") or (names == 2 and origin != "linear")):
@@ -88,6 +90,8 @@ def _single(values: Tensor, origin: Origin | None, stated: str, names: int) -> t
 def _several(
     values: Tensor, origin: Origin | None, stated: str, model: Any, shown: str, names: int
 ) -> tuple[Kind, str]:
+    if origin == "pair_logits":
+        return "independent_logits", ""
     if origin != "linear" and (found := _probabilities(values, origin)) is not None:
         return found
     if stated == "multi_label_classification":

@@ -15,15 +15,21 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from maskstack.errors import ModelError
 
 Origin = Literal[
-    "softmax", "log_softmax", "log_sigmoid", "sigmoid", "bounded", "linear", "rectified", "features", "other"
-]
+    "softmax", "log_softmax", "log_sigmoid", "sigmoid", "bounded", "linear", "rectified", "features", "pair_bias",
+    "pair_logits", "other",
+]  # fmt: skip
 """The last operation that changed a tensor's values.
 
 ``sigmoid`` also stands for averages and extremes of sigmoids, ``bounded`` for other sums and products of sigmoids or
 softmaxes, such as ``1 - x.sigmoid()``; ``linear`` stands for linear layers and convolutions, also shifted, scaled or
 averaged over positions; ``rectified`` for
-a ReLU of these; ``features`` for normalised or averaged activations, as a network without a class head gives them.
+a ReLU of these; ``features`` for normalised or averaged activations, as a network without a class head gives them;
+``pair_logits`` for similarities of images and texts with a bias added, as SigLIP gives them, and ``pair_bias`` for this
+bias.
 """
+
+PAIR_BIAS = "logit_bias"
+"""Name of the parameter that networks of two towers add to the similarities where each has a sigmoid of its own."""
 
 _MADE_BY: Mapping[str, Origin] = {
     **dict.fromkeys(("softmax", "_softmax", "softmin", "gumbel_softmax"), "softmax"),
@@ -46,7 +52,7 @@ _SAME_VALUES = frozenset({
     "chunk", "split", "unbind", "expand", "dropout", "feature_dropout", "dropout2d", "alias", "_unsafe_view", "cat",
     "stack", "concat", "concatenate", "_to_copy", "type_as", "requires_grad_", "__getitem__", "swapaxes", "expand_as",
     "view_as", "reshape_as", "native_dropout", "lift_fresh_copy", "identity", "roll", "flip", "repeat", "unflatten",
-    "take_along_dim", "masked_select",
+    "take_along_dim", "masked_select", "t",
 })  # fmt: skip
 _AVERAGES = frozenset({
     "mean", "sum", "avg_pool2d", "adaptive_avg_pool2d", "adaptive_avg_pool1d", "avg_pool1d", "amax", "max_pool2d",
@@ -85,6 +91,10 @@ class Origins(TorchFunctionMode):
         self._made: Any = WeakTensorKeyDictionary()
         own = (buffer for module in known or () for buffer in module._buffers.values() if buffer is not None)
         self._known = None if known is None else {id(buffer) for buffer in own}
+        for module in known or ():
+            for name, parameter in module._parameters.items():
+                if name == PAIR_BIAS and parameter is not None:
+                    self._made[parameter] = "pair_bias"
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
@@ -154,6 +164,8 @@ def _is_compiled(model: Any) -> bool:
 
 
 def _origin(name: str, given: Sequence[Origin]) -> Origin:
+    if name in _AFFINE and "pair_bias" in given:
+        return "pair_logits"
     between = bool(given) and all(each in ("softmax", "sigmoid", "bounded") for each in given)
     if name in _MADE_BY and not (between and name in _MIXTURES):
         return _MADE_BY[name]
