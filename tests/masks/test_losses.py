@@ -74,6 +74,14 @@ def test_a_lower_activation_never_costs_less_one_sidedly(reference, hidden, one,
     assert low >= high >= 0
 
 
+def test_a_score_that_is_kept_but_for_rounding_has_no_slope() -> None:
+    scores = torch.tensor([0.8 - 1e-7, 0.8 + 1e-7, 0.8 - 1e-6, 0.79], requires_grad=True)
+    loss = consistency(scores, torch.tensor(0.8), torch.tensor(0.8))
+    (slope,) = torch.autograd.grad(loss.sum(), scores)
+    assert loss.tolist() == pytest.approx([0, 0, 0, 0.0125], abs=1e-7)
+    assert slope.tolist() == pytest.approx([0, 0, 0, -1.25])
+
+
 def test_the_mask_value_is_the_open_share() -> None:
     masks = torch.zeros(2, 4, 6)
     masks[1, :2, :3] = 1
