@@ -185,3 +185,25 @@ def test_weights_of_inference_mode_are_said_and_left() -> None:
 def test_lazy_layers_are_said() -> None:
     with pytest.raises(ModelError, match="lazy layers, whose sizes are not known yet; run it once"):
         explain(nn.Sequential(nn.Flatten(), nn.LazyLinear(3)))
+
+
+class LimitsItsWeights(nn.Module):
+    """Gives its weight other data at each pass, as EEGNet does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.head = nn.Linear(3, 5)
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.head.weight.data = torch.renorm(self.head.weight.data, 2, 0, 0.1)
+        return self.head(images.mean((2, 3)))
+
+
+def test_a_weight_that_got_other_data_comes_back() -> None:
+    limited = LimitsItsWeights()
+    weight, place, before = limited.head.weight, limited.head.weight.data_ptr(), limited.head.weight.detach().clone()
+    explain(limited, target=1)
+    assert limited.head.weight is weight
+    assert torch.equal(weight, before)
+    assert weight.data_ptr() == place

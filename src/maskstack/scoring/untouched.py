@@ -54,6 +54,8 @@ def _restored(found: Reach) -> Iterator[None]:
     training = [(module, module.training) for module in modules if hasattr(module, "training")]
     wants_grad = [parameter.requires_grad for parameter in parameters]
     gradients = [_gradient(parameter) for parameter in parameters]
+    # The same memory, not a copy: a network may give a weight other data, such as weights of limited size (EEGNet).
+    data = [(parameter, parameter.data) for parameter in parameters if type(parameter) in (nn.Parameter, Tensor)]
     attributes = [Attributes.of(module) for module in modules]
     buffers = [
         (module, name, buffer, buffer if buffer.is_meta else buffer.detach().clone())
@@ -74,6 +76,9 @@ def _restored(found: Reach) -> Iterator[None]:
                 kept.put_back()
             for module, flag in training:
                 module.training = flag
+            for parameter, before in data:
+                if parameter.data_ptr() != before.data_ptr() or parameter.shape != before.shape:
+                    parameter.data = before
             for parameter, flag in zip(parameters, wants_grad, strict=True):
                 _set_requires_grad(parameter, flag)
             _set_gradients(parameters, gradients)
