@@ -335,3 +335,25 @@ def test_outputs_agree_only_if_all_their_tensors_do() -> None:
     assert not agree(one, {"a": torch.tensor([1.0, -2.0]), "b": (torch.tensor([4]), None)}, tolerance=1e-3)
     assert not agree(one, {"a": torch.tensor([1.0, -2.0])}, tolerance=1e-3)
     assert not agree("text", "text", tolerance=1)
+
+
+class NormalisesInPlace(Small):
+    """Changes the images that it is given."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return super().forward(images.sub_(0.5).div_(0.2))
+
+
+@pytest.mark.parametrize("way", [Way(fold=True), Way(fold=True, channels_last=True), Way()])
+def test_a_network_that_changes_its_images_gets_a_copy_in_every_pass(way: Way) -> None:
+    network, images = PreparedModel(NormalisesInPlace().eval(), way=way), photos(3)
+    expected = Small().eval()((images - 0.5) / 0.2)
+    kept = images.clone()
+    with torch.no_grad():
+        answers = [network.first(images), *(network(images) for _ in range(3))]
+    assert torch.equal(images, kept)
+    for answer in answers:
+        torch.testing.assert_close(answer, expected, rtol=1e-4, atol=1e-4)
+    leaf = images.clone().requires_grad_()  # as methods by gradients give it
+    network(leaf).sum().backward()
+    assert leaf.grad is not None

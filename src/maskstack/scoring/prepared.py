@@ -30,6 +30,8 @@ class PreparedModel:
     network and is observed. The next call is the first that runs the folded view. If the view's output for an image
     agrees with the network's within rounding, all later calls use the view; otherwise they use the unchanged network.
 
+    A network that changes the images it is given, as by ``images.sub_(mean)``, gets a copy of them.
+
     A network that draws random numbers draws them from its own stream, see
     :class:`~maskstack.scoring.own_randomness.OwnRandomness`.
 
@@ -66,6 +68,7 @@ class PreparedModel:
         self._opaque = found is not None and not found.modules
         self._weights = weights_dtype(found.modules if found else ())
         self._accepted: tuple[int, ...] = ()
+        self._changes_images: bool | None = None  # None before the first pass
 
     def __call__(self, images: Tensor, rows: Tensor | None = None) -> Any:
         """The network's output as it is.
@@ -151,8 +154,11 @@ class PreparedModel:
             return Given(tuple(images.shape), images.dtype, self._weights, self._accepted)
 
         autocast = torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=self.way.half)
+        own = images if self._changes_images is False else images.clone()
         with watched(given, OtherPathError), autocast:
-            output = model(images, *more.positional, **more.named)
+            output = model(own, *more.positional, **more.named)
+        if self._changes_images is None:
+            self._changes_images = not torch.equal(own, images)
         if self.way.graphs:
             # The next pass writes its output to the same memory.
             output = tree_map_only(Tensor, Tensor.clone, output)
