@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import ParamSpec, TypeVar
 
 import torch
@@ -36,24 +36,27 @@ class _DefaultDtype:
 
 
 _FLOAT32 = _DefaultDtype()
+_AUTOCAST = "cpu", "cuda", "mps", "xpu"
 
 
 @contextmanager
 def usual_defaults() -> Iterator[None]:
     """Inside the context, new tensors are float32 and on the CPU where nothing else is said, as torch has it at first.
 
+    The user's ``torch.autocast`` is off: it would round masks and losses too. Passes of the network have their own way.
     Afterwards, the defaults are as before. Contexts may be nested, and used by several threads.
 
     >>> with torch.device("meta"), usual_defaults():
     ...     torch.zeros(2).device
     device(type='cpu')
     """
-    with _FLOAT32:
-        if torch.empty(0).device.type == "cpu":
-            yield
-        else:
-            with torch.device("cpu"):
-                yield
+    with _FLOAT32, ExitStack() as changes:
+        for kind in _AUTOCAST:
+            if torch.is_autocast_enabled(kind):
+                changes.enter_context(torch.autocast(kind, enabled=False))
+        if torch.empty(0).device.type != "cpu":
+            changes.enter_context(torch.device("cpu"))
+        yield
 
 
 def with_usual_defaults(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:

@@ -28,9 +28,10 @@ def other_defaults(kind: str) -> Iterator[None]:
     try:
         if kind == "float64":
             torch.set_default_dtype(torch.float64)
-        else:
+        elif kind == "meta":
             torch.set_default_device("meta")
-        yield
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=kind == "autocast"):
+            yield
     finally:
         torch.set_default_dtype(torch.float32)
         torch.set_default_device(None)
@@ -42,11 +43,12 @@ def test_a_map_is_the_same(name) -> None:
     if not name.startswith(("mdm", "hdm")):
         pytest.importorskip("captum", reason="the extra 'rivals' is not installed")
     usual = make_explainer(SHORT.get(name, name), net)(images, 1).saliency
-    for kind in ("float64", "meta"):
+    for kind in ("float64", "meta", "autocast"):
         with other_defaults(kind):
             found = make_explainer(SHORT.get(name, name), net)(images, 1).saliency
             assert torch.get_default_dtype() == (torch.float64 if kind == "float64" else torch.float32)
             assert torch.empty(0).device.type == ("meta" if kind == "meta" else "cpu")
+            assert torch.is_autocast_enabled("cpu") == (kind == "autocast")
         assert torch.equal(found, usual), kind
 
 
