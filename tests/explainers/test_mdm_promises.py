@@ -196,6 +196,17 @@ def test_a_compiled_network_gives_the_same_map_and_stays_as_it_was(speed: Speed,
     assert all(parameter.requires_grad and parameter.grad is None for parameter in net.parameters())
 
 
+class Labelled(Tensor):
+    """Keeps its type through every operation, as MONAI's MetaTensor does."""
+
+
+def test_images_of_a_type_of_their_own_give_plain_tensors() -> None:
+    net, images = network(), photos(1)
+    plain, own = (MDM(net, **QUICK)(given, 1) for given in (images, images.as_subclass(Labelled)))
+    assert type(own.score_before) is type(own.saliency) is Tensor
+    assert torch.equal(own.saliency, plain.saliency)
+
+
 def test_a_function_of_the_output_is_an_objective() -> None:
     net, images = network(), photos(2)
     by_function = MDM(net, **QUICK)(images, lambda output: output[:, 2])
@@ -215,6 +226,9 @@ def test_outputs_in_wrappings_give_the_same_map() -> None:
 BAD_IMAGES = {
     "NaN or infinite": torch.full((1, 3, 32, 32), torch.nan),
     "floating-point": torch.zeros(1, 3, 32, 32, dtype=torch.uint8),
+    "images are float8_e4m3fn; give .* such as float32": torch.zeros(1, 3, 32, 32).to(torch.float8_e4m3fn),
+    "a sparse or nested tensor": torch.zeros(1, 3, 32, 32).to_sparse(),
+    "nested tensor; give an ordinary one": torch.nested.nested_tensor([torch.zeros(3, 32, 32)]),
     "batch is empty": torch.zeros(0, 3, 32, 32),
     "unsqueeze": torch.zeros(3, 32, 32),
     r"channels last; give images.permute": torch.zeros(1, 32, 32, 3),

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from maskstack.errors import ModelError
+from maskstack.objectives import class_probability, recognise
 from maskstack.objectives.outputs import LOGIT_KEYS, find_tensor
 
 ANSWER, OTHER = torch.zeros(2, 5), torch.ones(2, 7)
@@ -80,3 +81,10 @@ def test_anything_else_is_refused_with_its_type_and_the_way_out(output, named: s
 def test_detections_of_each_image_name_the_objective_for_boxes() -> None:
     with pytest.raises(ModelError, match=r"returned detections, .* objectives\.box_score"):
         find_tensor([{"boxes": ANSWER, "scores": OTHER}])
+
+
+def test_classes_beside_predicted_boxes_name_the_objective_for_boxes() -> None:
+    output = {"logits": torch.randn(2, 5, 4), "pred_boxes": torch.rand(2, 5, 4)}
+    reading = recognise([output])
+    with pytest.raises(ModelError, match=r"detections; explain one of its boxes with objectives\.box_score"):
+        class_probability(1).bind(output, 2, reading)

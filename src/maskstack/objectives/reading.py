@@ -178,6 +178,11 @@ def assumed(scores: Tensor) -> Reading:
 def without_classes(reading: Reading) -> str:
     """A sentence that says that an output has no classes, and how to explain it."""
     other = ", or choose another output, such as output=1" if len(reading.names) > 1 and reading.name is None else ""
+    if reading.kind == "map" and "pred_boxes" in reading.names:
+        return (
+            f"the network's output is {reading.words()}, detections; explain one of its boxes with "
+            "objectives.box_score(box, function of the output -> boxes and scores)"
+        )
     if reading.kind == "map":
         return (
             f"the network's output is {reading.words()}, not images x classes; use objectives.region(mask, channel) "

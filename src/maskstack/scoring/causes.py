@@ -220,7 +220,7 @@ _CAUSES: tuple[tuple[str, str | Callable[[BaseException, Given | None], str | No
     (r"is invalid for input of size|cannot reshape|Reshape", _fixed_batch),
     (
         r"shapes cannot be multiplied|size mismatch|must match|doesn't match|does not match|Kernel size can't be|"
-        r"invalid for input|should be divisible|not divisible|must be divisible|too small|channels|"
+        r"invalid for input|should be divisible|not divisible|must be divisible|too small|channels|channel dimension|"
         r"normalized_shape|image size|input size|unflatten",
         _size,
     ),

@@ -79,7 +79,8 @@ def scoring(
     started = time.perf_counter()
     with usual_defaults(), untouched(model.model) as found, readable():
         _check_weights(found)
-        moved = images.detach().to(device_of(model.model, images))
+        # A plain tensor, as those of torchvision's transforms or MONAI carry more than their values.
+        moved = images.detach().as_subclass(Tensor).to(device_of(model.model, images))
         prepared = PreparedModel(
             model.model,
             found=found,
@@ -106,6 +107,10 @@ def check_images(images: Any) -> None:
         raise ModelError("masks are learned by gradients, which torch.inference_mode() forbids; call outside of it")
     if not isinstance(images, Tensor):
         raise InputError(f"images must be a tensor B x C x H x W, not {a_type(images)}")
+    if images.is_nested or images.layout is not torch.strided:
+        raise InputError(
+            "the images are a sparse or nested tensor; give an ordinary one, by to_dense() or to_padded_tensor()"
+        )
     if images.is_meta:
         raise InputError("the images are on the meta device, where tensors have no values; move them to another device")
     if images.is_inference():
@@ -127,10 +132,10 @@ def check_images(images: Any) -> None:
             f"images have shape {tuple(images.shape)}, channels last; give images.permute(0, 3, 1, 2), and for "
             "a network that takes the channels last lambda images: model(images.permute(0, 2, 3, 1))"
         )
-    if not images.is_floating_point():
+    if not images.is_floating_point() or images.dtype.itemsize < 2:
         raise InputError(
-            f"images are {str(images.dtype).removeprefix('torch.')}; give floating-point numbers, normalised as the "
-            "network was trained"
+            f"images are {str(images.dtype).removeprefix('torch.')}; give floating-point numbers, such as float32, "
+            "normalised as the network was trained"
         )
     if not torch.isfinite(images).all():
         raise InputError("images hold NaN or infinite values; replace these first")
