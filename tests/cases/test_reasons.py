@@ -76,3 +76,37 @@ def test_a_network_that_divides_by_the_spread_of_the_image_says_which_fill_to_le
     assert "for the fill zero alone" in sentence
     assert "set the fill to blur and noise" in sentence
     assert explain(network, target=1, fill=("blur", "noise")).saliency.std() > 0
+
+
+class BatchStatistics(nn.Module):
+    """Its norm has no running statistics; or it only normalises the weights."""
+
+    def __init__(self, *, of_weights: bool) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.of_weights = of_weights
+        self.conv, self.norm, self.head = (
+            nn.Conv2d(3, 6, 5),
+            nn.BatchNorm2d(6, track_running_stats=False),
+            nn.Linear(6, 5),
+        )
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        weight = self.conv.weight
+        if self.of_weights:
+            rows = nn.functional.batch_norm(weight.reshape(1, 6, -1), None, None, training=True)
+            found = nn.functional.conv2d(images, rows.view_as(weight))
+        else:
+            found = self.norm(self.conv(images))
+        return self.head(found.relu().amax((2, 3)))
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_norm_over_the_batch_asks_for_one_image_in_a_pass(count: int) -> None:
+    network, images = BatchStatistics(of_weights=False).eval(), IMAGES[:count]
+    for given in (network, lambda images: network(images)):
+        with pytest.raises(MaskstackError, match=r"depends on the other images in the pass, .* set batch_size=1"):
+            explain(given, images, target=1)
+    found = explain(network, images, target=1, batch_size=1)
+    torch.testing.assert_close(found.score_before[0], network(images[:1]).softmax(1)[0, 1], rtol=1e-4, atol=1e-5)
+    assert explain(BatchStatistics(of_weights=True).eval(), images, target=1).target == (1,) * count

@@ -308,10 +308,11 @@ LEFT = [UsedTwice, CalledTwice, InPlace, OwnKinds, NoStatistics, Random, LooksAt
 @pytest.mark.parametrize("kind", LEFT)
 def test_what_cannot_be_folded_runs_as_it_is(kind: type[Small]) -> None:
     net, images = kind().eval(), photos(2)
-    found = MDM(net, **QUICK)(images, 1)
+    quick = {**QUICK, "batch_size": 1} if kind is NoStatistics else QUICK  # the images of a pass change each other
+    found = MDM(net, **quick)(images, 1)
     assert "folded" not in found.passes_run
     if kind is not Random:
-        assert torch.allclose(found.saliency, MDM(net, **QUICK, speed="plain")(images, 1).saliency, atol=1e-3)
+        assert torch.allclose(found.saliency, MDM(net, **quick, speed="plain")(images, 1).saliency, atol=1e-3)
 
 
 def test_callables_half_precision_scripted_and_exported_networks_run_as_they_are() -> None:

@@ -84,10 +84,14 @@ class Origins(TorchFunctionMode):
     Args:
         known: The network's modules. A batch norm of another module that would change its running mean is an error,
             because that module cannot be restored. None allows all.
+
+    Attributes:
+        batch_statistics: Whether a batch norm normalised by the mean and deviation of what it was given.
     """
 
     def __init__(self, known: Sequence[nn.Module] | None = None) -> None:
         super().__init__()
+        self.batch_statistics = False
         self._made: Any = WeakTensorKeyDictionary()
         own = (buffer for module in known or () for buffer in module._buffers.values() if buffer is not None)
         self._known = None if known is None else {id(buffer) for buffer in own}
@@ -104,7 +108,7 @@ class Origins(TorchFunctionMode):
         Raises:
             ModelError: A module that is not known is in training mode.
         """
-        if self._known is not None and func is functional.batch_norm:
+        if func is functional.batch_norm:
             self._check_batch_norm(*args, **(kwargs or {}))
         # Not the conditions and indices among them.
         given = [self._made[each] for each in _tensors(args) if each in self._made and each.is_floating_point()]
@@ -125,6 +129,7 @@ class Origins(TorchFunctionMode):
         *_more: Any,
         **_named: Any,
     ) -> None:
+        self.batch_statistics = self.batch_statistics or training
         if training and running_mean is not None and self._known is not None and id(running_mean) not in self._known:
             raise ModelError(
                 "a batch norm in training mode runs that could not be found in the given function, so it could not be "

@@ -45,6 +45,7 @@ class PreparedModel:
 
     Attributes:
         found: What the network reaches; None if it was not given.
+        batch_statistics: Whether a batch norm was seen that normalises by the batch itself.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class PreparedModel:
         self.arguments = arguments or Arguments()
         self._randomness = OwnRandomness(stream or RandomStream(0), observable=not way.compile)
         self.found = found
+        self.batch_statistics = False
         self._opaque = found is not None and not found.modules
         self._weights = weights_dtype(found.modules if found else ())
         self._accepted: tuple[int, ...] = ()

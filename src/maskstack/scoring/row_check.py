@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from maskstack.errors import ModelError
 from maskstack.objectives.outputs import find_tensor
+from maskstack.scoring.failures import PassError
 from maskstack.scoring.prepared import PreparedModel
 from maskstack.scoring.reach import Reach
 
@@ -19,6 +20,39 @@ _ADVICE = (
     "give what belongs to each image as maskstack.with_arguments(model, rows) or additional_forward_args, so that its "
     "rows follow the images"
 )
+
+
+def check_alone(prepared: PreparedModel, images: Tensor, output: Any) -> int:
+    """Check that an image's output does not depend on the other images, where a batch norm uses the batch's statistics.
+
+    A search runs masked images together, so each would change the scores of the others. Not every such norm does harm:
+    some networks use one to normalise their weights. So the last image is run beside another one.
+
+    Args:
+        prepared: The network, after its first pass.
+        images: B x C x H x W.
+        output: The output for the last images.
+
+    Returns:
+        How many images were run.
+
+    Raises:
+        ModelError: The output depends on the other images.
+    """
+    expected = _rows(output)
+    if not prepared.batch_statistics or prepared.is_random or expected is None:
+        return 0
+    rows = torch.tensor([len(images) - 1] * 2, device=images.device)
+    try:
+        beside = _rows(prepared.first(torch.cat([images[-1:], 1 - images[-1:]]), rows))
+    except PassError:  # a network for one image at a time
+        return 0
+    if beside is not None and len(beside) == len(rows) and not _alike(beside[0], expected):
+        raise ModelError(
+            "the network's output for an image depends on the other images in the pass, as with batch norms that have "
+            "no running statistics; set batch_size=1, or give the norms running statistics"
+        )
+    return len(rows)
 
 
 def check_rows(prepared: PreparedModel, images: Tensor, output: Any, found: Reach) -> int:
@@ -57,11 +91,16 @@ def check_rows(prepared: PreparedModel, images: Tensor, output: Any, found: Reac
         s = "" if len(rows) == 1 else "s"
         raise ModelError(f"the network gave {len(again)} outputs for {len(rows)} image{s}; {_ADVICE}")
     if not prepared.is_random:
-        scale = expected.abs().amax().clamp_min(1e-6)
         for row in again:
-            if not (row - expected[-1]).abs().amax() <= TOLERANCE * scale:
+            if not _alike(row, expected):
                 raise ModelError(f"the network's output for an image depends on its place in the batch; {_ADVICE}")
     return len(rows)
+
+
+def _alike(row: Tensor, expected: Tensor) -> bool:
+    """Whether the output for an image is, up to rounding, the last one of those that are expected."""
+    scale = expected.abs().amax().clamp_min(1e-6)
+    return bool((row - expected[-1]).abs().amax() <= TOLERANCE * scale)
 
 
 def _rows(output: Any) -> Tensor | None:

@@ -21,7 +21,7 @@ from maskstack.scoring.failures import readable
 from maskstack.scoring.prepared import PreparedModel
 from maskstack.scoring.randomness import RandomStream, accelerators
 from maskstack.scoring.reach import Reach
-from maskstack.scoring.row_check import check_rows
+from maskstack.scoring.row_check import check_alone, check_rows
 from maskstack.scoring.scored_model import ScoredModel
 from maskstack.scoring.untouched import device_of, untouched
 from maskstack.scoring.user_model import Goal, Model, UserModel
@@ -173,7 +173,8 @@ def _bind(
         prepared, images, user_model, batch_size=batch_size, needed=not objective.raw or user_model.output is not None
     )
     with torch.no_grad():
-        further = check_rows(prepared, images, outputs[-1], found)
+        further = check_alone(prepared, images, outputs[-1]) if batch_size > 1 else 0
+        further += check_rows(prepared, images, outputs[-1], found)
     if objective.of_class is None:
         return objective.bind(outputs[0], len(images), reading), further
     scores = torch.cat([class_rows(output, reading) for output in outputs])
@@ -206,6 +207,7 @@ def predict_and_read(
     origins = Origins(known) if can_observe(user_model.model) else None
     with torch.no_grad(), observed(user_model.model, origins):
         outputs = Batches(batch_size).run(every, lambda chunk: prepared.first(images[chunk], chunk))
+    prepared.batch_statistics = origins is not None and origins.batch_statistics
     try:
         return outputs, recognise(
             outputs,
