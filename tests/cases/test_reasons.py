@@ -110,3 +110,18 @@ def test_a_norm_over_the_batch_asks_for_one_image_in_a_pass(count: int) -> None:
     found = explain(network, images, target=1, batch_size=1)
     torch.testing.assert_close(found.score_before[0], network(images[:1]).softmax(1)[0, 1], rtol=1e-4, atol=1e-5)
     assert explain(BatchStatistics(of_weights=True).eval(), images, target=1).target == (1,) * count
+
+
+@pytest.mark.parametrize(
+    "objective",
+    [
+        lambda output: output.softmax(0)[:, 1],
+        lambda output: output[:, 1] / output[:, 1].abs().max(),
+        lambda output: output[torch.arange(len(output)), torch.tensor([1, 4])[: len(output)]],
+    ],
+)
+def test_an_objective_that_mixes_the_images_of_a_batch(objective) -> None:
+    with pytest.raises(MaskstackError, match="another value beside other images than alone; compute each value from"):
+        explain(NET, target=objective)
+    with pytest.raises(MaskstackError, match="another value beside other images"):
+        explain(lambda images: {"scores": NET(images)}, target=lambda output: objective(output["scores"]))

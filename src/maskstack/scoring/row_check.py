@@ -6,8 +6,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map_only
 
 from maskstack.errors import ModelError
+from maskstack.objectives import Objective
 from maskstack.objectives.outputs import find_tensor
 from maskstack.scoring.failures import PassError
 from maskstack.scoring.prepared import PreparedModel
@@ -95,6 +97,47 @@ def check_rows(prepared: PreparedModel, images: Tensor, output: Any, found: Reac
             if not _alike(row, expected):
                 raise ModelError(f"the network's output for an image depends on its place in the batch; {_ADVICE}")
     return len(rows)
+
+
+def check_objective(objective: Objective, output: Any, count: int) -> None:
+    """Check that the value of an image does not depend on the other images' outputs, for a function of the user's own.
+
+    Args:
+        objective: Bound to the batch.
+        output: The network's output for the first images of the batch.
+        count: How many they are.
+
+    Raises:
+        ModelError: The value of an image is another one without the others.
+    """
+    if count < 2 or not objective.raw or isinstance(output, list):  # a list may hold one thing for each image
+        return
+    together = _value(objective, output, count, slice(0, count))
+    for row in (0, count - 1):
+        alone = _value(objective, output, count, slice(row, row + 1))
+        if together is None or alone is None:
+            return
+        if not (alone[0] - together[row]).abs() <= TOLERANCE * together.abs().amax().clamp_min(1e-6):
+            raise ModelError(
+                f"the objective {objective.name} gives an image another value beside other images than alone; compute "
+                "each value from its own row, such as by softmax(1) and not softmax(0), and give a table with a row "
+                "for each image as the rows of an Objective"
+            )
+
+
+def _value(objective: Objective, output: Any, count: int, part: slice) -> Tensor | None:
+    """The objective of a part of the images; None where it fails or is not finite, which is reported at its use."""
+
+    def taken(each: Tensor) -> Tensor:
+        # A copy, as a function may change it.
+        return (each[part] if each.ndim and len(each) == count else each).clone()
+
+    rows = torch.arange(count)[part]
+    try:
+        values = objective.select(rows)(tree_map_only(Tensor, taken, output))
+    except Exception:
+        return None
+    return values if values.shape == rows.shape and bool(torch.isfinite(values).all()) else None
 
 
 def _alike(row: Tensor, expected: Tensor) -> bool:

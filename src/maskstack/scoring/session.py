@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from maskstack.batches import Batches
+from maskstack.batches import Batches, chunk_size
 from maskstack.defaults import usual_defaults
 from maskstack.errors import InputError, ModelError, a_type
 from maskstack.objectives import Meaning, Objective, Reading
@@ -21,7 +21,7 @@ from maskstack.scoring.failures import readable
 from maskstack.scoring.prepared import PreparedModel
 from maskstack.scoring.randomness import RandomStream, accelerators
 from maskstack.scoring.reach import Reach
-from maskstack.scoring.row_check import check_alone, check_rows
+from maskstack.scoring.row_check import check_alone, check_objective, check_rows
 from maskstack.scoring.scored_model import ScoredModel
 from maskstack.scoring.untouched import device_of, untouched
 from maskstack.scoring.user_model import Goal, Model, UserModel
@@ -176,7 +176,10 @@ def _bind(
         further = check_alone(prepared, images, outputs[-1]) if batch_size > 1 else 0
         further += check_rows(prepared, images, outputs[-1], found)
     if objective.of_class is None:
-        return objective.bind(outputs[0], len(images), reading), further
+        bound = objective.bind(outputs[0], len(images), reading)
+        with torch.no_grad():
+            check_objective(bound, outputs[0], chunk_size(len(images), batch_size))
+        return bound, further
     scores = torch.cat([class_rows(output, reading) for output in outputs])
     if len(scores) != len(images):
         raise ModelError(
