@@ -365,3 +365,12 @@ def test_detections_may_be_of_another_number_in_each_part_of_a_batch() -> None:
 
     found = MDM(detector, **QUICK)(photos(3), objectives.custom(lambda output: output[:, :, 0].amax(dim=1)))
     assert found.score_before.shape == (3,)
+
+
+@pytest.mark.parametrize("logits", [(0.2, -0.19), (1.0, -0.97)])
+def test_two_sigmoids_that_sum_to_one_by_chance_are_independent(logits) -> None:
+    def labels(images: Tensor) -> Tensor:
+        return (torch.tensor([logits]) + 0 * images.mean((1, 2, 3))[:, None]).sigmoid()
+
+    assert abs(float(labels(IMAGES)[0].sum()) - 1) < 1e-2
+    assert read(labels).kind == "independent_probabilities"

@@ -119,7 +119,8 @@ def _probabilities(values: Tensor, origin: Origin | None) -> tuple[Kind, str] | 
         ModelError: They are percentages, or a softmax was taken over the batch.
     """
     unit, sums = _in_unit_range(values), values.sum(dim=1)
-    if unit and _all_near(sums, 1):
+    # A few sigmoids may sum to about 1 by chance.
+    if unit and _all_near(sums, 1, within=ROUNDING / 10 if origin == "sigmoid" else 10 * ROUNDING):
         return "probabilities", ""
     # Class scores after a ReLU, as SqueezeNet's, may sum to 100 by chance.
     if origin != "rectified" and bool(values.min() >= 0) and _all_near(sums / 100, 1):
@@ -178,9 +179,9 @@ def _in_unit_range(values: Tensor) -> bool:
     return bool(values.min() >= -ROUNDING and values.max() <= 1 + ROUNDING)
 
 
-def _all_near(sums: Tensor, value: float) -> bool:
+def _all_near(sums: Tensor, value: float, *, within: float = 10 * ROUNDING) -> bool:
     """Whether all sums have this value, up to rounding."""
-    return bool(((sums - value).abs() < 10 * ROUNDING).all())
+    return bool(((sums - value).abs() < within).all())
 
 
 def _choose(*kinds: str) -> str:
