@@ -2,8 +2,10 @@ import sys
 
 import pytest
 
+from maskstack import MDM
 from maskstack.errors import InputError, ModelError
 from maskstack.models import load_model
+from maskstack.models.timing import pass_seconds
 
 SOURCE = """
 from torch import nn
@@ -27,6 +29,15 @@ def deaf():
             return images.detach().mean(dim=(2, 3))
     return Deaf()
 
+def in_place():
+    class InPlace(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = build()
+        def forward(self, images):
+            return self.net(images.sub_(0.5).div_(0.2))
+    return InPlace()
+
 number = 3
 """
 
@@ -44,6 +55,13 @@ def test_a_network(module, photo):
     model = load_model(f"python:{module}:build,size=32,channels=1")
     assert model.preprocess(photo).shape == (1, 32, 32)
     assert (model.weights, model.class_names) == ("my_networks:build", ())
+
+
+def test_a_network_that_changes_its_images_in_place(module, photo):
+    model = load_model(f"python:{module}:in_place,size=32")
+    images = model.preprocess(photo).unsqueeze(0)
+    assert MDM(model, preset="fast", steps=1, sizes=3)(images, 1).target == (1,)
+    assert min(pass_seconds(model.model, images)) > 0
 
 
 def test_a_file(module, tmp_path):

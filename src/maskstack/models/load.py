@@ -182,8 +182,9 @@ def try_out(model: nn.Module, shape: tuple[int, ...], *, choice: Output = None, 
     noise = torch.rand(1, *shape, generator=torch.Generator().manual_seed(0)).to(device).requires_grad_()
     try:
         origins = Origins() if can_observe(model) else None
+        own = noise.clone()  # a network may change its images in place
         with observed(model, origins):
-            raw = model(noise)
+            raw = model(own)
         reading = recognise(
             [raw], origins=origins, model=model, modules=list(model.modules()), choice=choice, names=names
         )

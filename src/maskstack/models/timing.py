@@ -23,7 +23,7 @@ def pass_seconds(model: Callable[[Tensor], Any], images: Tensor) -> tuple[float,
     for _ in range(2):
         started = time.perf_counter()
         leaf = images.detach().requires_grad_(True)
-        outputs = [each for each in named_tensors(model(leaf)).values() if each.requires_grad]
+        outputs = [each for each in named_tensors(model(leaf.clone())).values() if each.requires_grad]
         between = time.perf_counter()
         if outputs:
             torch.autograd.grad(torch.stack([each.float().sum() for each in outputs]).sum(), leaf, allow_unused=True)
