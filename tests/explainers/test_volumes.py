@@ -201,6 +201,7 @@ def test_upsampling_agrees_with_torch() -> None:
         for number in range(2)
     ]
     torch.testing.assert_close(masks, torch.cat(expected, dim=1))
+    torch.testing.assert_close(torch.stack(list(upsampler.each_size(grids)), dim=1), masks)
     padded = grids.clone()
     for number, size in enumerate(sizes):
         kept = torch.zeros_like(padded[:, number], dtype=torch.bool)

@@ -25,7 +25,9 @@ def test_the_mean_of_upsampled_grids_and_its_gradient_are_those_of_each_grid() -
     grids = noise(5, len(SIZES), *upsampler.cells).requires_grad_(True)
     weights = noise(5, 20, 22)
     fused = upsampler.mean(grids)
-    plain = upsampler(grids, torch.arange(len(SIZES)).expand(5, -1)).mean(dim=1)
+    each = upsampler(grids, torch.arange(len(SIZES)).expand(5, -1))
+    torch.testing.assert_close(torch.stack(list(upsampler.each_size(grids)), dim=1), each, rtol=1e-5, atol=1e-6)
+    plain = each.mean(dim=1)
     torch.testing.assert_close(fused, plain, rtol=1e-5, atol=1e-6)
     (one,) = torch.autograd.grad((fused * weights).sum(), grids)
     (other,) = torch.autograd.grad((plain * weights).sum(), grids)
@@ -61,7 +63,7 @@ def test_adam_on_cells_alone_moves_them_as_on_padded_grids(alike: bool) -> None:
     first, second = torch.zeros_like(free), torch.zeros_like(free)
     for step in range(1, 5):
         gradient = noise(2, 3, 9, 7) * cells * step
-        adam.step(gradient)
+        adam.step(adam.packed(gradient))
         first = BETAS[0] * first + (1 - BETAS[0]) * gradient
         second = BETAS[1] * second + (1 - BETAS[1]) * gradient**2
         mean = second.sum(dim=(2, 3), keepdim=True) / cells.sum(dim=(2, 3), keepdim=True)

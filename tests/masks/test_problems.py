@@ -66,7 +66,7 @@ def test_values_stay_in_range_wherever_the_optimiser_goes(parametrisation: str) 
 def test_clipped_values_come_back_from_the_edge_at_once() -> None:
     problems = lay_out(parametrisation="clip")
     problems.free += 10
-    feed(problems, [1.0, 1.0])
+    problems.keep_in_range()
     assert problems.free.unique().tolist() == [1]
 
 

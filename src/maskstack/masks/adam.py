@@ -33,17 +33,21 @@ class DampedAdam:
         # Where all problems have the same grids, only their cells are kept and moved, without the padding.
         alike = len(free) > 0 and bool((kept == kept[0]).all())
         self.places = kept[0].nonzero().flatten() if alike else None
-        packed = self._packed(free.flatten(1))
+        packed = self.packed(free)
         self.first, self.second = torch.zeros_like(packed), torch.zeros_like(packed)
         whole = cells.expand_as(free).flatten(2)
         self.counts = whole.sum(dim=2)[0].long().tolist() if alike else [whole.shape[2]] * whole.shape[1]
         self.steps = 0
 
     @torch.no_grad()
-    def step(self, gradient: Tensor) -> None:
-        """Move the free values against the gradient."""
+    def step(self, slope: Tensor, moving: Tensor | None = None) -> None:
+        """Move the free values against their gradient.
+
+        Args:
+            slope: The gradient as :meth:`packed` gives it, P x N.
+            moving: Which problems are moved, P; None for all.
+        """
         self.steps += 1
-        slope = self._packed(gradient.flatten(1))
         self.first.lerp_(slope, 1 - BETAS[0])
         self.second.mul_(BETAS[1]).addcmul_(slope, slope, value=1 - BETAS[1])
         second = self.second
@@ -53,13 +57,19 @@ class DampedAdam:
         size = (second.sqrt() / math.sqrt(1 - BETAS[1] ** self.steps)).add_(EPSILON)
         rates = self._spread(sent((self.rates / (1 - BETAS[0] ** self.steps)).to(self.free.dtype), self.free.device))
         step = -rates * self.first / size
+        if moving is not None:  # filled, not multiplied, because a step may not be finite
+            step.masked_fill_(~moving.unsqueeze(1), 0)
         if self.places is None:
             self.free += step.view_as(self.free)
         else:
             self.free.view(len(self.free), -1).index_add_(1, self.places, step)
 
-    def _packed(self, values: Tensor) -> Tensor:
-        """Values of the cells of each problem, P x N, from P x (G h w)."""
+    def packed(self, values: Tensor) -> Tensor:
+        """Values of the cells of some problems without the padding, P x N, from P x G x h x w.
+
+        The padding is kept where the problems have different grids.
+        """
+        values = values.flatten(1)
         return values if self.places is None else values.index_select(1, self.places)
 
     def _means(self, values: Tensor) -> Tensor:

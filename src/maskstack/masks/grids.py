@@ -7,7 +7,7 @@ the weights of padded cells are zero, and problems of different sizes can share 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -173,6 +173,17 @@ class Upsampler:
             return rows @ grids @ columns.transpose(-1, -2)
         planes = rows.unsqueeze(-3) @ grids @ columns.unsqueeze(-3).transpose(-1, -2)
         return _in_depth(self.weights[0][which], planes)
+
+    def each_size(self, grids: Tensor) -> Iterator[Tensor]:
+        """Upsample the grids of one size after the other, without their padding: P x H x W (or P x D x H x W) each.
+
+        Args:
+            grids: P x S x h x w (or P x S x d x h x w), one grid of each size in their order, padded to :attr:`cells`.
+        """
+        for number, size in enumerate(self.sizes):
+            rows, columns = self.rows[number, :, : size[-2]], self.columns[number, :, : size[-1]]
+            found = rows @ self.crop(grids[:, number], number) @ columns.T
+            yield found if len(size) == 2 else _in_depth(self.weights[0][number, :, : size[0]], found)
 
     def mean(self, grids: Tensor) -> Tensor:
         """Mean of the upsampled grids of all sizes, without making each of them.

@@ -110,7 +110,8 @@ class _TotalVariation(torch.autograd.Function):
         found = torch.zeros_like(masks)
         for (after, before, weight), (own, other) in zip(_neighbours(masks), _pairs(found), strict=True):
             each = spread_over(slope * weight, masks).expand_as(after)
-            difference = torch.ops.aten.smooth_l1_loss_backward(each, after, before, 0, _SMALL)
+            difference = torch.empty_like(after, memory_format=torch.contiguous_format)
+            torch.ops.aten.smooth_l1_loss_backward(each, after, before, 0, _SMALL, grad_input=difference)
             own.add_(difference)
             other.sub_(difference)
         return found

@@ -10,7 +10,6 @@ from torch import Tensor
 from maskstack.masks.grids import Upsampler, corner, pooled
 from maskstack.masks.settings import SearchSettings
 from maskstack.masks.stack import stack_masks
-from maskstack.tensors import spread_over
 
 COARSE = 14
 """Cells along the longer side up to which a grid has the full learning rate."""
@@ -28,8 +27,6 @@ class Problems:
         settings: How to search.
         upsampler: Upsamples the grids to the image's size.
         mask_cap: Masks are multiplied by it, B x H x W in [0, 1]; None for 1.
-        last_free: The free values that count, of the same shape: those of the last step in which a problem was open and
-            finite. Adam's momentum goes on moving ``free`` after a problem is closed.
         open: Which problems are still worked on, P.
         steps: Steps each problem has taken, P.
         failed: Problems that met a value that is not finite, P.
@@ -42,7 +39,6 @@ class Problems:
     settings: SearchSettings
     upsampler: Upsampler
     mask_cap: Tensor | None = None
-    last_free: Tensor = field(init=False)
     open: Tensor = field(init=False)
     steps: Tensor = field(init=False)
     failed: Tensor = field(init=False)
@@ -90,7 +86,6 @@ class Problems:
 
     def __post_init__(self) -> None:
         count, device = len(self.image), self.free.device
-        self.last_free = self.free.clone()
         self.open = torch.ones(count, dtype=torch.bool, device=device)
         self.failed = torch.zeros(count, dtype=torch.bool, device=device)
         self.steps = torch.zeros(count, dtype=torch.long, device=device)
@@ -136,21 +131,21 @@ class Problems:
 
     def all_masks(self) -> Tensor:
         """The mask of each size of each image, the mean of its members', B x S x H x W."""
-        values = self._per_size(self._upsampled(self.last_free))
-        sizes = torch.arange(values.shape[1], device=values.device).expand(len(values), -1)
-        masks = self.upsampler(values, sizes)
-        masks = masks.sigmoid() if self._in_log_odds else masks.clamp(0, 1)  # rounding may leave the range
-        masks = self._by_member(masks).mean(dim=1)
+        sizes = []
+        for masks in self.upsampler.each_size(self._per_size(self._upsampled(self.free))):
+            masks = masks.sigmoid() if self._in_log_odds else masks.clamp(0, 1)  # rounding may leave the range
+            sizes.append(self._by_member(masks).mean(dim=1))
+        masks = torch.stack(sizes, dim=1)
         return masks if self.mask_cap is None else masks * self.mask_cap.unsqueeze(1)
 
     def member_stacks(self) -> Tensor:
         """The stacked masks of each member of each image, B x K x H x W."""
-        values = self._per_size(self._upsampled(self.last_free))
+        values = self._per_size(self._upsampled(self.free))
         if self._in_log_odds:  # from the log-odds themselves, because masks may have been rounded to 0 and 1
             stacks = self.upsampler.mean(values).sigmoid()
         else:
-            sizes = torch.arange(values.shape[1], device=values.device).expand(len(values), -1)
-            stacks = stack_masks(self.upsampler(values, sizes).clamp(0, 1), self.settings.stack)
+            masks = torch.stack(list(self.upsampler.each_size(values)), dim=1)
+            stacks = stack_masks(masks.clamp(0, 1), self.settings.stack)
         stacks = self._by_member(stacks)
         return stacks if self.mask_cap is None else stacks * self.mask_cap.unsqueeze(1)
 
@@ -160,7 +155,7 @@ class Problems:
 
     def grids(self) -> tuple[Tensor, ...]:
         """The grids' values, the mean of the members', one B x h x w tensor a size."""
-        values = self._by_member(self._per_size(self._values(self.last_free))).mean(dim=1)
+        values = self._by_member(self._per_size(self._values(self.free))).mean(dim=1)
         return tuple(self.upsampler.crop(values[:, size], size).clone() for size in range(values.shape[1]))
 
     @property
@@ -169,20 +164,22 @@ class Problems:
         done = torch.isfinite(self._recent)
         return float(self._recent[done].mean()) if done.any() else float("nan")
 
-    def record(self, working: Tensor, losses: Tensor, step: int) -> None:
-        """Record a step of the optimiser, and close the problems that failed or stopped improving.
+    def record(self, working: Tensor, losses: Tensor, step: int) -> Tensor:
+        """Record the losses of a step, and close the problems that failed or stopped improving.
 
         Args:
             working: Indices of the problems that were worked on.
             losses: Their losses; one that is not finite means that the problem failed.
             step: The step's number, from 0.
+
+        Returns:
+            The problems that this step moves, P: those worked on, but for the failed.
         """
-        if self.settings.parametrisation == "clip":
-            self.free.clamp_(0, 1)
         # Without a decision on the host, which would wait for the device.
+        finite = torch.isfinite(losses)
         self.steps[working] += 1
-        self.failed[working] |= ~torch.isfinite(losses)
-        self.open[working] &= torch.isfinite(losses)
+        self.failed[working] |= ~finite
+        self.open[working] &= finite
         self._recent[step % len(self._recent), working] = losses
         if self.settings.patience:
             mean = self._recent[:, working].mean(dim=0)
@@ -190,11 +187,14 @@ class Problems:
             self._best[working] = torch.where(better, mean, self._best[working])
             self._stale[working] = torch.where(better | ~torch.isfinite(mean), 0, self._stale[working] + 1)
             self.open[working] &= self._stale[working] < self.settings.patience
-        if len(working) == len(self):  # the usual case, several times faster than by indices
-            torch.where(spread_over(self.failed, self.free), self.last_free, self.free, out=self.last_free)
-        else:
-            failed = spread_over(self.failed[working], self.free)
-            self.last_free[working] = torch.where(failed, self.last_free[working], self.free[working])
+        moving = torch.zeros_like(self.open)
+        moving[working] = finite
+        return moving
+
+    def keep_in_range(self) -> None:
+        """Clip the free values after a step, where the settings say so."""
+        if self.settings.parametrisation == "clip":
+            self.free.clamp_(0, 1)
 
     @property
     def _in_log_odds(self) -> bool:

@@ -36,9 +36,13 @@ def one_score_each(score: Score, images: Tensor, rows: Tensor) -> Tensor:
 @torch.no_grad()
 def image_scores(score: Score, images: Tensor, batches: Batches, which: Tensor | None = None) -> Tensor:
     """Scores without gradient, P, of P images; ``which`` has the index of each one's original, else 0 to P - 1."""
-    every = torch.arange(len(images), device=images.device)
-    rows = every if which is None else which
-    return torch.cat(batches.run(every, lambda chunk: one_score_each(score, images[chunk], rows[chunk])))
+    rows = torch.arange(len(images), device=images.device) if which is None else which
+
+    def part(places: range) -> Tensor:
+        chunk = slice(places.start, places.stop)
+        return one_score_each(score, images[chunk].contiguous(), rows[chunk])
+
+    return torch.cat(batches.run(range(len(images)), part))
 
 
 def check_finite(before: Tensor) -> None:

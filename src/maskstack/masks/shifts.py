@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 PLASTIC = 1.324717957244746
 """The real root of x^3 = x + 1, from which the R2 sequence gets its evenly spread steps (Roberts 2018)."""
@@ -66,13 +65,26 @@ class Margined:
         if not any(images.stride()[2:]):  # one colour, whose margin is the same
             one = images.flatten(2)[:, :, :1].reshape(*images.shape[:2], *[1] * len(sides))
             return cls(one.expand(*images.shape[:2], *(side + 2 * margin for side in sides)), margin)
-        if margin:
-            images = functional.pad(images, [margin] * 2 * len(sides), mode="reflect")
-        return cls(images, margin)
+        return cls(_reflected(images, margin) if margin else images, margin)
 
     def view(self, row: int, shift: Sequence[int]) -> Tensor:
         """The view of one image, C x H x W, whose first pixel is that of the image at this place."""
         return self.padded[row][window(self.padded.shape[2:], self.margin, shift)]
+
+
+def _reflected(images: Tensor, margin: int) -> Tensor:
+    """Images with reflected edges, as by ``torch.nn.functional.pad``, but a few times faster: rows are copied whole."""
+    found = images.new_empty(*images.shape[:2], *(side + 2 * margin for side in images.shape[2:]))
+    within: list[Any] = [slice(margin, margin + side) for side in images.shape[2:]]
+    found[(..., *within)] = images
+    for axis in reversed(range(images.ndim - 2)):
+        side = images.shape[axis + 2]
+        for outer, inner in ((0, margin + 1), (margin + side, side - 1)):
+            source, place = list(within), list(within)
+            source[axis], place[axis] = slice(inner, inner + margin), slice(outer, outer + margin)
+            found[(..., *place)] = found[(..., *source)].flip(axis + 2)
+        within[axis] = slice(None)
+    return found
 
 
 def window(padded: Sequence[int], margin: int, shift: Sequence[int]) -> tuple[Any, ...]:
@@ -85,17 +97,17 @@ def folded(slopes: Tensor, margin: int) -> Tensor:
     """The gradient of images from that of the images with their reflected margin.
 
     Args:
-        slopes: B x C x (H + 2 margin) x (W + 2 margin), or with any other number of spatial dimensions.
+        slopes: B x C x (H + 2 margin) x (W + 2 margin), or with any other number of spatial dimensions; it is changed.
         margin: Pixels on each side.
 
     Returns:
-        B x C x H x W.
+        B x C x H x W, a view.
     """
     if not margin:
         return slopes
     for axis in range(2, slopes.ndim):
         side = slopes.shape[axis] - 2 * margin
-        inner = slopes.narrow(axis, margin, side).clone()
+        inner = slopes.narrow(axis, margin, side)
         inner.narrow(axis, 1, margin).add_(slopes.narrow(axis, 0, margin).flip(axis))
         inner.narrow(axis, side - 1 - margin, margin).add_(slopes.narrow(axis, margin + side, margin).flip(axis))
         slopes = inner

@@ -70,6 +70,7 @@ class _Shown(torch.autograd.Function):
     def backward(ctx: Any, slopes: Tensor) -> tuple[Tensor, None]:
         """The gradient of the masks, P x H x W."""
         found = slopes.new_zeros(ctx.shape)
+        slopes = slopes.contiguous()  # with the channels last, each would be read with gaps
         for row, scene in enumerate(ctx.scenes):
             opened, closed = scene.views()
             place = found[row, 0][window(ctx.shape[2:], ctx.margin, scene.shift)]

@@ -56,7 +56,7 @@ def search_group(
     shown_score = torch.full((len(problems),), torch.nan, dtype=torch.float32, device=images.device)
     hidden_score = shown_score.clone()
     optimiser = DampedAdam(problems.free, problems.cells, problems.rates, damping=settings.damping)
-    gradient = torch.zeros_like(problems.free)
+    gradient = torch.zeros_like(optimiser.first)
     images_of, members_of = problems.image.tolist(), problems.member.tolist()
     # Each member is a step further in its turns than the one before, so that a step has all kinds of them.
     turns = [
@@ -84,20 +84,23 @@ def search_group(
             masked = shown(masks, [scene(problem, step, hiding) for problem in listed[part]])
             scores = one_score_each(score, masked, rows)
             losses = mask_losses(scores, masks, reference.select(rows), settings, removing)
-            slopes, reached = _gradients(losses, scores, free, masked)
+            slopes = _slopes(losses, scores, free, masked)
         last = scores.detach().float()
         shown_score[chunk] = torch.where(removing, shown_score[chunk], last)
         hidden_score[chunk] = torch.where(removing, last, hidden_score[chunk])
+        slopes = optimiser.packed(slopes)
         gradient[which] = slopes
-        return losses.detach().masked_fill(~reached, torch.nan)
+        # A problem ends where a value is not finite; its loss is set to NaN to say so.
+        # The sum of a gradient is not finite where any of its values is not.
+        return losses.detach().masked_fill(~torch.isfinite(slopes.sum(dim=1) + last), torch.nan)
 
     listed = list(range(len(problems)))
     working = torch.tensor(listed, device=images.device)
     for step in range(settings.steps):
         hiding = [fills.margined(turn + member) for member, (_, turn) in enumerate(turns[step])]
         losses = torch.cat(batches.run(range(len(listed)), partial(learn, step, hiding, listed, working)))
-        optimiser.step(gradient)
-        problems.record(working, losses, step)
+        optimiser.step(gradient, problems.record(working, losses, step))
+        problems.keep_in_range()
         if progress is not None:
             state = Progress(
                 step=step + 1,
@@ -146,8 +149,8 @@ def mask_losses(
     return losses
 
 
-def _gradients(losses: Tensor, scores: Tensor, free: Tensor, masked: Tensor) -> tuple[Tensor, Tensor]:
-    """Gradient of the free values, and for which problems it and the score are finite."""
+def _slopes(losses: Tensor, scores: Tensor, free: Tensor, masked: Tensor) -> Tensor:
+    """Gradient of the free values."""
     # The gradient of the masked images is computed too. The area term always gives the grids a gradient, so with the
     # grids alone a network that passes no gradient would go unnoticed.
     image_gradient, gradient = torch.autograd.grad(losses.sum(), [masked, free], allow_unused=True)
@@ -156,9 +159,7 @@ def _gradients(losses: Tensor, scores: Tensor, free: Tensor, masked: Tensor) -> 
             "no gradient reaches the image through this network and objective; masks need a differentiable "
             "output, so avoid detach, argmax, rounding and NumPy"
         )
-    # A problem ends where a value is not finite; its loss is set to NaN to say so.
-    # The sum of a gradient is not finite where any of its values is not.
-    return gradient, torch.isfinite(gradient.flatten(1).sum(dim=1)) & torch.isfinite(scores)
+    return gradient
 
 
 def _result(
