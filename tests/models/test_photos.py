@@ -1,6 +1,7 @@
 import io
 import os
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -92,6 +93,20 @@ def test_a_turned_photo_is_turned_once(orientation: int, kind: str, tmp_path) ->
     assert photo.size == ((40, 20) if orientation < 5 else (20, 40))
     assert to_rgb(photo).size == photo.size
     assert to_rgb(photo).getexif().get(0x0112, 1) == 1
+
+
+@pytest.mark.parametrize("mode", ["L", "I;16", "P", "CMYK", "RGBA", "RGB"])
+@pytest.mark.parametrize("orientation", [5, 6, 7, 8])
+def test_an_uncompressed_tiff_file_that_is_turned_keeps_its_rows(orientation: int, mode: str, tmp_path) -> None:
+    stored = np.zeros((20, 40), dtype=np.uint16)
+    stored[:5] = 65535
+    eight = Image.fromarray((stored >> 8).astype(np.uint8))
+    image = Image.fromarray(stored) if mode == "I;16" else eight.convert(mode)
+    image.save(tmp_path / "photo.tif", tiffinfo={0x0112: orientation})
+    photo = open_photo(tmp_path / "photo.tif").convert("L")
+    assert photo.size == (20, 40)
+    side = 0 if orientation in (5, 8) else 15
+    assert photo.point(lambda value: 255 * (value > 127)).getbbox() == (side, 0, side + 5, 40)
 
 
 def test_an_address_on_the_web_is_named_as_one() -> None:

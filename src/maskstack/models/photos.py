@@ -96,7 +96,12 @@ def check_file(path: Path) -> None:
 def open_image(source: Path | IO[bytes]) -> Image.Image:
     """Open an image with Pillow, without the formats that Pillow hands to another program; nothing is decoded yet."""
     Image.init()
-    return Image.open(source, formats=[name for name in Image.ID if name not in _RUNS_A_PROGRAM])
+    image = Image.open(source, formats=[name for name in Image.ID if name not in _RUNS_A_PROGRAM])
+    if image.format == "TIFF":
+        # Pillow maps an uncompressed file that it knows by its name into memory, with width and height exchanged if the
+        # orientation turns it by 90 degrees, so that its rows would be mixed.
+        image.filename = ""
+    return image
 
 
 def _read(path: Path, max_pixels: int, page: int | None, window: Window | None) -> Image.Image:
