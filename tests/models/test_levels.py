@@ -160,6 +160,67 @@ def test_radiographs_as_dicom(tmp_path) -> None:
     assert np.array_equal(np.asarray(open_photo(dicom(tmp_path / "d.dcm", colours))), colours)
 
 
+def test_a_dicom_file_says_its_depth(tmp_path) -> None:
+    dark = np.rint(RAMP * 900).astype(np.uint16)
+    assert np.abs(shown(dicom(tmp_path / "a.dcm", dark, BitsStored=12)) - dark / 4095 * 255).max() <= 1
+    signed = np.rint(RAMP * 2047).astype(np.int16)
+    assert np.abs(shown(dicom(tmp_path / "b.dcm", signed, BitsStored=12)) - RAMP * 255).max() <= 1
+    unsaid = dicom(tmp_path / "c.dcm", np.rint(RAMP * 4095).astype(np.uint16))  # 16 of 16 bits: the file's numbers
+    assert np.abs(shown(unsaid) - RAMP * 255).max() <= 1
+
+
+def test_the_table_of_grey_values_of_a_radiograph_is_applied(tmp_path) -> None:
+    pydicom = pytest.importorskip("pydicom", reason="the extra 'medical' is not installed")
+    table = pydicom.Dataset()
+    table.LUTDescriptor = [4096, 0, 16]
+    table.add_new("LUTData", "OW", np.rint(np.linspace(0, 1, 4096) ** 3 * 65535).astype(np.uint16).tobytes())
+    twelve = np.rint(RAMP * 4095).astype(np.uint16)
+    path = dicom(tmp_path / "a.dcm", twelve, BitsStored=12, VOILUTSequence=pydicom.Sequence([table]))
+    assert np.abs(shown(path) - RAMP**3 * 255).max() <= 1
+    assert said_of(open_photo(path)) == "by the file's own table (VOI LUT), values are shown from black to white"
+    assert np.abs(shown(path, window="2048/4096") - RAMP * 255).max() <= 1
+
+
+def test_each_frame_of_enhanced_ct_has_its_own_unit_and_window(tmp_path) -> None:
+    pydicom = pytest.importorskip("pydicom", reason="the extra 'medical' is not installed")
+    unit, groups = pydicom.Dataset(), []
+    unit.RescaleSlope, unit.RescaleIntercept = 1, -1024
+    shared = pydicom.Dataset()
+    shared.PixelValueTransformationSequence = pydicom.Sequence([unit])
+    for centre in (40, -600):
+        window, group = pydicom.Dataset(), pydicom.Dataset()
+        window.WindowCenter, window.WindowWidth = centre, 400
+        group.FrameVOILUTSequence = pydicom.Sequence([window])
+        groups.append(group)
+    stored = np.rint(RAMP * 3000).astype(np.int16)
+    path = dicom(
+        tmp_path / "a.dcm",
+        np.stack([stored, stored]),
+        SharedFunctionalGroupsSequence=pydicom.Sequence([shared]),
+        PerFrameFunctionalGroupsSequence=pydicom.Sequence(groups),
+    )
+    for page, start in enumerate((-160, -800)):
+        assert np.abs(shown(path, page=page) - np.clip((stored - 1024.0 - start) / 400, 0, 1) * 255).max() <= 1
+
+
+@pytest.mark.parametrize("implicit", [True, False])
+def test_a_dicom_file_without_its_header(tmp_path, implicit: bool) -> None:
+    pydicom = pytest.importorskip("pydicom", reason="the extra 'medical' is not installed")
+    whole = dicom(tmp_path / "a.dcm", np.rint(RAMP * 4095).astype(np.uint16), BitsStored=12)
+    bare = pydicom.Dataset(pydicom.dcmread(whole))
+    bare.save_as(tmp_path / "bare.dcm", implicit_vr=implicit, little_endian=True, enforce_file_format=False)
+    assert np.array_equal(shown(tmp_path / "bare.dcm"), shown(whole))
+
+
+def test_a_window_for_colours_and_other_files_named_as_dicom_are_refused(tmp_path) -> None:
+    colours = dicom(tmp_path / "a.dcm", np.stack([GREY] * 3, axis=-1))
+    with pytest.raises(InputError, match=r"a\.dcm; give one for grey images only"):
+        open_photo(colours, window="40/400")
+    Image.fromarray(GREY).save(tmp_path / "b.dcm", "JPEG")
+    with pytest.raises(InputError, match=r"is named as a DICOM file, but is not one"):
+        open_photo(tmp_path / "b.dcm")
+
+
 def test_damaged_medical_files_are_one_sentence(tmp_path) -> None:
     pytest.importorskip("pydicom", reason="the extra 'medical' is not installed")
     pytest.importorskip("nibabel", reason="the extra 'medical' is not installed")

@@ -39,8 +39,9 @@ def read_dicom(
 ) -> tuple[Image.Image, str]:
     """An image of a DICOM file and how its values were shown.
 
-    Values are first converted by the file's slope and intercept. The window is the given one, or that of the file, see
-    :func:`maskstack.models.levels.to_bytes` where there is none. MONOCHROME1 is inverted.
+    Values are first converted by the file's slope and intercept. The window is the given one, or that of the file, or
+    the file's own table of grey values (VOI LUT); see :func:`maskstack.models.levels.to_bytes` where there is none.
+    MONOCHROME1 is inverted.
 
     Args:
         path: The file.
@@ -49,35 +50,28 @@ def read_dicom(
         check: Checks the size before the pixels are decoded.
 
     Raises:
-        InputError: The file is damaged, has no image, or has a compression for which a package is missing.
+        InputError: The file is damaged, has no image, or has a compression for which a package is missing; or a window
+            was given for colours.
         MissingExtraError: pydicom is not installed.
     """
     pydicom = require("pydicom", extra="medical")
     pixels = require("pydicom.pixels", extra="medical")
     try:
         file = pydicom.dcmread(path, force=True)
+        if file.preamble is None and "Rows" not in file:
+            raise InputError(f"{path} is named as a DICOM file, but is not one; give it the ending of its format")
         size = int(file.get("Columns", 0)), int(file.get("Rows", 0))
         if "PixelData" not in file or not all(size):
             raise InputError(f"{path} is a DICOM file without an image; give one with pixel data")
         check(size)
         frame, said = page_number(page, int(file.get("NumberOfFrames", 1) or 1), what="frame")
-        photometric = str(file.get("PhotometricInterpretation", "MONOCHROME2"))
+        _complete(file, frame)
         stored: NDArray[Any] = pixels.pixel_array(file, index=frame)
-        if int(file.get("SamplesPerPixel", 1)) == 3:
-            # pydicom has converted YBR to RGB.
-            shown = stored if stored.dtype == np.uint8 else to_bytes(stored)[0]
-            return Image.fromarray(shown), said
-        if photometric == "PALETTE COLOR":
-            colours = pixels.apply_color_lut(stored, file)
-            return Image.fromarray((colours >> (8 * (colours.dtype.itemsize - 1))).astype(np.uint8)), said
-        values = pixels.apply_modality_lut(stored, file)
-        own = window or _file_window(file)
-        if own is None and np.array_equal(values, np.rint(values)):
-            values = values.astype(np.int64)
-        depth = int(file.get("BitsStored", 0)) if own is None and values is stored else None
-        grey, levels = to_bytes(values, window=own, inverted=photometric == "MONOCHROME1", bits=depth or None)
-        source = "" if window is not None or own is None else "by the file's own window, "
-        return Image.fromarray(grey), joined(said, source + levels)
+        colours = _colours(file, stored)
+        if colours is not None and window is not None:
+            raise InputError(f"a window was given for the colours of {path}; give one for grey images only")
+        grey, levels = (colours, "") if colours is not None else _grey(file, stored, window)
+        return Image.fromarray(grey), joined(said, levels)
     except MaskstackError:
         raise
     # pydicom raises many types of error for damaged files and for compressions without a decoder.
@@ -85,6 +79,56 @@ def read_dicom(
         raise InputError(
             f"{path} cannot be read as DICOM ({reason(error)}); get a complete, uncompressed copy"
         ) from error
+
+
+def _complete(file: Any, frame: int) -> None:
+    """Fill in how the elements are written, where a header is missing, and what functional groups say of a frame."""
+    uid = require("pydicom.uid", extra="medical")
+    if "TransferSyntaxUID" not in file.file_meta:
+        implicit, little = file.original_encoding
+        explicit = uid.ExplicitVRLittleEndian if little else uid.ExplicitVRBigEndian
+        file.file_meta.TransferSyntaxUID = uid.ImplicitVRLittleEndian if implicit else explicit
+    for sequence, place in (("SharedFunctionalGroupsSequence", 0), ("PerFrameFunctionalGroupsSequence", frame)):
+        groups = file.get(sequence) or []
+        for name in ("PixelValueTransformationSequence", "FrameVOILUTSequence"):
+            if place < len(groups) and groups[place].get(name):
+                file.update(groups[place].get(name)[0])
+
+
+def _colours(file: Any, stored: NDArray[Any]) -> NDArray[np.uint8] | None:
+    """The colours of an image, H x W x 3; None if it is grey."""
+    if int(file.get("SamplesPerPixel", 1)) == 3:
+        # pydicom has converted YBR to RGB.
+        return stored if stored.dtype == np.uint8 else to_bytes(stored)[0]
+    if str(file.get("PhotometricInterpretation", "")) == "PALETTE COLOR":
+        colours = require("pydicom.pixels", extra="medical").apply_color_lut(stored, file)
+        return np.asarray(colours >> (8 * (colours.dtype.itemsize - 1))).astype(np.uint8)
+    return None
+
+
+def _grey(file: Any, stored: NDArray[Any], window: Window | None) -> tuple[NDArray[np.uint8], str]:
+    """The grey values of an image as 8 bits, H x W, and how they were shown."""
+    pixels = require("pydicom.pixels", extra="medical")
+    values: NDArray[Any] = pixels.apply_modality_lut(stored, file)
+    own = window or _file_window(file)
+    source, depth = "", None
+    if own is not None:
+        source = "" if window is not None else "by the file's own window, "
+    elif file.get("VOILUTSequence"):
+        values, depth = pixels.apply_voi(values, file), int(file.VOILUTSequence[0].LUTDescriptor[2])
+        source = "by the file's own table (VOI LUT), "
+    elif np.array_equal(values, np.rint(values)):
+        depth = _depth(file) if np.array_equal(values, stored) else None
+        values = values.astype(np.int64)
+    inverted = str(file.get("PhotometricInterpretation", "")) == "MONOCHROME1"
+    grey, levels = to_bytes(values, window=own, inverted=inverted, bits=depth)
+    return grey, source + (levels or "values are shown from black to white" if source else levels)
+
+
+def _depth(file: Any) -> int | None:
+    """Number of bits of the values, without their sign; None if the file only says the size of its numbers."""
+    stored, allocated = int(file.get("BitsStored", 0)), int(file.get("BitsAllocated", 0))
+    return stored - int(file.get("PixelRepresentation", 0)) if 1 < stored < allocated else None
 
 
 def _file_window(file: Any) -> Window | None:
