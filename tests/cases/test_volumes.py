@@ -100,6 +100,25 @@ def test_what_is_finished_is_not_done_again_and_slices_move(folder, capsys) -> N
     assert found["files"]["array"] == "out/stack.map.npy"
 
 
+def test_a_folder_stands_for_its_volumes(folder, capsys) -> None:
+    Image.new("L", (20, 20)).save("flat.tif")
+    Image.new("L", (20, 20)).save("photo.png")
+    (folder / "cut.nii.gz").write_bytes((folder / "ct.nii.gz").read_bytes()[:3000])
+    arguments = [".", "--model", "python:nets.py:bright,volume", "--steps", "1", "--out", ".", "--animate", "gif"]
+    assert main(["explain", *arguments, "--preset", "single", "--sizes", "4,6", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert [result["photo"] for result in document["results"]] == ["ct.nii.gz", "stack.tif", "turned.nii.gz"]
+    left_out = [warning for warning in document["warnings"] if warning.startswith("left out")]
+    assert [warning.split()[2] for warning in left_out] == ["cut.nii.gz", "flat.tif"]
+    again = ["explain", *arguments, "--preset", "single", "--sizes", "4,6", "--resume"]
+    assert main(again) == 0, "its own animations and maps are not taken for volumes"
+    assert "3 already done: at most 0 forward" in capsys.readouterr().out
+    (folder / "photos").mkdir()
+    Image.new("L", (20, 20)).save("photos/photo.png")
+    assert main(["explain", "photos", "--model", "python:nets.py:bright,volume"]) == 2
+    assert "photos is a folder without volumes" in " ".join(capsys.readouterr().err.split())
+
+
 def test_a_file_asked_for_later_is_written_without_another_search(folder, capsys, monkeypatch) -> None:
     arguments = ["stack.tif", "--model", "python:nets.py:bright,volume"]
     assert call(*arguments) == 0

@@ -12,13 +12,22 @@ from maskstack.jobs.listing import photo_files
 def test_a_folder_stands_for_its_photos_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     for name in ("b10.jpg", "b9.PNG", "a.tif", "scan.nii.gz", "x.dcm"):
         (tmp_path / name).touch()
-    left_out = ("notes.txt", ".hidden.jpg", "a.overlay.png", "a.figure.png", "a.masks.gif", "a.map.png", "a.eps.txt")
+    left_out = ("notes.txt", ".hidden.jpg", "a.overlay.png", "a.figure.png", "a.map.png", "a.eps.txt")
+    left_out += ("a.masks.gif", "a.slices.gif")
     for name in left_out:
         (tmp_path / name).touch()
     (tmp_path / "folder.jpg").mkdir()
     found = photo_files(("z.jpg", str(tmp_path)))
     assert found[0] == "z.jpg", "a file that was named is kept, whatever it is"
     assert [Path(file).name for file in found[1:]] == ["a.tif", "b9.PNG", "b10.jpg", "scan.nii.gz", "x.dcm"]
+
+
+def test_the_gallery_in_a_folder_of_explanations_is_not_a_photo(tmp_path: Path) -> None:
+    for name in ("a.jpg", "gallery.png"):
+        (tmp_path / name).touch()
+    assert [Path(file).name for file in photo_files((str(tmp_path),))] == ["a.jpg", "gallery.png"], "a user's own photo"
+    (tmp_path / "lite0.0-a.safetensors").touch()
+    assert [Path(file).name for file in photo_files((str(tmp_path),))] == ["a.jpg"]
 
 
 def test_a_folder_without_photos_is_refused(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from maskstack.explanation.view import NOT_MEASURED, shown
 from maskstack.files import write_whole
 from maskstack.jobs.choosing import predict, top_count, warn_of_network
 from maskstack.jobs.machine import check_writable, pick_device
-from maskstack.jobs.naming import EXPLANATION, file_part, free_name, with_ending
+from maskstack.jobs.naming import EXPLANATION, GALLERY, file_part, free_name, with_ending
 from maskstack.jobs.photos import PhotosRequest
 from maskstack.jobs.progress import JobReporter
 from maskstack.jobs.targets import JUDGED_BY, PhotoExplainer, PhotoTarget, finished_before, report_finished
@@ -123,7 +123,7 @@ def _make_gallery(request: GalleryRequest, reporter: JobReporter, reserved: cont
     pictures = [(Path(file).name, photo) for file, photo in photos]
     figure = gallery_figure(pictures, cells, title=request.title)
     dpi = min(DPI, LONGEST / max(figure.get_size_inches()))
-    return write_whole(request.out / "gallery.png", lambda file: figure.savefig(file, dpi=dpi))
+    return write_whole(request.out / GALLERY, lambda file: figure.savefig(file, dpi=dpi))
 
 
 def _named(models: Sequence[str]) -> dict[str, str]:

@@ -11,13 +11,13 @@ from PIL import Image
 from maskstack.draw.animation import FORMATS
 from maskstack.errors import InputError
 from maskstack.explanation.map_files import ENDINGS
-from maskstack.jobs.naming import FIGURE, OVERLAY, masks_ending
+from maskstack.jobs.naming import EXPLANATION, FIGURE, GALLERY, OVERLAY, masks_ending, slices_ending
 from maskstack.models.medical import reader_of
 
 UNREADABLE = (".heic", ".heif", ".jxl", ".svg")
 """Endings of pictures that are named as unreadable, not passed over in silence, where Pillow has no reader for them."""
 
-OWN = (OVERLAY, FIGURE, *ENDINGS.values(), *(masks_ending(kind) for kind in FORMATS))
+OWN = (OVERLAY, FIGURE, *ENDINGS.values(), *map(masks_ending, FORMATS), *map(slices_ending, FORMATS))
 """Endings of pictures that ``maskstack explain`` itself wrote, which may lie beside the photos."""
 
 
@@ -25,8 +25,8 @@ def photo_files(paths: Sequence[str]) -> tuple[str, ...]:
     """The files, with each folder replaced by the image files that lie in it, in the order of their names.
 
     Numbers in names are ordered by their value. Medical files are known by their ending, and DICOM files of any name by
-    their first bytes. Hidden files, folders within the folder, other files, and pictures that ``maskstack explain``
-    wrote are left out.
+    their first bytes. Hidden files, folders within the folder, other files, and pictures that maskstack wrote are left
+    out: a ``gallery.png`` is one of them where explanations lie beside it.
 
     Args:
         paths: Files and folders.
@@ -46,7 +46,8 @@ def _in_folder(folder: Path) -> list[str]:
         files = [path for path in folder.iterdir() if not path.name.startswith(".") and path.is_file()]
     except OSError as error:
         raise InputError(f"the folder {folder} cannot be read; change its permissions") from error
-    files = [path for path in files if not path.name.lower().endswith(OWN)]
+    gallery = GALLERY if any(path.suffix == EXPLANATION for path in files) else ""
+    files = [path for path in files if not path.name.lower().endswith(OWN) and path.name != gallery]
     photos = [path for path in files if path.name.lower().endswith(endings) or reader_of(path) is not None]
     if not photos:
         raise InputError(f"{folder} is a folder without image files; give image files, or a folder that has some")

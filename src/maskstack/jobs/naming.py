@@ -8,6 +8,9 @@ from pathlib import Path
 OVERLAY, FIGURE, EXPLANATION = ".overlay.png", ".figure.png", ".safetensors"
 """Endings of the files of a result."""
 
+GALLERY = "gallery.png"
+"""Name of the gallery."""
+
 LONGEST = 60
 """Maximum number of letters of a class or network name within a file name."""
 
@@ -19,6 +22,15 @@ def masks_ending(kind: str) -> str:
     '.masks.gif'
     """
     return f".masks.{kind}"
+
+
+def slices_ending(kind: str) -> str:
+    """Ending of the animation of a volume's slices.
+
+    >>> slices_ending("gif")
+    '.slices.gif'
+    """
+    return f".slices.{kind}"
 
 
 def file_part(name: str) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import torch
 from PIL import Image
@@ -22,6 +22,8 @@ from maskstack.models import LoadedModel, open_photo
 from maskstack.models.levels import read_page
 from maskstack.models.photos import check_file
 from maskstack.objectives import Meaning
+
+_Read = TypeVar("_Read")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +77,21 @@ class PhotosRequest:
             MaskstackError: A file that was named cannot be read, or has no such page; or no file of a folder can.
         """
         read_page(self.page)
-        files = photo_files(self.photos)
+        return self.opened(photo_files(self.photos), self.open_photo, warn)
+
+    def opened(
+        self, files: Sequence[str], read: Callable[[str], _Read], warn: Callable[[str], None]
+    ) -> Iterator[tuple[str, _Read]]:
+        """What was read from each file, one after the other; damaged files of a folder are left out.
+
+        Args:
+            files: The files.
+            read: Reads one file.
+            warn: Called with a sentence about each damaged file of a folder.
+
+        Raises:
+            MaskstackError: A file that was named cannot be read; or no file of a folder can.
+        """
         named = set(self.photos)
         for file in files:
             check_name(file)
@@ -84,14 +100,14 @@ class PhotosRequest:
         opened = 0
         for file in files:
             try:
-                photo = self.open_photo(file)
+                found = read(file)
             except InputError as error:
                 if file in named or (file == files[-1] and not opened):
                     raise
                 warn(f"left out: {error}")
                 continue
             opened += 1
-            yield file, photo
+            yield file, found
 
     def read(self, target: PhotoTarget, net: LoadedModel, device: torch.device) -> tuple[Image.Image, Tensor]:
         """A target's photo, opened again, and the network's input, C x H x W.

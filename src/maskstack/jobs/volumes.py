@@ -26,8 +26,9 @@ from maskstack.explanation.map_files import save_packed
 from maskstack.explanation.view import REGION_VALUE, title
 from maskstack.files import write_whole
 from maskstack.jobs.choosing import choose
+from maskstack.jobs.listing import photo_files
 from maskstack.jobs.machine import check_writable
-from maskstack.jobs.naming import EXPLANATION, OVERLAY, free_name, with_ending
+from maskstack.jobs.naming import EXPLANATION, OVERLAY, free_name, slices_ending, with_ending
 from maskstack.jobs.progress import JobReporter
 from maskstack.jobs.targets import PhotoTarget, finished_before, report_finished, warn_of_replacing
 from maskstack.models import LoadedModel
@@ -58,11 +59,11 @@ def explain_volumes(
     Raises:
         MaskstackError: A file or the request cannot be used, or another process writes to the folder.
     """
-    _check(request)
+    files = _checked_files(request)
     targets: list[PhotoTarget] = []
     taken: set[str] = set()
-    for file in request.photos:
-        volume, image = _read(request, net, file, device)
+    read = partial(_read, request, net, device=device)
+    for file, (volume, image) in request.opened(files, read, reporter.warn):
         size = " x ".join(map(str, image.shape[1:]))
         own = " x ".join(map(str, volume.values.shape[1:]))
         resized = f"resized from {own} to {size} (slices, rows, columns)" if own != size else ""
@@ -95,8 +96,9 @@ def explain_volumes(
     report_finished(targets, todo, lambda target: _files(target, request), reporter)
 
 
-def _check(request: ExplainRequest) -> None:
-    wrong = [file for file in request.photos if not is_volume_file(file)]
+def _checked_files(request: ExplainRequest) -> tuple[str, ...]:
+    """The files of volumes, with each folder replaced by those that lie in it, after the options were checked."""
+    wrong = [file for file in request.photos if not (Path(file).is_dir() or is_volume_file(file))]
     if wrong:
         raise InputError(
             f"{wrong[0]} is not a volume, which this network takes; give NIfTI files, or TIFF files of several pages"
@@ -110,6 +112,12 @@ def _check(request: ExplainRequest) -> None:
             raise InputError(f"{option} is for photos; leave it out for volumes")
     if request.map_kind not in (None, "nifti", "npy"):
         raise InputError(f"--map {request.map_kind} cannot hold a volume; use nifti, which is always written, or npy")
+    files = tuple(filter(is_volume_file, photo_files(request.photos)))
+    if not files:
+        raise InputError(
+            f"{request.photos[0]} is a folder without volumes; give NIfTI files, or TIFF files of several pages"
+        )
+    return files
 
 
 def _read(request: ExplainRequest, net: LoadedModel, file: str, device: torch.device) -> tuple[Volume, Tensor]:
@@ -150,7 +158,7 @@ def _files(target: PhotoTarget, request: ExplainRequest) -> dict[str, Path]:
     if request.map_kind == "npy":
         endings["array"] = MAP_ENDINGS["npy"]
     if request.animate:
-        endings["animation"] = f".slices.{request.animate}"
+        endings["animation"] = slices_ending(request.animate)
     return {kind: with_ending(target.path, ending) for kind, ending in {**endings, "explanation": EXPLANATION}.items()}
 
 
