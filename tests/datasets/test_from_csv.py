@@ -46,6 +46,19 @@ def test_parts_are_fractions_or_pixels(root, write, x, y):
     assert dict(second.parts) == {}
 
 
+def test_the_size_that_was_annotated_is_compared_with_the_images(root, write):
+    write("images.csv", "file,class,width,height\na.jpg,Mass,180,120\nb.jpg,Mass,,\n")
+    write("boxes.csv", "file,finding,x1,y1,x2,y2\na.jpg,Mass,20,20,60,60\nb.jpg,Mass,10,10,30,30\n")
+    first, second = load_images(root)
+    with pytest.raises(InputError, match=r"annotations of a\.jpg are for 180 x 120 pixels, but upright it has 90 x 60"):
+        first.check_size(first.open().size)
+    second.check_size(second.open().size)
+    (root / "boxes.csv").unlink()
+    write("parts.csv", "file,part,x,y\na.jpg,left eye,0.5,0.25\n")
+    fractions, _ = load_images(root)
+    fractions.check_size(fractions.open().size)  # they fit any size
+
+
 def test_fractions_wait_for_the_picture(root, write, no_pictures_opened):
     write("images.csv", "file\na.jpg\n")
     write("parts.csv", "file,part,x,y\na.jpg,eye,0.5,0.5\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -10,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 from maskstack.datasets.annotated import AnnotatedImage, AnnotatedImages, Box, Point
-from maskstack.datasets.boxes import checked_box, main_class
+from maskstack.datasets.boxes import checked_box, known_size, main_class
 from maskstack.datasets.files import check_present, folder_of, relative
 from maskstack.datasets.tables import TableRow, read_table
 from maskstack.errors import WRONG_VALUE, InputError
@@ -28,6 +29,7 @@ class _Entry:
     index: int | None
     name: str
     split: str
+    size: tuple[int, int] | None
     boxes: list[Box] = field(default_factory=list)
     found: list[tuple[str, Box]] = field(default_factory=list)  # Boxes of boxes.csv, each with its class or "".
 
@@ -40,10 +42,11 @@ def from_csv(root: Path, *, split: str | None = None) -> AnnotatedImages:
     """Read a table with the column ``file`` and optional further columns.
 
     Further columns are ``class_index``; ``class`` or ``class_name``; boxes as ``boxes_xyxy``, JSON, or as ``x1``,
-    ``y1``, ``x2``, ``y2`` with one row for each box; and ``split``. The same folder may contain ``parts.csv`` (file,
-    part, x, y: fractions if no number is above 1, else pixels) and ``boxes.csv`` (file; finding, class or
-    ``class_index``; x1, y1, x2, y2). An image whose table row has no class gets the class with the largest total area
-    in ``boxes.csv``. Only boxes of the image's class are kept from that file.
+    ``y1``, ``x2``, ``y2`` with one row for each box; ``split``; and ``width`` and ``height`` of the image that was
+    annotated, for which an image of another size is refused when it is measured. The same folder may contain
+    ``parts.csv`` (file, part, x, y: fractions if no number is above 1, else pixels) and ``boxes.csv`` (file; finding,
+    class or ``class_index``; x1, y1, x2, y2). An image whose table row has no class gets the class with the largest
+    total area in ``boxes.csv``. Only boxes of the image's class are kept from that file.
 
     Args:
         root: The CSV file, or the folder of ``annotations.csv`` or ``images.csv``. The images are next to it or in
@@ -75,19 +78,29 @@ def _image(
 ) -> AnnotatedImage:
     label = names.index(entry.name) if names and entry.name else entry.index
     boxes = tuple(entry.boxes) or tuple(box for name, box in entry.found if name in ("", entry.name))
-    return AnnotatedImage(folder / file, file, label, entry.name or None, boxes, parts.get(file, {}))
+    places = parts.get(file, {})
+    # Fractions fit an image of any size.
+    size = None if isinstance(places, FractionParts) and not boxes else entry.size
+    return AnnotatedImage(folder / file, file, label, entry.name or None, boxes, places, size=size)
 
 
 def _entries(rows: tuple[TableRow, ...]) -> dict[str, _Entry]:
     entries: dict[str, _Entry] = {}
     for row in rows:
         file = relative(row.text("file"), row.where)
-        new = _Entry(row.integer("class_index"), row.text(*_CLASS), row.text("split"))
+        new = _Entry(row.integer("class_index"), row.text(*_CLASS), row.text("split"), _size(row))
         entry = entries.setdefault(file, new)
         if (entry.index, entry.name, entry.split) != (new.index, new.name, new.split):
             raise InputError(f"{row.where}: {file} has another class or split in an earlier row; give it only one")
         entry.boxes += _boxes(row)
     return entries
+
+
+def _size(row: TableRow) -> tuple[int, int] | None:
+    """The size of the image that was annotated; None if the row does not say it."""
+    with contextlib.suppress(ValueError, OverflowError):
+        return known_size(*(int(float(row.text(column))) for column in ("width", "height")))
+    return None
 
 
 def _boxes(row: TableRow) -> list[Box]:
