@@ -54,6 +54,11 @@ def bench(
             listener.warn(f"{name}: {network.net.assumed}")
         if network.net.weights == "random":
             listener.warn(f"{name} has random weights, other ones at each start: give trained ones as weights=FILE")
+        if network.numbered:
+            listener.warn(
+                f"{name}: it does not name its classes, so they are taken for those of the data in the order of their "
+                f"names, {network.numbered[0]} for class 0; if they are not, add classes=FILE to its spec"
+            )
         if unlabelled := _unlabelled(network, request):
             listener.warn(f"{name}: {unlabelled}")
         for method in request.methods:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 
 from maskstack.datasets import AnnotatedImages
 from maskstack.errors import InputError, ModelError, reason
@@ -21,6 +22,7 @@ from maskstack.leaderboard.request import BenchRequest
 from maskstack.models import LoadedModel, load_model
 from maskstack.models.weights import weights_digest
 from maskstack.runs.rows import FAILED, ResultRow, result_rows
+from maskstack.scoring import class_probabilities
 from maskstack.tensor_files import check_digest, header_of, read_tensors, write_tensors
 
 
@@ -58,8 +60,32 @@ class BenchNetwork:
         self.net.model.to(torch.device(request.device))
         self.images: AnnotatedImages = request.images_for(self.net)
         self.cases = Cases(self.net, target=request.target)
+        if self.numbered:
+            self._check_classes(spec)
         self._by_name = {image.name: image for image in self.images}
         self._explainers: dict[str, CostedExplainer] = {}
+
+    @property
+    def numbered(self) -> tuple[str, ...]:
+        """The data's class names, if they can only be assumed to be the network's classes in this order; else empty."""
+        wanted = self.request.target == "label" or self.request.which == "right"
+        named = self.net.class_names or self.images.indices_given
+        return self.images.class_names if wanted and not named else ()
+
+    def _check_classes(self, spec: str) -> None:
+        """Check that a network without class names has as many classes as the data names.
+
+        Raises:
+            InputError: It has another number, so that it is unknown which is which.
+        """
+        blank = self.net.preprocess(Image.new("RGB", (64, 64))).unsqueeze(0)
+        classes = class_probabilities(self.net, blank.to(self.request.device)).shape[1]
+        if classes != len(self.numbered):
+            named = f"{len(self.numbered)} class{'' if len(self.numbered) == 1 else 'es'}"
+            raise InputError(
+                f"the data names {named}, but {spec} has {classes} without names, so it is unknown which is which; add "
+                "classes=FILE to the spec, or give --target predicted"
+            )
 
     def explainer(self, method: str) -> CostedExplainer:
         """The method on this network, made once.
