@@ -61,6 +61,22 @@ def test_a_tiff_in_which_0_is_white_is_inverted(tmp_path) -> None:
             assert "from white to black" in said_of(open_photo(negative))
 
 
+def test_colours_of_16_bits_are_not_misread_without_a_word(tmp_path) -> None:
+    tifffile = pytest.importorskip("tifffile", reason="it comes with scikit-image")
+    colours = np.rint(np.stack([RAMP] * 3, axis=-1) * 4095).astype(np.uint16)
+    for compression in (None, "zlib"):
+        tifffile.imwrite(tmp_path / "a.tif", colours, photometric="rgb", compression=compression)
+        assert "the highest is 15 of 255; if the file holds fewer bits" in said_of(open_photo(tmp_path / "a.tif"))
+    tifffile.imwrite(tmp_path / "b.tif", colours * 16, photometric="rgb")
+    assert not said_of(open_photo(tmp_path / "b.tif"))
+    tifffile.imwrite(tmp_path / "c.tif", colours.transpose(2, 0, 1), photometric="rgb", planarconfig="separate")
+    with pytest.raises(InputError, match=r"c\.tif has a plane of 16 bits for each colour"):
+        open_photo(tmp_path / "c.tif")
+    planes = (colours * 16).transpose(2, 0, 1)
+    tifffile.imwrite(tmp_path / "d.tif", planes, photometric="rgb", planarconfig="separate", compression="zlib")
+    assert np.abs(shown(tmp_path / "d.tif") - RAMP * 255).max() <= 1
+
+
 @pytest.mark.parametrize("suffix", ["tif", "gif", "webp", "png"])
 def test_pages_and_frames_are_chosen_and_named(tmp_path, suffix: str) -> None:
     pages = [Image.new("RGB", (20, 20), (80 * page,) * 3) for page in range(3)]

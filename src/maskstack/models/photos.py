@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from maskstack.errors import InputError, MissingExtraError, reason
 from maskstack.models.levels import Window, joined, levels_of, page_number, read_window
@@ -22,6 +22,11 @@ MOST_PIXELS = 80_000_000
 
 _SAID = "maskstack"
 _WHITE_IS_ZERO = 262  # The tag PhotometricInterpretation of TIFF, whose value 0 means this.
+_PLANES, _BITS = (
+    284,
+    258,
+)  # The tags PlanarConfiguration, whose value 2 means one plane for each colour, and BitsPerSample.
+_COLOURS = frozenset({"RGB", "RGBA", "RGBX", "LA", "CMYK"})
 _OF_ONE_PHOTO = frozenset({"MPO"})  # A photo and its previews or depth.
 
 _BAND = 2**22  # Pixels that are converted at once: the memory for the conversion does not grow with the image.
@@ -93,7 +98,7 @@ def check_file(path: Path) -> None:
         raise InputError(f"{path} is empty; give an image file")
 
 
-def open_image(source: Path | IO[bytes]) -> Image.Image:
+def open_image(source: Path | IO[bytes]) -> ImageFile.ImageFile:
     """Open an image with Pillow, without the formats that Pillow hands to another program; nothing is decoded yet."""
     Image.init()
     image = Image.open(source, formats=[name for name in Image.ID if name not in _RUNS_A_PROGRAM])
@@ -118,11 +123,13 @@ def _read(path: Path, max_pixels: int, page: int | None, window: Window | None) 
             if chosen:
                 image.seek(chosen)
             check_size(path, image.size, max_pixels)
-            _check_tiles(path, image, max_pixels)
+            _check_tiff(path, image, max_pixels)
+            deep = ";16" in str([tile.args for tile in image.tile])
             image.load()
             check_size(path, image.size, max_pixels)
             rgb = to_rgb(image, window=window)
-            return _with_said(rgb, joined(said, said_of(rgb)))
+            dark = _dark_colours(rgb) if deep and image.mode in _COLOURS else ""
+            return _with_said(rgb, joined(said, said_of(rgb), dark))
     except MissingExtraError:
         raise
     except InputError as error:
@@ -151,12 +158,28 @@ def check_size(path: Path | str, size: tuple[int, int], max_pixels: int = MOST_P
         raise InputError(f"{path} has {width} x {height} pixels; the shorter side must have at least {SMALLEST_SIDE}")
 
 
-def _check_tiles(path: Path, image: Image.Image, max_pixels: int) -> None:
-    """Refuse a TIFF file with tiles much larger than its image, because a whole tile is decoded."""
+def _check_tiff(path: Path, image: ImageFile.ImageFile, max_pixels: int) -> None:
+    """Refuse a TIFF file with tiles much larger than its image, because a whole tile is decoded, and deep planes."""
     tags = getattr(image, "tag_v2", {})
     width, height = tags.get(322, 0), tags.get(323, 0)
     if isinstance(width, int) and isinstance(height, int) and width * height > max_pixels:
         raise InputError(f"{path} has tiles of {width} x {height} pixels; save it with smaller tiles")
+    raw = any(tile.codec_name == "raw" for tile in image.tile)
+    if raw and tags.get(_PLANES) == 2 and image.mode in _COLOURS and max(tags.get(_BITS, (8,))) > 8:
+        raise InputError(
+            f"{path} has a plane of 16 bits for each colour, which Pillow misreads; compress it, or save 8 bits"
+        )
+
+
+def _dark_colours(image: Image.Image) -> str:
+    """A sentence about colours of 16 bits that use few of them, as Pillow keeps the upper 8; empty for others."""
+    highest = int(np.max(image.getextrema()))
+    if highest >= 64:
+        return ""
+    return (
+        f"colours of 16 bits are shown by their upper 8 bits, and the highest is {highest} of 255; if the file holds "
+        "fewer bits, scale them to the full range"
+    )
 
 
 def to_rgb(image: Image.Image, *, window: Window | None = None) -> Image.Image:
