@@ -69,28 +69,30 @@ def test_networks_by_photos(place, capsys):
         assert min(drawn.size) > 500
     found = {path.name: Explanation.load(path) for path in Path("drawn").glob("*.safetensors")}
     assert set(found) == {
-        "lite0.0-chelsea.safetensors", "lite0.1-coffee.safetensors",
-        "my_own.0-chelsea.safetensors", "my_own.1-coffee.safetensors",
+        "lite0.chelsea.safetensors", "lite0.coffee.safetensors",
+        "my_own.chelsea.safetensors", "my_own.coffee.safetensors",
     }  # fmt: skip
-    assert found["lite0.1-coffee.safetensors"].target_name == ("espresso",)
-    assert found["my_own.1-coffee.safetensors"].saliency.shape[2:] == (32, 48)
-    notes = found["my_own.1-coffee.safetensors"].notes
+    assert found["lite0.coffee.safetensors"].target_name == ("espresso",)
+    assert found["my_own.coffee.safetensors"].saliency.shape[2:] == (32, 48)
+    notes = found["my_own.coffee.safetensors"].notes
     assert (notes["model"], notes["photo"]) == (OWN.partition("=")[2], "coffee.png")
     assert notes["photo_sha256"] == hashlib.sha256(Path("coffee.png").read_bytes()).hexdigest()
 
 
 def test_what_is_finished_is_not_done_again(place, capsys):
     assert run(capsys, *ARGUMENTS, "coffee.png")[0] == 0
-    Path("drawn/my_own.0-coffee.safetensors").write_bytes(b"half a file")
+    Path("drawn/my_own.coffee.safetensors").write_bytes(b"half a file")
     Path("drawn/gallery.png").unlink()
-    before = Path("drawn/lite0.0-coffee.safetensors").stat().st_mtime_ns
+    before = Path("drawn/lite0.coffee.safetensors").stat().st_mtime_ns
     code, out, err = run(capsys, *ARGUMENTS, "coffee.png", "--resume", "--json")
     assert code == 0, err
     document = json.loads(out)
     assert (document["cost"]["maps"], document["cost"]["already_done"]) == (1, 1)
-    assert Path("drawn/lite0.0-coffee.safetensors").stat().st_mtime_ns == before
+    assert Path("drawn/lite0.coffee.safetensors").stat().st_mtime_ns == before
     assert document["gallery"] == "drawn/gallery.png"
     assert Path("drawn/gallery.png").is_file()
+    _, out, _ = run(capsys, *ARGUMENTS, "chelsea.png", "coffee.png", "--resume")
+    assert "2 maps, 2 already done" in out, "a photo before it leaves a finished one as it is"
     _, out, _ = run(capsys, *ARGUMENTS, "coffee.png", "--resume", "--target", "cup")
     assert "2 maps: at most" in out, "what was finished is of another class"
 
@@ -101,7 +103,7 @@ def test_networks_whose_names_look_alike_keep_their_own_maps(place, capsys):
     code, _, err = run(capsys, *arguments, "--out", "drawn", "coffee.png")
     assert code == 0, err
     found = {path.name: Explanation.load(path).notes["model"] for path in Path("drawn").glob("*.safetensors")}
-    assert found == {"a_b.0-coffee.safetensors": bare, "a_b-2.0-coffee.safetensors": f"{bare},norm=half"}
+    assert found == {"a_b.coffee.safetensors": bare, "a_b-2.coffee.safetensors": f"{bare},norm=half"}
 
 
 def test_methods_by_photos(place, capsys):
@@ -113,14 +115,14 @@ def test_methods_by_photos(place, capsys):
     assert "coffee.png, gradcam" in out
     found = {path.name: Explanation.load(path) for path in Path("drawn").glob("*.safetensors")}
     assert set(found) == {
-        "my_own_mdm.0-coffee.safetensors", "my_own_gradcam.0-coffee.safetensors",
-        "my_own_rise_masks_8.0-coffee.safetensors",
+        "my_own_mdm.coffee.safetensors", "my_own_gradcam.coffee.safetensors",
+        "my_own_rise_masks_8.coffee.safetensors",
     }  # fmt: skip
     for each in found.values():
         assert each.trust.verdict(0).word != "not measured", "every method is judged"
         assert each.geometry[0] is not None
-    assert found["my_own_rise_masks_8.0-coffee.safetensors"].settings["masks"] == 8
-    assert found["my_own_gradcam.0-coffee.safetensors"].notes.items() >= {"method": "gradcam", "grid": "7 x 11"}.items()
+    assert found["my_own_rise_masks_8.coffee.safetensors"].settings["masks"] == 8
+    assert found["my_own_gradcam.coffee.safetensors"].notes.items() >= {"method": "gradcam", "grid": "7 x 11"}.items()
     for name in found:
         code, out, err = run(capsys, "verify", f"drawn/{name}", "coffee.png", "--allow-code")
         assert code == 0, f"{name}: {out}{err}"

@@ -26,7 +26,7 @@ def test_the_gallery_in_a_folder_of_explanations_is_not_a_photo(tmp_path: Path) 
     for name in ("a.jpg", "gallery.png"):
         (tmp_path / name).touch()
     assert [Path(file).name for file in photo_files((str(tmp_path),))] == ["a.jpg", "gallery.png"], "a user's own photo"
-    (tmp_path / "lite0.0-a.safetensors").touch()
+    (tmp_path / "lite0.a.safetensors").touch()
     assert [Path(file).name for file in photo_files((str(tmp_path),))] == ["a.jpg"]
 
 

@@ -173,14 +173,17 @@ def _rows(
             raise InputError(f"{name}: {error}") from error
         predicted.append((file, tuple(image.shape[1:]), index, said_of(photo)))
     weights = weights_digest(net.model)
+    # By their names and not by their places, so that a photo that is added leaves the others finished.
+    pictured: set[str] = set()
+    parts = [free_name(file_part(Path(file).stem), pictured) for file in files]
     rows = []
     for method, explainer in zip(methods, explainers, strict=True):
         title = name if len(methods) == 1 else f"{name}, {method}"
         # Different names may give the same file name.
         stem = free_name(file_part(title), taken)
         targets = [
-            PhotoTarget(file, size, index, _path(request, stem, number, file), said, method)
-            for number, (file, size, index, said) in enumerate(predicted)
+            PhotoTarget(file, size, index, request.out / f"{stem}.{part}", said, method)
+            for part, (file, size, index, said) in zip(parts, predicted, strict=True)
         ]
         todo = [
             target for target in targets if not (request.resume and finished_before(target, explainer, spec, weights))
@@ -191,10 +194,6 @@ def _rows(
 
 def _explanation(target: PhotoTarget) -> dict[str, Path]:
     return {"explanation": with_ending(target.path, EXPLANATION)}
-
-
-def _path(request: GalleryRequest, stem: str, number: int, photo: str) -> Path:
-    return request.out / f"{stem}.{number}-{file_part(Path(photo).stem)}"
 
 
 def _explainer(request: GalleryRequest, net: LoadedModel, method: str) -> PhotoExplainer:
