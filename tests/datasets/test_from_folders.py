@@ -59,3 +59,11 @@ def test_wordnet_ids_are_imagenets_classes(save, tmp_path):
     names = [f"class {index}" for index in range(1000)]
     assert [image.label for image in load_images(tmp_path, class_names=names)] == [0, 999]
     assert load_images(tmp_path, class_names=["cat"]).unmatched == ("n01440764", "n15075141")
+
+
+def test_medical_files_are_images_too(save, tmp_path):
+    save("a/x.png")
+    for name in ("a/scan.DCM", "b/volume.nii.gz", "b/notes.txt.gz"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert [image.name for image in load_images(tmp_path)] == ["a/scan.DCM", "a/x.png", "b/volume.nii.gz"]

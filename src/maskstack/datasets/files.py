@@ -7,12 +7,15 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from maskstack.datasets.annotated import AnnotatedImage
 from maskstack.errors import InputError
+from maskstack.models.medical import DICOM, NIFTI
 
-PICTURES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
-    | {".ppm", ".pgm", ".jp2", ".avif"}
+PICTURES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"),
+    *(".ppm", ".pgm", ".jp2", ".avif"),
+    *DICOM,
+    *NIFTI,
 )
-"""Suffixes of image files in folders, in lower case."""
+"""Endings of image files in folders, in lower case."""
 
 _LOOKED_AT = 50  # Number of files that are searched for to choose the images' folder.
 
@@ -56,5 +59,5 @@ def check_present(images: Sequence[AnnotatedImage], source: Path) -> None:
 
 
 def is_picture(path: Path) -> bool:
-    """Whether a path has the suffix of an image and is not hidden."""
-    return path.suffix.lower() in PICTURES and not path.name.startswith(".")
+    """Whether a path has the ending of an image and is not hidden."""
+    return path.name.lower().endswith(PICTURES) and not path.name.startswith(".")

@@ -16,6 +16,9 @@ from maskstack.models.levels import Window, joined, page_number, to_bytes
 MOST_VALUES = 1_000_000_000
 """Largest number of values of a volume, which is turned as a whole."""
 
+NIFTI, DICOM = (".nii", ".nii.gz"), (".dcm", ".dicom")
+"""Endings of medical files."""
+
 Check = Callable[[tuple[int, int]], None]
 """Checks a width and height before the pixels are decoded."""
 
@@ -23,9 +26,9 @@ Check = Callable[[tuple[int, int]], None]
 def reader_of(path: Path) -> Callable[..., tuple[Image.Image, str]] | None:
     """The reader of a medical file, by its name or its first bytes; None for other files."""
     name = path.name.lower()
-    if name.endswith((".nii", ".nii.gz")):
+    if name.endswith(NIFTI):
         return read_nifti
-    if name.endswith((".dcm", ".dicom")):
+    if name.endswith(DICOM):
         return read_dicom
     try:
         with path.open("rb") as file:
