@@ -185,6 +185,19 @@ def test_a_dicom_file_says_its_depth(tmp_path) -> None:
     assert np.abs(shown(unsaid) - RAMP * 255).max() <= 1
 
 
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+def test_what_lies_outside_of_a_scan_is_black_and_takes_no_contrast(tmp_path, photometric: str) -> None:
+    stored = np.rint(RAMP * 1000).astype(np.int16)
+    stored[-1, -1], stored[0, 0] = -30, 1000
+    tags = {"PhotometricInterpretation": photometric}
+    expected = shown(dicom(tmp_path / "whole.dcm", stored, **tags)).copy()
+    stored[2:4], expected[2:4] = -2000, 0
+    padded = dicom(tmp_path / "a.dcm", stored, PixelPaddingValue=-2000, **tags)
+    assert np.array_equal(shown(padded), expected)
+    limited = dicom(tmp_path / "b.dcm", stored, PixelPaddingValue=-2048, PixelPaddingRangeLimit=-1500, **tags)
+    assert np.array_equal(shown(limited), expected)
+
+
 def test_the_table_of_grey_values_of_a_radiograph_is_applied(tmp_path) -> None:
     pydicom = pytest.importorskip("pydicom", reason="the extra 'medical' is not installed")
     table = pydicom.Dataset()

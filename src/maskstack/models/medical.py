@@ -112,6 +112,9 @@ def _colours(file: Any, stored: NDArray[Any]) -> NDArray[np.uint8] | None:
 def _grey(file: Any, stored: NDArray[Any], window: Window | None) -> tuple[NDArray[np.uint8], str]:
     """The grey values of an image as 8 bits, H x W, and how they were shown."""
     pixels = require("pydicom.pixels", extra="medical")
+    outside = _outside(file, stored)
+    if outside.any():  # it would take the contrast of the rest
+        stored = np.where(outside, stored[~outside].min(), stored)
     values: NDArray[Any] = pixels.apply_modality_lut(stored, file)
     own = window or _file_window(file)
     source, depth = "", None
@@ -125,7 +128,18 @@ def _grey(file: Any, stored: NDArray[Any], window: Window | None) -> tuple[NDArr
         values = values.astype(np.int64)
     inverted = str(file.get("PhotometricInterpretation", "")) == "MONOCHROME1"
     grey, levels = to_bytes(values, window=own, inverted=inverted, bits=depth)
+    grey[outside] = 0
     return grey, source + (levels or "values are shown from black to white" if source else levels)
+
+
+def _outside(file: Any, stored: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which pixels the file marks as outside of the scan (pixel padding); none where that would be all."""
+    padding = file.get("PixelPaddingValue")
+    if padding is None:
+        return np.zeros(stored.shape, dtype=bool)
+    ends = sorted((int(padding), int(file.get("PixelPaddingRangeLimit", padding))))
+    found = (stored >= ends[0]) & (stored <= ends[1])
+    return found & ~found.all()
 
 
 def _depth(file: Any) -> int | None:

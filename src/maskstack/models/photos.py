@@ -22,10 +22,8 @@ MOST_PIXELS = 80_000_000
 
 _SAID = "maskstack"
 _WHITE_IS_ZERO = 262  # The tag PhotometricInterpretation of TIFF, whose value 0 means this.
-_PLANES, _BITS = (
-    284,
-    258,
-)  # The tags PlanarConfiguration, whose value 2 means one plane for each colour, and BitsPerSample.
+_BITS = 258  # The tag BitsPerSample.
+_PLANES = 284  # The tag PlanarConfiguration, whose value 2 means one plane for each colour.
 _COLOURS = frozenset({"RGB", "RGBA", "RGBX", "LA", "CMYK"})
 _OF_ONE_PHOTO = frozenset({"MPO"})  # A photo and its previews or depth.
 
