@@ -4,8 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Two processes of one thread each take little more than half of the time that one takes.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
-# pip compiles one file after the other; this uses all cores. Templates, which some packages hold as .py, are passed over, and
-# so are files that are never imported or few of them: the packages' own tests, the networks of transformers, pip itself.
+# pip compiles one file after another; this uses all cores. Left out are files of which none or only a few are ever imported: the
+# packages' own tests, the networks of transformers, and pip. Templates that end in .py cannot be compiled, which is not an error here.
 INSTALL := $(BIN)/pip install --quiet --no-compile
 SELDOM := /tests?/|/transformers/models/|/site-packages/pip/
 COMPILE := $(BIN)/python -m compileall -q -j 0 -x '$(SELDOM)' $(VENV)/lib src > /dev/null 2>&1 || true

@@ -115,3 +115,12 @@ def visible(text: str) -> str:
     ('cat\\x1b]0;title\\x07', 'Egyptian cat, é')
     """
     return _COMMANDS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def in_line(name: str) -> str:
+    r"""A name within a line: as :func:`visible`, and without line breaks and tabs, which file names may have.
+
+    >>> in_line("new\nline.jpg")
+    'new\\nline.jpg'
+    """
+    return re.sub(r"[\t\n\u2028\u2029]", lambda found: found[0].encode("unicode_escape").decode(), visible(name))

@@ -9,6 +9,8 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image
 
 from maskstack.draw import as_rgb, overlay
+from maskstack.draw.montage import slice_pictures
+from maskstack.draw.overlay import Style
 from maskstack.errors import InputError
 from maskstack.geometry import Geometry
 
@@ -107,6 +109,25 @@ def test_a_map_of_single_pixels_is_drawn_as_heat() -> None:
     assert (changed[saliency > 0.05] > 40).all()
     assert not changed[saliency == 0].any()
     assert np.array_equal(np.asarray(overlay(photo, np.zeros_like(saliency))), np.asarray(photo))
+
+
+@pytest.mark.parametrize("style", ["contour", "heat"])
+def test_a_map_that_should_not_be_used_is_still_seen(style: Style) -> None:
+    photo, pixels, region = Image.new("RGB", (60, 60), "white"), *np.zeros((2, 60, 60), np.float32)
+    pixels[10:40:6, 10:40:6], region[20:40, 20:40] = 1, 1
+    drawn = np.asarray(overlay(photo, pixels, style=style, word="do not use", badge=False))
+    assert (drawn[pixels > 0] < 230).any(axis=1).all(), "single pixels have no outline, so they keep their colours"
+    drawn = np.asarray(overlay(photo, region, style=style, word="do not use", badge=False))
+    assert (drawn[30, 15:25] < 100).any(), "an outline shows where the map is"
+    assert (drawn[28:32, 28:32] == 255).all(), "its colours are left out"
+
+
+def test_slices_where_the_map_is_low_keep_their_colours() -> None:
+    slices = np.zeros((2, 40, 40), np.float32)
+    slices[0, 10:30, 10:30], slices[1] = 1, 0.02
+    tiles = slice_pictures([Image.new("RGB", (40, 40), "white")] * 2, slices, slices >= 0.5)
+    assert np.asarray(tiles[0]).min() < 100
+    assert np.asarray(tiles[1]).min() > 250
 
 
 def test_masked_shows_the_region_alone() -> None:

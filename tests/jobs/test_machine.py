@@ -99,3 +99,16 @@ def test_a_file_is_no_folder_for_results(tmp_path: Path) -> None:
     (tmp_path / "photo.jpg").touch()
     with pytest.raises(OutputError, match=r"photo.jpg is a file; give a folder for the results"):
         machine.check_writable(tmp_path / "photo.jpg")
+
+
+def test_a_folder_below_a_file_is_named_as_what_it_is(tmp_path: Path) -> None:
+    (tmp_path / "photo.jpg").touch()
+    with pytest.raises(OutputError, match=r"photo.jpg is a file; give a folder for the results"):
+        machine.check_writable(tmp_path / "photo.jpg" / "x" / "y")
+
+
+def test_a_folder_that_cannot_be_made_is_named_without_files_of_our_own(tmp_path: Path) -> None:
+    (tmp_path / "gone").symlink_to(tmp_path / "gone")
+    with pytest.raises(OutputError, match=r"cannot write to the folder .*gone.*: .*; choose another folder") as raised:
+        machine.check_writable(tmp_path / "gone" / "x")
+    assert "probe" not in str(raised.value)

@@ -139,6 +139,16 @@ def test_runs_that_measured_otherwise_are_not_mixed(tmp_path, more, message):
         read_results([one, other])
 
 
+def test_a_relative_and_an_absolute_path_name_the_same_data(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = [row("mdm", "a", "road", 0.5)]
+    one, other = make_run(tmp_path / "one", rows), make_run(tmp_path / "two", rows, data=str(tmp_path / "data"))
+    make_run(one, [], data=str(tmp_path / "x" / ".." / "data"))
+    assert read_results([one, other])[0].images == ("a",)
+    with pytest.raises(InputError, match=r"one holds a run with data=.*data2'; choose another --out"):
+        make_run(one, [], data="data2")
+
+
 def test_runs_of_different_networks_may_differ(tmp_path):
     one = make_run(tmp_path / "one", [row("mdm", "a", "road", 0.5, "road")])
     model = ResultRow("small", "mdm", "a", "road", "road", 0.5)

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from maskstack.errors import visible
+from maskstack.errors import in_line, visible
 from maskstack.runs.folder import RunPlan
 from maskstack.runs.rows import FAILED, ResultRow
 
@@ -101,23 +101,23 @@ class ConsoleReporter:
 
     def say(self, sentence: str) -> None:
         """Print a sentence."""
-        self.out.print(visible(sentence), soft_wrap=True)
+        self.out.print(in_line(sentence), soft_wrap=True)
 
     def warn(self, sentence: str, *, kind: str = "note") -> None:
         """Print a sentence on stderr."""
         if not self.quiet:
-            self.errors.print(Text.assemble((f"{kind}: ", "bold yellow"), visible(sentence)), soft_wrap=True)
+            self.errors.print(Text.assemble((f"{kind}: ", "bold yellow"), in_line(sentence)), soft_wrap=True)
 
     def start(self, what: str, total: int | None) -> None:
         """Begin a part of the work with its own bar; the total is None if it is unknown."""
         if self._task is not None:
             self.bar.remove_task(self._task)
-        self._task = self.bar.add_task(visible(what), total=total)
+        self._task = self.bar.add_task(in_line(what), total=total)
 
     def describe(self, what: str) -> None:
         """Change the text next to the bar."""
         if self._task is not None:
-            self.bar.update(self._task, description=visible(what))
+            self.bar.update(self._task, description=in_line(what))
 
     def advance(self, count: float = 1) -> None:
         """Advance the bar."""

@@ -6,6 +6,7 @@ import re
 import sys
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -94,6 +95,8 @@ def _run(arguments: list[str]) -> int:
         # Wrong usage: Typer's own exceptions; only these two methods of them are public.
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):
             message = error.format_message().rstrip(".")
+            if taken := _file_as_option(message, arguments):
+                return _fail(f"the file {taken} was read as an option; write ./{taken}")
             see = f"{' See' if message.endswith('?') else '; see'} '{_command(arguments)} --help'"
             return _fail(message + see) if message else 2
         raise
@@ -141,6 +144,13 @@ def _command(arguments: list[str]) -> str:
         words.append(argument)
         known = known.commands[argument]
     return " ".join(words)
+
+
+def _file_as_option(message: str, arguments: list[str]) -> str:
+    """The first argument that names a file and begins with a dash, if such a one was read as an option."""
+    if not message.startswith(("No such option", "Option ", "Invalid value for '-")):
+        return ""
+    return next((each for each in arguments if each.startswith("-") and Path(each).is_file()), "")
 
 
 def _again(arguments: list[str]) -> str:

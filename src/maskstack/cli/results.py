@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from maskstack.cli.console import ConsoleReporter, duration, plural
+from maskstack.errors import in_line
 from maskstack.explanation import Explanation
 from maskstack.files import json_text
 from maskstack.jobs.pace import Pace
@@ -99,14 +100,14 @@ class ResultReporter(ConsoleReporter):
         """Print the best classes of a photo, each with its probability."""
         self.document["predictions"][photo] = [{"class": name, "probability": p} for name, p in best]
         line = ", ".join(f"{name} {p:.1%}" for name, p in best)
-        self.out.print(Text.assemble((photo, "bold"), ": ", line), soft_wrap=True)
+        self.out.print(Text.assemble((in_line(photo), "bold"), ": ", in_line(line)), soft_wrap=True)
 
     def numbers(self, photo: str, values: Sequence[float]) -> None:
         """Print the numbers that the network gives for a photo, where it has no classes."""
         self.document["predictions"][photo] = list(values)
         more = ", ..." if len(values) > 8 else ""
         line = ", ".join(f"{value:.4g}" for value in values[:8]) + more
-        self.out.print(Text.assemble((photo, "bold"), ": ", line), soft_wrap=True)
+        self.out.print(Text.assemble((in_line(photo), "bold"), ": ", in_line(line)), soft_wrap=True)
 
     def output(self, words: str, doubt: str) -> None:
         """Print what the network's output is, once for photos with the same output."""
@@ -150,13 +151,14 @@ class ResultReporter(ConsoleReporter):
         self.document["results"].append(row)
         verdict = explanation.trust.verdict(0)
         self.out.print()
-        self.out.print(Text.assemble((photo, "bold"), f": {name}" if (name := _class_name(row)) else ""))
+        name = _class_name(row)
+        self.out.print(Text.assemble((in_line(photo), "bold"), in_line(f": {name}") if name else ""), soft_wrap=True)
         self.out.print(Text.assemble((f"{verdict.word}: ", STYLES[verdict.word]), verdict.sentence), soft_wrap=True)
         for line in evidence_lines(explanation):
-            self.out.print(Text(line), soft_wrap=True)
+            self.out.print(Text(in_line(line)), soft_wrap=True)
         if self.verbose:
             self._details(explanation, row)
-        self.out.print(Text(f"  {next(iter(files.values()))}", style="dim"), soft_wrap=True)
+        self.out.print(Text(f"  {in_line(next(iter(files.values())))}", style="dim"), soft_wrap=True)
 
     def finished(self, position: int, photo: str, files: Mapping[str, str]) -> None:
         """Add a map of an earlier run to the JSON document, in its place."""
@@ -173,7 +175,10 @@ class ResultReporter(ConsoleReporter):
             "passes": f"{numbers['forward_passes']} + {numbers['backward_passes']}",
             "seconds": f"{explanation.seconds:.1f}",
         }
-        table = Table(*cells, box=None, pad_edge=False)
+        table = Table(box=None, pad_edge=False)
+        for name, value in cells.items():
+            # In a narrow terminal names are folded, but numbers stay whole.
+            table.add_column(name, overflow="fold", min_width=min(len(value), 8))
         table.add_row(*cells.values())
         self.out.print(table)
         for reason in explanation.trust.verdict(0).reasons:
@@ -188,6 +193,8 @@ class ResultReporter(ConsoleReporter):
         if self.quiet:
             typer.echo(json_text(self.document))
         elif not self.document["results"] and "cost" in self.document:
-            self.say(f"\nnothing to do: all results are already in {out}")
+            self.out.print()
+            self.say(f"nothing to do: all results are already in {out}")
         else:
-            self.say(f"\nwrote the results to {out}")
+            self.out.print()
+            self.say(f"wrote the results to {out}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -36,7 +37,7 @@ def verify(
         console = plain_console()
         table = Table("number", "saved", "measured", "", box=None, pad_edge=False)
         for each in compared:
-            table.add_row(each.name, f"{each.saved:.3f}", f"{each.measured:.3f}", "" if each.agrees else "differs")
+            table.add_row(each.name, _number(each.saved), _number(each.measured), "" if each.agrees else "differs")
         console.print(table)
         count = len(differing)
         console.print(
@@ -48,3 +49,8 @@ def verify(
         )
     if differing:
         raise typer.Exit(1)
+
+
+def _number(value: float) -> str:
+    """A number in words; a share is not measurable where a blank image scores as high as the photo."""
+    return "not measurable" if math.isnan(value) else f"{value:.3f}"

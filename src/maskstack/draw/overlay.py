@@ -84,7 +84,7 @@ def overlay(
         opacity: Opacity of the colours where the map is 1, or of the veil; :data:`OPACITY` if not given.
         colours: Name of a matplotlib colour map.
         word: The verdict. It is written into a corner where it covers no part of the region, if there is one. A map
-            with the verdict ``do not use`` is drawn without colours.
+            with the verdict ``do not use`` is drawn as an outline without colours, unless it consists of specks.
         lines: Further lines below the verdict.
         badge: Whether the verdict is written.
 
@@ -94,14 +94,17 @@ def overlay(
     check_style(style, opacity, colours)
     photo, place = framed(image, saliency, geometry)
     region = saliency >= HALF * max(float(saliency.max()), 1e-6) if region is None else region.astype(bool)
-    if style == "contour" and word != DO_NOT_USE and not outlines(region):
+    specks = bool(region.any()) and not outlines(region)
+    if style == "contour" and specks:
         style, saliency = "heat", saliency / max(float(np.quantile(saliency, _HIGHEST)), _LEAST)
+    elif style == "heat" and word == DO_NOT_USE and not specks:
+        style = "contour"  # without colours, only an outline shows where the map is
     strength = OPACITY[style] if opacity is None else opacity
     shown = place.carry_back(saliency)
     if style == "masked":
         outside = 1 - np.clip(place.carry_back(region.astype(np.float32)), 0, 1)
         picture = Image.composite(_pale(photo), photo, _alpha(outside, strength))
-    elif word == DO_NOT_USE:
+    elif word == DO_NOT_USE and not specks:
         picture = photo.copy()
     else:
         # Low values of most colour maps are dark; with an outline they are hardly drawn, so that the photo stays light.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from maskstack.errors import InputError, OutputError
+from maskstack.errors import InputError, OutputError, reason
 from maskstack.files import write_whole
 
 
@@ -85,6 +85,11 @@ def check_writable(folder: Path) -> None:
     Raises:
         OutputError: Files cannot be written to the folder, or it is a file.
     """
-    if folder.exists() and not folder.is_dir():
-        raise OutputError(f"{folder} is a file; give a folder for the results")
-    write_whole(folder / ".maskstack-probe", lambda file: file.write_bytes(b"")).unlink()
+    for place in (folder, *folder.parents):
+        if place.exists() and not place.is_dir():
+            raise OutputError(f"{place} is a file; give a folder for the results")
+    try:
+        write_whole(folder / ".maskstack-probe", lambda file: file.write_bytes(b"")).unlink()
+    except OutputError as error:
+        what = getattr(error.__cause__, "strerror", None) or reason(error)
+        raise OutputError(f"cannot write to the folder {folder}: {what}; choose another folder") from error

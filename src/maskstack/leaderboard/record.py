@@ -12,11 +12,13 @@ from maskstack.errors import InputError
 from maskstack.leaderboard.request import BenchRequest
 from maskstack.runs.folder import (
     CODE,
+    DATA,
     RECORD,
     WEIGHTS,
     check_same,
     digests_of,
     find_record,
+    is_same_place,
     joined_digests,
     write_record,
 )
@@ -164,7 +166,8 @@ def _check_together(one: RunRecord, other: RunRecord) -> None:
                 f"the file of {method} is another one in {one.folder} than in {other.folder}; report them separately"
             )
     for name in _SAME_IN_A_TABLE if shared else ():
-        if one.about[name] != other.about[name]:
+        values = one.about[name], other.about[name]
+        if values[0] != values[1] and not (name == DATA and is_same_place(*values)):
             raise InputError(
                 f"{shared[0]} was measured with {name}={one.about[name]!r} in {one.folder} and "
                 f"{other.about[name]!r} in {other.folder}; report them separately"

@@ -26,6 +26,9 @@ RECORD = "run.json"
 WEIGHTS, CODE = "weights", "code"
 """Entries of a record that hold digests: of the weights of networks, and of the files of the user's own methods."""
 
+DATA = "data"
+"""Entry of a record that names the folder or file of the data, which has several paths."""
+
 _OTHER_ENTRY = {
     "train": "other training images",
     "validation": "other validation images",
@@ -208,13 +211,22 @@ def check_same(run: Path, before: Mapping[str, Any], wanted: Mapping[str, Any], 
     """
     for name in names:
         one, other = before.get(name), wanted.get(name)
-        if one == other:
+        if one == other or (name == DATA and is_same_place(one, other)):
             continue
         if isinstance(one, dict) and isinstance(other, dict):
             check_same(run, one, other, dict.fromkeys([*other, *one]))
         short = all(value is None or isinstance(value, str | int | float) for value in (one, other))
         how = f"{name}={one!r}, not {other!r}" if short else _OTHER_ENTRY.get(name, f"another {name}")
         raise InputError(f"{run} holds a run with {how}; choose another --out")
+
+
+def is_same_place(one: object, other: object) -> bool:
+    """Whether two texts name one file or folder, such as a relative and an absolute path of it."""
+    if not isinstance(one, str) or not isinstance(other, str):
+        return False
+    with contextlib.suppress(OSError, ValueError, RuntimeError):  # a path with a null, or a circle of links
+        return Path(one).resolve() == Path(other).resolve()
+    return False
 
 
 def joined_digests(
