@@ -58,7 +58,8 @@ def _command(name: str, command: Any) -> list[str]:
 def _row(each: Any) -> str:
     names = each.opts + each.secondary_opts
     argument = each.param_type_name == "argument"
-    shown = f"`{each.metavar or each.name.upper()}`" if argument else ", ".join(f"`{one}`" for one in names)
+    several = "..." if each.nargs == -1 else ""
+    shown = f"`{each.metavar or each.name.upper()}{several}`" if argument else ", ".join(f"`{one}`" for one in names)
     known = not (each.default in (None, "") or callable(each.default) or each.required)
     default = _code(str(each.default)) if known else ""
     if isinstance(each.default, bool):

@@ -121,6 +121,11 @@ def test_picture_undoes_the_preprocessing(photo):
     assert model.picture(model.preprocess(photo)).size == (32, 32)
 
 
+def test_a_loaded_network_is_printed_in_one_line():
+    net = loaded(nn.Linear(2, 3), Preprocess(), spec="onnx:net.onnx", weights="net.onnx", class_names=("a", "b"))
+    assert repr(net) == "LoadedModel(onnx:net.onnx: 2 named classes, input: 224 x 224, weights: net.onnx)"
+
+
 def test_a_class_without_a_name_is_called_by_its_index():
     model = loaded(nn.Identity(), Preprocess(), spec="x", weights="random", class_names=("cat", "dog"))
     assert [model.class_name(index) for index in (0, 1, 2, -1)] == ["cat", "dog", "class 2", "class -1"]

@@ -15,7 +15,7 @@ from maskstack.objectives.reading import KINDS
 
 Photos = Annotated[
     list[str],
-    typer.Argument(metavar="PHOTO...", help="Image files in any format that Pillow reads, or folders of them."),
+    typer.Argument(metavar="PHOTO", help="Image files in any format that Pillow reads, or folders of them."),
 ]
 Resume = Annotated[
     bool, typer.Option("--resume", help="Skip photos that have results of the same network and settings.")
@@ -27,7 +27,7 @@ AllowCode = Annotated[
     bool,
     typer.Option(
         "--allow-code",
-        help="Run the code that a file read here names as its network (python:...); only if you trust it.",
+        help="Run code (python:...) that a file names as its network; only for files that you trust.",
     ),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps ...")]
@@ -38,8 +38,8 @@ OutputChoice = Annotated[
     str,
     typer.Option(
         "--output",
-        help="Which of several outputs is explained, by its place or name; or what the output is, if this was found "
-        f"wrong: {', '.join(KINDS)}; or both, as NAME:KIND.",
+        help="Which of several outputs is explained, by its place or name; or what the output is, if it was "
+        f"recognised wrongly: {', '.join(KINDS)}; or both, as NAME:KIND.",
         show_default=False,
     ),
 ]

@@ -21,7 +21,7 @@ from maskstack.leaderboard.verdict import FEWEST, Verdict, judge
 
 
 def report(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders that 'maskstack bench --out' wrote.")],
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="Folders that 'maskstack bench --out' wrote.")],
     out: Annotated[Path | None, typer.Option(help="Folder of the report; RUN/report by default.")] = None,
     reference: Annotated[str, typer.Option(help="The method that the others are compared with.")] = "mdm",
     methods: Annotated[

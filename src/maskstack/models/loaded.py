@@ -52,6 +52,13 @@ class LoadedModel:
     order: tuple[int, ...] = (0, 1, 2)
     assumed: str = ""
 
+    def __repr__(self) -> str:
+        """One line; the network itself is ``model``."""
+        classes = f"{len(self.class_names)} named classes" if self.class_names else "classes without names"
+        volumes = isinstance(self.preprocess, VolumePreprocess)
+        takes = "volumes" if volumes else " x ".join(map(str, self.input_size))
+        return f"LoadedModel({self.spec}: {classes}, input: {takes}, weights: {self.weights})"
+
     def class_name(self, index: int) -> str:
         """Name of a class, or ``class`` and its index if the name is unknown.
 

@@ -32,7 +32,7 @@ _Data = Annotated[
 def explain(
     checkpoint: Annotated[Path, typer.Argument(help="Folder that 'prototypes train' wrote.")],
     images: Annotated[
-        list[Path], typer.Argument(metavar="IMAGE...", help="Image files, in any format that Pillow reads.")
+        list[Path], typer.Argument(metavar="IMAGE", help="Image files, in any format that Pillow reads.")
     ],
     label: Annotated[
         str, typer.Option("--class", help="Class name or index; the predicted class if not given.")
