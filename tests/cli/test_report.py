@@ -6,6 +6,7 @@ import json
 import pytest
 
 from maskstack.cli.main import main
+from maskstack.leaderboard.bench import Outcome
 from maskstack.leaderboard.record import settle
 from maskstack.leaderboard.request import BenchRequest
 from maskstack.runs.rows import ResultRow
@@ -55,6 +56,21 @@ def test_the_table_names_wins_and_losses(run, tmp_path, capsys, monkeypatch):
     assert "first on 1 (1 significantly), tied with the best on 0, behind on 1: deletion to zero (gradcam)" in message
     assert "centre" in message
     assert (tmp_path / "out" / "report.html").is_file()
+
+
+def test_a_narrow_terminal_leaves_no_method_and_no_number_out(run, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "30")
+    assert main(["report", str(run), "--out", str(tmp_path / "out")]) == 0
+    shown = capsys.readouterr().out
+    assert "\u2026" not in shown
+    (line,) = [line.split() for line in shown.splitlines() if line.startswith("centre")]
+    assert len(line) == 5
+
+
+def test_bench_says_the_next_command_so_that_it_can_be_pasted(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("maskstack.cli.bench.run_bench", lambda *_arguments, **_options: Outcome(3, 0))
+    assert main(["bench", "--data", str(tmp_path), "--out", "my run"]) == 0
+    assert capsys.readouterr().out.endswith("next: maskstack report 'my run'\n")
 
 
 def test_few_images_in_common_are_no_verdict_either(tmp_path, run, capsys):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -84,4 +85,4 @@ def bench(
             retry_failed=retry_failed,
         )
     failed = f", of which {outcome.failed} failed (--retry-failed tries them again)" if outcome.failed else ""
-    reporter.say(f"{plural(outcome.maps, 'map')} measured{failed}; next: maskstack report {out}")
+    reporter.say(f"{plural(outcome.maps, 'map')} measured{failed}; next: maskstack report {shlex.quote(str(out))}")

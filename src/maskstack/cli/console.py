@@ -8,12 +8,17 @@ from pathlib import Path
 from typing import Any, Self
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.progress import BarColumn, Progress, ProgressColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
 from rich.text import Text
 
 from maskstack.errors import in_line, visible
 from maskstack.runs.folder import RunPlan
 from maskstack.runs.rows import FAILED, ResultRow
+
+_LONGEST_LINE = 1000
+"""Largest width that a table may need, in characters."""
 
 
 def names_in(text: str) -> tuple[str, ...]:
@@ -58,6 +63,13 @@ class PlainConsole(Console):
 def plain_console(**options: Any) -> Console:
     """A console that prints names as they are, without markup and without numbers to highlight."""
     return PlainConsole(markup=False, emoji=False, highlight=False, **options)
+
+
+def print_table(console: Console, table: Table) -> None:
+    """Print a table; in a narrow console its lines are too long, but no column or number is cut or left out."""
+    needed = Measurement.get(console, console.options.update(width=_LONGEST_LINE), table).minimum
+    wide = console if needed <= console.width else plain_console(quiet=console.quiet, width=needed)
+    wide.print(table)
 
 
 class ConsoleReporter:

@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from maskstack.cli.console import names_in, plain_console, plural
+from maskstack.cli.console import names_in, plain_console, plural, print_table
 from maskstack.cli.options import AllowCode, AsJson
 from maskstack.files import json_text
 from maskstack.leaderboard.comparison import Comparison, MethodOnMetric, is_control
@@ -42,7 +42,7 @@ def report(
         return
     console = plain_console()
     for comparison in written.comparisons:
-        console.print(_table(comparison))
+        print_table(console, _table(comparison))
         console.print(_sentence(comparison, judge(comparison)), "\n")
     console.print(f"wrote {written.page} and {written.summary}", soft_wrap=True)
 
@@ -60,10 +60,9 @@ def _table(comparison: Comparison) -> Table:
     )
     shown = [column for column in comparison.columns if column.short]
     table.add_column("method", overflow="fold", min_width=10)
-    for column in shown:
-        table.add_column(f"{column.short} {column.arrow}", justify="right", no_wrap=True)
-    for heading in ("rank ↓", "passes ↓"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    for heading in (*(f"{column.short} {column.arrow}" for column in shown), "rank ↓", "passes ↓"):
+        # Rich would count a heading as several words, although it may not be broken.
+        table.add_column(heading, justify="right", no_wrap=True, min_width=max(len(heading), 7))
     for method in comparison.methods:
         cells = [_cell(comparison.cells[column.metric].get(method)) for column in shown]
         rank = comparison.mean_ranks.get(method)

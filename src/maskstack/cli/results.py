@@ -12,7 +12,7 @@ from rich.progress import ProgressColumn, Task
 from rich.table import Table
 from rich.text import Text
 
-from maskstack.cli.console import ConsoleReporter, duration, plural
+from maskstack.cli.console import ConsoleReporter, duration, plural, print_table
 from maskstack.errors import in_line
 from maskstack.explanation import Explanation
 from maskstack.files import json_text
@@ -180,7 +180,7 @@ class ResultReporter(ConsoleReporter):
             # In a narrow terminal names are folded, but numbers stay whole.
             table.add_column(name, overflow="fold", min_width=min(len(value), 8))
         table.add_row(*cells.values())
-        self.out.print(table)
+        print_table(self.out, table)
         for reason in explanation.trust.verdict(0).reasons:
             self.out.print(Text(f"- {reason}"), soft_wrap=True)
 

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from maskstack.cli.console import plain_console
+from maskstack.cli.console import plain_console, print_table
 from maskstack.cli.options import AsJson, Page, ValueWindow
 from maskstack.files import json_text
 from maskstack.jobs.verify import verify as verify_explanation
@@ -38,7 +38,7 @@ def verify(
         table = Table("number", "saved", "measured", "", box=None, pad_edge=False)
         for each in compared:
             table.add_row(each.name, _number(each.saved), _number(each.measured), "" if each.agrees else "differs")
-        console.print(table)
+        print_table(console, table)
         count = len(differing)
         console.print(
             f"{count} of {len(compared)} numbers differ: the photo, its page or window, the network or the file is "

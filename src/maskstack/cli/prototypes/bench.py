@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.table import Column, Table
 
-from maskstack.cli.console import RunReporter, names_in
+from maskstack.cli.console import RunReporter, names_in, print_table
 from maskstack.cli.options import AllowCode, RunFolder
 from maskstack.files import write_whole
 from maskstack.prototypes.bench import METHODS, PrototypeBenchRequest
@@ -59,7 +59,7 @@ def bench(
         rows = run_bench(request, prototypes, out, reporter)
     table = standings(rows)
     path = write_whole(out / "standings.csv", lambda file: file.write_text(as_csv(table), encoding="utf-8"))
-    reporter.out.print(_printed(table))
+    print_table(reporter.out, _printed(table))
     tested = any(isfinite(one.p_value) for one in table)
     test = (
         f"* differs from {reference_of(rows)} (paired Wilcoxon test, Holm correction over the whole table)"

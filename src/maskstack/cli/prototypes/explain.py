@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from maskstack.cli.console import plain_console
+from maskstack.cli.console import plain_console, print_table
 from maskstack.cli.options import AllowCode, AsJson
 from maskstack.errors import InputError
 from maskstack.files import json_text, write_whole
@@ -129,7 +129,7 @@ def _tell(console: Console, path: Path, found: Answer, page: Path) -> None:
     for one in found.evidence:
         numbers = (f"{one.activation:.2f}", f"{one.weight:.2f}", f"{one.contribution:.2f}")
         table.add_row(str(one.prototype), *numbers, one.source)
-    console.print(table)
+    print_table(console, table)
     for one in found.evidence:
         for place, problem in one.problems:
             line = f"  prototype {one.prototype}{place}: {problem}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -47,7 +48,7 @@ def train(
     pruned = f", {len(report['pruned'])} pruned" if report["pruned"] else ""
     alike = plural(len(report["duplicates"]), "duplicate") if report["duplicates"] else "no duplicates"
     reporter.say(f"{len(trained.sources)} prototypes{pruned}, {alike}; {report['seconds']:.0f} s in this run")
-    reporter.say(f"wrote {trained.folder}; next: maskstack prototypes explain {trained.folder} IMAGE")
+    reporter.say(f"wrote {trained.folder}; next: maskstack prototypes explain {shlex.quote(str(trained.folder))} IMAGE")
 
 
 class _TrainingReporter(ConsoleReporter):
