@@ -1,6 +1,7 @@
 """The figure of one explanation."""
 
 import io
+import sys
 from itertools import combinations
 
 import matplotlib.pyplot as plt
@@ -13,9 +14,8 @@ from matplotlib.image import AxesImage
 from PIL import Image
 
 from maskstack.draw import explanation_figure, overlay
-from maskstack.draw import figure as figure_module
-from maskstack.draw.figure import LEAST_SIDE, MOST_SIDE, SPREAD_COLOURS, Caption
-from maskstack.draw.overlay import coloured
+from maskstack.draw.figure import MOST_SIDE, SPREAD_COLOURS, Caption
+from maskstack.draw.overlay import LEAST_SIDE, coloured
 from maskstack.errors import InputError
 from maskstack.geometry import Geometry
 
@@ -35,7 +35,7 @@ CAPTION = Caption(
 @pytest.fixture(autouse=True)
 def small_photos_at_their_own_size(monkeypatch: pytest.MonkeyPatch) -> None:
     """The photos of these tests are small, so that their pixels can be compared."""
-    monkeypatch.setattr(figure_module, "LEAST_SIDE", 1)
+    monkeypatch.setattr(sys.modules["maskstack.draw.overlay"], "LEAST_SIDE", 1)
 
 
 def draw(photo=PHOTO, **options) -> Figure:
@@ -193,7 +193,7 @@ def test_masks_and_sizes_have_to_match() -> None:
 
 
 def test_a_small_photo_is_enlarged_so_that_the_outline_does_not_cover_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(figure_module, "LEAST_SIDE", LEAST_SIDE)
+    monkeypatch.setattr(sys.modules["maskstack.draw.overlay"], "LEAST_SIDE", LEAST_SIDE)
     photo = np.full((32, 32, 3), (200, 40, 40), dtype=np.uint8)
     saliency = np.zeros((32, 32), dtype=np.float32)
     saliency[8:24, 8:24] = 1

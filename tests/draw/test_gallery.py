@@ -64,3 +64,11 @@ def test_nothing_is_cut_and_names_do_not_overlap(shape, title):
 def test_bad_input(photos, rows, match):
     with pytest.raises(InputError, match=match):
         gallery_figure(photos, rows)
+
+
+def test_the_outline_and_the_verdict_do_not_cover_a_small_photo():
+    saliency = np.zeros((32, 32), np.float32)
+    saliency[8:16, 8:16] = 1
+    drawn = GalleryCell(np.full((32, 32, 3), 0.5), saliency, ("cat",), verdict="do not use").drawn()
+    assert drawn.size == (320, 320)
+    assert (np.asarray(drawn) == 128).all(axis=2).mean() > 0.7

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -200,7 +201,7 @@ def test_areas_are_the_open_shares(explanation) -> None:
 
 
 def test_plot_shows_the_row_asked_for(explanation, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("maskstack.draw.figure.LEAST_SIDE", 1)  # so that the pixels can be compared
+    monkeypatch.setattr(sys.modules["maskstack.draw.overlay"], "LEAST_SIDE", 1)  # so that the pixels can be compared
     photo = np.random.default_rng(0).integers(0, 256, (20, 24, 3), dtype=np.uint8)
     figure = explanation.plot(photo, row=1, grids=True)
     panels = {image.get_label(): image.get_array()[..., :3] for image in figure.axes[0].images}

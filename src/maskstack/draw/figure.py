@@ -17,7 +17,7 @@ from rich.cells import cell_len
 
 from maskstack.draw.badges import sign_of, sign_picture
 from maskstack.draw.fonts import use_installed_fonts
-from maskstack.draw.overlay import COLOURS, Style, bounded, coloured, overlay
+from maskstack.draw.overlay import COLOURS, Style, bounded, coloured, enlarged, overlay
 from maskstack.geometry import Geometry
 
 SIDE, BAR, TICK, GAP, LINE = 3.0, 0.14, 0.03, 0.12, 0.2
@@ -25,9 +25,6 @@ SIDE, BAR, TICK, GAP, LINE = 3.0, 0.14, 0.03, 0.12, 0.2
 
 MOST_SIDE = 1000
 """Largest number of pixels of a panel's longer side; a larger photo is drawn smaller in a figure."""
-
-LEAST_SIDE = 320
-"""Least number of pixels of a panel's longer side; a smaller photo is enlarged, or the outline would cover it."""
 
 SPREAD_COLOURS = "cividis"
 
@@ -83,15 +80,16 @@ def explanation_figure(
         colours: Name of a matplotlib colour map.
 
     Returns:
-        A matplotlib figure without a window; ``figure.savefig`` writes it with panels of the photo's own resolution,
-        but at least :data:`LEAST_SIDE` and at most :data:`MOST_SIDE` pixels. Its only axes are the whole sheet, in
-        inches from the top left corner; ``figure.axes[0].images`` are its pictures, each with its title as its label.
+        A matplotlib figure without a window; ``figure.savefig`` writes it with panels of the photo's own resolution, but
+        at least :data:`maskstack.draw.overlay.LEAST_SIDE` and at most :data:`MOST_SIDE` pixels. Its only axes are the
+        whole sheet, in inches from the top left corner; ``figure.axes[0].images`` are its pictures, each with its title
+        as its label.
 
     Raises:
         InputError: The sizes do not fit, or an option cannot be used.
     """
     words = caption or Caption()
-    photo, place = _enlarged(*bounded(image, saliency, geometry, MOST_SIDE))
+    photo, place = enlarged(*bounded(image, saliency, geometry, MOST_SIDE))
     options: dict[str, Any] = {
         "geometry": place, "region": region, "core": core, "word": words.word, "badge": False,
     }  # fmt: skip
@@ -109,15 +107,6 @@ def explanation_figure(
     if masks is not None and len(masks):
         rows.append([_map(f"{h} x {w} cells", mask, place, colours) for (h, w), mask in zip(sizes, masks, strict=True)])
     return _laid_out(rows, words, place.photo)
-
-
-def _enlarged(photo: Image.Image, place: Geometry) -> tuple[Image.Image, Geometry]:
-    """A small photo with each pixel as a square of several, and its geometry; a larger one as it is."""
-    times = -(-LEAST_SIDE // max(photo.size))
-    if times == 1:
-        return photo, place
-    width, height = photo.width * times, photo.height * times
-    return photo.resize((width, height), Image.Resampling.NEAREST), place.scaled((height, width))
 
 
 @dataclass(frozen=True, eq=False)

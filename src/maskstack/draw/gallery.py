@@ -14,7 +14,7 @@ from PIL import Image
 from rich.cells import cell_len, set_cell_size
 
 from maskstack.draw.fonts import use_installed_fonts
-from maskstack.draw.overlay import as_rgb, bounded, overlay
+from maskstack.draw.overlay import as_rgb, bounded, enlarged, overlay
 from maskstack.errors import InputError
 from maskstack.geometry import Geometry
 
@@ -51,7 +51,7 @@ class GalleryCell:
         Raises:
             InputError: The map does not fit the picture.
         """
-        photo, place = bounded(self.picture, self.saliency, self.geometry, MOST_SIDE)
+        photo, place = enlarged(*bounded(self.picture, self.saliency, self.geometry, MOST_SIDE))
         return overlay(photo, self.saliency, geometry=place, region=self.region, word=self.verdict)
 
 

@@ -27,6 +27,9 @@ OPACITY = {"contour": 0.35, "heat": 0.75, "masked": 0.85}
 HALF = 0.5
 """A map's own region, where none is given: the pixels from this share of its maximum."""
 
+LEAST_SIDE = 320
+"""Least number of pixels of the longer side in figures and galleries, so that the outline does not cover the photo."""
+
 _VEIL, _HATCH = (128, 128, 128), (95, 95, 95)
 _HIGHEST, _LEAST = 0.99, 1e-3  # Quantile that is drawn as the highest value, and its least value.
 _VEILED = 0.5  # Opacity of the veil over what the network did not see.
@@ -47,7 +50,7 @@ def as_rgb(image: Any) -> NDArray[np.float32]:
     if array.ndim == 2:
         array = array[..., None]
     if array.ndim != 3 or array.shape[2] not in (1, 3) or 0 in array.shape:
-        raise InputError(f"the image has shape {np.shape(image)}; give H x W, H x W x 1 or H x W x 3")
+        raise InputError(f"the image has shape {tuple(np.shape(image))}; give H x W, H x W x 1 or H x W x 3")
     scale = 255.0 if np.issubdtype(array.dtype, np.integer) else 1.0
     return np.broadcast_to(np.clip(array / scale, 0, 1), (*array.shape[:2], 3)).astype(np.float32)
 
@@ -170,6 +173,15 @@ def bounded(
         return photo, place
     size = max(round(photo.width * scale), 1), max(round(photo.height * scale), 1)
     return photo.resize(size, Image.Resampling.BOX), place.scaled((size[1], size[0]))
+
+
+def enlarged(photo: Image.Image, place: Geometry) -> tuple[Image.Image, Geometry]:
+    """A photo below :data:`LEAST_SIDE` with each pixel as a square of several, and its geometry; others as they are."""
+    times = -(-LEAST_SIDE // max(photo.size))
+    if times == 1:
+        return photo, place
+    width, height = photo.width * times, photo.height * times
+    return photo.resize((width, height), Image.Resampling.NEAREST), place.scaled((height, width))
 
 
 def coloured(values: NDArray[np.float32], colours: str) -> Image.Image:
