@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 
 from maskstack import MDM, load_model, sample_photos
-from maskstack.draw.badges import font
+from maskstack.draw.fonts import pil_font
 
 SIDE, LINE = 300, 26
 DESIGNS = {
@@ -34,7 +34,7 @@ def main() -> None:
     sheet = Image.new("RGB", (SIDE * len(names), LINE + sum(row[0].height + 8 for row in rows)), "white")
     pen = ImageDraw.Draw(sheet)
     for column, name in enumerate(names):
-        pen.text((column * SIDE + 4, 5), name, fill="black", font=font(14))
+        pen.text((column * SIDE + 4, 5), name, fill="black", font=pil_font(14, name))
     y = LINE
     for row in rows:
         for column, picture in enumerate(row):

@@ -16,7 +16,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from maskstack import Explanation, load_model, sample_photos, trust
-from maskstack.draw.badges import font
+from maskstack.draw.fonts import pil_font
 from maskstack.explainers.table import make_explainer
 from maskstack.files import write_whole
 from maskstack.models import LoadedModel, open_photo
@@ -87,7 +87,7 @@ def _joined(pictures: list[tuple[Image.Image, str]]) -> Image.Image:
     drawn = Image.new("RGB", ((SIDE + 6) * len(pictures), LINE + max(each.height for each, _ in pictures)), "white")
     pen = ImageDraw.Draw(drawn)
     for column, (picture, name) in enumerate(pictures):
-        pen.text((column * (SIDE + 6) + 2, 4), name, fill="black", font=font(14))
+        pen.text((column * (SIDE + 6) + 2, 4), name, fill="black", font=pil_font(14, name))
         drawn.paste(picture, (column * (SIDE + 6), LINE))
     return drawn
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import re
 import tomllib
 from pathlib import Path
+
+import pytest
 
 from maskstack import __version__
 
@@ -40,3 +44,15 @@ def test_links_of_the_readme_into_the_repository_have_a_file() -> None:
 
 def test_the_version_to_cite_is_the_version() -> None:
     assert f"\nversion: {__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "script",
+    [file for folder in ("docs", "examples") for file in sorted((ROOT / folder).glob("*.py"))],
+    ids=lambda script: script.name,
+)
+def test_what_a_script_of_the_pages_imports_from_the_package_exists(script: Path) -> None:
+    for node in ast.walk(ast.parse(script.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module is not None and node.module.startswith("maskstack"):
+            module = importlib.import_module(node.module)
+            assert [each.name for each in node.names if not hasattr(module, each.name)] == []

@@ -80,10 +80,10 @@ def explanation_figure(
         colours: Name of a matplotlib colour map.
 
     Returns:
-        A matplotlib figure without a window; ``figure.savefig`` writes it with panels of the photo's own resolution, but
-        at least :data:`maskstack.draw.overlay.LEAST_SIDE` and at most :data:`MOST_SIDE` pixels. Its only axes are the
-        whole sheet, in inches from the top left corner; ``figure.axes[0].images`` are its pictures, each with its title
-        as its label.
+        A matplotlib figure without a window; ``figure.savefig`` writes it with panels of the photo's own resolution,
+        but at least :data:`maskstack.draw.overlay.LEAST_SIDE` and at most :data:`MOST_SIDE` pixels. Its only axes are
+        the whole sheet, in inches from the top left corner; ``figure.axes[0].images`` are its pictures, each with its
+        title as its label.
 
     Raises:
         InputError: The sizes do not fit, or an option cannot be used.
