@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from PIL import Image
 from torch import nn
 
 from maskstack import MDM, Explanation, InputError, OutputError, Trust
@@ -209,3 +210,12 @@ def test_plot_shows_the_row_asked_for(explanation, monkeypatch: pytest.MonkeyPat
     np.testing.assert_array_equal(panels["map"], coloured(explanation.saliency[1, 0].numpy(), "magma"))
     np.testing.assert_array_equal(panels["photo"], photo)
     assert any(text.get_text().startswith("cat ") for text in figure.axes[0].texts)
+
+
+def test_a_list_of_photos_cannot_be_drawn_on(explanation) -> None:
+    photos = [Image.new("RGB", size) for size in ((24, 20), (30, 20))]
+    for draw in (explanation.plot, explanation.overlay):
+        with pytest.raises(
+            InputError, match="a picture shows one photo, not a list of 2; give one, with its index as row="
+        ):
+            draw(photos)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from maskstack.errors import InputError
 from maskstack.geometry import LITTLE, Geometry, of_photo
 from maskstack.models.inputs import upright
 from maskstack.reliability.verdict import percent
@@ -160,7 +161,12 @@ def on_photo(found: Explanation, row: int, image: Any) -> tuple[Any, Geometry | 
         found: The explanation.
         row: Index of the image.
         image: The photo, the name of its file, or what the network saw.
+
+    Raises:
+        InputError: It is a list of photos, or the photo cannot be read.
     """
+    if isinstance(image, list | tuple) and any(isinstance(each, str | Path | Image.Image) for each in image):
+        raise InputError(f"a picture shows one photo, not a list of {len(image)}; give one, with its index as row=")
     if isinstance(image, str | Path | Image.Image):
         image = upright(image)
     place = found.geometry[row] if found.geometry else None
