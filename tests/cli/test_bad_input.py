@@ -84,7 +84,7 @@ CASES = {
     "an unknown objective": (["good.jpg", "--objective", "loss"], "must be one of probability"),
     "an unknown option": (["good.jpg", "--stps", "3"], "No such option"),
     "an unknown device": (["good.jpg", "--device", "tpu9"], "there is no device"),
-    "unwritable folder": (["good.jpg", "--out", "file/out"], "cannot write"),
+    "unwritable folder": (["good.jpg", "--out", "file/out"], "file is a file; give a folder for the results"),
     "unknown network": (["good.jpg", "--model", "tim:resnet18"], "timm"),
     "corrupt checkpoint": (["good.jpg", "--model", "bundled,weights=bad.safetensors"], "bad.safetensors"),
     "missing checkpoint": (["good.jpg", "--model", "bundled,weights=no.safetensors"], "no.safetensors"),
