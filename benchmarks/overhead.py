@@ -2,8 +2,9 @@
 
     python -m benchmarks.overhead [--images 8] [--batch-size 8] [--preset default] [--steps 25] [--clock wall]
 
-Both do the same number of passes at the same batch size, memory format, precision and folding. Prints the ratio, the
-number of passes and the peak memory of the process.
+Both do the same number of passes at the same batch size, memory format, precision and folding. The bare passes of a
+step are run directly after it, so that a change of the machine's speed affects both alike. Prints the ratio, the number
+of passes and the peak memory of the process.
 """
 
 from __future__ import annotations
@@ -19,24 +20,44 @@ from torch import Tensor
 from benchmarks.passes import CLOCKS, pass_seconds
 from maskstack import MDM
 from maskstack.allocator import keep_large_blocks
+from maskstack.masks.result import Progress
 from maskstack.models import load_model
 from maskstack.scoring.prepared import PreparedModel
 from maskstack.scoring.untouched import untouched
 from maskstack.speed import way_for
 
 
-def bare_passes(
-    network: PreparedModel, images: Tensor, *, batch_size: int, steps: int, forwards: int, clock: Callable[[], float]
-) -> float:
-    """Seconds of ``steps`` forward and backward passes and ``forwards`` forward passes over all images."""
-    started = clock()
-    for chunk in torch.split(images, batch_size):
-        for _ in range(steps):
-            pass_seconds(network, chunk, clock)
-        with torch.no_grad():
-            for _ in range(forwards):
-                network(chunk)
-    return clock() - started
+class BarePasses:
+    """Runs a search's passes without the search: those of a step after each step, the others after the call.
+
+    Attributes:
+        seconds: What they took so far.
+    """
+
+    def __init__(
+        self, network: PreparedModel, images: Tensor, *, batch_size: int, a_step: int, clock: Callable[[], float]
+    ) -> None:
+        self.network, self.images, self.batch_size, self.a_step, self.clock = network, images, batch_size, a_step, clock
+        self.seconds = 0.0
+
+    def __call__(self, progress: Progress) -> None:
+        """Run the forward and backward passes of a step, for the images of the group at work."""
+        groups = torch.split(self.images, self.batch_size)
+        own = groups[(progress.step - 1) * len(groups) // progress.steps]
+        started = self.clock()
+        with torch.enable_grad():
+            for _ in range(self.a_step):
+                pass_seconds(self.network, own, self.clock)
+        self.seconds += self.clock() - started
+
+    @torch.no_grad()
+    def forward(self, count: int) -> None:
+        """Run forward passes of all images."""
+        started = self.clock()
+        for chunk in torch.split(self.images, self.batch_size):
+            for _ in range(count):
+                self.network(chunk)
+        self.seconds += self.clock() - started
 
 
 def main() -> None:
@@ -71,19 +92,21 @@ def main() -> None:
             network.first(images[:1])
         pass_seconds(network, images[: arguments.batch_size], clock)
         for _ in range(arguments.repeats):
+            bare = BarePasses(
+                network, images, batch_size=arguments.batch_size, a_step=backward // settings.steps, clock=clock
+            )
             started = clock()
-            mdm(images, 0)
-            calls.append(clock() - started)
-            work = {"batch_size": arguments.batch_size, "steps": backward, "forwards": forward - backward}
-            bares.append(bare_passes(network, images, **work, clock=clock))
+            mdm(images, 0, progress=bare)
+            calls.append(clock() - started - bare.seconds)
+            bare.forward(forward - backward)
+            bares.append(bare.seconds)
             ratios.append(calls[-1] / bares[-1])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"{arguments.model}, {network.how}; {torch.get_num_threads()} threads, {arguments.clock} time")
     print(f"passes an image: {forward} forward, {backward} backward; batch {arguments.batch_size}")
-    call, bare = statistics.median(calls), statistics.median(bares)
-    print(
-        f"MDM {call:.2f} s, bare passes {bare:.2f} s ({1000 * bare / len(images) / backward:.1f} ms a step and image)"
-    )
+    call, passes = statistics.median(calls), statistics.median(bares)
+    each = 1000 * passes / len(images) / backward
+    print(f"MDM {call:.2f} s, bare passes {passes:.2f} s ({each:.1f} ms a step and image)")
     print(f"overhead: {statistics.median(ratios):.3f} x (from {min(ratios):.3f} to {max(ratios):.3f})")
     print(f"peak memory: {peak:.0f} MiB")
 
