@@ -65,9 +65,6 @@ def main() -> None:
     tell("everywhere", photos["coins"], explained(photos["coins"]))
     tell("not-alone", horse, explained(horse))
     tell("absent", photos["chelsea"], explained(photos["chelsea"], 967))  # espresso
-    tell(
-        "flat", Image.new("RGB", (224, 224), (120, 120, 120)), explained(Image.new("RGB", (224, 224), (120, 120, 120)))
-    )
 
     cat = net.preprocess(photos["chelsea"]).unsqueeze(0)
     found = mdm(cat, 282)

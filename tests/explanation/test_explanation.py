@@ -148,6 +148,9 @@ def test_files_of_other_programs_are_an_input_error(explanation, tmp_path) -> No
         Explanation.load(weights)
     with pytest.raises(InputError, match="there is no file"):
         Explanation.load(tmp_path / "nothing.safetensors")
+    explanation.save(tmp_path / "map.st")
+    with pytest.raises(InputError, match=r"there is no file .*map\.st; give .*map\.st\.safetensors$"):
+        Explanation.load(tmp_path / "map.st")
     with pytest.raises(InputError, match="there is no file"):
         Explanation.load(tmp_path)
 

@@ -286,7 +286,7 @@ class Explanation:
         Each of the two files is written completely or not at all; :meth:`load` needs only the first.
 
         Args:
-            path: Path of the safetensors file; the suffix is added if it has none.
+            path: Path of the safetensors file; ``.safetensors`` is added if it does not end so.
             readable: Whether the readable file is written too.
 
         Raises:

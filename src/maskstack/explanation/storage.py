@@ -15,6 +15,7 @@ from maskstack.errors import WRONG_VALUE, InputError, UncheckedWarning
 from maskstack.files import json_text, parse_json, write_whole
 from maskstack.tensor_files import DIGEST, check_digest, header_of, read_tensors, write_tensors
 
+ENDING = ".safetensors"
 FORMAT = "maskstack-explanation-3"
 OLD_FORMATS = ("maskstack-explanation-1", "maskstack-explanation-2")
 """Formats that can be read too; they have no digest."""
@@ -24,7 +25,7 @@ def save(path: str | Path, tensors: Mapping[str, Tensor], fields: Mapping[str, A
     """Write an explanation's two files, each whole or not at all.
 
     Args:
-        path: Path of the safetensors file; the suffix is added if it has none.
+        path: Path of the safetensors file; ``.safetensors`` is added if it does not end so.
         tensors: The tensors by name.
         fields: Everything else, as JSON can hold it.
         summary: The numbers of each image, for the readable file; None to write only the first file.
@@ -36,7 +37,7 @@ def save(path: str | Path, tensors: Mapping[str, Tensor], fields: Mapping[str, A
         OutputError: A file cannot be written.
     """
     path = Path(path)
-    path = path if path.suffix == ".safetensors" else path.with_name(path.name + ".safetensors")
+    path = path if path.suffix == ENDING else path.with_name(path.name + ENDING)
     grids = sum(name.startswith("grid.") for name in tensors)
     header = {"format": FORMAT, "grids": str(grids), "explanation": json.dumps(fields, default=dict)}
     digest = write_tensors(path, tensors, header)
@@ -68,7 +69,8 @@ def load(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"there is no file {path}; check the path")
+        written = path.with_name(f"{path.name}{ENDING}")
+        raise InputError(f"there is no file {path}; {f'give {written}' if written.is_file() else 'check the path'}")
     tensors, header = read_tensors(path)
     kind = header.get("format")
     if kind not in (FORMAT, *OLD_FORMATS):
