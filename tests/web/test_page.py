@@ -550,7 +550,7 @@ def test_settings_change_the_search_and_the_code(visit, tmp_path):
     page.locator("#setting-steps textarea, #setting-steps input").first.fill("9000")
     page.get_by_role("button", name="Explain", exact=True).click()
     page.get_by_text("the page allows 2,000").wait_for()
-    view(page, "Heat map")  # the earlier result still works
+    view(page, "Original photo")  # the earlier result still works
     assert Explanation.load(save(page, "explanation", tmp_path)).settings["steps"] == 4
     page.get_by_role("button", name="Explanations of this visit").click()
     page.locator("#history label").first.wait_for()
