@@ -1,5 +1,6 @@
 """What all tests share."""
 
+import gc
 import os
 from collections.abc import Iterator
 
@@ -27,6 +28,15 @@ def memory_is_given_back() -> Iterator[None]:
     """Give memory back that the command line, called by many tests, makes its process keep; this process lives long."""
     yield
     give_back_blocks()
+
+
+@pytest.fixture
+def new_objects_alone() -> Iterator[None]:
+    """``gc`` sees the objects of this test alone, and not the millions that other tests and packages left."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture

@@ -63,6 +63,7 @@ def test_a_folder_gives_what_its_files_give_and_damaged_ones_are_left_out(folder
     assert main(["explain", "photos/2b.jpg", "--out", "two", *QUICK]) == 2, "a file that was named is not left out"
 
 
+@pytest.mark.usefixtures("new_objects_alone")
 def test_few_photos_are_held_at_a_time(folder, monkeypatch, capsys) -> None:
     held: list[weakref.ref[object]] = []
     most = 0

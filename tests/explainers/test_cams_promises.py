@@ -159,6 +159,7 @@ def test_bad_arguments_get_one_clear_sentence() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("new_objects_alone")
 def test_nothing_is_kept_over_many_calls() -> None:
     images = photos(2, SIZE)
     for kind in ("gradcam", "eigencam", "ablationcam"):
