@@ -8,6 +8,7 @@ import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -555,3 +556,19 @@ def test_settings_change_the_search_and_the_code(visit, tmp_path):
     page.get_by_role("button", name="Explanations of this visit").click()
     page.locator("#history label").first.wait_for()
     assert page.locator("#history label").count() == 1, "two quick presses are one search"
+
+
+def test_a_medical_file_is_taken_shown_and_said(visit, tmp_path):
+    nibabel = pytest.importorskip("nibabel", reason="the extra 'nifti' is not installed")
+    values = np.arange(40 * 30 * 3, dtype=np.int16).reshape(40, 30, 3)
+    nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), tmp_path / "scan.nii.gz")
+    page = visit()
+    look(page)
+    with page.expect_file_chooser() as chooser:
+        page.locator("#medical").click()
+    chooser.value.set_files(tmp_path / "scan.nii.gz")
+    page.locator("#live").get_by_text("slice 1 of slices 0 to 2 is used; maskstack explain --page shows").wait_for()
+    assert page.locator("#live img").evaluate("shown => shown.naturalWidth") == 40, "the slice, as it was read"
+    explain(page)
+    assert "values of 12 bits, 0 to 4095, are shown from black to white" in wait_for_results(page, "Done: scan.nii.gz")
+    assert all(each.agrees for each in verify(save(page, "explanation", tmp_path), tmp_path / "scan.nii.gz"))

@@ -79,6 +79,8 @@ class Layout:
 
     def _draw_photo_and_network(self, networks: Sequence[str], samples: Sequence[str]) -> None:
         self.photo = photo_control("photo")
+        # The control above takes only what browsers know as pictures.
+        self.medical = gr.UploadButton("Upload DICOM, NIfTI or another file", size="sm", elem_id="medical")
         with gr.Row(elem_classes="ms-samples"):
             self.picks = {
                 name: gr.Button(f"Sample: {name}", size="sm", min_width=60, elem_id=f"sample-{name}")

@@ -23,6 +23,7 @@ from maskstack.web.explain_layout import BEGIN, OFFERED, Layout, most_passes
 from maskstack.web.extras import Extras
 from maskstack.web.live import live
 from maskstack.web.networks import Networks
+from maskstack.web.reading import read_panel
 from maskstack.web.sessions import Kept, PredictedPhoto, Session, Sessions
 from maskstack.web.settings import filled_in
 from maskstack.web.showing import Showing, title_of
@@ -85,6 +86,7 @@ class ExplainTab:
         at, showing, work = self.at, self.showing, working_alone(self.at.status)
         for name, button in at.picks.items():
             button.click(functools.partial(str, self.samples[name]), None, at.photo, **QUICK)
+        at.medical.upload(showing.on_file, at.medical, [at.photo, at.status], preprocess=False, **QUICK)
         changes = [at.photo.change, at.network.change]
         gr.on(changes, self.on_change, [at.photo, at.network], None, preprocess=False, **QUICK)
         # Uploads are read here and not by Gradio, whose messages about damaged pictures do not help.
@@ -168,6 +170,7 @@ class ExplainTab:
         yield self._blank() | {
             self.at.status: panels.status_line(sentence),
             self.at.bars: panels.bars("#top", best.values.tolist()),
+            self.at.live: read_panel(predicted),
             self.at.top: gr.Radio(top, value=top[0][1]),
             self.at.search: gr.Dropdown(every, value=None),
             self.at.preset: gr.Radio([(self._expected(network, name), name) for name in OFFERED]),

@@ -24,6 +24,7 @@ from maskstack.web import panels
 from maskstack.web.judging import area
 from maskstack.web.live import Snapshot
 from maskstack.web.panels import Picture
+from maskstack.web.reading import how_it_was_read
 from maskstack.web.recipe import options_of, recipe
 from maskstack.web.saved import NETWORK, with_picture
 from maskstack.web.sessions import Curves, PredictedPhoto, Session
@@ -157,6 +158,7 @@ def words_panel(predicted: PredictedPhoto, found: Explanation, session: Session)
     warned = ["This network has random weights: its maps mean nothing."] if predicted.net.weights == "random" else []
     if predicted.net.assumed:
         warned.append(f"Note: {predicted.net.assumed}.")
+    warned += [said] if (said := how_it_was_read({**predicted.notes, **found.notes})) else []
     if session.stopped:
         warned.append(f"Stopped after {int(found.steps[0].max())} steps; the map is what was found by then.")
     shown = f"Showing {float(found.area[0]):.0%} of the network's input keeps {name} at {kept} (all of it: {score})."

@@ -90,6 +90,14 @@ class Showing:
         kept = Kept(title_of(predicted, found), predicted, found, "default", {}, False, "")
         yield self.show(session, kept, "contour", opacity) | self.remember(session, kept)
 
+    def on_file(self, payload: Any) -> Updates:
+        """Make a file the photo of the page, also one that browsers do not know as a picture, such as DICOM."""
+        try:
+            upload = Upload.of(payload[0] if isinstance(payload, list) and payload else payload, self.root)
+        except InputError as error:
+            return {self.at.status: panels.status_line(sentence_of(error), error=True)}
+        return {self.at.photo: gr.skip() if upload is None else str(upload.path)}
+
     def on_view(self, view: str, opacity: float, request: gr.Request) -> Updates:
         """Draw another view of the map."""
         session = self.sessions.of(key_of(request))
