@@ -16,8 +16,11 @@ from tests.hardening.counts import LONG, tries
 from tests.hardening.damage import ODD
 from tests.web.conftest import serving
 
+from maskstack.errors import InputError
+from maskstack.runs.folder import locked
 from maskstack.web.guard import AllowedHosts
 from maskstack.web.room import UploadRoom
+from maskstack.web.serve import FOLDER
 
 NET = """
 from torch import nn
@@ -263,6 +266,20 @@ def test_hosts_by_name_and_address() -> None:
     assert not outside.admits("evil.example")
     assert outside.admits_origin("https://maps.example.org", "127.0.0.1:7860")
     assert not outside.admits_origin("https://evil.example", "maps.example.org")
+
+
+def test_a_page_that_runs_for_long_keeps_its_folder_when_another_starts(tmp_path) -> None:
+    now = [2_000_000_000.0]  # later than the times of the files
+    page = tmp_path / f"{FOLDER}one"
+    room = UploadRoom(page, list, most_bytes=100, clock=lambda: now[0])
+    with locked(page):
+        (page / "samples").mkdir()
+        (page / "samples" / "cat.jpg").touch()
+        (page / "upload.jpg").touch()
+        room.sweep()
+        with pytest.raises(InputError, match="in use by another process"), locked(page):
+            pass
+        assert sorted(path.name for path in page.rglob("*.jpg")) == ["cat.jpg"]
 
 
 def test_room_is_made_by_removing_the_oldest_unused_files(tmp_path) -> None:

@@ -23,6 +23,9 @@ except ImportError:  # Windows: there the user must ensure that only one process
 RECORD = "run.json"
 """The file of a run's folder that says what the run is about."""
 
+LOCK = ".lock"
+"""The file of a folder that is locked while a process uses the folder."""
+
 WEIGHTS, CODE = "weights", "code"
 """Entries of a record that hold digests: of the weights of networks, and of the files of the user's own methods."""
 
@@ -93,7 +96,7 @@ def locked(run: Path) -> Iterator[None]:
         InputError: Another process uses the folder.
         OutputError: The folder cannot be written to.
     """
-    place = run / ".lock"
+    place = run / LOCK
     while True:
         try:
             run.mkdir(parents=True, exist_ok=True)

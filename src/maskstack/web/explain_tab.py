@@ -78,6 +78,8 @@ class ExplainTab:
         self.max_pixels, self.every = max_pixels, every
         self.seconds_per_pass: dict[str, float] = {}
         self.at = Layout(list(networks.offers), list(samples))
+        # Gradio deletes what was shown when it is two hours old; the samples are shown again.
+        self.at.photo.keep_in_cache.update(str(path.absolute()) for path in samples.values())
         self.showing = Showing(self.at, networks, sessions, samples=samples, root=root)
         self.extras = Extras(self.at, networks, sessions)
         self._connect()

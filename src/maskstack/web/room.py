@@ -9,6 +9,8 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from maskstack.runs.folder import LOCK
+
 
 @dataclass
 class UploadRoom:
@@ -23,7 +25,7 @@ class UploadRoom:
         most_files: Largest number of unused files.
         grace: Seconds that a new file is kept in any case, because the page may be about to use it.
         forget_after: Seconds after which an unused file is removed.
-        apart: Folder within ``root`` that holds no uploads.
+        apart: What lies in ``root`` and is no upload: the samples, and the file that tells others of this server.
         clock: Returns the time in seconds, as the times of files are.
     """
 
@@ -33,7 +35,7 @@ class UploadRoom:
     most_files: int = 20
     grace: float = 10.0
     forget_after: float = 120.0
-    apart: str = "samples"
+    apart: tuple[str, ...] = ("samples", LOCK)
     clock: Callable[[], float] = time.time
     _arriving: list[int] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -74,7 +76,7 @@ class UploadRoom:
         found = []
         for path in self.root.rglob("*"):
             with contextlib.suppress(OSError):
-                if self.apart in path.relative_to(self.root).parts[:1] or not path.is_file() or path.is_symlink():
+                if path.relative_to(self.root).parts[0] in self.apart or not path.is_file() or path.is_symlink():
                     continue
                 if path.resolve() not in used:
                     state = path.stat()
