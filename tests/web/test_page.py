@@ -295,6 +295,28 @@ def test_another_class_by_button_and_by_name(visit):
     page.locator("#words").get_by_text("lynx").first.wait_for()
 
 
+def test_enter_takes_the_class_whose_whole_name_was_typed(visit):
+    page = visit()
+    look(page)
+    search = page.get_by_label("Or search for a class by name")
+    search.click()
+    search.press_sequentially("espresso")  # espresso maker is a class too, of a lower index
+    page.get_by_role("option", name="espresso maker", exact=True).wait_for()
+    search.press("Enter")
+    page.wait_for_timeout(300)
+    assert search.input_value() == "espresso"
+
+
+def test_the_map_of_a_tiny_photo_is_large_enough_to_be_seen(visit, tmp_path):
+    Image.new("RGB", (20, 20), "red").save(tmp_path / "tiny.png")
+    page = visit()
+    page.locator("#photo input[type=file]").set_input_files(tmp_path / "tiny.png")
+    page.get_by_text(LOOKED).wait_for()
+    explain(page)
+    wait_for_results(page)
+    assert page.locator("#overlay img").bounding_box()["height"] >= 100
+
+
 def test_opacity_and_comparison(visit):
     page = visit()
     look(page)

@@ -166,7 +166,9 @@ class ExplainTab:
             (f"{predicted.net.class_name(index)} {share:.1%}", str(index))
             for share, index in zip(best.values.tolist(), best.indices.tolist(), strict=True)
         ]
+        # Enter takes the first class whose name holds what was typed; of those, the whole name is the shortest.
         every = [(predicted.net.class_name(index), str(index)) for index in range(len(scores))]
+        every.sort(key=lambda pair: len(pair[0]))
         sentence = f"{network} predicts {top[0][0]}. Choose a class, then press Explain."
         self._measure(network, net, tensor)
         yield self._blank() | {
