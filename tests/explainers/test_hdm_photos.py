@@ -16,7 +16,7 @@ from maskstack.explainers.table import make_explainer
 pytest.importorskip("efficientnet_lite_pytorch", reason="the extra 'demo' is not installed")
 
 FOLDER = Path(os.environ.get("MASKSTACK_DATA", "")) / "imagenet-val"
-PHOTOS = ("ILSVRC2012_val_00000021.jpg", "ILSVRC2012_val_00000702.jpg")
+PHOTOS = ("ILSVRC2012_val_00000660.jpg", "ILSVRC2012_val_00000995.jpg")
 
 pytestmark = [
     pytest.mark.slow,
