@@ -70,7 +70,8 @@ def load(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     path = Path(path)
     if not path.is_file():
         written = path.with_name(f"{path.name}{ENDING}")
-        raise InputError(f"there is no file {path}; {f'give {written}' if written.is_file() else 'check the path'}")
+        what = f"give {written}" if written.is_file() else "check the path"
+        raise InputError(f"there is no file {path}; {what}")
     tensors, header = read_tensors(path)
     kind = header.get("format")
     if kind not in (FORMAT, *OLD_FORMATS):

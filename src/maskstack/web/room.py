@@ -25,7 +25,7 @@ class UploadRoom:
         most_files: Largest number of unused files.
         grace: Seconds that a new file is kept in any case, because the page may be about to use it.
         forget_after: Seconds after which an unused file is removed.
-        apart: What lies in ``root`` and is no upload: the samples, and the file that tells others of this server.
+        apart: Names in ``root`` that are not uploads: the samples, and the lock that a running server holds.
         clock: Returns the time in seconds, as the times of files are.
     """
 
