@@ -6,9 +6,9 @@ from torch.nn import functional
 
 from maskstack.masks.adam import BETAS, EPSILON, DampedAdam
 from maskstack.masks.grids import Upsampler, corner
-from maskstack.masks.losses import total_variation
+from maskstack.masks.losses import area_and_contour, mask_value, total_variation
 from maskstack.masks.shifts import Margined
-from maskstack.masks.shown import Scene, shown
+from maskstack.masks.shown import FEW_CHANNELS, Scene, Sides, shown
 from maskstack.reliability.measure import CELLS, pooled
 from maskstack.tensors import mean_agreement
 
@@ -30,6 +30,11 @@ def test_the_mean_of_upsampled_grids_and_its_gradient_are_those_of_each_grid() -
     plain = each.mean(dim=1)
     torch.testing.assert_close(fused, plain, rtol=1e-5, atol=1e-6)
     (one,) = torch.autograd.grad((fused * weights).sum(), grids)
+    (other,) = torch.autograd.grad((plain * weights).sum(), grids, retain_graph=True)
+    torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
+    masks, plain = upsampler.mean(grids, log_odds=True), each.mean(dim=1).sigmoid()
+    assert torch.equal(masks, fused.sigmoid())
+    (one,) = torch.autograd.grad((masks * weights).sum(), grids)
     (other,) = torch.autograd.grad((plain * weights).sum(), grids)
     torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
 
@@ -49,6 +54,11 @@ def test_total_variation_and_its_gradient_are_those_of_the_written_out_loss(shap
     (one,) = torch.autograd.grad((total_variation(masks) * weights).sum(), masks)
     (other,) = torch.autograd.grad((plain * weights).sum(), masks)
     torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-7)
+    area, contour = area_and_contour(masks)
+    assert torch.equal(area, mask_value(masks))
+    assert torch.equal(contour, total_variation(masks))
+    (both,) = torch.autograd.grad((area * 3 + contour * weights).sum(), masks)
+    torch.testing.assert_close(both, other + 3 / masks[0].numel(), rtol=1e-5, atol=1e-7)
 
 
 @pytest.mark.parametrize("alike", [True, False])
@@ -84,20 +94,21 @@ def test_members_agree_on_cells_as_they_do_on_pixels() -> None:
 
 @pytest.mark.parametrize("sides", [(12, 9), (5, 6, 7)])
 @pytest.mark.parametrize("margin", [0, 3])
+@pytest.mark.parametrize("channels", [1, 3, FEW_CHANNELS + 1])
 def test_masked_images_and_their_gradient_are_those_of_shifted_images_and_masks(
-    sides: tuple[int, ...], margin: int
+    sides: tuple[int, ...], margin: int, channels: int
 ) -> None:
-    images, fill, masks = noise(2, 3, *sides), noise(2, 3, *sides).flip(0), noise(4, *sides).sigmoid()
-    colour = fill.flatten(2).mean(dim=2).reshape(2, 3, *[1] * len(sides)).expand_as(fill)
+    images, masks = noise(2, channels, *sides), noise(4, *sides).sigmoid()
+    fill = noise(2, channels, *sides).flip(0) + 0.5
+    colour = fill.flatten(2).mean(dim=2).reshape(2, channels, *[1] * len(sides)).expand_as(fill)
     masks.requires_grad_(True)
     shifts = [[margin] * len(sides), [-margin] * len(sides), [0, *[margin] * (len(sides) - 1)], [0] * len(sides)]
     rows, closed = [0, 0, 1, 1], [fill, colour, colour, fill]
     own = Margined.around(images, margin)
     scenes = [
-        Scene(own, Margined.around(behind, margin), row, shift)
-        for behind, row, shift in zip(closed, rows, shifts, strict=True)
+        Scene(Sides.of(own, Margined.around(behind, margin)), number == 3, row, shift)  # the last mask hides the image
+        for number, (behind, row, shift) in enumerate(zip(closed, rows, shifts, strict=True))
     ]
-    scenes[3] = Scene(scenes[3].closed, own, 1, shifts[3])  # the mask hides what it would show
     fused = shown(masks, scenes)
 
     def shifted(values: torch.Tensor, shift: list[int]) -> torch.Tensor:
@@ -113,7 +124,7 @@ def test_masked_images_and_their_gradient_are_those_of_shifted_images_and_masks(
         blended = mask * images[row] + (1 - mask) * behind[row]
         plain.append(shifted(blended, shift))
     torch.testing.assert_close(fused, torch.stack(plain), rtol=1e-5, atol=1e-6)
-    weights = noise(4, 3, *sides).flip(0)
+    weights = noise(4, channels, *sides).flip(0)
     (one,) = torch.autograd.grad((fused * weights).sum(), masks)
     (other,) = torch.autograd.grad((torch.stack(plain) * weights).sum(), masks)
     torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)

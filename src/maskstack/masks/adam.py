@@ -52,11 +52,12 @@ class DampedAdam:
         self.second.mul_(BETAS[1]).addcmul_(slope, slope, value=1 - BETAS[1])
         second = self.second
         if self.damping:
-            second = (second + self.damping * self._spread(self._means(second))) / (1 + self.damping)
+            means = self._spread(self._means(second))
+            second = means.mul_(self.damping).add_(second).div_(1 + self.damping)
         # In the order of torch.optim.Adam, so that without damping the two agree to the last bit.
         size = (second.sqrt() / math.sqrt(1 - BETAS[1] ** self.steps)).add_(EPSILON)
         rates = self._spread(sent((self.rates / (1 - BETAS[0] ** self.steps)).to(self.free.dtype), self.free.device))
-        step = -rates * self.first / size
+        step = rates.neg_().mul_(self.first).div_(size)
         if moving is not None:  # filled, not multiplied, because a step may not be finite
             step.masked_fill_(~moving.unsqueeze(1), 0)
         if self.places is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Literal, get_args
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from maskstack.errors import InputError
 from maskstack.masks.shifts import Margined
+from maskstack.masks.shown import Sides
 from maskstack.tensors import gaussian_blur, sent
 
 Fill = Literal["zero", "mean", "blur", "noise", "given"]
@@ -26,7 +28,7 @@ class Fills:
         blur: Standard deviation of the blur as a share of the image's shorter side.
         seed: Seed of the noise.
         given: The fill of the name ``given``.
-        margin: Largest shift of what :meth:`margined` returns, in pixels.
+        margin: Largest shift of what :meth:`sides` returns, in pixels.
 
     Raises:
         InputError: ``given`` is asked for and missing, or does not fit the images.
@@ -42,7 +44,7 @@ class Fills:
         given: Tensor | None = None,
         margin: int = 0,
     ) -> None:
-        self.names, self.margin = names, margin
+        self.names = names
         # On the CPU, so that every device draws the same.
         self.generator = torch.Generator().manual_seed(seed)
         self.fixed = {
@@ -51,21 +53,23 @@ class Fills:
             if name != "noise"
         }
         self.noise = _Noise(images)
-        self._margined: dict[str, Margined] = {}
+        self.images = Margined.around(images, margin)
+        self._sides: dict[str, Sides] = {}
 
     def __call__(self, turn: int) -> Tensor:
         """The fill of a turn, B x C x H x W; noise is drawn again each time."""
         name = self.names[turn % len(self.names)]
         return self.fixed[name] if name in self.fixed else self.noise(self.generator)
 
-    def margined(self, turn: int) -> Margined:
-        """The fill of a turn with a margin, of which shifted views can be cut; noise is drawn again each time."""
+    def sides(self, turn: int) -> Sides:
+        """The images and the fill of a turn, of which shifted views can be cut; noise is drawn again each time."""
         name = self.names[turn % len(self.names)]
         if name not in self.fixed:
-            return Margined.around(self(turn), self.margin)
-        if name not in self._margined:
-            self._margined[name] = Margined.around(self.fixed[name], self.margin)
-        return self._margined[name]
+            draw = partial(self.noise, self.generator)
+            return Sides.of(self.images, Margined.filled(self.noise.images, self.images.margin, draw))
+        if name not in self._sides:
+            self._sides[name] = Sides.of(self.images, Margined.around(self.fixed[name], self.images.margin))
+        return self._sides[name]
 
 
 class _Noise:
@@ -77,10 +81,10 @@ class _Noise:
         self.centre = images.mean(dim=places, keepdim=True)
         self.spread = images.std(dim=places, keepdim=True, correction=0)
 
-    def __call__(self, generator: torch.Generator) -> Tensor:
+    def __call__(self, generator: torch.Generator, out: Tensor | None = None) -> Tensor:
         field = torch.randn(self.images.shape[1:], generator=generator, dtype=torch.float32, device="cpu")
         field = sent(field.to(self.images.dtype), self.images.device)
-        return torch.addcmul(self.centre, self.spread, field.unsqueeze(0))
+        return torch.addcmul(self.centre, self.spread, field.unsqueeze(0), out=out)
 
 
 def make_fill(

@@ -137,11 +137,9 @@ class Upsampler:
         """
         check_sizes(sizes, image_size)
         sizes = grids_for(sizes, image_size)
-        weights = [
-            _padded_weights([size[axis] for size in sizes], pixels, blur).to(device)
-            for axis, pixels in enumerate(image_size)
-        ]
-        return cls(sizes, tuple(weights))
+        axes = [(tuple(size[axis] for size in sizes), pixels) for axis, pixels in enumerate(image_size)]
+        made = {axis: _padded_weights(*axis, blur).to(device) for axis in set(axes)}
+        return cls(sizes, tuple(made[axis] for axis in axes))
 
     @property
     def rows(self) -> Tensor:
@@ -185,7 +183,7 @@ class Upsampler:
             found = rows @ self.crop(grids[:, number], number) @ columns.T
             yield found if len(size) == 2 else _in_depth(self.weights[0][number, :, : size[0]], found)
 
-    def mean(self, grids: Tensor) -> Tensor:
+    def mean(self, grids: Tensor, *, log_odds: bool = False) -> Tensor:
         """Mean of the upsampled grids of all sizes, without making each of them.
 
         A sum of matrix products equals one product of the concatenated matrices. The weights of the first dimension are
@@ -193,6 +191,7 @@ class Upsampler:
 
         Args:
             grids: P x S x h x w (or P x S x d x h x w), one grid of each size in their order, padded to :attr:`cells`.
+            log_odds: Whether the grids hold log-odds, so that the sigmoid of the mean is the mask.
 
         Returns:
             Masks, P x H x W.
@@ -202,13 +201,14 @@ class Upsampler:
         together = torch.cat(columns, dim=-1)
         if len(self.weights) == 2:
             widths = [size[-1] for size in self.sizes]
-            found: Tensor = _MeanOfSizes.apply(grids, together, widths, *rows)
+            found: Tensor = _MeanOfSizes.apply(grids, log_odds, together, widths, *rows)
             return found
         parts = []
         for number, size in enumerate(self.sizes):
             own = _in_depth(self.weights[0][number, :, : size[0]], self.crop(grids[:, number], number))
             parts.append(rows[number] @ own)  # P D H w
-        return torch.cat(parts, dim=-1) @ together.T / len(self.sizes)
+        masks = torch.cat(parts, dim=-1) @ together.T / len(self.sizes)
+        return masks.sigmoid() if log_odds else masks
 
     def crop(self, grids: Tensor, which: int) -> Tensor:
         """Take the padding off grids of one size: ... x h x w."""
@@ -216,31 +216,36 @@ class Upsampler:
 
 
 class _MeanOfSizes(torch.autograd.Function):
-    """Mean of the upsampled grids of all sizes, P x H x W, whose gradient is written into one tensor.
+    """Mean of the upsampled grids of all sizes, P x H x W, or its sigmoid; the gradient is written into one tensor.
 
     Autograd itself would make and add a padded gradient of all grids for each size.
     """
 
     @staticmethod
-    def forward(ctx: Any, grids: Tensor, columns: Tensor, widths: Sequence[int], *rows: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, grids: Tensor, log_odds: bool, columns: Tensor, widths: Sequence[int], *rows: Tensor
+    ) -> Tensor:
         """Upsample P x S x h x w by the column weights of all sizes, W x (sum of w), and the row weights of each."""
-        ctx.save_for_backward(columns, *rows)
-        ctx.widths, ctx.shape = list(widths), grids.shape
+        ctx.widths, ctx.shape, ctx.log_odds = list(widths), grids.shape, log_odds
         parts = [
             weights @ grids[:, number, : weights.shape[1], :width]
             for number, (weights, width) in enumerate(zip(rows, widths, strict=True))
         ]
-        return (torch.cat(parts, dim=-1) @ columns.T).div_(len(parts))
+        found = (torch.cat(parts, dim=-1) @ columns.T).div_(len(parts))
+        found = found.sigmoid_() if log_odds else found
+        ctx.save_for_backward(found, columns, *rows)
+        return found
 
     @staticmethod
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
         """The gradient of the grids, P x S x h x w; 0 in the padding."""
-        columns, *rows = ctx.saved_tensors
+        masks, columns, *rows = ctx.saved_tensors
+        slope = torch.ops.aten.sigmoid_backward(slope, masks).div_(len(rows)) if ctx.log_odds else slope / len(rows)
         found = slope.new_zeros(ctx.shape)
-        parts = ((slope / len(rows)) @ columns).split(ctx.widths, dim=-1)
+        parts = (slope @ columns).split(ctx.widths, dim=-1)
         for number, (weights, part) in enumerate(zip(rows, parts, strict=True)):
             found[:, number, : weights.shape[1], : part.shape[-1]] = weights.T @ part
-        return found, None, None, *[None for _ in rows]
+        return found, None, None, None, *[None for _ in rows]
 
 
 def _in_depth(weights: Tensor, grids: Tensor) -> Tensor:

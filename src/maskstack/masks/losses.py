@@ -80,6 +80,12 @@ def mask_value(masks: Tensor) -> Tensor:
     return masks.mean(dim=tuple(range(1, masks.ndim)))
 
 
+def area_and_contour(masks: Tensor) -> tuple[Tensor, Tensor]:
+    """The :func:`mask_value` and the :func:`total_variation` of each mask, P each, with one gradient."""
+    area, contour = _AreaAndContour.apply(masks)
+    return area, contour
+
+
 def total_variation(masks: Tensor) -> Tensor:
     """Mean absolute difference of neighbouring pixels, times the mean side: P x H x W (or P x D x H x W) to P.
 
@@ -87,45 +93,45 @@ def total_variation(masks: Tensor) -> Tensor:
     every resolution. Differences below a thousandth count by their square. Otherwise, for a flat mask, the gradient of
     the absolute value would be the sign of rounding errors, and the result would depend on the rest of the batch.
     """
-    found: Tensor = _TotalVariation.apply(masks)
-    return found
+    return area_and_contour(masks)[1]
 
 
-class _TotalVariation(torch.autograd.Function):
-    """Total variation in as few passes over the masks as torch's kernels allow."""
+class _AreaAndContour(torch.autograd.Function):
+    """Mean value and total variation in as few passes over the masks as torch's kernels allow."""
 
     @staticmethod
-    def forward(ctx: Any, masks: Tensor) -> Tensor:
-        """Value of each mask, P."""
+    def forward(ctx: Any, masks: Tensor) -> tuple[Tensor, Tensor]:
+        """Both values of each mask, P."""
         ctx.save_for_backward(masks)
         total = masks.new_zeros(len(masks))
         for after, before, weight in _neighbours(masks):
             total += functional.smooth_l1_loss(after, before, reduction="none", beta=_SMALL).flatten(1).sum(1) * weight
-        return total
+        return mask_value(masks), total
 
     @staticmethod
-    def backward(ctx: Any, slope: Tensor) -> Tensor:
+    def backward(ctx: Any, area: Tensor, contour: Tensor) -> Tensor:
         """The gradient of the masks, P x H x W."""
         (masks,) = ctx.saved_tensors
-        found = torch.zeros_like(masks)
-        for (after, before, weight), (own, other) in zip(_neighbours(masks), _pairs(found), strict=True):
-            each = spread_over(slope * weight, masks).expand_as(after)
-            difference = torch.empty_like(after, memory_format=torch.contiguous_format)
-            torch.ops.aten.smooth_l1_loss_backward(each, after, before, 0, _SMALL, grad_input=difference)
-            own.add_(difference)
-            other.sub_(difference)
-        return found
+        found: Tensor | None = None
+        for axis, (after, before, weight) in enumerate(_neighbours(masks), start=1):
+            pixels, shape = masks.shape[axis], list(masks.shape)
+            shape[axis] += 1  # with zeros at both ends, each pixel has a difference on either side
+            differences = masks.new_empty(shape)
+            for end in (0, pixels):
+                differences.select(axis, end).zero_()
+            each = spread_over(contour * weight, masks).expand_as(after)
+            inner = differences.narrow(axis, 1, pixels - 1)
+            torch.ops.aten.smooth_l1_loss_backward(each, after, before, 0, _SMALL, grad_input=inner)
+            own, following = differences.narrow(axis, 0, pixels), differences.narrow(axis, 1, pixels)
+            found = own - following if found is None else found.add_(own).sub_(following)
+        assert found is not None  # a mask has a spatial dimension
+        return found.add_(spread_over(area / masks[0].numel(), masks))
 
 
 def _neighbours(masks: Tensor) -> Iterator[tuple[Tensor, Tensor, float]]:
     """For each axis the pixels, the ones before them, and the weight of their difference."""
     axes = masks.ndim - 1
-    for axis, (after, before) in enumerate(_pairs(masks), start=1):
-        yield after, before, masks.shape[axis] / (masks[0].numel() * axes)
-
-
-def _pairs(values: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """For each axis the pixels, and the ones before them."""
-    for axis in range(1, values.ndim):
-        pixels = values.shape[axis] - 1
-        yield values.narrow(axis, 1, pixels), values.narrow(axis, 0, pixels)
+    for axis in range(1, masks.ndim):
+        pixels = masks.shape[axis]
+        weight = pixels / (masks[0].numel() * axes)
+        yield masks.narrow(axis, 1, pixels - 1), masks.narrow(axis, 0, pixels - 1), weight

@@ -123,10 +123,10 @@ class Problems:
         """
         values = self._upsampled(free)
         if self.settings.joint:
-            masks = self.upsampler.mean(values)
+            masks = self.upsampler.mean(values, log_odds=self._in_log_odds)
         else:
             masks = self.upsampler(values[:, 0], self.size[chunk, 0])
-        masks = masks.sigmoid() if self._in_log_odds else masks
+            masks = masks.sigmoid() if self._in_log_odds else masks
         return masks if self.mask_cap is None else masks * self.mask_cap[self.image[chunk]]
 
     def all_masks(self) -> Tensor:
@@ -142,7 +142,7 @@ class Problems:
         """The stacked masks of each member of each image, B x K x H x W."""
         values = self._per_size(self._upsampled(self.free))
         if self._in_log_odds:  # from the log-odds themselves, because masks may have been rounded to 0 and 1
-            stacks = self.upsampler.mean(values).sigmoid()
+            stacks = self.upsampler.mean(values, log_odds=True)
         else:
             masks = torch.stack(list(self.upsampler.each_size(values)), dim=1)
             stacks = stack_masks(masks.clamp(0, 1), self.settings.stack)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,26 +65,38 @@ class Margined:
         if not any(images.stride()[2:]):  # one colour, whose margin is the same
             one = images.flatten(2)[:, :, :1].reshape(*images.shape[:2], *[1] * len(sides))
             return cls(one.expand(*images.shape[:2], *(side + 2 * margin for side in sides)), margin)
-        return cls(_reflected(images, margin) if margin else images, margin)
+        return cls.filled(images, margin, lambda middle: middle.copy_(images)) if margin else cls(images, margin)
+
+    @classmethod
+    def filled(cls, like: Tensor, margin: int, fill: Callable[[Tensor], Tensor]) -> Margined:
+        """Images with a margin, whose own pixels a function writes.
+
+        Args:
+            like: Images of this shape, B x C x H x W, type and device.
+            margin: Pixels on each side, fewer than each side has.
+            fill: Writes the images to the B x C x H x W view it is given.
+        """
+        sides = like.shape[2:]
+        padded = like.new_empty(*like.shape[:2], *(side + 2 * margin for side in sides))
+        fill(padded[window(padded.shape[2:], margin, [0] * len(sides))])
+        _reflect_edges(padded, margin)
+        return cls(padded, margin)
 
     def view(self, row: int, shift: Sequence[int]) -> Tensor:
         """The view of one image, C x H x W, whose first pixel is that of the image at this place."""
         return self.padded[row][window(self.padded.shape[2:], self.margin, shift)]
 
 
-def _reflected(images: Tensor, margin: int) -> Tensor:
-    """Images with reflected edges, as by ``torch.nn.functional.pad``, but a few times faster: rows are copied whole."""
-    found = images.new_empty(*images.shape[:2], *(side + 2 * margin for side in images.shape[2:]))
-    within: list[Any] = [slice(margin, margin + side) for side in images.shape[2:]]
-    found[(..., *within)] = images
-    for axis in reversed(range(images.ndim - 2)):
-        side = images.shape[axis + 2]
+def _reflect_edges(padded: Tensor, margin: int) -> None:
+    """Write the margin as ``torch.nn.functional.pad`` does, but a few times faster: rows are copied whole."""
+    sides = [side - 2 * margin for side in padded.shape[2:]]
+    within: list[Any] = [slice(margin, margin + side) for side in sides]
+    for axis, side in reversed(list(enumerate(sides))):
         for outer, inner in ((0, margin + 1), (margin + side, side - 1)):
             source, place = list(within), list(within)
             source[axis], place[axis] = slice(inner, inner + margin), slice(outer, outer + margin)
-            found[(..., *place)] = found[(..., *source)].flip(axis + 2)
+            padded[(..., *place)] = padded[(..., *source)].flip(axis + 2)
         within[axis] = slice(None)
-    return found
 
 
 def window(padded: Sequence[int], margin: int, shift: Sequence[int]) -> tuple[Any, ...]:

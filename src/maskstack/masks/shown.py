@@ -11,26 +11,45 @@ from torch import Tensor
 
 from maskstack.masks.shifts import Margined, folded, window
 
+FEW_CHANNELS = 4
+"""With more channels than that, gradients whose channels lie together are copied to be read one channel at a time."""
+
+
+@dataclass(frozen=True)
+class Sides:
+    """The two sides of a mask for a batch of images, all with the same margin.
+
+    Attributes:
+        images: The images.
+        fill: Their fill.
+        contrast: The images less the fill.
+    """
+
+    images: Margined
+    fill: Margined
+    contrast: Margined
+
+    @classmethod
+    def of(cls, images: Margined, fill: Margined) -> Sides:
+        """The two sides, with their difference worked out once for all masks."""
+        return cls(images, fill, Margined(images.padded - fill.padded, images.margin))
+
 
 @dataclass(frozen=True)
 class Scene:
     """What one masked image is made of.
 
     Attributes:
-        opened: What is shown where the mask is open.
-        closed: What is shown where it is closed.
-        row: Index of the image in both.
+        sides: The image where the mask is open, and the fill where it is closed.
+        removing: Whether it is the other way round.
+        row: Index of the image.
         shift: Shift along each spatial dimension, in pixels.
     """
 
-    opened: Margined
-    closed: Margined
+    sides: Sides
+    removing: bool
     row: int
     shift: Sequence[int]
-
-    def views(self) -> tuple[Tensor, Tensor]:
-        """What is shown where the mask is open, and where it is closed, C x H x W each."""
-        return self.opened.view(self.row, self.shift), self.closed.view(self.row, self.shift)
 
 
 def shown(masks: Tensor, scenes: Sequence[Scene]) -> Tensor:
@@ -56,23 +75,29 @@ class _Shown(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, masks: Tensor, scenes: Sequence[Scene]) -> Tensor:
         """The masked images, P x C x H x W."""
-        ctx.scenes, ctx.margin = scenes, scenes[0].opened.margin
-        padded = Margined.around(masks.unsqueeze(1), ctx.margin)
-        ctx.shape = padded.padded.shape
-        images = scenes[0].opened.padded
+        margin = scenes[0].sides.images.margin
+        padded = Margined.around(masks.unsqueeze(1), margin).padded
+        ctx.shape, ctx.margin = padded.shape, margin
+        ctx.scenes = [(scene, window(padded.shape[2:], margin, scene.shift)) for scene in scenes]
+        images = scenes[0].sides.images.padded
         found = images.new_empty(len(masks), images.shape[1], *masks.shape[1:])
-        for row, scene in enumerate(scenes):
-            opened, closed = scene.views()
-            torch.lerp(closed, opened, padded.view(row, scene.shift), out=found[row])
+        for row, (scene, place) in enumerate(ctx.scenes):
+            image, fill = scene.sides.images.padded[scene.row][place], scene.sides.fill.padded[scene.row][place]
+            opened, closed = (fill, image) if scene.removing else (image, fill)
+            torch.lerp(closed, opened, padded[row][place], out=found[row])
         return found
 
     @staticmethod
     def backward(ctx: Any, slopes: Tensor) -> tuple[Tensor, None]:
         """The gradient of the masks, P x H x W."""
         found = slopes.new_zeros(ctx.shape)
-        slopes = slopes.contiguous()  # with the channels last, each would be read with gaps
-        for row, scene in enumerate(ctx.scenes):
-            opened, closed = scene.views()
-            place = found[row, 0][window(ctx.shape[2:], ctx.margin, scene.shift)]
-            torch.sum((opened - closed).mul_(slopes[row]), dim=0, out=place)
+        if slopes.shape[1] > FEW_CHANNELS:
+            slopes = slopes.contiguous()
+        for row, (scene, place) in enumerate(ctx.scenes):
+            contrast, own = scene.sides.contrast.padded[scene.row][place], found[row, 0][place]
+            torch.mul(contrast[0], slopes[row, 0], out=own)
+            for channel in range(1, len(contrast)):
+                own.add_(contrast[channel] * slopes[row, channel])
+            if scene.removing:
+                own.neg_()
         return folded(found, ctx.margin).squeeze(1), None

@@ -14,13 +14,13 @@ from maskstack.errors import ModelError
 from maskstack.masks.adam import DampedAdam
 from maskstack.masks.fills import Fills
 from maskstack.masks.grids import Upsampler
-from maskstack.masks.losses import Reference, consistency, mask_value, removal, total_variation
+from maskstack.masks.losses import Reference, area_and_contour, consistency, mask_value, removal
 from maskstack.masks.problems import Problems
 from maskstack.masks.result import OnProgress, Progress, Score, SearchResult
 from maskstack.masks.scores import check_finite, image_scores, one_score_each, open_stack
 from maskstack.masks.settings import SearchSettings
-from maskstack.masks.shifts import Margined, even_shifts
-from maskstack.masks.shown import Scene, shown
+from maskstack.masks.shifts import even_shifts
+from maskstack.masks.shown import Scene, Sides, shown
 from maskstack.reliability.measure import pooled
 from maskstack.tensors import blend, sent
 
@@ -46,7 +46,6 @@ def search_group(
     reach = round(settings.shift * min(size))
     shifts = even_shifts(settings.members * settings.steps, reach, dims=len(size)).tolist()
     fills = Fills(settings.fill, images, blur=settings.blur, seed=settings.seed, given=fill_image, margin=reach)
-    originals = Margined.around(images, reach)
     before = image_scores(score, images, batches)
     check_finite(before)
     first_fill = fills(0)  # kept, because noise would be other noise the next time
@@ -65,13 +64,12 @@ def search_group(
     ]
     removing_of = torch.tensor([[removing for removing, _ in each] for each in turns], device=images.device)
 
-    def scene(problem: int, step: int, hiding: Sequence[Margined]) -> Scene:
+    def scene(problem: int, step: int, sides: Sequence[Sides]) -> Scene:
         member = members_of[problem]
-        sides = originals, hiding[member]
-        opened, closed = reversed(sides) if turns[step][member][0] else sides
-        return Scene(opened, closed, images_of[problem], shifts[member * settings.steps + step])
+        removing, _ = turns[step][member]
+        return Scene(sides[member], removing, images_of[problem], shifts[member * settings.steps + step])
 
-    def learn(step: int, hiding: Sequence[Margined], listed: Sequence[int], working: Tensor, places: range) -> Tensor:
+    def learn(step: int, sides: Sequence[Sides], listed: Sequence[int], working: Tensor, places: range) -> Tensor:
         """The losses of some of the listed problems in a step; their gradients and scores are noted."""
         part = slice(places.start, places.stop)
         chunk = working[part]
@@ -81,7 +79,7 @@ def search_group(
             free = problems.free.detach()[which].requires_grad_(True)
             rows, removing = problems.image[chunk], removing_of[step][problems.member[chunk]]
             masks = problems.masks(free, chunk)
-            masked = shown(masks, [scene(problem, step, hiding) for problem in listed[part]])
+            masked = shown(masks, [scene(problem, step, sides) for problem in listed[part]])
             scores = one_score_each(score, masked, rows)
             losses = mask_losses(scores, masks, reference.select(rows), settings, removing)
             slopes = _slopes(losses, scores, free, masked)
@@ -97,8 +95,8 @@ def search_group(
     listed = list(range(len(problems)))
     working = torch.tensor(listed, device=images.device)
     for step in range(settings.steps):
-        hiding = [fills.margined(turn + member) for member, (_, turn) in enumerate(turns[step])]
-        losses = torch.cat(batches.run(range(len(listed)), partial(learn, step, hiding, listed, working)))
+        sides = [fills.sides(turn + member) for member, (_, turn) in enumerate(turns[step])]
+        losses = torch.cat(batches.run(range(len(listed)), partial(learn, step, sides, listed, working)))
         optimiser.step(gradient, problems.record(working, losses, step))
         problems.keep_in_range()
         if progress is not None:
@@ -143,10 +141,10 @@ def mask_losses(
     kept = consistency(scores, reference.before, reference.scale, settings.consistency)
     left = settings.removal * removal(scores, reference.hidden, reference.scale)
     losses = torch.where(removing, left, kept)
-    losses = losses + settings.mask_weight * mask_value(masks)
-    if settings.smoothness:
-        losses = losses + settings.smoothness * total_variation(masks)
-    return losses
+    if not settings.smoothness:
+        return losses + settings.mask_weight * mask_value(masks)
+    area, contour = area_and_contour(masks)
+    return losses + settings.mask_weight * area + settings.smoothness * contour
 
 
 def _slopes(losses: Tensor, scores: Tensor, free: Tensor, masked: Tensor) -> Tensor:
@@ -165,10 +163,9 @@ def _slopes(losses: Tensor, scores: Tensor, free: Tensor, masked: Tensor) -> Ten
 def _result(
     score: Score, images: Tensor, problems: Problems, reference: Reference, fill: Tensor, batches: Batches
 ) -> SearchResult:
-    masks = problems.all_masks()
-    stack, opening = open_stack(score, images, problems.stack(), reference, fill, problems.settings)
+    masks, members = problems.all_masks(), problems.member_stacks()
+    stack, opening = open_stack(score, images, members.mean(dim=1), reference, fill, problems.settings)
     under = [image_scores(score, blend(mask, images, fill), batches) for mask in masks.unbind(dim=1)]
-    members = problems.member_stacks()
     steps = problems.steps.reshape(len(images), problems.settings.members, -1).amax(dim=1)
     return SearchResult(
         grids=problems.grids(),
