@@ -210,6 +210,18 @@ def test_the_table_of_grey_values_of_a_radiograph_is_applied(tmp_path) -> None:
     assert np.abs(shown(path, window="2048/4096") - RAMP * 255).max() <= 1
 
 
+def test_the_s_shaped_window_of_a_mammogram_is_applied(tmp_path) -> None:
+    twelve = np.rint(RAMP * 4095).astype(np.uint16)
+    tags = {"BitsStored": 12, "WindowCenter": 2000, "WindowWidth": 1000}
+    path = dicom(tmp_path / "a.dcm", twelve, VOILUTFunction="SIGMOID", **tags)
+    assert np.abs(shown(path) - 255 / (1 + np.exp(-4 * (twelve - 2000.0) / 1000))).max() <= 1
+    assert said_of(open_photo(path)) == (
+        "by the file's own S-shaped window 2000/1000, values are shown from black to white"
+    )
+    linear = shown(dicom(tmp_path / "b.dcm", twelve, **tags)).copy()
+    assert np.array_equal(shown(path, window="2000/1000"), linear), "a window that is asked for is linear"
+
+
 def test_each_frame_of_enhanced_ct_has_its_own_unit_and_window(tmp_path) -> None:
     pydicom = pytest.importorskip("pydicom", reason="the extra 'medical' is not installed")
     unit, groups = pydicom.Dataset(), []

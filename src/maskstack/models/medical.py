@@ -118,7 +118,10 @@ def _grey(file: Any, stored: NDArray[Any], window: Window | None) -> tuple[NDArr
     values: NDArray[Any] = pixels.apply_modality_lut(stored, file)
     own = window or _file_window(file)
     source, depth = "", None
-    if own is not None:
+    if window is None and own is not None and str(file.get("VOILUTFunction", "")) == "SIGMOID":
+        values = (1 + np.tanh(2 * (values - own[0]) / own[1])) / 2  # the sigmoid of DICOM PS3.3, C.11.2.1.3.1
+        source, own = f"by the file's own S-shaped window {own[0]:g}/{own[1]:g}, ", None
+    elif own is not None:
         source = "" if window is not None else "by the file's own window, "
     elif file.get("VOILUTSequence"):
         values, depth = pixels.apply_voi(values, file), int(file.VOILUTSequence[0].LUTDescriptor[2])
