@@ -142,6 +142,52 @@ def test_another_request_is_refused(annotated, trained, prototypes, tmp_path, ot
         bench(request(annotated, trained, images=1, methods=("centre",), **other), prototypes, tmp_path, Told())
 
 
+def test_a_run_without_results_takes_another_request(annotated, trained, prototypes, tmp_path):
+    about = {"seed": 1}
+    with pytest.raises(InputError, match="did you mean steps"):
+        bench(request(annotated, trained, methods=("mdm:stps=3",), **about), prototypes, tmp_path, Told())
+    bench(request(annotated, trained, images=1, methods=("centre",)), prototypes, tmp_path, Told())
+    with pytest.raises(InputError, match="holds a run with seed=0, not 1"):
+        bench(request(annotated, trained, images=1, methods=("centre",), **about), prototypes, tmp_path, Told())
+
+
+def test_a_failed_map_is_a_row_with_its_reason_and_is_tried_again_on_demand(trained, prototypes, own_folders, tmp_path):
+    """A damaged image and a method that fails on some images do not end the run."""
+    photo = own_folders / "test" / "cat" / "0.png"
+    whole = photo.read_bytes()
+    photo.write_bytes(whole[: len(whole) // 2])
+    own = tmp_path / "mine.py"
+    own.write_text(
+        "import torch\ndef odd(score, image):\n    if image.mean() > 0:\n        raise ValueError('bright')\n"
+        "    return torch.full(image.shape[-2:], torch.nan)\n"
+    )
+    asked = request(own_folders, trained, methods=("centre", f"python:{own}:odd"), images=4)
+    rows = bench(asked, prototypes, tmp_path / "run", Told())
+    failed = {(row.method, row.image): row.failure for row in rows if row.metric == "failed"}
+    assert len(failed) == 1 + 12
+    assert "is damaged" in failed["centre", "test/cat/0.png"]
+    assert {"bright", "NaN"} == {word for why in failed.values() for word in ("bright", "NaN") if word in why}
+    assert {(one.units, one.failed) for one in standings(rows)} == {(11, 1)}
+    photo.write_bytes(whole)
+    told = Told()
+    assert {(one.units, one.failed) for one in standings(bench(asked, prototypes, tmp_path / "run", told))} == {(11, 1)}
+    assert told.maps == 0
+    again = bench(asked, prototypes, tmp_path / "run", told, retry_failed=True)
+    assert told.maps == 13
+    assert {(one.units, one.failed) for one in standings(again)} == {(12, 0)}
+
+
+@pytest.mark.parametrize("stability", [False, True])
+def test_a_run_takes_no_more_passes_than_it_said(annotated, trained, prototypes, tmp_path, stability, monkeypatch):
+    forward, told = Counter(), Told()
+    hook = prototypes.network.backbone.stem.register_forward_hook(
+        lambda _stem, images, _features: forward.update(images=len(images[0]))
+    )
+    bench(request(annotated, trained, images=1, stability=stability), prototypes, tmp_path, told)
+    hook.remove()
+    assert 0.9 * told.passes < forward["images"] <= told.passes
+
+
 @pytest.mark.parametrize("text", ["{", "[]"])
 def test_a_damaged_record_is_said(annotated, trained, prototypes, tmp_path, text):
     (tmp_path / "run.json").write_text(text)

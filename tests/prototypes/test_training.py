@@ -315,6 +315,19 @@ def test_an_out_of_another_training_is_refused(folders, trained, tmp_path):
     assert sorted(path.stat().st_mtime_ns for path in trained.rglob("*") if path.name != ".lock") == before
 
 
+def test_a_training_that_failed_before_its_first_stage_takes_other_images_and_settings(own_folders, tmp_path):
+    photo = own_folders / "train" / "cat" / "0.png"
+    photo.write_bytes(photo.read_bytes()[:500])
+    with pytest.raises(InputError, match="no layer"):
+        train(config(own_folders, network={"layer": "nothing"}), tmp_path / "run", Silent())
+    with pytest.raises(InputError, match="is damaged"):
+        train(config(own_folders), tmp_path / "run", Silent())
+    photo.unlink()
+    train(config(own_folders), tmp_path / "run", Silent())
+    with pytest.raises(InputError, match="holds a run with per_class=2, not 3"):
+        train(config(own_folders, network={"per_class": 3}), tmp_path / "run", Silent())
+
+
 def test_an_out_of_other_weights_of_the_backbone_is_refused(folders, tmp_path):
     """The finished stages and features of a run belong to the weights that its backbone had."""
     pytest.importorskip("timm", reason="the extra 'models' is not installed")

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from maskstack.cli.console import RunReporter, names_in, plural
-from maskstack.cli.options import RunFolder
+from maskstack.cli.options import RetryFailed, RunFolder
 from maskstack.errors import InputError
 from maskstack.jobs.machine import pick_device
 from maskstack.leaderboard.bench import Engine, work_locally
@@ -45,7 +45,7 @@ def bench(
     split: Annotated[str | None, _what(help="Split of the data.")] = None,
     curve_steps: Annotated[int, _what(help="Number of steps of the insertion and deletion curves.")] = 20,
     maps: Annotated[bool, typer.Option("--maps", help="Save the maps, for the pictures of the report.")] = False,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Measure failed maps again.")] = False,
+    retry_failed: RetryFailed = False,
     engine: Annotated[str, _where(help="Where maps are made: local or ray.")] = "local",
     address: Annotated[str | None, _where(help="Address of a Ray cluster; this machine by default.")] = None,
     workers: Annotated[int, _where(help="Number of Ray actors; each loads the networks.")] = 1,

@@ -23,6 +23,7 @@ Resume = Annotated[
 RunFolder = Annotated[
     Path, typer.Option(help="Folder of the run; if it holds an interrupted run, that run is continued.")
 ]
+RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Measure failed maps again.")]
 AllowCode = Annotated[
     bool,
     typer.Option(

@@ -18,6 +18,7 @@ from maskstack.runs.folder import (
     check_same,
     digests_of,
     find_record,
+    has_rows,
     is_same_place,
     joined_digests,
     write_record,
@@ -81,7 +82,7 @@ def settle(
         raise InputError(f"{run} holds other files, but no run; choose another --out")
     if before is not None:
         _check_format(run, before)
-    if not any((run / "rows").glob("*.parquet")):
+    if not has_rows(run):
         before = None  # The call that wrote it ended before its first map.
     if before is not None:
         check_same(run, before, wanted, _SAME_IN_A_RUN)

@@ -12,16 +12,16 @@ from torch import Tensor
 
 from maskstack import checks
 from maskstack.datasets import AnnotatedImage, AnnotationTransform, load_images
-from maskstack.errors import InputError
-from maskstack.explainers.base import CostedExplainer
+from maskstack.errors import InputError, reason
+from maskstack.explainers.base import NOT_FINITE, CostedExplainer
 from maskstack.explainers.table import code_digests, parse_method
 from maskstack.prototypes.checkpoint import Prototypes
-from maskstack.prototypes.measuring import PrototypeOnImage, measured
+from maskstack.prototypes.measuring import PASSES, PrototypeOnImage, measured
 from maskstack.prototypes.parts import perturbed
 from maskstack.prototypes.push import duplicates
 from maskstack.prototypes.search import NATIVE, finder
-from maskstack.runs.folder import HALVES, RunListener, RunPlan, opened, settle
-from maskstack.runs.rows import Key, ResultRow, result_rows
+from maskstack.runs.folder import HALVES, RunListener, RunPlan, has_rows, opened, settle
+from maskstack.runs.rows import FAILED, Key, ResultRow, result_rows
 
 METHODS = (NATIVE, "mdm", "smoothgrad", "random", "centre", "edges")
 
@@ -85,8 +85,24 @@ class PrototypeTask:
         return replace(self, prototypes=tuple(n for n in self.prototypes if self.key(n) not in finished))
 
 
-def bench(request: PrototypeBenchRequest, prototypes: Prototypes, out: Path, listener: RunListener) -> list[ResultRow]:
+def bench(
+    request: PrototypeBenchRequest,
+    prototypes: Prototypes,
+    out: Path,
+    listener: RunListener,
+    *,
+    retry_failed: bool = False,
+) -> list[ResultRow]:
     """Measure what is missing in a run, and return the rows that were asked for.
+
+    A map that cannot be made, such as that of a damaged image, is a row with the reason, and the run goes on.
+
+    Args:
+        request: What to measure.
+        prototypes: The network.
+        out: Folder of the run.
+        listener: Receives the progress.
+        retry_failed: Whether failed maps are measured again.
 
     Raises:
         InputError: The data have no image of the network's classes, or ``out`` holds another run.
@@ -96,15 +112,21 @@ def bench(request: PrototypeBenchRequest, prototypes: Prototypes, out: Path, lis
     about = {name: value for name, value in asdict(request).items() if name not in _MAY_GROW}
     about["weights"] = prototypes.digest
     code = code_digests(method for method in request.methods if method != NATIVE)
-    with opened(out, lambda: settle(out, about, code=code), listener) as store:
+    with opened(
+        out, lambda: settle(out, about, begun=has_rows(out), code=code), listener, retry_failed=retry_failed
+    ) as store:
         tasks = list(_tasks(request, prototypes, images))
         finished = store.finished()
         missing = [task for task in (each.without(finished) for each in tasks) if task.prototypes]
         explainers = {name: finder(prototypes.network, name) for name in request.methods}
-        listener.planned(_plan(tasks, missing, explainers))
+        listener.planned(_plan(request, tasks, missing, explainers))
         transform = AnnotationTransform(prototypes.model.preprocess)
         for task in missing:
-            rows = _rows(task, request, prototypes, explainers[task.method], transform)
+            try:
+                rows = _rows(task, request, prototypes, explainers[task.method], transform)
+            # An error of a file or a method is a result of these maps and must not end the run.
+            except Exception as error:
+                rows = [_failed(task, number, reason(error)) for number in task.prototypes]
             store.write(rows)
             store.merge_when_many()
             listener.finished(len(task.prototypes), rows)
@@ -152,10 +174,18 @@ def _tasks(
                 yield PrototypeTask(method, own[place], numbers[label])
 
 
-def _plan(tasks: list[PrototypeTask], missing: list[PrototypeTask], explainers: dict[str, CostedExplainer]) -> RunPlan:
+def _plan(
+    request: PrototypeBenchRequest,
+    tasks: list[PrototypeTask],
+    missing: list[PrototypeTask],
+    explainers: dict[str, CostedExplainer],
+) -> RunPlan:
     wanted, maps = (sum(len(task.prototypes) for task in each) for each in (tasks, missing))
     costs = [explainers[task.method].cost(len(task.prototypes)) for task in missing]
-    forward, backward = (sum(cost[passes] for cost in costs) for passes in ("forward", "backward"))
+    calls = 1 + request.stability
+    forward, backward = (calls * sum(cost[passes] for cost in costs) for passes in ("forward", "backward"))
+    # One pass for each image finds the prototypes' places.
+    forward += maps * PASSES + len(missing)
     return RunPlan(maps=maps, done=wanted - maps, forward=forward, backward=backward)
 
 
@@ -179,6 +209,9 @@ def _rows(
     fill = image.mean(dim=(1, 2), keepdim=True).expand_as(image)
     rows = []
     for row, number in enumerate(task.prototypes):
+        if NOT_FINITE in (found.trust.problems[row], noisy and noisy.trust.problems[row]):
+            rows.append(_failed(task, number, NOT_FINITE))
+            continue
         tested = PrototypeOnImage(prototypes.network, number, image, fill, place, truth)
         rows += result_rows(
             measured(tested, found.saliency[row, 0], None if noisy is None else noisy.saliency[row, 0]),
@@ -189,6 +222,11 @@ def _rows(
             seconds=found.seconds / len(task.prototypes),
         )
     return rows
+
+
+def _failed(task: PrototypeTask, prototype: int, why: str) -> ResultRow:
+    """The only row of a map that could not be made or measured."""
+    return ResultRow(*task.key(prototype), FAILED, None, target=prototype, failure=why)
 
 
 def _repeated(image: Tensor, task: PrototypeTask) -> Tensor:

@@ -25,6 +25,9 @@ AREAS = tuple(mille / 1000 for mille in (*range(10, 201, 10), *range(225, 501, 2
 
 _EVEN = tuple(round(step / STEPS, 4) for step in range(STEPS + 1))
 
+PASSES = 1 + (1 + len(AREAS)) + len(_EVEN)
+"""Images sent forward to measure one map: the whole image, and those of :func:`activation_measures`."""
+
 SIDES: Mapping[str, tuple[int, Callable[..., PixelBox]]] = {
     "consistency": (72, peak_box),
     "mass": (72, mass_box),

@@ -65,7 +65,7 @@ def train(config: Config, out: Path, listener: TrainingListener, *, progress: bo
     if config.network.kind == "protopnet":
         check_one_each(splits.train)
     with locked(out):
-        settle(out, _record(config, splits))
+        settle(out, _record(config, splits), begun=(out / "stages").is_dir())
         listener.say(summary(splits))
         built = build(config.network, classes=len(splits.class_names), seed=config.training.seed)
         _settle_weights(out, digest_of(built.network.backbone.state_dict(), {}))

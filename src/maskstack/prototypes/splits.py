@@ -162,9 +162,10 @@ def check_apart(splits: Mapping[str, Sequence[Example]]) -> None:
                     shared.append((before[1], before[0], example.name, split))
         if shared:
             one, first, other, second = shared[0]
+            total = "1 image overlaps" if len(shared) == 1 else f"{len(shared)} images overlap"
             raise InputError(
                 f"the splits {first} and {second} overlap: {one} and {other} share {what.removesuffix(' of')}; "
-                f"{len(shared)} images overlap in total; remove them from one of the splits"
+                f"{total} in total; remove {'it' if len(shared) == 1 else 'them'} from one of the splits"
             )
 
 

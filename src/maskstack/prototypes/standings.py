@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from maskstack.files import csv_cell
 from maskstack.prototypes.measuring import hits_of
 from maskstack.prototypes.parts import Hits, best_part, part_consistency, part_purity, part_stability
-from maskstack.runs.rows import ResultRow
+from maskstack.runs.rows import FAILED, ResultRow
 from maskstack.runs.statistics import Bootstrap, holm, signed_rank_p
 
 REFERENCE = "mdm"
@@ -39,6 +39,8 @@ METRICS: Mapping[str, int] = {
     "box_share": 0,
 }
 """The metrics: 1 if high values are good, -1 if low values are, 0 for the value expected by chance."""
+
+_OF_EVERY_MAP = tuple(metric for metric in METRICS if metric.endswith(("_anew", "_fixed")))
 
 _OF_PROTOTYPES: Mapping[str, tuple[str, Callable[[Sequence[Hits]], float]]] = {
     "consistency": ("consistency", part_consistency),
@@ -135,9 +137,11 @@ def _values(rows: Sequence[ResultRow]) -> dict[tuple[str, str], dict[str, float]
     for row in rows:
         if row.metric.startswith("parts_"):
             hits[row.method, row.group][row.metric.removeprefix("parts_")][row.image] = hits_of(row.protocol)
-        elif row.metric in METRICS:
-            value = np.nan if row.value is None else row.value
-            table[row.method, row.metric][f"{row.image} {row.group}"] = value
+        # A map that failed has none of the values that every map has.
+        for metric in _OF_EVERY_MAP if row.metric == FAILED else (row.metric,):
+            if metric in METRICS:
+                value = np.nan if row.value is None else row.value
+                table[row.method, metric][f"{row.image} {row.group}"] = value
     for (method, prototype), kinds in hits.items():
         for metric, (kind, ask) in _OF_PROTOTYPES.items():
             table[method, metric][prototype] = ask(list(kinds[kind].values()))

@@ -156,12 +156,13 @@ def opened(
         yield store
 
 
-def settle(run: Path, record: Mapping[str, Any], *, code: Mapping[str, str] | None = None) -> None:
+def settle(run: Path, record: Mapping[str, Any], *, begun: bool, code: Mapping[str, str] | None = None) -> None:
     """Write the record of a run, or check that an earlier call wrote the same one.
 
     Args:
         run: Folder of the run.
         record: What the run is about.
+        begun: Whether the run has any result; without one, it may be about something else than at first.
         code: Digests of the files of the user's own methods, by the methods' specs; methods may be added later.
 
     Raises:
@@ -170,11 +171,18 @@ def settle(run: Path, record: Mapping[str, Any], *, code: Mapping[str, str] | No
     # As JSON returns it: tuples become lists.
     wanted: dict[str, Any] = json.loads(json_text(record))
     before = find_record(run)
-    if before is not None:
+    if before is not None and (begun or not wanted.keys() <= before.keys()):
         check_same(run, before, wanted, wanted)
+    elif before is not None:
+        before = None  # the call that wrote it ended before its first result
     known = joined_digests(run, before, CODE, code or {})
     if before is None or known != before.get(CODE, {}):
         write_record(run, {**wanted, CODE: known})
+
+
+def has_rows(run: Path) -> bool:
+    """Whether a run has stored any row."""
+    return any((run / "rows").glob("*.parquet"))
 
 
 def find_record(run: Path) -> dict[str, Any] | None:

@@ -9,13 +9,14 @@ from typing import Annotated
 import typer
 from rich.table import Column, Table
 
-from maskstack.cli.console import RunReporter, names_in, print_table
-from maskstack.cli.options import AllowCode, RunFolder
+from maskstack.cli.console import RunReporter, names_in, plural, print_table
+from maskstack.cli.options import AllowCode, RetryFailed, RunFolder
 from maskstack.files import write_whole
 from maskstack.prototypes.bench import METHODS, PrototypeBenchRequest
 from maskstack.prototypes.bench import bench as run_bench
 from maskstack.prototypes.checkpoint import load
 from maskstack.prototypes.standings import METRICS, Standing, as_csv, reference_of, standings
+from maskstack.runs.rows import FAILED
 from maskstack.runs.statistics import SIGNIFICANT
 
 WIDE = 240
@@ -39,6 +40,7 @@ def bench(
         bool, typer.Option("--stability", help="Search again on images with noise; doubles the cost.")
     ] = False,
     seed: Annotated[int, typer.Option(help="Seed of the choice of images and of the noise.")] = 0,
+    retry_failed: RetryFailed = False,
     allow_code: AllowCode = False,
 ) -> None:
     """Measure methods of prototype search on images, and print the table."""
@@ -56,7 +58,7 @@ def bench(
     prototypes = load(checkpoint, allow_code=allow_code)
     reporter = RunReporter(width=WIDE)
     with reporter:
-        rows = run_bench(request, prototypes, out, reporter)
+        rows = run_bench(request, prototypes, out, reporter, retry_failed=retry_failed)
     table = standings(rows)
     path = write_whole(out / "standings.csv", lambda file: file.write_text(as_csv(table), encoding="utf-8"))
     print_table(reporter.out, _printed(table))
@@ -70,6 +72,8 @@ def bench(
         f"Means with 95% intervals. {test}. "
         "Arrows show which direction is better. ~ is the median, because shares of an activation near 0 are unbounded."
     )
+    if failed := sum(row.metric == FAILED for row in rows):
+        reporter.say(f"{plural(failed, 'map')} failed (--retry-failed tries them again)")
     reporter.say(f"wrote {path}")
 
 
