@@ -18,14 +18,14 @@ def run(tmp_path):
     return made_run(tmp_path / "run", images=8)
 
 
-def made_run(folder, *, images):
-    request = BenchRequest(models=("net=bundled",), data="data", methods=("mdm", "gradcam"), groups=("faithfulness",))
+def made_run(folder, *, images, mdm="mdm"):
+    request = BenchRequest(models=("net=bundled",), data="data", methods=(mdm, "gradcam"), groups=("faithfulness",))
     settle(folder, request, versions={"maskstack": "test"})
     rows = [
         ResultRow(
             "net", method, f"{image}.jpg", "faithfulness", metric, 0.1 * place + 0.01 * image, forward=3, seconds=0.5
         )
-        for place, method in enumerate(("gradcam", "mdm", "centre"))
+        for place, method in enumerate(("gradcam", mdm, "centre"))
         for metric in ("insertion_wide", "deletion_zero")
         for image in range(images)
     ]
@@ -71,6 +71,14 @@ def test_bench_says_the_next_command_so_that_it_can_be_pasted(tmp_path, capsys, 
     monkeypatch.setattr("maskstack.cli.bench.run_bench", lambda *_arguments, **_options: Outcome(3, 0))
     assert main(["bench", "--data", str(tmp_path), "--out", "my run"]) == 0
     assert capsys.readouterr().out.endswith("next: maskstack report 'my run'\n")
+
+
+def test_a_run_with_a_variant_of_mdm_alone_is_reported_by_the_command_that_bench_names(tmp_path, capsys):
+    run = made_run(tmp_path / "fast", images=8, mdm="mdm:preset=fast")
+    assert main(["report", str(run)]) == 0
+    assert "mdm:preset=fast on 2 metrics of quality: first on 1" in " ".join(capsys.readouterr().out.split())
+    assert main(["report", str(run), "--methods", "gradcam,centre"]) == 2
+    assert "was not measured with the reference mdm; choose --reference among gradcam" in capsys.readouterr().err
 
 
 def test_few_images_in_common_are_no_verdict_either(tmp_path, run, capsys):

@@ -23,7 +23,10 @@ from maskstack.leaderboard.verdict import FEWEST, Verdict, judge
 def report(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="Folders that 'maskstack bench --out' wrote.")],
     out: Annotated[Path | None, typer.Option(help="Folder of the report; RUN/report by default.")] = None,
-    reference: Annotated[str, typer.Option(help="The method that the others are compared with.")] = "mdm",
+    reference: Annotated[
+        str | None,
+        typer.Option(help="The method that the others are compared with; mdm, or a variant of it, if not given."),
+    ] = None,
     methods: Annotated[
         str, typer.Option(help="Names of the methods to show, separated by commas; all by default.")
     ] = "",

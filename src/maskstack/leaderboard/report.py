@@ -10,10 +10,13 @@ from maskstack.files import tidy, write_whole
 from maskstack.leaderboard.comparison import Comparison, compare
 from maskstack.leaderboard.page import render
 from maskstack.leaderboard.pictures import gallery
-from maskstack.leaderboard.results import read_results
+from maskstack.leaderboard.results import NetworkResults, read_results
 from maskstack.leaderboard.sections import section
 from maskstack.leaderboard.summary import write_summary
 from maskstack.runs.statistics import Bootstrap
+
+REFERENCE = "mdm"
+"""The method that the others are compared with if no other is named."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ def make_report(
     runs: Sequence[Path],
     out: Path | None = None,
     *,
-    reference: str = "mdm",
+    reference: str | None = None,
     methods: Sequence[str] = (),
     only_common: bool = False,
     allow_code: bool = False,
@@ -45,7 +48,8 @@ def make_report(
     Args:
         runs: Folders of runs.
         out: Folder for the report; ``report`` in the first run if None.
-        reference: The method that all others are compared with.
+        reference: The method that all others are compared with; by default ``mdm``, or the first variant of it that all
+            networks were measured with.
         methods: Only these methods; all if empty.
         only_common: Whether a metric uses only the images on which all of its methods have a value.
         allow_code: Whether a run may name code as its network (``python:module:function``), which is then run to draw
@@ -58,6 +62,7 @@ def make_report(
     """
     bootstrap = Bootstrap()
     networks = read_results(runs, methods=methods, only_common=only_common)
+    reference = reference or _reference_of(networks)
     comparisons = tuple(compare(network, reference, bootstrap=bootstrap) for network in networks)
     sections = [
         section(comparison, gallery(comparison, allow_code=allow_code), bootstrap) for comparison in comparisons
@@ -68,3 +73,8 @@ def make_report(
     summary = write_summary(folder / "summary.csv", comparisons)
     page = write_whole(folder / "report.html", lambda beside: beside.write_text(text, encoding="utf-8"))
     return WrittenReport(comparisons, summary, page)
+
+
+def _reference_of(networks: Sequence[NetworkResults]) -> str:
+    shared = set(networks[0].methods).intersection(*(network.methods for network in networks))
+    return min((method for method in shared if method.partition(":")[0] == REFERENCE), default=REFERENCE)
