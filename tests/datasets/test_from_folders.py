@@ -67,3 +67,16 @@ def test_medical_files_are_images_too(save, tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     assert [image.name for image in load_images(tmp_path)] == ["a/scan.DCM", "a/x.png", "b/volume.nii.gz"]
+
+
+def test_pictures_that_maskstack_wrote_beside_the_images_are_left_out(root, save):
+    before = load_images(root)
+    for name in ("tabby_cat/1.tabby.overlay.png", "tabby_cat/1.tabby.map.nii.gz", "Dog/gallery.png", "dog.gallery.png"):
+        save(name) if name.endswith("png") else (root / name).touch()
+    assert [image.name for image in load_images(root)] == ["Dog/1.png", "Dog/gallery.png", *names_of(before)[1:]]
+    (root / "Dog" / "lite0.1.dog.safetensors").touch()
+    assert names_of(load_images(root)) == names_of(before)
+
+
+def names_of(images):
+    return [image.name for image in images]

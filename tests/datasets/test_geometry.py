@@ -141,6 +141,15 @@ def test_boxes_cut_away_are_left_out():
     )
 
 
+@pytest.mark.parametrize("box", [(400, 0, 410, 50), (-9, -9, 30, 0), (900, 900, 1000, 1000)])
+def test_a_box_outside_of_its_image_is_a_problem(box):
+    inside = (0, 0, 400, 100)
+    photo = Image.new("RGB", (400, 100))
+    for boxes, wrong in (((inside, box), True), ((inside, (-50, -50, 1, 9000)), False), (((0, 0, 0, 0),), False)):
+        problem = transform_annotations(AnnotatedImage(None, "a", boxes=boxes), photo, Preprocess()).problem
+        assert ("lies outside of the image, which has 400 x 100 pixels" in problem) is wrong
+
+
 def test_tiny_objects_are_one_pixel():
     image = AnnotatedImage(None, "a", boxes=((500, 500, 501, 501),))
     assert transform_annotations(image, Image.new("RGB", (1000, 1000)), Preprocess(size=(64, 64))).inside.sum() == 1

@@ -13,7 +13,7 @@ def test_a_folder_stands_for_its_photos_in_the_order_of_their_numbers(tmp_path: 
     for name in ("b10.jpg", "b9.PNG", "a.tif", "scan.nii.gz", "x.dcm"):
         (tmp_path / name).touch()
     left_out = ("notes.txt", ".hidden.jpg", "a.overlay.png", "a.figure.png", "a.map.png", "a.eps.txt")
-    left_out += ("a.masks.gif", "a.slices.gif")
+    left_out += ("a.masks.gif", "a.slices.gif", "a.cat.prototypes.png", "cat.gallery.png")
     for name in left_out:
         (tmp_path / name).touch()
     (tmp_path / "folder.jpg").mkdir()

@@ -6,6 +6,7 @@ import pytest
 import torch
 from tests.leaderboard.runs import SMALL
 
+from maskstack.errors import InputError
 from maskstack.explainers.table import METHODS, make_explainer
 from maskstack.leaderboard.measures import DEFAULT_GROUPS, GROUPS, MapUnderTest
 from maskstack.leaderboard.request import BenchRequest
@@ -92,6 +93,14 @@ def test_a_mask_outside_of_the_crop_is_no_overlap_of_0(network):
     value = measured(network, hidden, torch.rand(case.image.shape[1:]), "localization")["mask_ious"]
     assert value.value is None
     assert "no pixel of the image's mask is inside" in value.failure
+
+
+def test_a_box_outside_of_the_image_fails_with_its_reason_and_leaves_the_other_groups(network):
+    image = replace(network.images[0], boxes=((9000, 0, 9100, 50),))
+    case = network.cases(image)
+    with pytest.raises(InputError, match="the box 9000, 0, 9100, 50 lies outside of the image"):
+        measured(network, case, torch.rand(case.image.shape[1:]), "localization")
+    assert measured(network, case, torch.rand(case.image.shape[1:]), "complexity")["gini"].value > 0
 
 
 def test_curves_start_and_end_with_the_images_they_lie_between(network):

@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from maskstack.datasets.annotated import AnnotatedImage
 from maskstack.errors import InputError
+from maskstack.explanation.naming import is_own
 from maskstack.models.medical import DICOM, NIFTI
 
 PICTURES = (
@@ -59,5 +60,5 @@ def check_present(images: Sequence[AnnotatedImage], source: Path) -> None:
 
 
 def is_picture(path: Path) -> bool:
-    """Whether a path has the ending of an image and is not hidden."""
-    return path.name.lower().endswith(PICTURES) and not path.name.startswith(".")
+    """Whether a path has the ending of an image, is not hidden, and is not a picture that maskstack wrote there."""
+    return path.name.lower().endswith(PICTURES) and not path.name.startswith(".") and not is_own(path)

@@ -16,7 +16,8 @@ _SPLITS = frozenset({"train", "val", "valid", "validation", "test"})
 def from_folders(root: Path, *, split: str | None = None) -> AnnotatedImages:
     """Read images whose classes are the sorted names of the subfolders.
 
-    Folders named ``train``, ``val``, ``test`` and the like are splits if there are no other folders.
+    Folders named ``train``, ``val``, ``test`` and the like are splits if there are no other folders. Pictures that
+    ``maskstack explain --out`` or ``gallery`` wrote beside the images are left out.
 
     Args:
         root: Folder of the subfolders, or of images, which then have no label.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -33,6 +33,7 @@ class GroundTruth:
         boxes: Left, top, right, bottom of each box in pixels of the input, T x 4, without boxes that were cropped away.
         mask: Mask of the objects, H x W booleans; None without masks.
         parts: Position of each part that is still visible, in pixels of the input.
+        problem: Why the boxes cannot be right, in a sentence: one lies outside of the image; empty if none does.
     """
 
     inside: Tensor
@@ -40,6 +41,7 @@ class GroundTruth:
     boxes: Tensor
     mask: Tensor | None = None
     parts: Mapping[str, Point] = field(default_factory=dict)
+    problem: str = ""
 
     @property
     def share(self) -> float:
@@ -97,6 +99,7 @@ class AnnotationTransform:
             torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4),
             torch.from_numpy(mask) if mask is not None else None,
             {name: point for name, point in parts.items() if point is not None},
+            _problem(annotated.boxes, picture.size),
         )
 
     def _transformed(self, mask: Image.Image) -> Pixels:
@@ -150,6 +153,18 @@ def _in_box(box: Box, sources: SourceCoordinates, size: tuple[int, int]) -> Pixe
         if nearest and right > max(left, 0) and bottom > max(top, 0) and left < size[0] and top < size[1]:
             inside[nearest] = True
     return inside
+
+
+def _problem(boxes: Sequence[Box], size: tuple[int, int]) -> str:
+    """Which box lies outside of the image. A box without an area is none: some data sets write zeros for no object."""
+    for left, top, right, bottom in boxes:
+        beside = right <= 0 or bottom <= 0 or left >= size[0] or top >= size[1]
+        if beside and right > left and bottom > top:
+            return (
+                f"the box {left:g}, {top:g}, {right:g}, {bottom:g} lies outside of the image, which has {size[0]} x "
+                f"{size[1]} pixels; correct the annotation"
+            )
+    return ""
 
 
 def _bounding_box(pixels: Pixels) -> Box:

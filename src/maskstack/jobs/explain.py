@@ -13,11 +13,11 @@ from maskstack.draw.animation import FORMATS
 from maskstack.draw.overlay import COLOURS, check_style
 from maskstack.errors import InputError
 from maskstack.explanation.map_files import check_map_kind
+from maskstack.explanation.naming import file_part, free_name
 from maskstack.jobs.beside import Beside
 from maskstack.jobs.choosing import predict, top_count, warn_of_network
 from maskstack.jobs.listing import photo_files
 from maskstack.jobs.machine import check_writable, pick_device, process_count
-from maskstack.jobs.naming import file_part, free_name
 from maskstack.jobs.photo_files import Searched, result_files
 from maskstack.jobs.photo_group import GroupExplainer, groups_of
 from maskstack.jobs.photos import PhotosRequest

@@ -17,11 +17,11 @@ from maskstack.errors import InputError
 from maskstack.explainers import MDM
 from maskstack.explainers.table import make_explainer, parse_method
 from maskstack.explanation import Explanation
+from maskstack.explanation.naming import EXPLANATION, GALLERY, file_part, free_name, with_ending
 from maskstack.explanation.view import NOT_MEASURED, shown
 from maskstack.files import write_whole
 from maskstack.jobs.choosing import predict, top_count, warn_of_network
 from maskstack.jobs.machine import check_writable, pick_device
-from maskstack.jobs.naming import EXPLANATION, GALLERY, file_part, free_name, with_ending
 from maskstack.jobs.photos import PhotosRequest
 from maskstack.jobs.progress import JobReporter
 from maskstack.jobs.targets import JUDGED_BY, PhotoExplainer, PhotoTarget, finished_before, report_finished

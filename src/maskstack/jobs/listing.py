@@ -8,17 +8,12 @@ from pathlib import Path
 
 from PIL import Image
 
-from maskstack.draw.animation import FORMATS
 from maskstack.errors import InputError
-from maskstack.explanation.map_files import ENDINGS
-from maskstack.jobs.naming import EXPLANATION, FIGURE, GALLERY, OVERLAY, masks_ending, slices_ending
+from maskstack.explanation.naming import is_own
 from maskstack.models.medical import reader_of
 
 UNREADABLE = (".heic", ".heif", ".jxl", ".svg")
 """Endings of pictures that are named as unreadable, not passed over in silence, where Pillow has no reader for them."""
-
-OWN = (OVERLAY, FIGURE, *ENDINGS.values(), *map(masks_ending, FORMATS), *map(slices_ending, FORMATS))
-"""Endings of pictures that ``maskstack explain`` itself wrote, which may lie beside the photos."""
 
 
 def photo_files(paths: Sequence[str]) -> tuple[str, ...]:
@@ -46,8 +41,7 @@ def _in_folder(folder: Path) -> list[str]:
         files = [path for path in folder.iterdir() if not path.name.startswith(".") and path.is_file()]
     except OSError as error:
         raise InputError(f"the folder {folder} cannot be read; change its permissions") from error
-    gallery = GALLERY if any(path.suffix == EXPLANATION for path in files) else ""
-    files = [path for path in files if not path.name.lower().endswith(OWN) and path.name != gallery]
+    files = [path for path in files if not is_own(path)]
     photos = [path for path in files if path.name.lower().endswith(endings) or reader_of(path) is not None]
     if not photos:
         raise InputError(f"{folder} is a folder without image files; give image files, or a folder that has some")

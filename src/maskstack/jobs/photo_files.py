@@ -16,8 +16,8 @@ from maskstack.draw.animation import animation
 from maskstack.draw.pictures import save_png
 from maskstack.explanation import Explanation
 from maskstack.explanation.map_files import ENDINGS, write_map
+from maskstack.explanation.naming import EXPLANATION, FIGURE, OVERLAY, masks_ending, with_ending
 from maskstack.files import write_whole
-from maskstack.jobs.naming import EXPLANATION, FIGURE, OVERLAY, masks_ending, with_ending
 from maskstack.jobs.targets import PhotoTarget
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from torch import Tensor
 from maskstack.draw.animation import frame_steps
 from maskstack.errors import MaskstackError
 from maskstack.explanation import Explanation
+from maskstack.explanation.naming import EXPLANATION, with_ending
 from maskstack.jobs.machine import pick_device
-from maskstack.jobs.naming import EXPLANATION, with_ending
 from maskstack.jobs.photo_files import Searched, result_files, write_files
 from maskstack.jobs.photos import read_output
 from maskstack.jobs.targets import OF_CONTRAST, PhotoTarget, finished_before

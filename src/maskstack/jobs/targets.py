@@ -14,9 +14,9 @@ from maskstack.explainers.base import CostedExplainer
 from maskstack.explainers.photos import HasUserModel
 from maskstack.explainers.table import code_digests
 from maskstack.explanation import Explanation
+from maskstack.explanation.naming import EXPLANATION, with_ending
 from maskstack.explanation.storage import is_complete
 from maskstack.files import file_digest
-from maskstack.jobs.naming import EXPLANATION, with_ending
 from maskstack.jobs.progress import JobReporter
 
 PHOTO_DIGEST = "photo_sha256"

@@ -23,12 +23,12 @@ from maskstack.explainers import MDM
 from maskstack.explanation import Explanation
 from maskstack.explanation.map_files import ENDINGS as MAP_ENDINGS
 from maskstack.explanation.map_files import save_packed
+from maskstack.explanation.naming import EXPLANATION, OVERLAY, free_name, slices_ending, with_ending
 from maskstack.explanation.view import REGION_VALUE, title
 from maskstack.files import write_whole
 from maskstack.jobs.choosing import choose
 from maskstack.jobs.listing import photo_files
 from maskstack.jobs.machine import check_writable
-from maskstack.jobs.naming import EXPLANATION, OVERLAY, free_name, slices_ending, with_ending
 from maskstack.jobs.progress import JobReporter
 from maskstack.jobs.targets import PhotoTarget, finished_before, report_finished, warn_of_replacing
 from maskstack.models import LoadedModel

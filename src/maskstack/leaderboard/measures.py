@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from maskstack import metrics
 from maskstack.datasets import TOLERANCE
+from maskstack.errors import InputError
 from maskstack.explainers.base import CostedExplainer
 from maskstack.leaderboard.case import Case
 from maskstack.runs.rows import Measured
@@ -112,8 +113,14 @@ def road(tested: MapUnderTest) -> list[Measured]:
 
 
 def localization(tested: MapUnderTest) -> list[Measured]:
-    """Whether the map lies on the annotated object."""
+    """Whether the map lies on the annotated object.
+
+    Raises:
+        InputError: A box lies outside of the image.
+    """
     truth, saliency = tested.case.truth, tested.saliency.cpu()
+    if truth.problem:
+        raise InputError(truth.problem)
     if not bool(truth.inside.any()):
         why = "the image has no box or mask, or none is inside its crop"
         names = ("pointing_game", "energy_pointing_game", "box_ious", "mask_ious")

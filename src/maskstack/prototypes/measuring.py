@@ -106,7 +106,12 @@ def _scores_between(
 
 
 def place_measures(tested: PrototypeOnImage, saliency: Tensor) -> list[Measured]:
-    """Energy, pointing game and overlap with the object's boxes, and the share of the image that the boxes cover."""
+    """Energy, pointing game and overlap with the object's boxes, and the share of the image that the boxes cover.
+
+    They have no value if a box lies outside of the image.
+    """
+    if tested.truth.problem:
+        return [Measured(name, None, failure=tested.truth.problem) for name in ("energy", "pointing", "iou")]
     inside = tested.truth.inside
     if not bool(inside.any()):
         return []

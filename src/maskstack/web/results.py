@@ -18,7 +18,7 @@ from maskstack.draw.pictures import as_picture, thumbnail
 from maskstack.errors import InputError
 from maskstack.explainers.table import METHODS
 from maskstack.explanation import Explanation
-from maskstack.jobs.naming import EXPLANATION, FIGURE, OVERLAY
+from maskstack.explanation.naming import EXPLANATION, FIGURE, OVERLAY
 from maskstack.models import open_photo
 from maskstack.web import panels
 from maskstack.web.judging import area

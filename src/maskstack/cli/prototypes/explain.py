@@ -14,8 +14,8 @@ from rich.text import Text
 from maskstack.cli.console import plain_console, print_table
 from maskstack.cli.options import AllowCode, AsJson
 from maskstack.errors import InputError
+from maskstack.explanation.naming import CLASS_GALLERY, EXPLANATION, PROTOTYPES, file_part, free_name, with_ending
 from maskstack.files import json_text, write_whole
-from maskstack.jobs.naming import EXPLANATION, file_part, free_name, with_ending
 from maskstack.models import find_class, open_photo
 from maskstack.prototypes.checkpoint import Prototypes, load
 from maskstack.prototypes.explaining import Answer, answer, gallery_figure, notes
@@ -62,7 +62,7 @@ def explain(
         picture = prototypes.model.picture(tensor)
         title = f"{path.name}: {found.name}, {found.probability:.0%}"
         figure = found.figure(picture, title=title, method=method)
-        place = out / f"{free_name(path.stem, taken)}.{file_part(found.name)}.prototypes"
+        place = out / f"{free_name(path.stem, taken)}.{file_part(found.name)}{PROTOTYPES}"
         page = _save(figure, with_ending(place, ".png"))
         maps = found.found.save(with_ending(place, EXPLANATION))
         _tell(console, path, found, page)
@@ -91,7 +91,7 @@ def gallery(
     for index in labels:
         name = prototypes.class_names[index]
         figure = gallery_figure(prototypes, index, method=method, data=data, notes=duplicated)
-        path = out / f"{free_name(file_part(name), taken)}.gallery.png"
+        path = out / f"{free_name(file_part(name), taken)}{CLASS_GALLERY}"
         _save(figure, path)
         console.print(f"{name}: {len(prototypes.prototypes_of(index))} prototypes, {path}", soft_wrap=True)
 

@@ -5,8 +5,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from maskstack.draw.animation import FORMATS
+from maskstack.explanation.map_files import ENDINGS
+
 OVERLAY, FIGURE, EXPLANATION = ".overlay.png", ".figure.png", ".safetensors"
 """Endings of the files of a result."""
+
+PROTOTYPES, CLASS_GALLERY = ".prototypes", ".gallery.png"
+"""What the files of an explanation by prototypes end in before their own ending; ending of a class's gallery."""
 
 GALLERY = "gallery.png"
 """Name of the gallery."""
@@ -62,3 +68,19 @@ def free_name(stem: str, taken: set[str]) -> str:
 def with_ending(path: Path, ending: str) -> Path:
     """The path with an ending added; a dot within its name stays."""
     return path.with_name(path.name + ending)
+
+
+OWN = (
+    *(OVERLAY, FIGURE, PROTOTYPES + ".png", CLASS_GALLERY),
+    *ENDINGS.values(),
+    *map(masks_ending, FORMATS),
+    *map(slices_ending, FORMATS),
+)
+"""Endings of pictures that maskstack itself writes, which may lie beside the photos."""
+
+
+def is_own(path: Path) -> bool:
+    """Whether a file is a picture that maskstack wrote: a ``gallery.png`` is one where explanations lie beside it."""
+    if path.name == GALLERY:
+        return any(path.parent.glob(f"*{EXPLANATION}"))
+    return path.name.lower().endswith(OWN)
