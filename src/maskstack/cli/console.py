@@ -59,6 +59,14 @@ class PlainConsole(Console):
         """The text as it is printed; Rich calls this for every string."""
         return super().render_str(visible(text), **options)
 
+    def on_broken_pipe(self) -> None:
+        """Rich calls this where nothing reads stdout any more; its own way ends the program without a word.
+
+        Raises:
+            BrokenPipeError: Always; the program then says what is kept.
+        """
+        raise BrokenPipeError
+
 
 def plain_console(**options: Any) -> Console:
     """A console that prints names as they are, without markup and without numbers to highlight."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import sys
 import warnings
@@ -90,7 +92,9 @@ def _run(arguments: list[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     except BrokenPipeError:
-        return 0
+        _close_stdout()
+        how = _continued(arguments)
+        return _fail(f"stopped, because nothing reads the output any more; {how}", code=1) if how else 0
     except Exception as error:
         # Wrong usage: Typer's own exceptions; only these two methods of them are public.
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):
@@ -101,9 +105,7 @@ def _run(arguments: list[str]) -> int:
             return _fail(message + see) if message else 2
         raise
     if code == INTERRUPTED:  # Typer turns Ctrl-C into this code by itself
-        return _fail(
-            f"stopped; finished results are kept, and {_again(arguments)} continues from there", code=INTERRUPTED
-        )
+        return _fail("; ".join(filter(None, ("stopped", _continued(arguments)))), code=INTERRUPTED)
     return code if isinstance(code, int) else 0
 
 
@@ -153,9 +155,26 @@ def _file_as_option(message: str, arguments: list[str]) -> str:
     return next((each for each in arguments if each.startswith("-") and Path(each).is_file()), "")
 
 
-def _again(arguments: list[str]) -> str:
-    """The option or the command that continues interrupted work."""
-    return "--resume" if arguments[:1] in (["explain"], ["gallery"]) else "the same command"
+def _continued(arguments: list[str]) -> str:
+    """What is kept of interrupted work, and what continues it; empty for commands that only print or serve.
+
+    >>> _continued(["explain", "photo.jpg"]), _continued(["models"])
+    ('finished results are kept, and --resume continues from there', '')
+    """
+    command = _command(arguments).removeprefix("maskstack ")
+    if command in ("explain", "gallery"):
+        return "finished results are kept, and --resume continues from there"
+    if command in ("bench", "prototypes train", "prototypes bench"):
+        return "finished results are kept, and the same command continues from there"
+    if command in ("prototypes explain", "prototypes gallery"):
+        return "finished pages are kept, and the same command makes all of them again"
+    return ""
+
+
+def _close_stdout() -> None:
+    """Send what is still in stdout's buffer nowhere, as Python would complain about it at its end."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(sentence: str, *, code: int = 2) -> int:
