@@ -139,6 +139,22 @@ def test_the_console_shows_a_row_for_each_prototype(place, tmp_path, capsys) -> 
     assert (tmp_path / "photo.person.prototypes.png").is_file()
 
 
+def test_the_verdict_on_each_map_is_printed_and_in_the_json(place, tmp_path, capsys) -> None:
+    arguments = ("explain", place / "run", place / "photo.png", "--top", 1, "--out", tmp_path, "--method")
+    code, out, err = run(capsys, *arguments, "mdm:steps=2", "--json")
+    assert code == 0, err
+    (line,) = json.loads(out)["results"][0]["prototypes"]
+    judged = [(line[f"{where}verdict"], line[f"{where}problem"]) for where in ("", "source_")]
+    assert all(verdict["word"] in ("reliable", "doubtful", "do not use") for verdict, _ in judged)
+    code, out, err = run(capsys, *arguments, "mdm:steps=2")
+    assert code == 0, err
+    for verdict, problem in judged:
+        said = f": {verdict['word']}: {verdict['sentence']}"
+        assert (said in out) == (verdict["word"] != "reliable" and not problem)
+    code, out, err = run(capsys, *arguments, "native", "--json")
+    assert json.loads(out)["results"][0]["prototypes"][0]["verdict"] is None
+
+
 def test_images_of_one_name_do_not_overwrite_each_other(place, tmp_path, capsys) -> None:
     for name in ("a/cat.png", "b/cat-2.png", "c/cat.png"):
         (tmp_path / name).parent.mkdir()

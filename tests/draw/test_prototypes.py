@@ -198,6 +198,18 @@ def test_where_nothing_was_found_no_region_is_drawn_and_why_is_said() -> None:
     assert_readable(figure)
 
 
+def test_the_verdict_is_written_on_the_map_that_it_is_about() -> None:
+    def pictures(figure):
+        return [np.asarray(axis.images[0].get_array()) for axis in figure.axes if axis.images]
+
+    plain, judged = pictures(page([line()])), pictures(page([replace(line(), word="doubtful")]))
+    assert [np.array_equal(*both) for both in zip(plain, judged, strict=True)] == [True, False, True, True]
+    judged = pictures(page([replace(line(), source_word="do not use")]))
+    assert [np.array_equal(*both) for both in zip(plain, judged, strict=True)] == [True, True, True, False]
+    (plain,), (judged,) = pictures(gallery([shown()])), pictures(gallery([replace(shown(), word="doubtful")]))
+    assert not np.array_equal(plain, judged)
+
+
 def test_what_does_not_fit_is_reported() -> None:
     with pytest.raises(InputError, match="there is no prototype to draw"):
         page([])

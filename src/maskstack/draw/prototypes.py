@@ -41,6 +41,8 @@ class Likeness:
         source_name: Name of the training image.
         problem: Why the map on the image shows no region, in a sentence; empty if it shows one.
         source_problem: The same for the training image.
+        word: The verdict on the map on the image; empty if there is none.
+        source_word: The same for the training image.
     """
 
     prototype: int
@@ -52,6 +54,8 @@ class Likeness:
     source_name: str
     problem: str = ""
     source_problem: str = ""
+    word: str = ""
+    source_word: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +70,7 @@ class Shown:
         source_name: Name of the training image.
         note: Further text about the prototype.
         problem: Why the map shows no region, in a sentence; empty if it shows one.
+        word: The verdict on the map; empty if there is none.
     """
 
     prototype: int
@@ -75,6 +80,7 @@ class Shown:
     source_name: str
     note: str = ""
     problem: str = ""
+    word: str = ""
 
 
 def looks_like_page(image: Any, lines: Sequence[Likeness], *, title: str, method: str) -> Figure:
@@ -106,10 +112,10 @@ def looks_like_page(image: Any, lines: Sequence[Likeness], *, title: str, method
         axis.set_title(name, fontsize=9)
     for line, row in zip(lines, axes, strict=True):
         _draw_region(row[0], photo, line.region, line.problem)
-        _draw_map(row[1], photo, line.region, line.problem)
+        _draw_map(row[1], photo, line.region, line.problem, line.word)
         _draw_source(row[2], line.source, line.source_region, line.source_problem)
         if line.source is not None and line.source_region is not None:
-            _draw_map(row[3], as_rgb(line.source), line.source_region, line.source_problem)
+            _draw_map(row[3], as_rgb(line.source), line.source_region, line.source_problem, line.source_word)
         words = (
             f"prototype {line.prototype}\n{_short(line.source_name, 34)}\n\nsimilarity {line.similarity:.2f}\n"
             f"x weight {line.weight:.2f}\n= {line.similarity * line.weight:.2f}"
@@ -146,7 +152,7 @@ def prototype_gallery(lines: Sequence[Shown], *, title: str, method: str, column
     for axis in axes:
         axis.set_axis_off()
     for line, axis in zip(lines, axes, strict=False):
-        _draw_source(axis, line.source, line.region, line.problem)
+        _draw_source(axis, line.source, line.region, line.problem, line.word)
         note = "".join(f"\n{text}" for text in (line.note, _no_region(line.problem)) if text)
         axis.set_title(
             f"{line.prototype}: weight {line.weight:.2f}\n{_short(line.source_name, 28)}{note}",
@@ -157,15 +163,15 @@ def prototype_gallery(lines: Sequence[Shown], *, title: str, method: str, column
     return figure
 
 
-def _draw_source(axis: Axes, source: Any, region: Map | None, problem: str) -> None:
+def _draw_source(axis: Axes, source: Any, region: Map | None, problem: str, word: str = "") -> None:
     """Draw the region in the training image that a prototype comes from, or write that the picture is not there."""
     if source is not None and region is not None:
-        _draw_region(axis, as_rgb(source), region, problem)
+        _draw_region(axis, as_rgb(source), region, problem, word)
     else:
         _write(axis, "picture not available")
 
 
-def _draw_region(axis: Axes, photo: NDArray[np.float32], region: Map, problem: str) -> None:
+def _draw_region(axis: Axes, photo: NDArray[np.float32], region: Map, problem: str, word: str = "") -> None:
     """Draw the photo with everything but the region veiled and the region outlined; if there is none, the photo alone.
 
     The outline follows a smoothed map, so it has fewer and rounder parts than that of :func:`_draw_map`.
@@ -174,16 +180,16 @@ def _draw_region(axis: Axes, photo: NDArray[np.float32], region: Map, problem: s
     if problem:
         axis.imshow(photo)
     else:
-        axis.imshow(overlay(photo, values, region=region_of(_smooth(values)), style="masked"))
+        axis.imshow(overlay(photo, values, region=region_of(_smooth(values)), style="masked", word=word))
 
 
-def _draw_map(axis: Axes, photo: NDArray[np.float32], region: Map, problem: str) -> None:
-    """Draw the map over the photo; or write why it shows no region."""
+def _draw_map(axis: Axes, photo: NDArray[np.float32], region: Map, problem: str, word: str) -> None:
+    """Draw the map over the photo with its verdict; or write why it shows no region."""
     if problem:
         axis.imshow(np.ones_like(photo))  # of the photo's size, so that titles are at one height
         _write(axis, _no_region(problem))
     else:
-        axis.imshow(overlay(photo, _fitting(region, photo)))
+        axis.imshow(overlay(photo, _fitting(region, photo), word=word))
 
 
 def _no_region(problem: str) -> str:

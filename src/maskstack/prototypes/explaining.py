@@ -19,6 +19,7 @@ from maskstack.masks.result import OnProgress
 from maskstack.prototypes.checkpoint import Prototypes
 from maskstack.prototypes.push import duplicates
 from maskstack.prototypes.search import finder
+from maskstack.reliability import Verdict
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -38,6 +39,8 @@ class PrototypeEvidence:
         source_region: H x W in [0, 1], its region in that; None if the training image is not available.
         problem: Why the map in the image shows no region, in a sentence; empty if it shows one.
         source_problem: The same for the training image.
+        verdict: How far to believe the map in the image; None if the method does not measure it.
+        source_verdict: The same for the training image.
     """
 
     prototype: int
@@ -49,12 +52,24 @@ class PrototypeEvidence:
     source_region: Tensor | None
     problem: str = ""
     source_problem: str = ""
+    verdict: Verdict | None = None
+    source_verdict: Verdict | None = None
 
     @property
     def problems(self) -> tuple[tuple[str, str], ...]:
         """What is wrong with its regions, each with words for the place: `` in NAME`` for the training image."""
         both = ("", self.problem), (f" in {self.source}", self.source_problem)
         return tuple((place, problem) for place, problem in both if problem)
+
+    @property
+    def doubts(self) -> tuple[tuple[str, str], ...]:
+        """The verdict on each of its maps that has a region but is not reliable, with the same words for the place."""
+        both = ("", self.problem, self.verdict), (f" in {self.source}", self.source_problem, self.source_verdict)
+        return tuple(
+            (place, f"{verdict.word}: {verdict.sentence}")
+            for place, problem, verdict in both
+            if verdict is not None and verdict.reasons and not problem
+        )
 
     @property
     def contribution(self) -> float:
@@ -104,6 +119,8 @@ class Answer:
                 one.source,
                 one.problem,
                 one.source_problem,
+                _word(one.verdict),
+                _word(one.source_verdict),
             )
             for one in self.evidence
         ]
@@ -161,6 +178,8 @@ def answer(
             origin.region,
             found.trust.problems[row] or "",
             origin.problem,
+            _verdict(found, row),
+            origin.verdict,
         )
         for row, (number, origin) in enumerate(zip(chosen, origins, strict=True))
     )
@@ -177,11 +196,13 @@ class SourceRegion:
         picture: The training image; None if it is not available.
         region: H x W in [0, 1], the prototype's region in it; None if the picture is not available.
         problem: Why the map shows no region, in a sentence; empty if it shows one.
+        verdict: How far to believe the map; None if the method does not measure it.
     """
 
     picture: Image.Image | None
     region: Tensor | None = None
     problem: str = ""
+    verdict: Verdict | None = None
 
 
 def sources(
@@ -209,8 +230,18 @@ def sources(
         search = finder(prototypes.network, method, nearness=True)
         maps = search(images, [numbers[row] for row in available], **_reported(search, progress))
         for place, row in enumerate(available):
-            found[row] = SourceRegion(pictures[row], maps.saliency[place, 0], maps.trust.problems[place] or "")
+            problem = maps.trust.problems[place] or ""
+            found[row] = SourceRegion(pictures[row], maps.saliency[place, 0], problem, _verdict(maps, place))
     return found
+
+
+def _verdict(found: Explanation, row: int) -> Verdict | None:
+    verdict = found.trust.verdict(row)
+    return None if verdict.word == "not measured" else verdict
+
+
+def _word(verdict: Verdict | None) -> str:
+    return "" if verdict is None else verdict.word
 
 
 def _reported(search: CostedExplainer, progress: OnProgress | None) -> dict[str, Any]:
@@ -250,6 +281,7 @@ def gallery_figure(
             prototypes.sources[number].image,
             notes.get(number, ""),
             origin.problem,
+            _word(origin.verdict),
         )
         for number, origin in zip(numbers, origins, strict=True)
     ]

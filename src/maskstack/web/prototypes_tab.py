@@ -137,6 +137,7 @@ class PrototypesTab:
         each = (
             f"prototype {one.prototype} adds {one.contribution:.2f}, from {one.source}"
             + "".join(f" (no region{place}: {problem})" for place, problem in one.problems)
+            + "".join(f" (map{place}: {doubt.rstrip('.')})" for place, doubt in one.doubts)
             for one in found.evidence
         )
         alt = f"regions of {len(found.evidence)} prototypes, in this photo and in the training images they come from"

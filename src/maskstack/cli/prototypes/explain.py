@@ -20,6 +20,7 @@ from maskstack.models import find_class, open_photo
 from maskstack.prototypes.checkpoint import Prototypes, load
 from maskstack.prototypes.explaining import Answer, answer, gallery_figure, notes
 from maskstack.prototypes.search import finder
+from maskstack.reliability import Verdict
 
 _Method = Annotated[
     str, typer.Option(help="Method that finds the regions: native, mdm, smoothgrad ... with options, as mdm:steps=40.")
@@ -131,7 +132,7 @@ def _tell(console: Console, path: Path, found: Answer, page: Path) -> None:
         table.add_row(str(one.prototype), *numbers, one.source)
     print_table(console, table)
     for one in found.evidence:
-        for place, problem in one.problems:
+        for place, problem in (*one.problems, *one.doubts):
             line = f"  prototype {one.prototype}{place}: {problem}"
             console.print(line, style="bold yellow", soft_wrap=True)
     console.print(f"  {page}", style="dim", soft_wrap=True)
@@ -152,7 +153,13 @@ def _numbers(path: Path, found: Answer) -> dict[str, object]:
                 "source": one.source,
                 "problem": one.problem or None,
                 "source_problem": one.source_problem or None,
+                "verdict": _judged(one.verdict),
+                "source_verdict": _judged(one.source_verdict),
             }
             for one in found.evidence
         ],
     }
+
+
+def _judged(verdict: Verdict | None) -> dict[str, object] | None:
+    return None if verdict is None else {"word": verdict.word, "sentence": verdict.sentence}
