@@ -12,13 +12,12 @@ from PIL import Image
 from torch import Tensor
 
 from maskstack.errors import InputError
-from maskstack.explainers import MDM
-from maskstack.explainers.base import CostedExplainer
 from maskstack.explanation import Explanation
 from maskstack.masks.result import OnProgress
 from maskstack.prototypes.checkpoint import Prototypes
 from maskstack.prototypes.push import duplicates
 from maskstack.prototypes.search import finder
+from maskstack.prototypes.source_regions import reported, sources, verdict_of
 from maskstack.reliability import Verdict
 
 if TYPE_CHECKING:
@@ -165,7 +164,7 @@ def answer(
     order = (weights * activations[own]).argsort(descending=True, stable=True)[:top]
     chosen = own[order].tolist()
     search = finder(network, method)
-    found = search(image.expand(len(chosen), -1, -1, -1), chosen, **_reported(search, progress))
+    found = search(image.expand(len(chosen), -1, -1, -1), chosen, **reported(search, progress))
     origins = sources(prototypes, chosen, method=method, data=data, progress=progress)
     evidence = tuple(
         PrototypeEvidence(
@@ -178,7 +177,7 @@ def answer(
             origin.region,
             found.trust.problems[row] or "",
             origin.problem,
-            _verdict(found, row),
+            verdict_of(found, row),
             origin.verdict,
         )
         for row, (number, origin) in enumerate(zip(chosen, origins, strict=True))
@@ -188,65 +187,8 @@ def answer(
     )
 
 
-@dataclass(frozen=True, eq=False)
-class SourceRegion:
-    """Where a prototype comes from.
-
-    Attributes:
-        picture: The training image; None if it is not available.
-        region: H x W in [0, 1], the prototype's region in it; None if the picture is not available.
-        problem: Why the map shows no region, in a sentence; empty if it shows one.
-        verdict: How far to believe the map; None if the method does not measure it.
-    """
-
-    picture: Image.Image | None
-    region: Tensor | None = None
-    problem: str = ""
-    verdict: Verdict | None = None
-
-
-def sources(
-    prototypes: Prototypes,
-    numbers: list[int],
-    *,
-    method: str,
-    data: Path | None = None,
-    progress: OnProgress | None = None,
-) -> list[SourceRegion]:
-    """The training images that prototypes come from, and their regions there, found in one batch.
-
-    Args:
-        prototypes: The network.
-        numbers: Numbers of the prototypes.
-        method: How regions are searched for.
-        data: Folder of the training data.
-        progress: See :func:`answer`.
-    """
-    pictures = [prototypes.source_picture(number, data=data) for number in numbers]
-    available = [row for row, picture in enumerate(pictures) if picture is not None]
-    found = [SourceRegion(picture) for picture in pictures]
-    if available:
-        images = torch.stack([prototypes.prepare(picture) for picture in pictures if picture is not None])
-        search = finder(prototypes.network, method, nearness=True)
-        maps = search(images, [numbers[row] for row in available], **_reported(search, progress))
-        for place, row in enumerate(available):
-            problem = maps.trust.problems[place] or ""
-            found[row] = SourceRegion(pictures[row], maps.saliency[place, 0], problem, _verdict(maps, place))
-    return found
-
-
-def _verdict(found: Explanation, row: int) -> Verdict | None:
-    verdict = found.trust.verdict(row)
-    return None if verdict.word == "not measured" else verdict
-
-
 def _word(verdict: Verdict | None) -> str:
     return "" if verdict is None else verdict.word
-
-
-def _reported(search: CostedExplainer, progress: OnProgress | None) -> dict[str, Any]:
-    """The arguments with which a search reports its progress; only MDM does."""
-    return {"progress": progress} if progress is not None and isinstance(search, MDM) else {}
 
 
 def notes(prototypes: Prototypes) -> dict[int, str]:
