@@ -158,9 +158,10 @@ TABLES = {
     "a label of none": (_set("brown", "0", where=lambda row: row["split"] == "test"), {}, "brown has 0 images in the"),
     "a label of all": (_set("brown", "1", where=lambda row: row["split"] == "test"), {}, "brown"),
     "a file that is missing": (
-        lambda rows: [*rows, {**rows[0], "file": "99.png"}], {}, "names 1 files that do not exist, first",
+        lambda rows: [*rows, {**rows[0], "file": "99.png"}], {}, "names 1 file that does not exist: ",
     ),
     "a file twice": (lambda rows: [*rows, {**rows[0], "split": "test"}], {"labels": LABELS}, "overlap"),
+    "a row for each label": (lambda rows: [*rows, {**rows[0], "brown": "1"}], {}, "has 2 rows of 00.png; give each image"),
     "no column file": (lambda rows: [{"picture": row["file"]} for row in rows], {}, "no column file"),
 }  # fmt: skip
 

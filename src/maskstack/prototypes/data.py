@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -97,7 +98,11 @@ def _read_labels(root: Path, config: DataConfig) -> tuple[tuple[str, ...], dict[
             raise InputError(f"{table} has no images of the split {split!r}; it has {_few(there)}")
         lost = [example.path for example in lists[key] if not example.path.is_file()]
         if lost:
-            raise InputError(f"{table} names {len(lost)} files that do not exist, first {lost[0]}; add them")
+            count = "1 file that does not exist" if len(lost) == 1 else f"{len(lost)} files that do not exist, first"
+            raise InputError(f"{table} names {count}: {lost[0]}; add {'it' if len(lost) == 1 else 'them'}")
+        file, times = Counter(example.name for example in lists[key]).most_common(1)[0]
+        if times > 1:
+            raise InputError(f"{table} has {times} rows of {file}; give each image one row, with all its labels")
     return config.labels, lists
 
 
