@@ -75,6 +75,8 @@ def test_pictures_that_maskstack_wrote_beside_the_images_are_left_out(root, save
         save(name) if name.endswith("png") else (root / name).touch()
     assert [image.name for image in load_images(root)] == ["Dog/1.png", "Dog/gallery.png", *names_of(before)[1:]]
     (root / "Dog" / "lite0.1.dog.safetensors").touch()
+    (root / "1.dog.safetensors").touch()
+    (root / "1.dog.json").write_text('{"images": 1}')
     assert names_of(load_images(root)) == names_of(before)
 
 

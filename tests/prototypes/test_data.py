@@ -161,7 +161,7 @@ TABLES = {
         lambda rows: [*rows, {**rows[0], "file": "99.png"}], {}, "names 1 file that does not exist: ",
     ),
     "a file twice": (lambda rows: [*rows, {**rows[0], "split": "test"}], {"labels": LABELS}, "overlap"),
-    "a row for each label": (lambda rows: [*rows, {**rows[0], "brown": "1"}], {}, "has 2 rows of 00.png; give each image"),
+    "a row for each label": (lambda rows: [*rows, {**rows[0], "brown": "1"}], {}, "has 2 rows of 00.png"),
     "no column file": (lambda rows: [{"picture": row["file"]} for row in rows], {}, "no column file"),
 }  # fmt: skip
 

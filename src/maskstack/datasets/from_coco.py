@@ -13,6 +13,7 @@ from maskstack.datasets.boxes import checked_box, known_size, main_class
 from maskstack.datasets.files import check_present, folder_of, relative
 from maskstack.datasets.regions import Polygons, Region, RunLengths
 from maskstack.errors import WRONG_VALUE, InputError, reason
+from maskstack.explanation.naming import EXPLANATION
 
 _BEGINNING = 1_000_000  # Bytes at the beginning of a file that are searched for COCO's keys.
 _FARTHEST = 1e6  # Largest coordinate of a corner, in pixels.
@@ -69,9 +70,12 @@ def looks_like(path: Path) -> bool:
 
 
 def instances(folder: Path) -> list[Path]:
-    """Files in a folder and its ``annotations`` that may be COCO's; only ``instances*.json`` if there are any."""
+    """Files in a folder and its ``annotations`` that may be COCO's; only ``instances*.json`` if there are any.
+
+    The JSON of an explanation that maskstack wrote beside the images is not one of them; its tensors lie beside it.
+    """
     found = [path for place in (folder, folder / "annotations") for path in sorted(place.glob("*.json"))]
-    found = [path for path in found if looks_like(path)]
+    found = [path for path in found if looks_like(path) and not path.with_suffix(EXPLANATION).is_file()]
     return [path for path in found if path.name.startswith("instances")] or found
 
 
@@ -129,9 +133,8 @@ def _chosen(root: Path, split: str | None) -> Path:
     found = [path for path in instances(root) if split is None or split in path.stem]
     if len(found) != 1:
         listed = ", ".join(path.name for path in found[:10]) or "none"
-        raise InputError(
-            f"{root} has {len(found)} files that may be COCO's for the split {split} ({listed}); choose one"
-        )
+        of = "" if split is None else f" for the split {split}"
+        raise InputError(f"{root} has {len(found)} files that may be COCO's{of} ({listed}); choose one")
     return found[0]
 
 
