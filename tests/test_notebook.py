@@ -25,5 +25,5 @@ def test_the_notebook_runs(tmp_path):
     assert [html.count("<img") for html in shown] == [1, 2]
     assert "tiger cat" in shown[1]
     assert "Egyptian cat" in shown[1]
-    assert any("image/png" in output.get("data", {}) for output in outputs)
+    assert sum("image/png" in output.get("data", {}) for output in outputs) == 3, "photo, overlay and figure"
     assert (tmp_path / "cats.safetensors").is_file()

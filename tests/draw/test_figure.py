@@ -202,3 +202,11 @@ def test_a_small_photo_is_enlarged_so_that_the_outline_does_not_cover_it(monkeyp
     alone = colours(shown[CAPTION.masked])
     inside = alone[90:230, 90:230]
     assert (inside == (200, 40, 40)).all(axis=-1).mean() > 0.9
+
+
+def test_a_notebook_displays_the_figure_without_pyplot() -> None:
+    formatters = pytest.importorskip("IPython.core.formatters", reason="IPython is not installed")
+    figure = explanation_figure(PHOTO, saliency=SALIENCY)
+    shown, _ = formatters.DisplayFormatter().format(figure)
+    with Image.open(io.BytesIO(shown["image/png"])) as picture:
+        assert picture.size == tuple((figure.get_size_inches() * 110).astype(int))

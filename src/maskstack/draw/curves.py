@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from maskstack.draw.drawn_figure import DrawnFigure
 from maskstack.draw.fonts import use_installed_fonts
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
@@ -24,7 +25,7 @@ def faithfulness_curves(
         curves: Insertion and deletion curve of each method, at equal steps from none of the pixels to all.
         name: Name of the score.
     """
-    figure = Figure(figsize=(5.6, 2.5), layout="constrained")
+    figure = DrawnFigure(figsize=(5.6, 2.5), layout="constrained")
     axes = figure.subplots(1, 2, sharey=True)
     for axis, which, title in zip(axes, (0, 1), ("shown first (insertion)", "hidden first (deletion)"), strict=True):
         for index, (method, both) in enumerate(curves.items()):

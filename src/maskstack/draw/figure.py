@@ -16,6 +16,7 @@ from PIL import Image
 from rich.cells import cell_len
 
 from maskstack.draw.badges import sign_of, sign_picture
+from maskstack.draw.drawn_figure import DrawnFigure
 from maskstack.draw.fonts import use_installed_fonts
 from maskstack.draw.overlay import COLOURS, Style, bounded, coloured, enlarged, overlay
 from maskstack.geometry import Geometry
@@ -158,7 +159,7 @@ def _laid_out(rows: Sequence[Sequence[Panel]], words: Caption, size: tuple[int, 
     head = LINE * 1.3 * len(title) + LINE * 1.1 * len(sentence) + LINE * 1.7 * bool(words.word) + GAP
     titles = [max(len(_wrapped(panel, cell)) for panel in panels) * LINE for panels in rows]
     down = head + sum(each + tall + 1.5 * GAP for each in titles)
-    figure = Figure(figsize=(across, down), dpi=min(max(max(height, width) / SIDE, 110.0), MOST_SIDE / SIDE))
+    figure = DrawnFigure(figsize=(across, down), dpi=min(max(max(height, width) / SIDE, 110.0), MOST_SIDE / SIDE))
     sheet = _sheet(figure)
     y = _heading(sheet, words, title, sentence)
     for panels, text in zip(rows, titles, strict=True):

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from rich.cells import cell_len, set_cell_size
 
+from maskstack.draw.drawn_figure import DrawnFigure
 from maskstack.draw.fonts import use_installed_fonts
 from maskstack.draw.overlay import as_rgb, bounded, enlarged, overlay
 from maskstack.errors import InputError
@@ -86,7 +87,7 @@ def gallery_figure(
     for shown in drawn:
         tops.append(y)
         y += _height([as_rgb(picture) for picture in shown]) + GAP + LINE * lines
-    figure = Figure(figsize=(wide, y + GAP))
+    figure = DrawnFigure(figsize=(wide, y + GAP))
     if title:
         figure.suptitle(heading, y=1 - GAP / figure.get_figheight(), va="top", fontsize=11, parse_math=False)
     places = [[_place(figure, column, top) for column in range(len(photos) + 1)] for top in tops]

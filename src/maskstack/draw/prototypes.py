@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 from rich.cells import cell_len, set_cell_size
 
+from maskstack.draw.drawn_figure import DrawnFigure
 from maskstack.draw.fonts import use_installed_fonts
 from maskstack.draw.overlay import as_rgb, overlay
 from maskstack.errors import InputError
@@ -103,7 +104,7 @@ def looks_like_page(image: Any, lines: Sequence[Likeness], *, title: str, method
     photo = as_rgb(image)
     aspect = photo.shape[0] / photo.shape[1]
     side, text = 2.0, 2.6
-    figure = Figure(
+    figure = DrawnFigure(
         figsize=(4 * side + text, len(lines) * (max(side * aspect, 1.2) + 0.12) + 1.0), layout="constrained"
     )
     figure.suptitle(f"{_short(title, 70)}\nregions by {method}", fontsize=11, parse_math=False)
@@ -146,7 +147,7 @@ def prototype_gallery(lines: Sequence[Shown], *, title: str, method: str, column
         raise InputError("there is no prototype to draw; give at least one")
     columns = min(columns, len(lines))
     rows = -(-len(lines) // columns)
-    figure = Figure(figsize=(max(2.2 * columns, 4.5), 2.9 * rows + 0.7), layout="constrained")
+    figure = DrawnFigure(figsize=(max(2.2 * columns, 4.5), 2.9 * rows + 0.7), layout="constrained")
     figure.suptitle(f"{_short(title, 20 * max(columns, 2))}\nregions by {method}", fontsize=11, parse_math=False)
     axes = figure.subplots(rows, columns, squeeze=False).flatten()
     for axis in axes:
