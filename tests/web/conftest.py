@@ -133,7 +133,7 @@ def browser(chromium):
 @pytest.fixture
 def visit(browser, served):
     """Opens the page as a visitor of one's own; each call is another one."""
-    contexts = []
+    contexts, errors = [], []
 
     def open_page(*, width: int = 1280):
         context = browser.new_context(viewport={"width": width, "height": 800}, accept_downloads=True)
@@ -141,6 +141,7 @@ def visit(browser, served):
         context.grant_permissions(["clipboard-read", "clipboard-write"], origin=served.url)
         contexts.append(context)
         page = context.new_page()
+        page.on("pageerror", lambda error: errors.append(str(error)))
         page.goto(served.url)
         page.get_by_role("button", name="Sample: cat").wait_for()
         page.wait_for_timeout(300)
@@ -149,6 +150,7 @@ def visit(browser, served):
     yield open_page
     for context in contexts:
         context.close()
+    assert errors == []
 
 
 @pytest.fixture

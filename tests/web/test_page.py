@@ -131,6 +131,7 @@ def test_a_sample_is_explained_live_and_can_be_taken_away(visit, served, width, 
     assert page.evaluate("[...document.querySelectorAll('#result img')].every(img => img.alt && img.naturalWidth)")
 
     assert open_photo(save(page, "overlay", tmp_path)).size == (451, 300)
+    assert page.locator("#files p").count() == 0
     assert open_photo(save(page, "figure", tmp_path)).width > 500
     file = save(page, "explanation", tmp_path)
     found = Explanation.load(file)
@@ -278,6 +279,32 @@ def test_stop_keeps_what_was_found(visit, tmp_path, monkeypatch):
     assert f"state.step < {steps})" in save(page, "python", tmp_path).read_text()
     assert int(Explanation.load(save(page, "explanation", tmp_path)).steps[0, 0]) == steps
     assert page.get_by_role("button", name="Explain", exact=True).is_enabled()
+
+
+def test_the_list_of_the_visit_says_which_search_was_stopped(visit):
+    page = visit()
+    look(page)
+    explain(page, "fine")
+    page.locator("#live img").first.wait_for()
+    page.get_by_role("button", name="Stop").click()
+    steps = re.search(r"Stopped after (\d+) steps", wait_for_results(page, "Stopped:"))[1]
+    page.get_by_role("button", name="Explanations of this visit").click()
+    page.locator("#history").get_by_text(
+        f"(EfficientNet-Lite0 (ImageNet); fine, stopped after {steps} steps)"
+    ).wait_for()
+
+
+def test_a_list_of_classes_that_is_open_does_not_break_the_page_when_the_photo_is_removed(visit):
+    page = visit()
+    look(page)
+    page.get_by_label("Or search for a class by name").click()
+    page.get_by_role("option").first.wait_for()
+    page.get_by_role("button", name="Remove Image").evaluate("button => button.click()")  # the list stays open
+    page.locator("#status").get_by_text("Choose a photo").wait_for()
+    page.wait_for_timeout(300)
+    assert page.get_by_role("button", name="Explain", exact=True).is_disabled()
+    look(page)
+    assert page.locator("#top label").count() == 5
 
 
 def test_another_class_by_button_and_by_name(visit):
@@ -591,6 +618,10 @@ def test_a_medical_file_is_taken_shown_and_said(visit, tmp_path):
     chooser.value.set_files(tmp_path / "scan.nii.gz")
     page.locator("#live").get_by_text("slice 1 of slices 0 to 2 is used; maskstack explain --page shows").wait_for()
     assert page.locator("#live img").evaluate("shown => shown.naturalWidth") == 40, "the slice, as it was read"
+    assert page.locator("#photo img").evaluate("shown => getComputedStyle(shown).opacity") == "0", "no broken picture"
+    control = page.locator("#photo div.upload-container")
+    assert control.evaluate("box => getComputedStyle(box).backgroundImage").startswith('url("data:image/webp')
+    assert control.bounding_box()["width"] > 200
     explain(page)
     assert "values of 12 bits, 0 to 4095, are shown from black to white" in wait_for_results(page, "Done: scan.nii.gz")
     assert all(each.agrees for each in verify(save(page, "explanation", tmp_path), tmp_path / "scan.nii.gz"))

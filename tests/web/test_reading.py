@@ -12,7 +12,7 @@ from torch import nn
 
 from maskstack.models import LoadedModel, open_photo
 from maskstack.models.preprocess import Preprocess
-from maskstack.web.reading import how_it_was_read, read_panel
+from maskstack.web.reading import how_it_was_read, in_control, read_panel
 from maskstack.web.sessions import PredictedPhoto
 
 VALUES = np.arange(20 * 30, dtype=np.uint16).reshape(20, 30) * 6
@@ -43,3 +43,11 @@ def test_the_page_of_several_is_said_with_a_remedy_that_the_user_has(tmp_path) -
 def test_an_ordinary_photo_is_drawn_only_if_the_browser_cannot(tmp_path, name, drawn) -> None:
     Image.new("RGB", (30, 20), "red").save(tmp_path / name)
     assert ("<img " in read_panel(predicted(tmp_path / name))) == drawn
+
+
+@pytest.mark.parametrize(("name", "replaced"), [("plain.png", False), ("plain.tif", True)])
+def test_the_control_of_the_photo_draws_what_the_browser_cannot(name, replaced) -> None:
+    before, after = in_control("#photo", Path(name)), in_control("#photo", Path(name), Image.new("RGB", (30, 20)))
+    assert ("#photo .image-frame img { opacity: 0; }" in before) == replaced
+    assert "url(" not in before
+    assert ('url("data:image/webp' in after) == replaced

@@ -15,7 +15,7 @@ from maskstack import MDM, Explanation, load_model
 from maskstack.errors import InputError
 from maskstack.explainers.table import make_explainer
 from maskstack.models import LoadedModel
-from maskstack.web import results
+from maskstack.web import downloads, results
 from maskstack.web.recipe import recipe
 from maskstack.web.saved import NETWORK, open_saved
 from maskstack.web.sessions import PredictedPhoto, Session
@@ -116,7 +116,7 @@ def opened(found: Explanation, net: LoadedModel, folder: Path) -> tuple[Predicte
 
 
 def lines_of(predicted: PredictedPhoto, found: Explanation) -> str:
-    page = results.file_panel("python", predicted, found, Session(), 0.35)
+    page = downloads.file_panel("python", predicted, found, Session(), 0.35)
     return html.unescape(page.partition("<pre")[2].partition(">")[2].partition("</pre>")[0])
 
 

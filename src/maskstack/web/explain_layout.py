@@ -72,13 +72,14 @@ class Layout:
     def shown(self) -> list[gr.components.Component | gr.Column | gr.Accordion]:
         """The components that a prediction or a search may change."""
         return [
-            self.status, self.bars, self.top, self.search, self.preset, self.explain, self.stop, self.live, self.found,
-            self.result, self.overlay, self.view, self.words, self.masks, self.curves, self.comparison, self.files,
-            self.visit, self.history, self.history_style,
+            self.status, self.photo_style, self.bars, self.top, self.search, self.preset, self.explain, self.stop,
+            self.live, self.found, self.result, self.overlay, self.view, self.words, self.masks, self.curves,
+            self.comparison, self.files, self.visit, self.history, self.history_style,
         ]  # fmt: skip
 
     def _draw_photo_and_network(self, networks: Sequence[str], samples: Sequence[str]) -> None:
         self.photo = photo_control("photo")
+        self.photo_style = gr.HTML(elem_classes="ms-style")
         # The control above takes only what browsers know as pictures.
         self.medical = gr.UploadButton("Upload DICOM, NIfTI or another file", size="sm", elem_id="medical")
         with gr.Row(elem_classes="ms-samples"):
@@ -91,7 +92,9 @@ class Layout:
     def _draw_class_and_search(self) -> None:
         self.bars = gr.HTML(elem_classes="ms-style")
         self.top = gr.Radio([], label="Class to explain: the five most probable", elem_id="top")
-        self.search = gr.Dropdown([], value=None, label="Or search for a class by name", elem_id="search")
+        self.search = gr.Dropdown(
+            [], value=None, label="Or search for a class by name", elem_id="search", interactive=False
+        )
         presets = [(f"{name}, at most {panels.passes(*most_passes(name))}", name) for name in OFFERED]
         self.preset = gr.Radio(presets, value="default", label="How thorough the search is", elem_id="preset")
         with gr.Row(elem_classes="ms-buttons"):

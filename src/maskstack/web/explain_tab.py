@@ -23,7 +23,7 @@ from maskstack.web.explain_layout import BEGIN, OFFERED, Layout, most_passes
 from maskstack.web.extras import Extras
 from maskstack.web.live import live
 from maskstack.web.networks import Networks
-from maskstack.web.reading import read_panel
+from maskstack.web.reading import in_control, read_panel
 from maskstack.web.sessions import Kept, PredictedPhoto, Session, Sessions
 from maskstack.web.settings import filled_in
 from maskstack.web.showing import Showing, title_of
@@ -35,11 +35,16 @@ MOST_PASSES = 2000
 MOST_PICTURES = 25
 """About how many pictures of a search are sent."""
 
+PHOTO = "#photo"
+"""Selector of the control of the photo."""
+
 # On a narrow page the live map is below the controls.
 _PRESSED = """() => {
     if (window.innerWidth < 900) document.querySelector("#stage").scrollIntoView({ block: "start" });
     return [{ __type__: "update", interactive: false }, { __type__: "update", interactive: true }];
 }"""
+
+_DISABLED = '() => ({ __type__: "update", interactive: false })'
 
 _READY_AGAIN = '() => [{ __type__: "update", interactive: true }, { __type__: "update", interactive: false }]'
 
@@ -90,7 +95,10 @@ class ExplainTab:
             button.click(functools.partial(str, self.samples[name]), None, at.photo, **QUICK)
         at.medical.upload(showing.on_file, at.medical, [at.photo, at.status], preprocess=False, **QUICK)
         changes = [at.photo.change, at.network.change]
-        gr.on(changes, self.on_change, [at.photo, at.network], None, preprocess=False, **QUICK)
+        # First, because the browser runs a change's events one after the other. A list of classes that is open when it
+        # gets shorter is an error in the browser, which then drops the rest of the update.
+        gr.on(changes, None, None, at.search, js=_DISABLED, show_progress="hidden")
+        gr.on(changes, self.on_change, [at.photo, at.network], at.photo_style, preprocess=False, **QUICK)
         # Uploads are read here and not by Gradio, whose messages about damaged pictures do not help.
         gr.on(
             changes, self.on_photo_or_network, [at.photo, at.network], [at.photo, *at.shown], preprocess=False, **work
@@ -121,17 +129,21 @@ class ExplainTab:
         at.history.input(showing.on_history, [at.history, at.view, at.opacity], at.shown, **QUICK)
         at.saved.upload(showing.on_saved, [at.saved, at.network, at.opacity], at.shown, preprocess=False, **work)
 
-    def on_change(self, payload: Any, network: str, request: gr.Request) -> None:
+    def on_change(self, payload: Any, network: str, request: gr.Request) -> Any:
         """A photo or a network was chosen: stop the search and remember the file, to remove it later."""
         key = key_of(request)
         session = self.sessions.of(key)
         session.stop.set()
+        before = session.shown
         session.shown = (None, network)
         with contextlib.suppress(InputError):  # on_photo_or_network reports it
             upload = Upload.of(payload, self.root)
             if upload is not None:
                 session.shown = (upload.path, network)
                 self.showing.keep(key, upload.path, "explain")
+                same = before is not None and before[0] == upload.path
+                return gr.skip() if same else in_control(PHOTO, upload.path)
+        return ""
 
     def on_photo_or_network(self, payload: Any, network: str, request: gr.Request) -> Iterator[Updates]:
         """A photo or a network was chosen: show what the network predicts."""
@@ -173,10 +185,11 @@ class ExplainTab:
         self._measure(network, net, tensor)
         yield self._blank() | {
             self.at.status: panels.status_line(sentence),
+            self.at.photo_style: in_control(PHOTO, upload.path, predicted.photo),
             self.at.bars: panels.bars("#top", best.values.tolist()),
             self.at.live: read_panel(predicted),
             self.at.top: gr.Radio(top, value=top[0][1]),
-            self.at.search: gr.Dropdown(every, value=None),
+            self.at.search: gr.Dropdown(every, value=None, interactive=True),
             self.at.preset: gr.Radio([(self._expected(network, name), name) for name in OFFERED]),
             self.at.explain: gr.Button(interactive=True),
         }
@@ -239,9 +252,11 @@ class ExplainTab:
         every = max(self.every, min(expected / MOST_PICTURES, 4.0))
         session.searching = True
         search = live(lambda tell: mdm(images, target, progress=tell), session.stop, every=every)
+        last = False
         try:
             while True:
                 snapshot = next(search)
+                last = snapshot.last
                 bar, shown = results.working(predicted, target, snapshot)
                 yield {self.at.status: bar, self.at.live: shown}
         except StopIteration as end:
@@ -249,7 +264,7 @@ class ExplainTab:
         finally:
             search.close()
             session.searching = False
-        stopped = session.stop.is_set()
+        stopped = session.stop.is_set() and not last  # after the last step, only the verdict is missing
         done = int(found.forward_passes[0]), int(found.backward_passes[0])
         self.seconds_per_pass[predicted.model] = found.seconds / max(_weight(done), 1)
         kept = Kept(title_of(predicted, found), predicted, found, preset, settings, stopped, "")
@@ -266,7 +281,7 @@ class ExplainTab:
     def _blank(self) -> Updates:
         return {
             self.at.top: gr.Radio([], value=None),
-            self.at.search: gr.Dropdown([], value=None),
+            self.at.search: gr.Dropdown(value=None, interactive=False),
             self.at.explain: gr.Button(interactive=False),
             self.at.stop: gr.Button(interactive=False),
             self.at.bars: "",

@@ -166,6 +166,18 @@ def bars(where: str, shares: Sequence[float]) -> str:
     return f"<style>{rules}</style>"
 
 
+def photo_in(where: str, uri: str = "") -> str:
+    """A style that draws a picture in a control of photos, in place of a file that browsers cannot draw.
+
+    Args:
+        where: Selector of the control.
+        uri: Address of the picture; empty to draw nothing.
+    """
+    place = f'url("{uri}") center / contain no-repeat'
+    drawn = f"{where} div.upload-container {{ background: {place}; width: 100% !important; }}" if uri else ""
+    return f"<style>{where} .image-frame img {{ opacity: 0; }} {drawn}</style>"
+
+
 def thumbnails(where: str, uris: Sequence[str]) -> str:
     """A style that draws a picture beside each choice of a control."""
     rules = "".join(

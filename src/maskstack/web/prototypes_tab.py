@@ -20,6 +20,7 @@ from maskstack.web import panels
 from maskstack.web.answers import QUICK, Updates, guarded, key_of, photo_control, working_alone
 from maskstack.web.live import live
 from maskstack.web.panels import Picture
+from maskstack.web.reading import browser_draws, in_control
 from maskstack.web.sessions import Sessions
 from maskstack.web.uploads import Upload
 
@@ -61,6 +62,7 @@ class PrototypesTab:
         with gr.Row():
             with gr.Column(min_width=280):
                 self.photo = photo_control("prototypes-photo")
+                self.photo_style = gr.HTML(elem_classes="ms-style")
             with gr.Column(min_width=280):
                 self.network = gr.Dropdown(names, value=names[0], label="Prototype network")
                 self.method = gr.Dropdown(METHODS, value=METHODS[0], label="Method that finds the regions")
@@ -69,7 +71,7 @@ class PrototypesTab:
                 self.status = gr.HTML(panels.status_line("Choose a photo, then press the button."))
         self.page = gr.HTML(elem_id="prototypes-page")
         # Remembered at once, so that it is removed with its session even if the button is never pressed.
-        self.photo.change(self.on_photo, self.photo, None, preprocess=False, **QUICK)
+        self.photo.change(self.on_photo, self.photo, self.photo_style, preprocess=False, **QUICK)
         self.explain.click(
             self.on_explain,
             [self.photo, self.network, self.method, self.count],
@@ -78,12 +80,16 @@ class PrototypesTab:
             **working_alone(self.status),
         )
 
-    def on_photo(self, payload: Any, request: gr.Request) -> None:
-        """A photo was chosen."""
+    def on_photo(self, payload: Any, request: gr.Request) -> str:
+        """A photo was chosen: remember it, and draw it if the browser cannot."""
         with contextlib.suppress(InputError):  # reported when the button is pressed
             upload = Upload.of(payload, self.root)
             if upload is not None:
                 self.sessions.keep_upload(key_of(request), upload.path, tab="prototypes")
+                drawn = browser_draws(upload.path)
+                photo = None if drawn else upload.open(max_pixels=self.max_pixels)
+                return in_control("#prototypes-photo", upload.path, photo)
+        return ""
 
     def on_explain(
         self, payload: Any, network: str, method: str, count: float, request: gr.Request

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
-from maskstack.draw.pictures import thumbnail
+from PIL import Image
+
+from maskstack.draw.pictures import thumbnail, thumbnail_uri
 from maskstack.web import panels
 from maskstack.web.panels import Picture
 from maskstack.web.sessions import PredictedPhoto
@@ -31,10 +34,32 @@ def how_it_was_read(notes: Mapping[str, str]) -> str:
     return f"How the file was read: {said}." if said else ""
 
 
+def browser_draws(path: Path) -> bool:
+    """Whether browsers draw a file, by the ending of its name.
+
+    >>> browser_draws(Path("cat.JPG")), browser_draws(Path("scan.dcm"))
+    (True, False)
+    """
+    return path.suffix.lower() in DRAWN
+
+
+def in_control(where: str, path: Path, photo: Image.Image | None = None) -> str:
+    """A style that draws the photo in its control; empty for a file that the browser itself draws.
+
+    Args:
+        where: Selector of the control.
+        path: The photo's file.
+        photo: The photo; None as long as it is not read, and nothing is drawn.
+    """
+    if browser_draws(path):
+        return ""
+    return panels.photo_in(where, "" if photo is None else thumbnail_uri(photo.convert("RGB"), _SIDE))
+
+
 def read_panel(predicted: PredictedPhoto) -> str:
     """The photo as it was read and how, before a search; empty for a photo that the browser itself shows the same."""
     said = how_it_was_read(predicted.notes)
-    if not said and predicted.path.suffix.lower() in DRAWN:
+    if not said and browser_draws(predicted.path):
         return ""
     shown = thumbnail(predicted.picture.convert("RGB"), _SIDE)
     return panels.pictures([Picture(panels.webp_of(shown), "the photo as it was read", said or predicted.name)])

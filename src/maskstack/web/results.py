@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import matplotlib
 from torch import Tensor
@@ -18,15 +15,12 @@ from maskstack.draw.pictures import as_picture, thumbnail
 from maskstack.errors import InputError
 from maskstack.explainers.table import METHODS
 from maskstack.explanation import Explanation
-from maskstack.explanation.naming import EXPLANATION, FIGURE, OVERLAY
 from maskstack.models import open_photo
 from maskstack.web import panels
 from maskstack.web.judging import area
 from maskstack.web.live import Snapshot
 from maskstack.web.panels import Picture
 from maskstack.web.reading import how_it_was_read
-from maskstack.web.recipe import options_of, recipe
-from maskstack.web.saved import NETWORK, with_picture
 from maskstack.web.sessions import Curves, PredictedPhoto, Session
 
 LIVE = 420
@@ -72,17 +66,17 @@ def overlay_panel(predicted: PredictedPhoto, found: Explanation, view: str, opac
     Raises:
         InputError: There is no such view, or the photo cannot be shown at its own size.
     """
-    name = _name(predicted, found)
+    name = class_of(predicted, found)
     if view == "zoom":
         return _zoom_panel(predicted, found, opacity)
     if view == "original":
         shown, alt, legend = predicted.picture, "the photo", ""
     elif view == "masked":
-        shown = _placed(predicted, found).overlay(predicted.picture, style="masked", badge=False)
+        shown = placed(predicted, found).overlay(predicted.picture, style="masked", badge=False)
         alt, legend = f"the photo with everything hidden except the region of {name}", ""
     elif view in ("contour", "heat"):
         style: Style = "contour" if view == "contour" else "heat"
-        shown = _placed(predicted, found).overlay(predicted.picture, style=style, opacity=opacity, badge=False)
+        shown = placed(predicted, found).overlay(predicted.picture, style=style, opacity=opacity, badge=False)
         alt, legend = f"map of the region that {predicted.model} needs for {name}", panels.legend()
     else:
         raise InputError("this view is not offered here; choose one from the list")
@@ -95,7 +89,7 @@ def _zoom_panel(predicted: PredictedPhoto, found: Explanation, opacity: float) -
     photo = open_photo(predicted.path, max_pixels=ZOOM_PIXELS)
     place = None if predicted.geometry is None else predicted.geometry.scaled((photo.height, photo.width))
     if place is None:
-        drawn = _placed(predicted, found).overlay(predicted.picture, opacity=opacity, badge=False)
+        drawn = placed(predicted, found).overlay(predicted.picture, opacity=opacity, badge=False)
         middle = drawn.width / 2, drawn.height / 2
     else:
         drawn = replace(found, geometry=(place,)).overlay(photo, opacity=opacity, badge=False)
@@ -153,7 +147,7 @@ def curves_panel(curves: Curves) -> str:
 
 def words_panel(predicted: PredictedPhoto, found: Explanation, session: Session) -> str:
     """The verdict and why, and the numbers in a fold."""
-    name, verdict = _name(predicted, found), found.trust.verdict(0)
+    name, verdict = class_of(predicted, found), found.trust.verdict(0)
     score, kept = _score(found, found.score_before[0]), _score(found, found.score_under_stack[0])
     warned = ["This network has random weights: its maps mean nothing."] if predicted.net.weights == "random" else []
     if predicted.net.assumed:
@@ -173,44 +167,6 @@ def words_panel(predicted: PredictedPhoto, found: Explanation, session: Session)
     return panels.verdict(verdict.word, verdict.sentence, title=f"{name}, {score}") + panels.paragraph(warned) + numbers
 
 
-def file_panel(kind: str, predicted: PredictedPhoto, found: Explanation, session: Session, opacity: float) -> str:
-    """A file to download: ``overlay``, ``figure``, ``explanation`` or ``python``.
-
-    Raises:
-        MaskstackError: There is no such file, or no Python code that makes the map of an explanation's file again.
-    """
-    stem = Path(predicted.name).stem or "photo"
-    if kind == "overlay":
-        content = panels.png_of(_placed(predicted, found).overlay(predicted.picture, opacity=opacity))
-        return panels.downloads([("Overlay (PNG)", stem + OVERLAY, content, "image/png")])
-    if kind == "figure":
-        content = panels.png_of_figure(_placed(predicted, found).plot(predicted.picture), dpi=120)
-        return panels.downloads([("Figure (PNG)", stem + FIGURE, content, "image/png")])
-    if kind == "explanation":
-        kept = with_picture(found, predicted)
-        with tempfile.TemporaryDirectory() as folder:
-            content = kept.save(Path(folder) / "explanation.safetensors", readable=False).read_bytes()
-        name = stem + EXPLANATION
-        return panels.downloads([("Explanation (safetensors)", name, content, "application/octet-stream")])
-    if kind != "python":
-        raise InputError("this file is not offered here; choose one from the list")
-    settings = _file_options(predicted, found) if predicted.opened else session.settings
-    ended = int(found.steps[0].max()) if found.method == "mdm" else 0
-    # Only its steps say whether the search of a file was stopped.
-    stopped = session.stopped or (predicted.opened and ended != found.settings.get("steps"))
-    lines = recipe(
-        spec=predicted.net.spec,
-        photo=predicted.name,
-        preset=session.preset,
-        settings=settings,
-        target=found.target[0] if found.target else 0,
-        name=_name(predicted, found),
-        stopped_after=ended if stopped else None,
-        method=found.method,
-    )
-    return panels.downloads([("Python code", f"{stem}.py", lines.encode(), "text/x-python")]) + panels.code(lines)
-
-
 def comparison_panel(
     predicted: PredictedPhoto, found: Explanation, others: Sequence[tuple[str, Explanation]], opacity: float
 ) -> str:
@@ -219,14 +175,15 @@ def comparison_panel(
     for words, one in ((method_name(found), found), *others):
         done = panels.passes(int(one.forward_passes[0]), int(one.backward_passes[0]))
         caption = f"{words}: {done}, {one.seconds:.1f} s"
-        drawn = _placed(predicted, one).overlay(predicted.picture, opacity=opacity, badge=False)
+        drawn = placed(predicted, one).overlay(predicted.picture, opacity=opacity, badge=False)
         shown.append(Picture(panels.webp_of(thumbnail(drawn, LIVE)), f"map of {words} over the photo", caption))
         problem = one.trust.problems[0]
         notes += [] if problem is None else [f"{words}: {problem}."]
     return panels.pictures(shown, small=True) + panels.paragraph(notes)
 
 
-def _name(predicted: PredictedPhoto, found: Explanation) -> str:
+def class_of(predicted: PredictedPhoto, found: Explanation) -> str:
+    """Name of the explained class; the objective if there is no class."""
     if found.target_name:
         return found.target_name[0]
     return predicted.net.class_name(found.target[0]) if found.target else found.objective
@@ -237,14 +194,6 @@ def _score(found: Explanation, value: Tensor) -> str:
     return f"{float(value):.0%}" if found.objective == "class_probability" else f"{float(value):.3g}"
 
 
-def _file_options(predicted: PredictedPhoto, found: Explanation) -> dict[str, Any]:
-    """The options that a file's map was made with, see :func:`maskstack.web.recipe.options_of`."""
-    spec, name = predicted.net.spec, predicted.model
-    if (found.notes.get("model", spec), found.notes.get(NETWORK, name)) != (spec, name):
-        raise InputError("there is no Python code for this map: its network is not the one on the page")
-    return options_of(found, predicted.net)
-
-
-def _placed(predicted: PredictedPhoto, found: Explanation) -> Explanation:
+def placed(predicted: PredictedPhoto, found: Explanation) -> Explanation:
     """The explanation on the photo as the page shows it."""
     return replace(found, geometry=(predicted.geometry,))

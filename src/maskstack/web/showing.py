@@ -12,7 +12,7 @@ import gradio as gr
 from maskstack.draw.pictures import thumbnail_uri
 from maskstack.errors import InputError, MaskstackError
 from maskstack.explanation import Explanation
-from maskstack.web import panels, results
+from maskstack.web import downloads, panels, results
 from maskstack.web.answers import Updates, guarded, key_of, sentence_of
 from maskstack.web.explain_layout import Layout
 from maskstack.web.networks import Networks
@@ -121,7 +121,7 @@ class Showing:
             if session.explained is None or session.found is None:
                 return {self.at.files: gr.skip()}
             try:
-                shown = results.file_panel(kind, session.explained, session.found, session, opacity)
+                shown = downloads.file_panel(kind, session.explained, session.found, session, opacity)
             except MaskstackError as error:
                 shown = panels.paragraph([sentence_of(error)])
             return {self.at.files: shown}
@@ -141,7 +141,8 @@ class Showing:
 def _line(kept: Kept) -> str:
     """An explanation in the visit's list: what was explained, by which network, and how."""
     settings = [f"{name}={value}" for name, value in kept.settings.items()]
-    how = "from a file" if kept.predicted.opened else ", ".join([kept.preset, *settings])
+    stopped = [f"stopped after {int(kept.found.steps[0].max())} steps"] if kept.stopped else []
+    how = "from a file" if kept.predicted.opened else ", ".join([kept.preset, *settings, *stopped])
     return f"{kept.title} ({kept.predicted.model}; {how})"
 
 
