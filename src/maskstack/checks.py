@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import sys
 from collections.abc import Collection, Iterable
 from typing import Any
 
@@ -141,9 +142,11 @@ def check_name(name: str) -> None:
     """Check that the name of a file can be written as text.
 
     Raises:
-        InputError: Its bytes are not UTF-8.
+        InputError: Its bytes are not UTF-8, or the locale reads names in another encoding.
     """
     try:
         name.encode()
     except UnicodeEncodeError as error:
-        raise InputError(f"the name of the file {name!a} is not valid text; rename it") from error
+        read = sys.getfilesystemencoding()
+        remedy = "rename it" if read == "utf-8" else f"names are read as {read}, so set PYTHONUTF8=1 or rename it"
+        raise InputError(f"the name of the file {name!a} is not valid text; {remedy}") from error

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
+import sys
 from pathlib import Path
 
 import hypothesis
 import hypothesis.strategies as st
 import numpy as np
 import pytest
+from PIL import Image
 from tests.hardening.counts import tries
 
 from maskstack.files import csv_cell, file_name
@@ -106,6 +108,32 @@ def test_a_file_whose_name_is_not_text_is_refused(tmp_path) -> None:
 
     with pytest.raises(InputError, match="is not valid text; rename it"):
         AnnotatedImages((AnnotatedImage(None, "\udcff.png"),))
+
+
+def test_a_name_that_the_locale_cannot_read_is_not_said_to_be_wrong(monkeypatch) -> None:
+    from maskstack.checks import check_name
+    from maskstack.errors import InputError
+
+    monkeypatch.setattr("sys.getfilesystemencoding", lambda: "ascii")
+    with pytest.raises(InputError, match="names are read as ascii, so set PYTHONUTF8=1 or rename it"):
+        check_name("caf\udcc3\udca9.jpg")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are bytes on Linux alone")
+def test_a_file_of_a_folder_whose_name_is_not_text_is_left_out_and_one_that_was_named_is_refused(tmp_path) -> None:
+    from maskstack.errors import InputError
+    from maskstack.jobs.photos import PhotosRequest
+
+    for name in ("a.png", "b\udcff.png"):
+        Image.new("RGB", (9, 9)).save(tmp_path / name)
+    said: list[str] = []
+    folder = PhotosRequest(photos=(str(tmp_path),), out=tmp_path / "out")
+    assert [Path(file).name for file, _ in folder.open_photos(said.append)] == ["a.png"]
+    assert len(said) == 1
+    assert "is not valid text" in said[0]
+    named = PhotosRequest(photos=(str(tmp_path / "a.png"), str(tmp_path / "b\udcff.png")), out=tmp_path / "out")
+    with pytest.raises(InputError, match="is not valid text"):
+        next(named.open_photos(said.append))
 
 
 WORDS = [

@@ -82,24 +82,25 @@ class PhotosRequest:
     def opened(
         self, files: Sequence[str], read: Callable[[str], _Read], warn: Callable[[str], None]
     ) -> Iterator[tuple[str, _Read]]:
-        """What was read from each file, one after the other; damaged files of a folder are left out.
+        """What was read from each file, one after the other; files of a folder that cannot be read are left out.
 
         Args:
             files: The files.
             read: Reads one file.
-            warn: Called with a sentence about each damaged file of a folder.
+            warn: Called with a sentence about each file of a folder that is damaged, or whose name is not text.
 
         Raises:
             MaskstackError: A file that was named cannot be read; or no file of a folder can.
         """
         named = set(self.photos)
         for file in files:
-            check_name(file)
             if file in named:
+                check_name(file)
                 check_file(Path(file))
         opened = 0
         for file in files:
             try:
+                check_name(file)
                 found = read(file)
             except InputError as error:
                 if file in named or (file == files[-1] and not opened):
