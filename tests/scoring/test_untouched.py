@@ -1,5 +1,7 @@
 """A network's layers, hooks and gradients come back after whatever another library did to them."""
 
+import contextlib
+import sys
 from contextlib import nullcontext
 
 import pytest
@@ -7,6 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from maskstack import MDM
+from maskstack.scoring.attributes import Attributes
+from maskstack.scoring.exclusive import gated
 from maskstack.scoring.untouched import untouched
 
 
@@ -160,3 +164,48 @@ def test_a_network_that_changes_itself_comes_back_and_still_runs(error: type[Bas
     assert net.mean is buffer
     assert not net.mean.any()
     assert net(images).shape == (2, 4), "its hooks are gone, and it thinks that it has them"
+
+
+@pytest.mark.parametrize("where", ["put_back", "_set_gradients", "_set_requires_grad"])
+def test_a_ctrl_c_in_the_midst_of_restoring_leaves_nothing_changed(where, monkeypatch) -> None:
+    net = network().train()
+    next(net.parameters()).grad = grad = torch.ones_like(next(net.parameters()))
+    owner = Attributes if where == "put_back" else sys.modules["maskstack.scoring.untouched"]
+    usual, calls = getattr(owner, where), []
+
+    def interrupted(*arguments: object) -> None:
+        calls.append(arguments)
+        usual(*arguments)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), untouched(net):
+        monkeypatch.setattr(owner, where, interrupted)
+    assert all(module.training and not module._forward_pre_hooks for module in net.modules())
+    assert all(parameter.requires_grad for parameter in net.parameters())
+    assert next(net.parameters()).grad is grad
+
+
+def test_gradients_are_on_again_although_a_ctrl_c_came_at_the_edge_of_no_grad() -> None:
+    with contextlib.suppress(KeyboardInterrupt), untouched(network()):
+        torch.no_grad().__enter__()
+        raise KeyboardInterrupt
+    on = torch.is_grad_enabled()
+    torch.set_grad_enabled(True)
+    assert on
+
+
+def test_a_gate_that_a_ctrl_c_interrupts_lets_other_threads_through(monkeypatch) -> None:
+    net, calls = network().train(), []
+
+    def interrupted(*arguments: object) -> None:
+        calls.append(arguments)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+
+    with contextlib.suppress(KeyboardInterrupt), gated([net]):
+        hooks = {id(hook): hook for module in net.modules() for hook in module._forward_pre_hooks.values()}
+        (gate,) = hooks.values()
+        monkeypatch.setattr(gate.over, "set", interrupted)
+    assert len(calls) == 2
+    assert not any(module._forward_pre_hooks for module in net.modules())

@@ -10,7 +10,7 @@ import os
 import threading
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -77,6 +77,19 @@ def exclusive(found: Reach) -> Iterator[bool]:
                 _changed.notify_all()
 
 
+def wholly(work: Callable[[], None]) -> None:
+    """Do what restores a network; again, if a Ctrl-C ends it in its midst.
+
+    Args:
+        work: Does the same when it is done twice.
+    """
+    try:
+        work()
+    except KeyboardInterrupt:
+        work()
+        raise
+
+
 def _waits_for(threads: set[int], me: int) -> bool:
     """Whether one of the threads waits for me, directly or through others."""
     seen: set[int] = set()
@@ -129,6 +142,12 @@ def gated(roots: Sequence[nn.Module]) -> Iterator[None]:
     training = [root for root in roots if any(getattr(each, "training", False) for each in root.modules())]
     inside = {id(each): each for root in training for each in root.modules()}
     closed = [each for each in inside.values() if isinstance(vars(each).get("_forward_pre_hooks"), dict)]
+
+    def put_away() -> None:
+        for module in closed:
+            module._forward_pre_hooks.pop(id(gate), None)
+        gate.over.set()
+
     try:
         for module in closed:
             module._forward_pre_hooks[id(gate)] = gate
@@ -136,9 +155,7 @@ def gated(roots: Sequence[nn.Module]) -> Iterator[None]:
             time.sleep(GRACE)
         yield
     finally:
-        for module in closed:
-            module._forward_pre_hooks.pop(id(gate), None)
-        gate.over.set()
+        wholly(put_away)
     if gate.is_open:
         warnings.warn(
             f"the network is in training mode and runs parts of itself in threads, so these waited {PATIENCE:g} s; "

@@ -48,7 +48,7 @@ def prediction(model: Model, images: Tensor, *, output: Output = None) -> Predic
             numbers.
     """
     network = UserModel.of(model, meaning="probability", output=output)
-    with torch.no_grad(), untouched(network.model) as found, readable():
+    with untouched(network.model) as found, torch.no_grad(), readable():
         images = images.to(device_of(network.model, images))
         arguments = network.arguments.bind(len(images), images.device)
         prepared = PreparedModel(network.model, found=found, arguments=arguments, dtype=images.dtype)
@@ -94,7 +94,7 @@ def network_output(model: Model, images: Tensor) -> Any:
         ModelError: The network does not take the images.
     """
     own = UserModel.of(model, meaning="probability")
-    with torch.no_grad(), untouched(own.model) as found, readable():
+    with untouched(own.model) as found, torch.no_grad(), readable():
         images = images.to(device_of(own.model, images))
         arguments = own.arguments.bind(len(images), images.device)
         return PreparedModel(own.model, found=found, arguments=arguments, dtype=images.dtype).first(images)

@@ -12,7 +12,7 @@ from torch.nn.parameter import UninitializedParameter
 
 from maskstack.errors import ModelError
 from maskstack.scoring.attributes import Attributes
-from maskstack.scoring.exclusive import exclusive, gated
+from maskstack.scoring.exclusive import exclusive, gated, wholly
 from maskstack.scoring.randomness import accelerators, global_states_kept
 from maskstack.scoring.reach import Reach, reach
 
@@ -63,6 +63,29 @@ def _restored(found: Reach) -> Iterator[None]:
         for name, buffer in module._buffers.items()
         if buffer is not None
     ]
+    with_gradients = torch.is_grad_enabled()
+
+    def put_back() -> None:
+        # A Ctrl-C at the edge of torch.no_grad() leaves gradients switched off.
+        torch.set_grad_enabled(with_gradients)
+        for kept in attributes:
+            kept.put_back()
+        for module, flag in training:
+            module.training = flag
+        for parameter, before in data:
+            if parameter.data_ptr() != before.data_ptr() or parameter.shape != before.shape:
+                parameter.data = before
+        for parameter, flag in zip(parameters, wants_grad, strict=True):
+            _set_requires_grad(parameter, flag)
+        _set_gradients(parameters, gradients)
+        for module, name, buffer, before in buffers:
+            module._buffers[name] = buffer  # a scripted module's are in no dictionary
+            if buffer is not before and not _equal(buffer, before):
+                # An inference tensor may be changed in inference mode only.
+                with torch.inference_mode() if buffer.is_inference() else torch.no_grad():
+                    # By its data, so that a training step under way in another thread still finds its version.
+                    buffer.data.copy_(before)
+
     with global_states_kept(accelerators(tensor.device for tensor in parameters)):
         try:
             for module, _ in training:
@@ -72,23 +95,7 @@ def _restored(found: Reach) -> Iterator[None]:
             _set_gradients(parameters, [None] * len(parameters))
             yield
         finally:
-            for kept in attributes:
-                kept.put_back()
-            for module, flag in training:
-                module.training = flag
-            for parameter, before in data:
-                if parameter.data_ptr() != before.data_ptr() or parameter.shape != before.shape:
-                    parameter.data = before
-            for parameter, flag in zip(parameters, wants_grad, strict=True):
-                _set_requires_grad(parameter, flag)
-            _set_gradients(parameters, gradients)
-            for module, name, buffer, before in buffers:
-                module._buffers[name] = buffer  # a scripted module's are in no dictionary
-                if buffer is not before and not _equal(buffer, before):
-                    # An inference tensor may be changed in inference mode only.
-                    with torch.inference_mode() if buffer.is_inference() else torch.no_grad():
-                        # By its data, so that a training step under way in another thread still finds its version.
-                        buffer.data.copy_(before)
+            wholly(put_back)
 
 
 def _equal(one: Tensor, other: Tensor) -> bool:
