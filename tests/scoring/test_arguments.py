@@ -132,6 +132,14 @@ def test_what_is_the_same_for_all_images_may_be_held(images: int) -> None:
 
 
 @pytest.mark.slow
+def test_a_function_may_hold_a_nested_tensor() -> None:
+    net, held = network(), torch.nested.nested_tensor([torch.ones(3), torch.ones(2)])
+    images = photos(2, (16, 20))
+    expected = MDM(net, **QUICK)(images, 1).saliency
+    found = MDM(lambda images: net(images) * held.to_padded_tensor(1.0).mean(), **QUICK)(images, 1)
+    torch.testing.assert_close(found.saliency, expected, atol=1e-3, rtol=0)
+
+
 def test_nested_arguments_and_arrays() -> None:
     Pair = namedtuple("Pair", "ages sizes")
     net = network()

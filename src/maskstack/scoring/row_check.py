@@ -76,7 +76,8 @@ def check_rows(prepared: PreparedModel, images: Tensor, output: Any, found: Reac
         ModelError: The output depends on the place in the batch.
     """
     several = len(images)
-    lengths = {len(tensor) for tensor in found.tensors if tensor.ndim}
+    # Nested tensors have no len().
+    lengths = {each.size(0) if isinstance(each, Tensor) else len(each) for each in found.tensors if each.ndim}
     is_function = not isinstance(prepared.plain, nn.Module)
     may_hold_their_rows = several > 1 and (is_function or several in lengths)  # a function may also hold a list
     may_hold_other_rows = several == 1 and bool(lengths - {0, 1})
