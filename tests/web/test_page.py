@@ -307,6 +307,23 @@ def test_a_list_of_classes_that_is_open_does_not_break_the_page_when_the_photo_i
     assert page.locator("#top label").count() == 5
 
 
+def test_explain_waits_for_the_prediction_of_another_photo(visit):
+    page = visit()
+    look(page)
+    page.evaluate(
+        """() => {
+            window.wasOff = false;
+            const explain = [...document.querySelectorAll("button")].find(each => each.innerText == "Explain");
+            new MutationObserver(() => { window.wasOff ||= explain.disabled; }).observe(explain, { attributes: true });
+        }"""
+    )
+    page.get_by_role("button", name="Sample: coffee").click()
+    page.wait_for_function("window.wasOff")
+    page.locator("#status").get_by_text("espresso").wait_for()
+    explain(page)
+    assert "espresso" in wait_for_results(page)
+
+
 def test_another_class_by_button_and_by_name(visit):
     page = visit()
     look(page)

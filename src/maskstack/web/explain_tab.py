@@ -44,7 +44,7 @@ _PRESSED = """() => {
     return [{ __type__: "update", interactive: false }, { __type__: "update", interactive: true }];
 }"""
 
-_DISABLED = '() => ({ __type__: "update", interactive: false })'
+_DISABLED = '() => [{ __type__: "update", interactive: false }, { __type__: "update", interactive: false }]'
 
 _READY_AGAIN = '() => [{ __type__: "update", interactive: true }, { __type__: "update", interactive: false }]'
 
@@ -96,8 +96,9 @@ class ExplainTab:
         at.medical.upload(showing.on_file, at.medical, [at.photo, at.status], preprocess=False, **QUICK)
         changes = [at.photo.change, at.network.change]
         # First, because the browser runs a change's events one after the other. A list of classes that is open when it
-        # gets shorter is an error in the browser, which then drops the rest of the update.
-        gr.on(changes, None, None, at.search, js=_DISABLED, show_progress="hidden")
+        # gets shorter is an error in the browser, which then drops the rest of the update. A press of Explain before
+        # the prediction would be dropped without a word, because its class is not among the new ones.
+        gr.on(changes, None, None, [at.search, at.explain], js=_DISABLED, show_progress="hidden")
         gr.on(changes, self.on_change, [at.photo, at.network], at.photo_style, preprocess=False, **QUICK)
         # Uploads are read here and not by Gradio, whose messages about damaged pictures do not help.
         gr.on(
