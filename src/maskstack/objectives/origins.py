@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
-from torch.utils.weak import WeakTensorKeyDictionary
 
 from maskstack.errors import ModelError
+from maskstack.observing import TensorNotes, seen_by
 
 Origin = Literal[
     "softmax", "log_softmax", "log_sigmoid", "sigmoid", "bounded", "linear", "rectified", "features", "pair_bias",
@@ -92,13 +92,13 @@ class Origins(TorchFunctionMode):
     def __init__(self, known: Sequence[nn.Module] | None = None) -> None:
         super().__init__()
         self.batch_statistics = False
-        self._made: Any = WeakTensorKeyDictionary()
+        self._made = TensorNotes[Origin]()
         own = (buffer for module in known or () for buffer in module._buffers.values() if buffer is not None)
         self._known = None if known is None else {id(buffer) for buffer in own}
         for module in known or ():
             for name, parameter in module._parameters.items():
                 if name == PAIR_BIAS and parameter is not None:
-                    self._made[parameter] = "pair_bias"
+                    self._made.put(parameter, "pair_bias")
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
@@ -111,11 +111,12 @@ class Origins(TorchFunctionMode):
         if func is functional.batch_norm:
             self._check_batch_norm(*args, **(kwargs or {}))
         # Not the conditions and indices among them.
-        given = [self._made[each] for each in _tensors(args) if each in self._made and each.is_floating_point()]
+        noted = [self._made.of(each) for each in _tensors(args) if each.is_floating_point()]
+        given = [origin for origin in noted if origin is not None]
         result = func(*args, **(kwargs or {}))
         for tensor in _tensors((result,)):
             # Asking for a shape or an attribute gives no new tensor, or one with the values of its source.
-            self._made[tensor] = _origin(_name(func), given)
+            self._made.put(tensor, _origin(_name(func), given))
         return result
 
     def _check_batch_norm(
@@ -138,8 +139,7 @@ class Origins(TorchFunctionMode):
 
     def of(self, tensor: Tensor) -> Origin | None:
         """The origin of a tensor; None where no operation was seen, as in compiled or scripted networks."""
-        found: Origin | None = self._made.get(tensor)
-        return found
+        return self._made.of(tensor)
 
 
 def can_observe(model: Any) -> bool:
@@ -155,10 +155,10 @@ def observed(model: Any, origins: Origins | None) -> AbstractContextManager[Any]
         origins: Where they are noted; None to note nothing.
     """
     if origins is None or not _is_compiled(model):
-        return nullcontext() if origins is None else origins
+        return nullcontext() if origins is None else seen_by(origins)
     both = ExitStack()
     both.enter_context(torch.compiler.set_stance("force_eager"))
-    both.enter_context(origins)
+    both.enter_context(seen_by(origins))
     return both
 
 

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 from torch.overrides import TorchFunctionMode
-from torch.utils.weak import WeakTensorKeyDictionary
 
+from maskstack.observing import TensorNotes, seen_by
 from maskstack.scoring.exclusive import Gate
 
 Pair = tuple[nn.Conv2d, nn.BatchNorm2d]
@@ -58,8 +58,7 @@ class PairFinder(TorchFunctionMode):
         }
         self.calls: Counter[nn.Module] = Counter()
         self.users: dict[nn.Module, list[nn.Module | None]] = {}
-        # Weak references, so that the finder does not keep activations in memory.
-        self._made_by = WeakTensorKeyDictionary()
+        self._made_by = TensorNotes[nn.Module]()
 
     def __torch_function__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
@@ -75,13 +74,13 @@ class PairFinder(TorchFunctionMode):
         if norm is not None:
             self.calls[norm] += 1
         for tensor in given:
-            if tensor in self._made_by:
-                self.users[self._made_by[tensor]].append(norm)
+            if (maker := self._made_by.of(tensor)) is not None:
+                self.users[maker].append(norm)
         convolution = _the_one(self.convolutions, given) if name == "conv2d" else None
         if convolution is not None:
             self.calls[convolution] += 1
             self.users.setdefault(convolution, [])
-            self._made_by[result] = convolution
+            self._made_by.put(result, convolution)
         return result
 
     def observe(self, images: Tensor) -> Any:
@@ -89,7 +88,7 @@ class PairFinder(TorchFunctionMode):
         self.calls.clear()
         self.users.clear()
         self._made_by.clear()
-        with self:
+        with seen_by(self):
             return self.model(images)
 
     @property

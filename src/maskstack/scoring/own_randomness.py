@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from maskstack.observing import seen_by
 from maskstack.scoring.randomness import (
     Draws,
     RandomStream,
@@ -84,7 +85,8 @@ class OwnRandomness:
     def _look(self, one_pass: Callable[[], Any]) -> bool:
         """Observe whether the network itself draws random numbers; the pass that raised the question runs again."""
         self.runs_lost += 2
-        with Draws() as draws:  # its output may differ within rounding, so it is not used
+        draws = Draws()
+        with seen_by(draws):  # its output may differ within rounding, so it is not used
             one_pass()
         self._draws = drew = bool(draws.seen)
         return drew
