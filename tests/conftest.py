@@ -10,11 +10,8 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import hypothesis
 import pytest
-import torch
 
 from maskstack.allocator import give_back_blocks
-
-torch.set_num_threads(1)
 
 # No promise is about the time that an example takes, which on a busy machine is anything.
 hypothesis.settings.register_profile(
@@ -54,3 +51,9 @@ def short_searches(monkeypatch: pytest.MonkeyPatch) -> None:
 
     for name, settings in PRESETS.items():
         monkeypatch.setitem(PRESETS, name, settings.with_(steps=3, members=min(settings.members, 2)))  # type: ignore[arg-type]
+
+
+def pytest_collection_finish() -> None:
+    """Keep the garbage collector from looking again and again at the millions of objects of packages and tests."""
+    gc.collect()
+    gc.freeze()

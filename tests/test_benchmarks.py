@@ -15,6 +15,7 @@ def printed(monkeypatch, capsys, module, *arguments: str) -> str:
     return capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_engine_is_measured(monkeypatch, capsys) -> None:
     out = printed(monkeypatch, capsys, engine, "--smoke")
     assert re.search(r"16 maps: [\d.]+ a second", out)

@@ -224,6 +224,7 @@ def test_what_is_no_photo_is_refused_in_a_sentence(wrong) -> None:
         model().prepare_photos(wrong)
 
 
+@pytest.mark.slow
 def test_photos_that_are_too_small_or_too_large_are_refused() -> None:
     for size in ((1, 4000), (4000, 1), (20_000, 20_000)):
         with pytest.raises(InputError, match=r"pixels.*shorter side|more than the limit"):

@@ -85,6 +85,7 @@ def test_ranks_are_each_place_once_in_the_order_of_the_values(
     assert ((ordered <= 0) if descending else (ordered >= 0)).all()
 
 
+@pytest.mark.slow
 @given(SEEDS, st.integers(2, 4), st.integers(2, 6), st.integers(0, 3))
 @settings(deadline=None, max_examples=40)
 def test_rank_agreement_is_scipys_spearman_and_symmetric(seed: int, maps: int, side: int, levels: int) -> None:

@@ -10,6 +10,7 @@ from maskstack import MDM, MDMCAM, InputError
 QUICK = {"sizes": (2, 5), "steps": 3}
 
 
+@pytest.mark.slow
 def test_targets_of_pytorch_grad_cam() -> None:
     targets = pytest.importorskip("pytorch_grad_cam.utils.model_targets", reason="grad-cam is not installed")
     for model, target in (

@@ -79,6 +79,7 @@ def test_a_mistake_is_a_sentence_and_leaves_no_folder(case: str, folder, capsys)
     assert "--help" not in error or "explane --help" not in error
 
 
+@pytest.mark.slow
 def test_resume_with_nothing_to_do_says_so(folder, capsys) -> None:
     arguments = ["explain", "photo.png", "--model", "python:nets.py:small,size=32", "--sizes", "2,4", "--steps", "2"]
     assert main(arguments) == 0
@@ -128,6 +129,7 @@ def test_a_result_is_one_line_and_its_shares_are_shares() -> None:
         assert all(-1 <= int(share) <= 1000 for share in re.findall(r"(-?\d+)%", sentence)), sentence
 
 
+@pytest.mark.slow
 def test_company_changes_no_map() -> None:
     images = torch.cat([IMAGES, IMAGES.flip(-1), IMAGES.flip(-2)])
     together = explain(net(5), images, 1).saliency

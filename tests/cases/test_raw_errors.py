@@ -78,6 +78,7 @@ def test_class_indices_are_targets_of_the_class_activation_map() -> None:
     assert MDMCAM(net(), sizes=(2, 5), steps=3)(IMAGES[:1], [2]).shape == (1, 24, 24)
 
 
+@pytest.mark.slow
 def test_clip_that_is_called_with_images_only() -> None:
     transformers = pytest.importorskip("transformers", reason="the extra 'models' is not installed")
     small = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}

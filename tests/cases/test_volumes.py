@@ -62,6 +62,7 @@ def call(*arguments: str) -> int:
     return main(["explain", *arguments, *options])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", ["ct.nii.gz", "turned.nii.gz"])
 @pytest.mark.parametrize("size", ["", ",depth=8,size=24x16"])
 def test_the_map_lies_on_the_decisive_box_in_the_files_own_geometry(file: str, size: str, folder, capsys) -> None:
@@ -86,6 +87,7 @@ def test_the_map_lies_on_the_decisive_box_in_the_files_own_geometry(file: str, s
     assert document["output"] == "logits of 2 classes"
 
 
+@pytest.mark.slow
 def test_what_is_finished_is_not_done_again_and_slices_move(folder, capsys) -> None:
     arguments = ["stack.tif", "--model", "python:nets.py:bright,volume", "--animate", "gif", "--map", "npy"]
     assert call(*arguments) == 0
@@ -100,6 +102,7 @@ def test_what_is_finished_is_not_done_again_and_slices_move(folder, capsys) -> N
     assert found["files"]["array"] == "out/stack.map.npy"
 
 
+@pytest.mark.slow
 def test_a_folder_stands_for_its_volumes(folder, capsys) -> None:
     Image.new("L", (20, 20)).save("flat.tif")
     Image.new("L", (20, 20)).save("photo.png")
@@ -119,6 +122,7 @@ def test_a_folder_stands_for_its_volumes(folder, capsys) -> None:
     assert "photos is a folder without volumes" in " ".join(capsys.readouterr().err.split())
 
 
+@pytest.mark.slow
 def test_a_file_asked_for_later_is_written_without_another_search(folder, capsys, monkeypatch) -> None:
     arguments = ["stack.tif", "--model", "python:nets.py:bright,volume"]
     assert call(*arguments) == 0
@@ -133,6 +137,7 @@ def test_a_file_asked_for_later_is_written_without_another_search(folder, capsys
     assert "nothing to do" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_units_of_the_file_are_kept_where_mean_and_std_are_given(folder, capsys) -> None:
     assert call("ct.nii.gz", "--model", "python:nets.py:hounsfield,volume,mean=-700,std=1000", "--target", "1") == 0
     assert call("ct.nii.gz", "--model", "python:nets.py:bright,volume", "--window", "-200/1000", "--out", "w") == 0

@@ -128,6 +128,7 @@ def test_resume_skips_what_is_finished_and_fits(photo, tmp_path, capsys) -> None
     assert "1 map:" in out, "a damaged file is no finished work"
 
 
+@pytest.mark.slow
 def test_resume_does_not_take_another_photo_or_other_weights_for_the_same(photo, tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
     layers = "nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(12, 3)"
@@ -159,6 +160,7 @@ def test_resume_knows_results_whose_sizes_were_fitted_to_a_small_input(photo, tm
     assert "0 maps, 1 already done" in out
 
 
+@pytest.mark.slow
 def test_random_weights_are_said(photo, tmp_path, capsys) -> None:
     pytest.importorskip("timm", reason="the extra 'models' is not installed")
     code, _, err = run(capsys, "explain", photo, "--out", tmp_path, *QUICK, "--model", "timm:test_resnet")

@@ -20,6 +20,7 @@ HEAVY = ("torch", "matplotlib", "numpy", "PIL", "gradio", "lightning", "duckdb")
 ANSWERED = ([], ["--version"], ["--help"], ["prototypes", "--help"], ["explian"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", ["from maskstack.cli.main import main", "from maskstack.__main__ import run as _"])
 def test_answers_import_no_torch(start: str) -> None:
     code = (
@@ -31,6 +32,7 @@ def test_answers_import_no_torch(start: str) -> None:
     assert said == [f"loaded: {arguments} []" for arguments in ANSWERED]
 
 
+@pytest.mark.slow
 def test_python_m_is_the_same_program() -> None:
     command = [sys.executable, "-X", "importtime", "-m", "maskstack", "--version"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)

@@ -68,6 +68,7 @@ def run(tmp_path, monkeypatch, capsys):
     return call
 
 
+@pytest.mark.slow
 def test_the_output_and_the_levels_are_said(run, tmp_path) -> None:
     code, out, notes = run("shares")
     assert code == 0, notes
@@ -79,6 +80,7 @@ def test_the_output_and_the_levels_are_said(run, tmp_path) -> None:
     assert "values of 12 bits" in kept.notes["levels"]
 
 
+@pytest.mark.slow
 def test_a_page_and_a_window_are_verified_as_they_were_chosen(run, capsys) -> None:
     for chosen in ((), ("--page", "1", "--window", "2000/1000")):
         assert run("shares", *chosen)[0] == 0
@@ -107,6 +109,7 @@ def test_the_advice_can_be_followed_on_the_command_line(network, options, words,
     assert words in notes
 
 
+@pytest.mark.slow
 def test_a_normalisation_that_was_not_given_is_said(run, tmp_path, capsys) -> None:
     note = "norm= was not given, so the input is normalised as for ImageNet"
     _, out, _ = run("shares", "--json")
@@ -124,6 +127,7 @@ def test_a_normalisation_that_was_not_given_is_said(run, tmp_path, capsys) -> No
     assert f"mine: {note}" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_regression_prints_its_number(run) -> None:
     code, out, notes = run("Age", "--json")
     assert code == 0, notes
@@ -135,6 +139,7 @@ def test_a_regression_prints_its_number(run) -> None:
     assert document["results"][0]["objective"] == "number"
 
 
+@pytest.mark.slow
 def test_outputs_pages_and_windows_are_chosen(run) -> None:
     code, _, notes = run("Heads")
     assert code == 2

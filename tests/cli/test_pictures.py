@@ -64,6 +64,7 @@ def lies_where_it_should(found: np.ndarray, inside: np.ndarray) -> None:
     assert columns.min() - 2 <= column <= columns.max() + 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("squash", [False, True], ids=["crop", "squash"])
 @pytest.mark.parametrize(
     ("size", "mode", "ending"),
@@ -88,6 +89,7 @@ def test_the_map_lies_on_what_was_marked(size, mode, ending, squash, place, caps
         assert drawn.size == size
 
 
+@pytest.mark.slow
 def test_an_animation_is_explained_by_its_first_frame(place, capsys) -> None:
     first, inside = marked(90, 60)
     first.save("photo.gif", save_all=True, append_images=[Image.new("RGB", (90, 60))], duration=50)
@@ -95,6 +97,7 @@ def test_an_animation_is_explained_by_its_first_frame(place, capsys) -> None:
     lies_where_it_should(np.load("out/photo.map.npy"), inside)
 
 
+@pytest.mark.slow
 def test_a_turned_photo_is_drawn_upright(place, capsys) -> None:
     photo, inside = marked(200, 120)
     exif = Image.Exif()
@@ -106,6 +109,7 @@ def test_a_turned_photo_is_drawn_upright(place, capsys) -> None:
         assert drawn.size == (200, 120)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(1, 4000), (4000, 1), (20_000, 20_000)], ids=str)
 def test_a_photo_that_is_too_thin_or_too_large_is_refused_in_a_sentence(size, place, capsys) -> None:
     Image.new("1", size).save("photo.png")
@@ -116,6 +120,7 @@ def test_a_photo_that_is_too_thin_or_too_large_is_refused_in_a_sentence(size, pl
     assert not Path("out").exists()
 
 
+@pytest.mark.slow
 def test_a_network_that_sees_little_of_a_photo_is_said_to(place, capsys) -> None:
     for width, said in ((60, False), (400, True)):
         marked(width, 40)[0].save("photo.png")
@@ -131,6 +136,7 @@ def test_a_network_that_sees_little_of_a_photo_is_said_to(place, capsys) -> None
     assert "the network sees only" not in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_map_is_written_in_each_kind_and_the_geometry_is_kept(place, capsys) -> None:
     photo, inside = marked(120, 90)
     photo.save("photo.png")
@@ -148,6 +154,7 @@ def test_the_map_is_written_in_each_kind_and_the_geometry_is_kept(place, capsys)
     assert read["geometry"][0]["photo"] == [90, 120]
 
 
+@pytest.mark.slow
 def test_nifti_needs_nibabel_and_is_written_with_it(place, capsys) -> None:
     photo, inside = marked(120, 90)
     photo.save("photo.png")
@@ -164,6 +171,7 @@ def test_nifti_needs_nibabel_and_is_written_with_it(place, capsys) -> None:
     lies_where_it_should(stored[..., 0].T, inside)
 
 
+@pytest.mark.slow
 def test_resume_makes_a_map_file_that_is_missing(place, capsys) -> None:
     marked(60, 40)[0].save("photo.png")
     explain("photo.png", "--resume")
@@ -174,6 +182,7 @@ def test_resume_makes_a_map_file_that_is_missing(place, capsys) -> None:
     assert "1 already done" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_resume_gives_a_program_all_photos_in_the_order_asked_for(place, capsys) -> None:
     for name in ("a.png", "b.png", "c.png"):
         marked(40, 50)[0].save(name)
@@ -206,6 +215,7 @@ def test_options_are_checked_before_anything_is_written(options, sentence, place
     assert not Path("out").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("style", ["contour", "heat", "masked"])
 def test_every_style_is_drawn_and_they_differ(style, place, capsys) -> None:
     marked(120, 90)[0].save("photo.png")

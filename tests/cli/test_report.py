@@ -81,6 +81,7 @@ def test_a_run_with_a_variant_of_mdm_alone_is_reported_by_the_command_that_bench
     assert "was not measured with the reference mdm; choose --reference among gradcam" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_few_images_in_common_are_no_verdict_either(tmp_path, run, capsys):
     other = tmp_path / "other"
     request = BenchRequest(models=("net=bundled",), data="data", methods=("rise",), groups=("faithfulness",))

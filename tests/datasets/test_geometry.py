@@ -67,6 +67,7 @@ def test_boxes_and_parts_agree_with_the_known_geometry(width, height, preprocess
     assert not (truth.inside & ~truth.near).any()
 
 
+@pytest.mark.slow
 @settings(max_examples=50, deadline=None)
 @given(SIDES, SIDES, PREPROCESSES, st.floats(0.05, 0.95), st.floats(0.05, 0.95))
 def test_parts_are_there_exactly_if_the_crop_keeps_them(width, height, preprocess, x, y):

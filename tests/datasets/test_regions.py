@@ -31,6 +31,7 @@ def packed(counts):
     return text
 
 
+@pytest.mark.slow
 @given(MASKS, st.booleans())
 def test_run_lengths_give_the_mask_back(mask, compressed):
     counts = runs(mask)
@@ -90,6 +91,7 @@ def test_masks_of_several_objects_are_united():
     assert AnnotatedImage(None, "a").mask((2, 3)) is None
 
 
+@pytest.mark.slow
 @given(MASKS, st.floats(0, 6))
 def test_dilation_reaches_all_within_the_radius(mask, radius):
     grown = np.asarray(dilated(Image.fromarray((mask * 255).astype(np.uint8)), radius)) > 0

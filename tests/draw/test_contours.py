@@ -73,6 +73,7 @@ def test_it_has_contrast_on_every_colour(colour: str, size: tuple[int, int]) -> 
     assert contrast(photo, whole(photo), blob((96, 96))) >= 0.99
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("index", range(3))
 def test_it_has_contrast_on_photos_also_in_grey(index: int) -> None:
     photo = sample_photos()[index]

@@ -42,6 +42,7 @@ def test_letters_of_no_font_are_left_as_they_are() -> None:
     assert text.get_fontfamily() == before
 
 
+@pytest.mark.slow
 def test_all_letters_of_a_figure_are_drawn_and_the_others_stay_in_its_own_font() -> None:
     figure = Figure()
     usual, rare = figure.text(0, 0.5, LATIN), figure.text(0, 0.2, f"{LATIN} {RARE}\n{RARE}")

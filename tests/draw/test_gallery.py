@@ -15,6 +15,7 @@ def cell(side=24, words=("cat", "80%, kept 70%, area 9%")):
     return GalleryCell(np.full((side, side, 3), 0.5), np.eye(side, dtype=np.float32), words)
 
 
+@pytest.mark.slow
 def test_networks_by_photos():
     rows = [("first", [cell(), cell()]), ("a second network with a long name", [cell(32), cell(32, ("dog",))])]
     figure = gallery_figure([("one.png", PHOTO), ("two.png", PHOTO)], rows, title="$not math$")
@@ -28,6 +29,7 @@ def test_networks_by_photos():
     assert Image.open(file).width > 400
 
 
+@pytest.mark.slow
 def test_words_do_not_reach_into_the_next_picture():
     rows = [(f"network {index}", [cell(words=("name", "numbers", "low trust"))] * 2) for index in range(3)]
     figure = gallery_figure([("one.png", PHOTO)] * 2, rows)
@@ -39,6 +41,7 @@ def test_words_do_not_reach_into_the_next_picture():
         assert text.get_window_extent().y1 <= upper.get_window_extent().y0 + 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("title", ["", "a title", "a title of many words " * 6])
 @pytest.mark.parametrize("shape", [(30, 40, 3), (40, 30, 3)])
 def test_nothing_is_cut_and_names_do_not_overlap(shape, title):

@@ -167,6 +167,7 @@ def test_what_the_network_did_not_see_is_veiled_and_hatched() -> None:
         assert (drawn[:, unseen] != photo[:, unseen]).any(axis=2).mean() > 0.95
 
 
+@pytest.mark.slow
 def test_a_large_photo_is_drawn_smaller_and_a_small_one_at_its_size() -> None:
     saliency = np.eye(32, dtype=np.float32)
     for photo, size in (((9, 14), (14, 9)), ((3000, 9000), (6928, 2309))):

@@ -79,6 +79,7 @@ def assert_texts_beside_pictures(figure):
             assert wide <= 1 or high <= 2, f"{text!r} lies on a picture"
 
 
+@pytest.mark.slow
 def test_a_row_shows_the_image_the_prototypes_own_image_and_their_maps() -> None:
     figure = page([line(3), line(8)])
     assert len(figure.axes) == 10
@@ -90,6 +91,7 @@ def test_a_row_shows_the_image_the_prototypes_own_image_and_their_maps() -> None
     assert not any(axis.axison for axis in figure.axes), "ticks and frames around pictures"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("place", "photo", "values"), [
     (0, PHOTO, bump(40, 60, 20, 15)), (2, SOURCE, bump(50, 50, 10, 40)),
 ])  # fmt: skip
@@ -110,6 +112,7 @@ def test_the_region_is_outlined() -> None:
     assert np.median(radius) == pytest.approx(np.sqrt(60 * np.log(2)), abs=2), "the level set of half the maximum"
 
 
+@pytest.mark.slow
 def test_numbers_say_what_was_multiplied_and_added() -> None:
     text = all_text(page([line(3, similarity=4.0, weight=1.5), line(8, similarity=2.5, weight=-0.5)]))
     assert "similarity 4.00\nx weight 1.50\n= 6.00" in text
@@ -119,6 +122,7 @@ def test_numbers_say_what_was_multiplied_and_added() -> None:
     assert "this prototype adds 6.00" in all_text(page([line()]))
 
 
+@pytest.mark.slow
 def test_a_picture_that_is_not_available_is_reported() -> None:
     figure = page([line(3), line(8, source=None)])
     assert all_text(figure).count("picture not available") == 1
@@ -126,6 +130,7 @@ def test_a_picture_that_is_not_available_is_reported() -> None:
     assert all_text(gallery([shown(source=None)])).count("picture not available") == 1
 
 
+@pytest.mark.slow
 def test_a_gallery_has_a_picture_for_each_prototype() -> None:
     figure = gallery([shown(number) for number in range(7)], columns=3)
     assert len([axis for axis in figure.axes if axis.images]) == 7
@@ -167,6 +172,7 @@ def test_names_are_shown_as_they_are(name: str) -> None:
                        for axis in figure.axes for text in [*axis.texts, axis.title])  # fmt: skip
 
 
+@pytest.mark.slow
 def test_it_is_written_as_a_picture() -> None:
     for figure in (page([line()]), gallery([shown()])):
         written = io.BytesIO()
@@ -184,6 +190,7 @@ def test_a_map_of_zeros_has_no_region() -> None:
 NOTHING = "a blank image scores as high, so no region explains the score"
 
 
+@pytest.mark.slow
 def test_where_nothing_was_found_no_region_is_drawn_and_why_is_said() -> None:
     figure = page([replace(line(), problem=NOTHING), replace(line(4), source_problem=NOTHING)])
     cells = [axis.images[0].get_array() for axis in figure.axes if axis.images]
@@ -198,6 +205,7 @@ def test_where_nothing_was_found_no_region_is_drawn_and_why_is_said() -> None:
     assert_readable(figure)
 
 
+@pytest.mark.slow
 def test_the_verdict_is_written_on_the_map_that_it_is_about() -> None:
     def pictures(figure):
         return [np.asarray(axis.images[0].get_array()) for axis in figure.axes if axis.images]

@@ -100,7 +100,7 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {"cnn": network, "vit": tiny_vit,
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", ["cnn", "vit", pytest.param("swin", marks=pytest.mark.slow)])
 def test_a_batch_gives_what_its_images_give_alone(name: str, kind: str) -> None:
     net, images, targets = NETWORKS[name](), photos(3, SIZE), [0, 4, 2]
     cam = CAM(net, kind=kind, batch_size=2)
@@ -117,6 +117,7 @@ def test_a_batch_gives_what_its_images_give_alone(name: str, kind: str) -> None:
 BIG = ("resnet10t", "convnext_atto", "torchvision squeezenet1_1", "torchvision resnet18")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BIG)
 def test_usual_networks_are_read_without_a_word(name: str) -> None:
     torch.manual_seed(0)
@@ -132,6 +133,7 @@ def test_usual_networks_are_read_without_a_word(name: str) -> None:
         assert found.forward_passes.tolist() == [4]
 
 
+@pytest.mark.slow
 def test_the_bundled_network_sees_the_helmet() -> None:
     data = pytest.importorskip("skimage.data")
     from PIL import Image
@@ -147,6 +149,7 @@ def test_the_bundled_network_sees_the_helmet() -> None:
     assert CAM(loaded, kind="scorecam").cost(2)["forward"] == 2 * (3 + 1280) + 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["scorecam", "ablationcam"])
 def test_the_batch_size_does_not_change_the_map_and_nothing_is_printed(
     kind: str, capfd: pytest.CaptureFixture[str]

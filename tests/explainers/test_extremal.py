@@ -35,6 +35,7 @@ def smooth(sigma: float = 0.06) -> SmoothMasks:
     return SmoothMasks(SIZE, cells=16, sigma=sigma, device=torch.device("cpu"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("area", [0.1, 0.25])
 def test_the_mask_covers_the_square_and_has_the_area(area: float) -> None:
     found = ExtremalPerturbation(Looks(chequered()), areas=area, steps=100, sigma=0.06, cells=16)(chequered(), 0)
@@ -46,6 +47,7 @@ def test_the_mask_covers_the_square_and_has_the_area(area: float) -> None:
     assert mask[inside].sum() / mask.sum() > (0.7 if area == 0.1 else 0.35)
 
 
+@pytest.mark.slow
 def test_the_map_of_several_areas_is_highest_where_the_smallest_is() -> None:
     found = ExtremalPerturbation(Looks(chequered()), areas=(0.1, 0.3), steps=60, sigma=0.06, cells=16)(chequered(), 0)
     row, column = divmod(int(found.saliency[0, 0].argmax()), SIZE[1])
@@ -53,6 +55,7 @@ def test_the_map_of_several_areas_is_highest_where_the_smallest_is() -> None:
     assert 34 <= column < 58
 
 
+@pytest.mark.slow
 def test_problems_cut_into_passes_differently_give_the_same_map() -> None:
     images = torch.cat([chequered(), chequered().flip(2) * 0.7])
     maps = [

@@ -44,6 +44,7 @@ def brightness(found: Explanation, row: int = 0) -> list[float]:
     return [float(found.saliency[row, 0][square].mean()) for square in SQUARES]
 
 
+@pytest.mark.slow
 def test_where_one_region_suffices_one_search_finds_one_and_the_modules_both() -> None:
     net, image, alone = Either(chequered()), chequered(), {"removal_every": 0, "steps": 60}
     one = brightness(MDM(net, preset="single", sizes=(3, 6, 12), **alone)(image, 0))
@@ -54,6 +55,7 @@ def test_where_one_region_suffices_one_search_finds_one_and_the_modules_both() -
     assert found.trust.problems == (None,)
 
 
+@pytest.mark.slow
 def test_an_image_with_nothing_left_is_done_after_one_module_while_others_go_on() -> None:
     images = torch.cat([chequered(without=SQUARES[1]), chequered()])
     found = HDM(Either(chequered()), benchmark=(3, 6), auxiliary=12, steps=60, least=0.5)(images, 0)
@@ -70,6 +72,7 @@ def test_no_image_takes_more_modules_than_allowed() -> None:
     assert found.masks.shape == (1, 1, *SIZE)
 
 
+@pytest.mark.slow
 def test_a_module_sees_no_more_than_what_its_benchmark_opened() -> None:
     found = HDM(Either(chequered()), benchmark=3, auxiliary=12, steps=60, removal_every=0)(chequered(), 0)
     first = found.masks[0, 0]
@@ -89,6 +92,7 @@ def test_shapes_and_fields() -> None:
         assert 0 <= maps.amin() <= maps.amax() <= 1
 
 
+@pytest.mark.slow
 def test_a_saved_explanation_comes_back(tmp_path) -> None:
     found = HDM(network(), **QUICK)(photos(2), 1)
     back = Explanation.load(found.save(tmp_path / "found"))
@@ -97,6 +101,7 @@ def test_a_saved_explanation_comes_back(tmp_path) -> None:
     found.plot(torch.rand(32, 40, 3).numpy(), row=1)
 
 
+@pytest.mark.slow
 def test_four_images_at_once_equal_four_alone() -> None:
     hdm, images, targets = HDM(network(), **QUICK, fill=("zero", "noise")), photos(4), [0, 1, 2, 3]
     together = hdm(images, class_logit(targets))
@@ -107,6 +112,7 @@ def test_four_images_at_once_equal_four_alone() -> None:
         assert together.forward_passes[row] == alone.forward_passes[0]
 
 
+@pytest.mark.slow
 def test_the_same_call_gives_the_same_map_bit_for_bit_also_from_its_settings() -> None:
     net, images = network(), photos(2)
     first = HDM(net, **QUICK, least=0.3)(images, 1)
@@ -159,6 +165,7 @@ def test_passes_are_those_the_network_saw_and_no_more_than_promised(joint: bool)
     assert int(found.backward_passes.sum()) <= promised["backward"]
 
 
+@pytest.mark.slow
 def test_the_promised_passes_are_those_of_an_image_that_takes_all_modules() -> None:
     hdm = HDM(Either(chequered()), benchmark=3, auxiliary=12, steps=40, modules=2, patience=0)
     found = hdm(chequered(), 0)
@@ -166,6 +173,7 @@ def test_the_promised_passes_are_those_of_an_image_that_takes_all_modules() -> N
     assert hdm.cost(1) == {"forward": int(found.forward_passes), "backward": int(found.backward_passes)}
 
 
+@pytest.mark.slow
 def test_progress_counts_over_all_modules_and_can_stop_them() -> None:
     states = []
     net = Either(chequered())

@@ -73,6 +73,7 @@ def test_an_onnx_network_has_layers_too() -> None:
     assert (found.channels, found.grid, found.layout) == (1280, (7, 7), "channels first")
 
 
+@pytest.mark.slow
 def test_an_activation_that_all_blocks_share_is_meant_where_it_is_called_last() -> None:
     found = find_layer(load_model("bundled").model, image=torch.rand(1, 3, 64, 96))
     assert found.call == found.calls - 1 == 1
@@ -168,6 +169,7 @@ def test_a_layer_of_another_network_is_refused() -> None:
         find_layer(Toy(), Toy().first, image=torch.rand(1, 3, 16, 24))
 
 
+@pytest.mark.slow
 def test_networks_without_layers_get_one_sentence() -> None:
     image = torch.rand(1, 3, 16, 24)
     exported = torch.export.export(Toy().eval(), (image,)).module()

@@ -15,6 +15,7 @@ torchvision = pytest.importorskip("torchvision", reason="the extra 'models' is n
 SETTINGS = {"sizes": (3, 7), "steps": 6, "consistency": "absolute"}
 
 
+@pytest.mark.slow
 def test_a_region_of_a_segmentation_is_explained() -> None:
     torch.manual_seed(0)
     network = torchvision.models.segmentation.lraspp_mobilenet_v3_large(
@@ -30,6 +31,7 @@ def test_a_region_of_a_segmentation_is_explained() -> None:
     assert len(torch.unique(found.grids[1])) > 1
 
 
+@pytest.mark.slow
 def test_the_likeness_of_embeddings_is_explained() -> None:
     torch.manual_seed(0)
     network = timm.create_model("test_vit", num_classes=0, img_size=64).eval()

@@ -62,6 +62,7 @@ def test_no_target_means_the_predicted_class() -> None:
     assert torch.allclose(found.score_before, net(images).softmax(dim=1).amax(dim=1), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_works_frozen_and_under_no_grad_with_the_same_map() -> None:
     net, images = network(), photos(1)
     free = MDM(net, **QUICK)(images, 1)
@@ -131,6 +132,7 @@ def test_buffers_and_random_state_survive_a_network_that_changes_them() -> None:
     assert torch.equal(state, torch.get_rng_state())
 
 
+@pytest.mark.slow
 def test_passes_are_those_the_network_saw() -> None:
     net = network()
     seen = []
@@ -175,6 +177,7 @@ def test_double_precision_works() -> None:
     assert MDM(network().double(), **QUICK)(photos(1).double(), 1).saliency.dtype == torch.float32
 
 
+@pytest.mark.slow
 def test_bf16_autocast_and_channels_last_agree_with_the_plain_map() -> None:
     net, images = network(), photos(1)
     quick = {**QUICK, "keep": 0.0}
@@ -201,6 +204,7 @@ class Labelled(Tensor):
     """Keeps its type through every operation, as MONAI's MetaTensor does."""
 
 
+@pytest.mark.slow
 def test_images_of_a_type_of_their_own_give_plain_tensors() -> None:
     net, images = network(), photos(1)
     plain, own = (MDM(net, **QUICK)(given, 1) for given in (images, images.as_subclass(Labelled)))
@@ -216,6 +220,7 @@ def test_a_function_of_the_output_is_an_objective() -> None:
     assert by_function.target is None
 
 
+@pytest.mark.slow
 def test_outputs_in_wrappings_give_the_same_map() -> None:
     net, images = network(), photos(1)
     # Only a module is folded, and rounded differently.

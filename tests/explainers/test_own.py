@@ -129,6 +129,7 @@ def test_its_settings_may_also_be_keywords(mine: str) -> None:
     assert found.settings["power"] == 2
 
 
+@pytest.mark.slow
 def test_a_gallery_makes_the_maps_of_a_changed_function_again(mine: str, capsys: pytest.CaptureFixture[str]) -> None:
     Image.effect_noise((40, 40), 60).convert("RGB").save("photo.png")
     Path("nets.py").write_text("from tests.small import network\n")

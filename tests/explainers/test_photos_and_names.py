@@ -36,6 +36,7 @@ def test_the_sample_photos_are_small_and_come_with_their_licences() -> None:
     assert all(f"{name}.jpg" in licences for name in NAMES)
 
 
+@pytest.mark.slow
 def test_a_photo_a_file_and_the_tensor_give_the_same_map(net, tmp_path) -> None:
     photo, mdm = sample_photos()[1], MDM(net, **QUICK)
     photo.save(tmp_path / "photo.png")
@@ -65,6 +66,7 @@ def test_every_explainer_takes_photos_and_names(explainer, net) -> None:
     assert found.geometry
 
 
+@pytest.mark.slow
 def test_regions_contrasts_and_checks_take_photos_and_names(net) -> None:
     mdm, photo = MDM(net, **QUICK), sample_photos()[0]
     assert mdm.regions(photo, "vulture", count=1).geometry
@@ -76,6 +78,7 @@ def test_regions_contrasts_and_checks_take_photos_and_names(net) -> None:
     assert MDM(Node(net, "0"), objective="logit", **QUICK)(photo, 3).geometry
 
 
+@pytest.mark.slow
 def test_names_work_with_tensors_and_in_captums_convention(net) -> None:
     images = torch.rand(2, 3, 32, 32)
     mdm = MDM(net, **QUICK)
@@ -99,6 +102,7 @@ def test_a_bare_network_refuses_photos_in_a_sentence(net) -> None:
             MDM(net.model, **QUICK)(photo)
 
 
+@pytest.mark.slow
 def test_an_explanation_is_one_line(net) -> None:
     found = MDM(net, **QUICK)(sample_photos() + sample_photos(), "vulture")
     assert "\n" not in repr(found)
@@ -108,6 +112,7 @@ def test_an_explanation_is_one_line(net) -> None:
     assert "\n" not in repr(MDM(named, **QUICK)(sample_photos()[0], 1))
 
 
+@pytest.mark.slow
 def test_an_explanation_is_drawn_on_the_photo_it_was_made_from(net, tmp_path) -> None:
     photo = sample_photos()[1]
     photo.save(tmp_path / "photo.png")

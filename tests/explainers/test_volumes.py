@@ -125,6 +125,7 @@ def test_presets_fit_volumes(preset: str) -> None:
     assert all(grid.shape[1] <= 4 for grid in found.grids)
 
 
+@pytest.mark.slow
 def test_company_changes_nothing() -> None:
     net, images = small_network(), volumes(3)
     together = MDM(net, **QUICK)(images, 1).saliency
@@ -132,6 +133,7 @@ def test_company_changes_nothing() -> None:
     torch.testing.assert_close(together, alone, atol=1e-4, rtol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [1, 3])
 def test_no_pass_is_larger_than_the_batch_size(batch_size: int) -> None:
     net, largest = small_network(), []
@@ -144,6 +146,7 @@ def test_no_pass_is_larger_than_the_batch_size(batch_size: int) -> None:
     assert max(largest) == batch_size
 
 
+@pytest.mark.slow
 def test_captums_and_other_conventions() -> None:
     net, images = small_network(), volumes(2)
     attribution = MDM(net, **QUICK).attribute(images, baselines=0.0, target=[0, 1])
@@ -247,6 +250,7 @@ def test_torchvisions_video_network() -> None:
     assert net.training
 
 
+@pytest.mark.slow
 def test_regions_contrast_and_trust_take_volumes() -> None:
     net, images = small_network(), volumes(2)
     mdm = MDM(net, sizes=(2, (2, 4, 4)), steps=3, members=1)

@@ -64,6 +64,7 @@ def explanation() -> Explanation:
     return MDM(network(), preset="fast", sizes=(2, 4), steps=2)(photos(1, (16, 16)), 1)
 
 
+@pytest.mark.slow
 def test_explanations(explanation, tmp_path) -> None:
     path = explanation.save(tmp_path / "map")
     assert survive(path, Explanation.load, tries(80, 300))["refused"] > 0
@@ -105,6 +106,7 @@ def row(image: str, value: float) -> ResultRow:
     return ResultRow("net", "mdm", image, "faith", "insertion", value, '{"a": 1}', 3, (0.25, value), 4, 5, 0.5)
 
 
+@pytest.mark.slow
 def test_shards(tmp_path) -> None:
     pytest.importorskip("pyarrow", reason="the extra 'bench' is not installed")
     run = tmp_path / "run"

@@ -58,6 +58,7 @@ def hidden(folder: Path) -> list[Path]:
     return list(folder.rglob(f"{BESIDE}*"))
 
 
+@pytest.mark.slow
 def test_killed_writers_leave_whole_files_and_what_they_left_is_tidied(tally, tmp_path) -> None:
     chance, command = random.Random(0), [sys.executable, "-c", WRITER, str(tmp_path)]
     for _ in range(tries(3, 60)):

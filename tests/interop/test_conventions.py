@@ -34,6 +34,7 @@ def test_attribute_has_captums_shapes(network, images, target) -> None:
     assert MDM(network, **QUICK).attribute(images, target=target).shape == images.shape
 
 
+@pytest.mark.slow
 def test_attribute_takes_captums_baselines_and_forward_args(network, images) -> None:
     mdm = MDM(network, **QUICK, fill="zero")
     plain = mdm.attribute(images, target=1)
@@ -45,6 +46,7 @@ def test_attribute_takes_captums_baselines_and_forward_args(network, images) -> 
         mdm.attribute(images, target=(1, 2))
 
 
+@pytest.mark.slow
 def test_captums_tools_wrap_it(network, images) -> None:
     captum = pytest.importorskip("captum", reason="captum is not installed")
     from captum.attr import NoiseTunnel
@@ -84,6 +86,7 @@ def test_explain_func_returns_maps_for_arrays(network, images) -> None:
     assert maps.dtype == np.float32
 
 
+@pytest.mark.slow
 def test_explain_func_takes_arrays_of_any_type(network, images) -> None:
     single = explain_func(network, images.numpy(), [0, 1, 2], **QUICK)
     assert np.array_equal(explain_func(network, images.numpy().astype(np.float64), [0, 1, 2], **QUICK), single)
@@ -94,6 +97,7 @@ def test_explain_func_names_options_that_it_does_not_know(network, images) -> No
         explain_func(network, images.numpy(), [0, 1, 2], presett="fast", **QUICK)
 
 
+@pytest.mark.slow
 def test_drop_in_for_pytorch_grad_cam(network, images) -> None:
     pytest.importorskip("pytorch_grad_cam", reason="grad-cam is not installed")
     from pytorch_grad_cam.utils.image import show_cam_on_image
@@ -116,6 +120,7 @@ def test_drop_in_for_pytorch_grad_cam(network, images) -> None:
         cam(input_tensor=images, targets=targets[:2])
 
 
+@pytest.mark.slow
 def test_captum_takes_it_for_an_attribution(network, images) -> None:
     captum = pytest.importorskip("captum.attr", reason="captum is not installed")
     mdm = MDM(network, **QUICK)
@@ -216,6 +221,7 @@ def test_the_opposite_class_of_a_single_output_has_the_opposite_score(images) ->
     torch.testing.assert_close(both[0], -both[1])
 
 
+@pytest.mark.slow
 def test_class_indices_are_targets_and_unknown_keywords_warn(network, images) -> None:
     cam = MDMCAM(network, **QUICK)
     expected = cam(images, targets=[lambda row: row[1]] * 3)

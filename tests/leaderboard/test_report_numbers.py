@@ -31,6 +31,7 @@ def test_intervals_hold_the_mean_as_often_as_they_say():
     assert 0.88 <= held / 200 <= 0.99
 
 
+@pytest.mark.slow
 def test_many_images_are_drawn_in_groups_with_the_same_intervals(monkeypatch):
     random = np.random.default_rng(7)
     # Classes follow each other and differ, as they do where images are sorted by their names.
@@ -111,6 +112,7 @@ def numbers(path):
         return {(line["method"], line["metric"]): line for line in csv.DictReader(file)}
 
 
+@pytest.mark.slow
 def test_means_differences_and_ranks_come_out(run):
     found = numbers(make_report([run]).summary)
     mdm, gradcam, rise = (found[name, "insertion_wide"] for name in ("mdm", "gradcam", "rise"))

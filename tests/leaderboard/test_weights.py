@@ -49,6 +49,7 @@ def bright(score, image):
 """
 
 
+@pytest.mark.slow
 def test_a_run_is_not_continued_with_another_file_of_a_method(tmp_path, capsys):
     (tmp_path / "photos").mkdir()
     Image.effect_noise((40, 40), 60).convert("RGB").save(tmp_path / "photos" / "a.png")

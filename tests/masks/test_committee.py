@@ -34,12 +34,14 @@ def test_the_stack_is_the_mean_of_the_members() -> None:
     assert (found.members.std(dim=1) > 0).any()
 
 
+@pytest.mark.slow
 def test_members_find_what_the_score_sees() -> None:
     stack = search(corner, images(), settings=SETTINGS.with_(steps=40)).stack
     inside, outside = stack[:, :8, :8].mean(), stack[:, 8:, 8:].mean()
     assert inside > 2 * outside
 
 
+@pytest.mark.slow
 def test_an_image_gets_the_same_alone_and_in_company() -> None:
     together = search(corner, images(4), settings=SETTINGS).stack
     for row in range(4):

@@ -26,6 +26,7 @@ def padded(grids: list[torch.Tensor], cells: tuple[int, int], padding: float) ->
     )
 
 
+@pytest.mark.slow
 @given(images_and_grids(), st.integers(0, 2**31), st.sampled_from([0.0, 1.0, 1e3]))
 @settings(deadline=None, max_examples=60)
 def test_upsampling_is_torchs_bilinear_whatever_the_padding_holds(case, seed: int, padding: float) -> None:

@@ -17,6 +17,7 @@ def tensor(value: float) -> torch.Tensor:
     return torch.tensor([value])
 
 
+@pytest.mark.slow
 @given(NUMBERS, st.lists(NUMBERS, min_size=1, max_size=3))
 @settings(deadline=None)
 def test_the_scale_is_the_larger_of_size_and_distance_and_never_zero(reference: float, hidden: list[float]) -> None:

@@ -20,6 +20,7 @@ def closed_to(threshold: float):
     return lambda maps, rows: (threshold - maps.mean(dim=(1, 2))).clamp_min(0)
 
 
+@pytest.mark.slow
 @given(st.floats(0.05, 0.95), st.integers(0, 1000), st.floats(1e-3, 1))
 def test_the_least_opening_that_keeps_the_score_is_found_and_keeps_the_order(
     threshold: float, seed: int, scale: float

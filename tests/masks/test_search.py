@@ -85,6 +85,7 @@ def test_a_negative_or_zero_score_is_kept_as_well(parametrisation: str) -> None:
         assert outside.max() < 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("joint", [True, False])
 @pytest.mark.parametrize(
     "changes",
@@ -130,6 +131,7 @@ def test_passes_are_those_the_settings_say_less_the_steps_saved(net_score, photo
     assert saved.any(), "no image was done early"
 
 
+@pytest.mark.slow
 def test_leaving_early_saves_passes_and_hardly_changes_the_mask() -> None:
     images = torch.ones(3, 1, SIDE, SIDE)
     early, full = Counted(patch_score), Counted(patch_score)

@@ -121,6 +121,7 @@ def test_progress_runs_through_the_groups_of_a_large_batch(net_score, photos) ->
     assert stopped.steps[:, 0].tolist() == [4, 4, 1, 1, 1]
 
 
+@pytest.mark.slow
 def test_of_a_large_batch_only_what_was_found_is_kept(net_score, photos) -> None:
     settings = quick(batch_size=2)
     whole = search(net_score, photos, settings=settings)

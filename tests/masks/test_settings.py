@@ -45,6 +45,7 @@ VALID = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @given(VALID)
 @hypothesis_settings(deadline=None)
 def test_valid_settings_survive_json(changes) -> None:

@@ -88,6 +88,7 @@ def written_out_boxes(saliency: torch.Tensor, boxes: list[list[int]], thresholds
     return found
 
 
+@pytest.mark.slow
 @given(st.integers(0, 2**31), st.integers(1, 3))
 @settings(deadline=None, max_examples=25)
 def test_box_overlaps_are_counted_pixels(seed: int, count: int) -> None:
@@ -120,6 +121,7 @@ def test_a_map_of_zeros_points_at_the_whole_image() -> None:
         assert mask_ious(torch.full((6, 8), value), INSIDE).tolist() == pytest.approx([9 / 48] * len(THRESHOLDS))
 
 
+@pytest.mark.slow
 @given(st.integers(0, 2**31), st.floats(0.1, 1))
 @settings(deadline=None, max_examples=25)
 def test_mask_metrics_are_those_of_scikit_learn(seed: int, share: float) -> None:

@@ -32,6 +32,7 @@ def written_out(image: torch.Tensor, removed: torch.Tensor) -> np.ndarray:
     return np.linalg.solve(matrix, right).T.reshape(image.shape)
 
 
+@pytest.mark.slow
 @given(st.integers(1, 11), st.integers(1, 11), st.integers(1, 4), st.floats(0, 1), st.integers(0, 2**31))
 @settings(deadline=None, max_examples=60)
 def test_it_is_the_dense_system(height, width, channels, share, seed) -> None:

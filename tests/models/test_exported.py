@@ -43,6 +43,7 @@ def in_json(change):
     return changed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dynamic", [False, True])
 def test_it_answers_as_the_network_it_came_from(tmp_path, tiny, dynamic):
     model = load_model(f"exported:{export(tmp_path / 'tiny.pt2', tiny, dynamic=dynamic)},norm=unit")
@@ -57,6 +58,7 @@ def test_its_mode_stays_as_it_was_exported(archive):
     model.eval()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dynamic", [False, True])
 def test_real_architectures(tmp_path, dynamic):
     timm = pytest.importorskip("timm")

@@ -36,6 +36,7 @@ def folder(tmp_path):
     return tmp_path / "tiny-vit"
 
 
+@pytest.mark.slow
 def test_a_folder(folder, photo, capfd):
     model = load_model(f"hf:{folder}")
     assert (model.class_names, model.input_size, model.weights) == (
@@ -177,6 +178,7 @@ def test_a_grey_network_gets_grey_images(tmp_path, photo):
     assert net.picture(image).size == (32, 32)
 
 
+@pytest.mark.slow
 def test_networks_of_many_channels_load_and_ask_for_tensors(tmp_path, photo):
     processor = transformers.ViTImageProcessor(size={"height": 32, "width": 32})
     many = {
@@ -192,6 +194,7 @@ def test_networks_of_many_channels_load_and_ask_for_tensors(tmp_path, photo):
             net.preprocess(photo)
 
 
+@pytest.mark.slow
 def test_what_a_network_says_of_its_output_is_used_through_a_function_and_a_wrapper():
     class Wrapper(torch.nn.Module):
         def __init__(self, inner):
@@ -216,6 +219,7 @@ def test_what_a_network_says_of_its_output_is_used_through_a_function_and_a_wrap
     )
 
 
+@pytest.mark.slow
 def test_what_a_checkpoint_says_of_its_output_is_used(folder):
     def output(**changes):
         transformers.ViTForImageClassification(config(**changes)).save_pretrained(folder)

@@ -65,6 +65,7 @@ def test_a_picture_with_more_pixels_than_allowed(tmp_path, photo):
     refused(tmp_path / "photo.png", "80 x 60 pixels, more than the limit of 4000", max_pixels=4000)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("side", [9_500, 14_000])
 def test_a_decompression_bomb(tmp_path, side):

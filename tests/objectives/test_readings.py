@@ -170,6 +170,7 @@ def test_a_single_output_explains_both_of_its_classes(after) -> None:
         MDM(model, **QUICK)(images, 2)
 
 
+@pytest.mark.slow
 def test_a_regression_is_explained_as_its_number() -> None:
     inner = net(1, scale=1)
 
@@ -196,6 +197,7 @@ def test_a_regression_is_explained_as_its_number() -> None:
         MDM(net(3), output="number")(IMAGES)
 
 
+@pytest.mark.slow
 def test_an_embedding_is_called_one_and_the_ways_to_explain_it_work() -> None:
     model = nn.Sequential(net(64), nn.LayerNorm(64))
     for goal in (None, 5):
@@ -217,6 +219,7 @@ def test_an_embedding_is_called_one_and_the_ways_to_explain_it_work() -> None:
     assert MDM(pooled, **QUICK)(IMAGES, objectives.cosine(given)).output == "an embedding of 40 values"
 
 
+@pytest.mark.slow
 def test_networks_without_a_head_are_recognised() -> None:
     timm = pytest.importorskip("timm", reason="the extra 'models' is not installed")
     for name in ("test_resnet", "test_vit", "test_efficientnet", "test_convnext"):
@@ -237,6 +240,7 @@ class Heads(nn.Module):
         return self.inner[:-1](images), self.inner(images).softmax(1)
 
 
+@pytest.mark.slow
 def test_one_of_several_outputs_is_named_and_can_be_chosen() -> None:
     model, shares = Heads(), net(5)(IMAGES).softmax(1).detach()
     first = MDM(model, objective="logit", **QUICK)(IMAGES)

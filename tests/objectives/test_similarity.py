@@ -35,6 +35,7 @@ def red_left_blue_right() -> Tensor:
     return image
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("among", [False, True])
 def test_each_text_has_its_region(among: bool) -> None:
     clip = TwoTowers()

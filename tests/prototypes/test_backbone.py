@@ -111,6 +111,7 @@ def test_stem_and_tail_give_what_the_layer_gives(name: str, layer: str, cut: str
     assert not {id(p) for p in model.parameters()} & {id(p) for p in backbone.parameters()}, "it is a copy"
 
 
+@pytest.mark.slow
 def test_only_the_tail_learns_and_it_holds_only_its_own() -> None:
     model = network("torchvision.models:resnet18")
     backbone = cut_in_two(model, "layer3", "layer2", example=EXAMPLE)
@@ -128,6 +129,7 @@ def test_only_the_tail_learns_and_it_holds_only_its_own() -> None:
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["torchvision.models:resnet18", "timm:mobilenetv3_small_050"])
 def test_the_stem_computes_nothing_behind_the_cut(name: str) -> None:
     model = network(name)

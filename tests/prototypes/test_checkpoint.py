@@ -68,12 +68,14 @@ def test_a_checkpoint_answers_as_what_was_trained(kind, folders, labelled, tmp_p
     assert not read.network.training
 
 
+@pytest.mark.slow
 def test_nothing_of_the_training_machine_is_in_it(trained, folders):
     text = (trained / "checkpoint" / "prototypes.json").read_text()
     assert str(folders) not in text
     assert str(trained) not in text
 
 
+@pytest.mark.slow
 def test_a_runs_folder_stands_for_its_checkpoint(read, trained):
     assert read.folder == trained / "checkpoint"
 
@@ -137,6 +139,7 @@ def test_two_sources_never_share_a_picture(own_folders, tmp_path):
     assert len(kept) == len(cats)
 
 
+@pytest.mark.slow
 def test_duplicates_are_known(trained):
     network = load(trained).network
     network.prototypes.data[1] = network.prototypes.data[0]
@@ -184,6 +187,7 @@ SPOILT = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SPOILT)
 def test_what_is_not_whole_is_refused(name, copy):
     spoil, error, says = SPOILT[name]
@@ -194,6 +198,7 @@ def test_what_is_not_whole_is_refused(name, copy):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_tensors_of_the_other_network_are_refused(copy, trained_labels):
     shutil.copy(trained_labels / "checkpoint" / "network.safetensors", copy)
     with pytest.raises(ModelError, match=r"lacks|not of this network"):
@@ -210,6 +215,7 @@ def test_a_missing_folder_is_said(tmp_path):
         load(tmp_path / "none")
 
 
+@pytest.mark.slow
 def test_a_source_picture_of_another_size_is_refused(copy):
     for file in (copy / "sources").iterdir():
         with Image.open(file) as picture:

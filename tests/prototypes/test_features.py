@@ -35,6 +35,7 @@ def cached(folder, built, examples, **more):
     return cached_features(folder, built.network.backbone, examples, built.preprocess, **given), sum(done)
 
 
+@pytest.mark.slow
 def test_each_view_is_what_the_stem_makes_of_it(tmp_path, built, examples):
     features, done = cached(tmp_path, built, examples)
     assert done == len(examples)

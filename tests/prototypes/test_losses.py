@@ -79,6 +79,7 @@ def test_foreign_weights_are_added_up_by_their_size(seed: int) -> None:
             assert slope[p, k].item() == (0 if OWNERS[p] == k else math.copysign(1, weights[p, k].item()))
 
 
+@pytest.mark.slow
 @given(st.integers(1, 6), st.sampled_from([0.0, 0.5, 1.0, 2.0, 3.5]), SEEDS)
 @settings(deadline=None, max_examples=40)
 def test_the_focal_loss_averages_positives_and_negatives_apart(rows: int, gamma: float, seed: int) -> None:

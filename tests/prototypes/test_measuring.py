@@ -67,6 +67,7 @@ def written_out_shares(score, image, saliency, fill, *, insert: bool) -> list[fl
     return shares
 
 
+@pytest.mark.slow
 @given(SIZES, SIZES, SEEDS)
 @settings(deadline=None, max_examples=30)
 def test_curves_and_their_areas_are_written_out_ones_of_either_reading(height, width, seed) -> None:
@@ -90,6 +91,7 @@ def test_curves_and_their_areas_are_written_out_ones_of_either_reading(height, w
             assert row.value == pytest.approx(auc(np.linspace(0, 1, STEPS + 1), expected), abs=1e-4)
 
 
+@pytest.mark.slow
 @given(SIZES, SIZES, SEEDS)
 @settings(deadline=None, max_examples=40)
 def test_areas_on_an_additive_score_lie_between_0_and_1(height: int, width: int, seed: int) -> None:
@@ -136,6 +138,7 @@ def test_where_the_evidence_lies_beats_chance_beats_the_reverse(seed: int) -> No
     assert areas[0] <= 0.12 < 0.7 < areas[1], "the square is a ninth of the image"
 
 
+@pytest.mark.slow
 @given(SIZES, SIZES, SEEDS)
 @settings(deadline=None, max_examples=40)
 def test_the_sufficient_area_is_the_first_that_a_loop_finds(height, width, seed) -> None:

@@ -14,6 +14,7 @@ SEEDS = st.integers(0, 2**31)
 SIZES = st.integers(1, 12)
 
 
+@pytest.mark.slow
 @given(SIZES, SIZES, st.sampled_from([0, 0.25, 0.3, 0.5, 1]), SEEDS)
 @settings(deadline=None, max_examples=40)
 def test_the_overlap_is_that_of_scikit_learn(height: int, width: int, share: float, seed: int) -> None:

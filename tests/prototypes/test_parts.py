@@ -47,6 +47,7 @@ def written_out_means(found: list[Hits], groups: dict[str, list[str]], least: in
     return means
 
 
+@pytest.mark.slow
 @given(FOUND, st.integers(1, 4))
 @settings(deadline=None, max_examples=100)
 def test_the_best_part_is_that_of_a_written_out_loop(found: list[Hits], least: int) -> None:
@@ -63,6 +64,7 @@ def test_the_best_part_is_that_of_a_written_out_loop(found: list[Hits], least: i
             assert part_consistency(found, share=share, least=least) == consistent
 
 
+@pytest.mark.slow
 @given(FOUND, st.integers(1, 4))
 @settings(deadline=None, max_examples=100)
 def test_purity_is_the_highest_mean_over_parts_without_sides(found: list[Hits], least: int) -> None:
@@ -72,6 +74,7 @@ def test_purity_is_the_highest_mean_over_parts_without_sides(found: list[Hits], 
     assert purity == max(means.values()) if means else math.isnan(purity)
 
 
+@pytest.mark.slow
 @given(FOUND, st.randoms())
 @settings(deadline=None, max_examples=50)
 def test_the_order_of_the_images_counts_for_nothing(found: list[Hits], chance) -> None:
@@ -81,6 +84,7 @@ def test_the_order_of_the_images_counts_for_nothing(found: list[Hits], chance) -
     assert part_purity(found + found) == part_purity(shuffled + shuffled) or not any(hits.visible for hits in found)
 
 
+@pytest.mark.slow
 @given(st.lists(images(), min_size=1, max_size=12), st.integers(0, 12))
 @settings(deadline=None, max_examples=50)
 def test_stability_counts_the_images_that_did_not_change(found: list[Hits], changes: int) -> None:

@@ -51,6 +51,7 @@ def loop_embedding(network: ProtoPNet, features: Tensor) -> Tensor:
     return found
 
 
+@pytest.mark.slow
 @given(st.integers(1, 4), st.integers(1, 5), SEEDS)
 @settings(deadline=None, max_examples=20)
 def test_distances_are_the_written_out_sums(prototypes: int, dimension: int, seed: int) -> None:
@@ -146,6 +147,7 @@ def test_the_first_of_equal_patches_is_the_place() -> None:
     assert places[:, :, 0, 0].all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_gradients_of_the_whole_loss_are_finite_differences(seed: int) -> None:
     network, images = toy(seed), 2 * drawn(3, CHANNELS, 2, 3, seed=seed) - 1

@@ -135,6 +135,7 @@ def test_duplicates_are_those_of_the_same_class_and_name_the_first() -> None:
     assert duplicates(network) == {1: 0, 4: 2}
 
 
+@pytest.mark.slow
 @given(SEEDS, st.integers(4, 12), st.integers(1, 6), st.integers(1, 5))
 @settings(deadline=None, max_examples=25)
 def test_those_are_kept_whose_neighbours_are_of_their_class(seed: int, images: int, nearest: int, least: int) -> None:

@@ -96,6 +96,7 @@ def test_the_native_passes_are_counted_as_its_cost_says(kind: str) -> None:
     assert int(found.forward_passes.sum()) == sum(calls)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_prototypes_searched_for_together_are_found_as_alone(kind: str) -> None:
     network = colours(kind)
@@ -129,6 +130,7 @@ def test_the_network_comes_back_as_it_was(kind: str, method: str) -> None:
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in network.modules())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("prototype", "row", "column"), [(0, 1, 3), (1, 2, 0), (2, 0, 1)])
 def test_the_map_lies_where_the_prototypes_pattern_does(kind: str, prototype: int, row: int, column: int) -> None:
@@ -139,6 +141,7 @@ def test_the_map_lies_where_the_prototypes_pattern_does(kind: str, prototype: in
     assert (right > left) == (column >= 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_pattern_in_a_photographs_right_half_is_found_there(kind: str) -> None:
     photos = pytest.importorskip("skimage.data", reason="the extra 'demo' is not installed")
@@ -152,6 +155,7 @@ def test_a_pattern_in_a_photographs_right_half_is_found_there(kind: str) -> None
         assert (left if mirrored else right) > 1.5 * (right if mirrored else left)
 
 
+@pytest.mark.slow
 def test_options_in_the_methods_name_stand_over_the_others() -> None:
     network = colours("protopnet")
     assert locate(network, IMAGE, 0, "mdm:steps=5", sizes=(2, 4)).settings["steps"] == 5

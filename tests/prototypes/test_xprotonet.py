@@ -86,6 +86,7 @@ def test_the_division_is_immaterial_to_what_is_answered(occurrence: str) -> None
     torch.testing.assert_close(summed.vectors, 6 * averaged.vectors)
 
 
+@pytest.mark.slow
 @given(SEEDS)
 @settings(deadline=None, max_examples=20)
 def test_the_ranges_are_those_promised(seed: int) -> None:

@@ -31,6 +31,7 @@ def scene() -> Tensor:
     return image
 
 
+@pytest.mark.slow
 def test_the_cost_that_is_said_is_enough() -> None:
     mdm = MDM(Spots(), objective="logit", **QUICK)
     found, said = mdm.regions(scene(), 0, count=2), mdm.cost(1, regions=2)
@@ -41,6 +42,7 @@ def test_the_cost_that_is_said_is_enough() -> None:
     assert int(found.backward_passes) <= said["backward"]
 
 
+@pytest.mark.slow
 def test_each_region_suffices_and_no_pixel_belongs_to_two() -> None:
     found = MDM(Spots(), objective="logit", **QUICK).regions(scene(), 0, count=3)
     regions = found.regions
@@ -54,6 +56,7 @@ def test_each_region_suffices_and_no_pixel_belongs_to_two() -> None:
     assert regions.remaining[0] < 0.5
 
 
+@pytest.mark.slow
 def test_the_explanation_is_that_of_a_single_search_and_the_shares_are_as_stated() -> None:
     net, images = network().eval(), photos(2)
     mdm = MDM(net, objective="logit", **QUICK)
@@ -87,6 +90,7 @@ def test_the_answer_turns_when_what_speaks_for_it_is_hidden() -> None:
     assert found.summary()[0]["contrast"]["turned"]
 
 
+@pytest.mark.slow
 def test_a_given_fill_is_used_for_regions_and_contrasts() -> None:
     images = torch.cat([scene(), scene().flip(3) * 0.8, scene() * 0.9])  # further searches are of some of them
     fill = torch.zeros(3, 1, 1)
@@ -117,6 +121,7 @@ def test_what_a_contrast_did_not_find_is_null_in_json(tmp_path: Path) -> None:
     json.loads(readable, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
 
 
+@pytest.mark.slow
 def test_they_are_saved_with_the_explanation(tmp_path: Path) -> None:
     mdm = MDM(Spots(), **QUICK)
     for found in (mdm.regions(scene(), 0, count=2), mdm.contrast(scene(), 0, 1)):
@@ -163,6 +168,7 @@ def test_a_single_logit_has_two_classes_to_compare() -> None:
     assert bool(found.contrast.turned[0])
 
 
+@pytest.mark.slow
 def test_volumes_have_regions() -> None:
     class Middle(nn.Module):
         def forward(self, volumes: Tensor) -> Tensor:

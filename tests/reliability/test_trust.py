@@ -145,6 +145,7 @@ def test_maps_that_do_not_fit_get_one_sentence(maps: Tensor) -> None:
         trust(network(), photos(2), maps, 1)
 
 
+@pytest.mark.slow
 def test_every_explanation_has_trust_and_its_passes_are_counted() -> None:
     net, seen = network(), []
     net[0].register_forward_pre_hook(lambda _module, inputs: seen.append(len(inputs[0])))
@@ -175,6 +176,7 @@ def test_measuring_a_map_takes_the_passes_it_says() -> None:
     assert scored.forward_passes.tolist() == [2 + PASSES] * 3  # with the prediction and the score before
 
 
+@pytest.mark.slow
 def test_checks_compare_seeds_and_a_randomised_network_and_count_their_passes() -> None:
     net, seen = network(), []
     mdm = MDM(net, **QUICK, fill="noise")
@@ -203,6 +205,7 @@ def test_checks_compare_seeds_and_a_randomised_network_and_count_their_passes() 
     assert found.trust.randomization[0].item() == pytest.approx(expected, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_checks_refuse_what_was_not_explained() -> None:
     net, images = network(), photos(2)
     mdm = MDM(net, **QUICK)

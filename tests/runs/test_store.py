@@ -226,6 +226,7 @@ def test_shards_with_the_digest_of_older_versions_are_still_checked(tmp_path):
             assert len(Store.open(tmp_path).damaged) == damaged
 
 
+@pytest.mark.slow
 def test_what_is_measured_is_known_for_each_image_of_a_plan(tmp_path):
     store, chance = Store.open(tmp_path), np.random.default_rng(0)
     images = [f"{number}.jpg" for number in range(30)]

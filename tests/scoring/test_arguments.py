@@ -35,6 +35,7 @@ def table(rows: int, seed: int = 0) -> Tensor:
     return torch.rand(rows, 5, generator=torch.Generator().manual_seed(seed)) + 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [2, 3, 4, 5])
 @pytest.mark.parametrize("kind", ["table", "pair"])
 def test_each_image_gets_its_own_row(rows: int, kind: str) -> None:
@@ -140,6 +141,7 @@ def test_a_function_may_hold_a_nested_tensor() -> None:
     torch.testing.assert_close(found.saliency, expected, atol=1e-3, rtol=0)
 
 
+@pytest.mark.slow
 def test_nested_arguments_and_arrays() -> None:
     Pair = namedtuple("Pair", "ages sizes")
     net = network()
@@ -159,6 +161,7 @@ def test_nested_arguments_and_arrays() -> None:
     MDM(arguments, **QUICK, batch_size=3)(photos(2), 1)
 
 
+@pytest.mark.slow
 def test_captums_tools_expand_the_rows() -> None:
     pytest.importorskip("captum", reason="captum is not installed")
     from captum.attr import NoiseTunnel
@@ -168,6 +171,7 @@ def test_captums_tools_expand_the_rows() -> None:
     assert found.shape == (2, 3, 32, 40)
 
 
+@pytest.mark.slow
 def test_check_keeps_the_rows() -> None:
     images = photos(2, (16, 20))
     mdm = MDM(with_arguments(Beside(), table(2)), **QUICK)
@@ -215,6 +219,7 @@ def test_the_outputs_of_grad_cam_s_convention_are_those_with_the_arguments() -> 
     torch.testing.assert_close(cam.outputs, net(images, rows, factor=2.0).detach())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [Encoding, Entries])
 def test_a_mapping_keeps_its_type_and_its_attributes(kind: type) -> None:
     class Reads(nn.Module):
@@ -233,7 +238,9 @@ def test_a_mapping_keeps_its_type_and_its_attributes(kind: type) -> None:
     expected = MDM(with_arguments(lambda batch, ids: net.net(batch) * ids * 2.0, rows), **QUICK)(images, 1).saliency
     torch.testing.assert_close(found, expected)
     assert encoding.ids is rows, "the user's own mapping stays as it is"
-    torch.testing.assert_close(MDM(with_arguments(net, encoding), **QUICK, batch_size=2)(images, 1).saliency, found)
+    torch.testing.assert_close(
+        MDM(with_arguments(net, encoding), **QUICK, batch_size=2)(images, 1).saliency, found, atol=1e-3, rtol=0
+    )
 
 
 def test_an_encoding_of_transformers_is_followed_by_its_attributes() -> None:

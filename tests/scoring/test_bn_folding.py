@@ -70,6 +70,7 @@ LIBRARY = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LIBRARY)
 def test_networks_of_the_libraries_are_folded_and_answer_the_same(name: str) -> None:
     library, kind, side, folded, convolutions = LIBRARY[name]
@@ -85,6 +86,7 @@ def test_networks_of_the_libraries_are_folded_and_answer_the_same(name: str) -> 
             assert agree(network(photos(count, side)), net(photos(count, side)), tolerance=1e-4)
 
 
+@pytest.mark.slow
 def test_the_bundled_network_is_folded_whole() -> None:
     pytest.importorskip("efficientnet_lite_pytorch")
     net = load_model("bundled").model
@@ -198,6 +200,7 @@ def test_changed_weights_are_noticed_by_the_next_call() -> None:
     assert torch.allclose(mdm(images, 1).score_before, net(images).softmax(dim=1)[:, 1], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_network_with_a_hook_runs_as_it_is_and_the_hook_sees_every_pass() -> None:
     for place in ("conv", "norm", "head"):
         net, seen = Small().eval(), []
@@ -315,6 +318,7 @@ def test_what_cannot_be_folded_runs_as_it_is(kind: type[Small]) -> None:
         assert torch.allclose(found.saliency, MDM(net, **quick, speed="plain")(images, 1).saliency, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_callables_half_precision_scripted_and_exported_networks_run_as_they_are() -> None:
     net, images = Small().eval(), photos(1)
     exported = torch.export.export(net, (images,)).module()

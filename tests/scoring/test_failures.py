@@ -168,6 +168,7 @@ def test_other_methods_say_the_same(method: str, case: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_network_for_one_image_at_a_time_is_run_so() -> None:
     images = photos(3, (32, 40))
     one_by_one, plain = (MDM(net, **QUICK, speed="plain")(images, 1) for net in (FixedToOne(), Net()))

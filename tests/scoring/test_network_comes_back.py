@@ -277,7 +277,9 @@ class AlwaysRandom(nn.Module):
 
 
 @pytest.mark.parametrize("method", ["mdm", "hdm", "rise", "smoothgrad", "gradcam", "extremal", "ig", "occlusion"])
-@pytest.mark.parametrize("source", ["torch", "numpy", "python"])
+@pytest.mark.parametrize(
+    "source", ["torch", *(pytest.param(each, marks=pytest.mark.slow) for each in ("numpy", "python"))]
+)
 def test_random_networks_draw_from_the_seed(method: str, source: str) -> None:
     images = torch.rand(2, 3, 12, 12)
     maps = []

@@ -78,10 +78,12 @@ def check_trials(count: int, *, is_random: bool = False) -> None:
         assert snapshot(net) == before, number
 
 
+@pytest.mark.slow
 def test_two_explanations_of_one_network_at_a_time() -> None:
     check_trials(5)
 
 
+@pytest.mark.slow
 def test_two_explanations_of_a_network_that_draws_random_numbers() -> None:
     check_trials(3, is_random=True)
 
@@ -134,6 +136,7 @@ def test_a_training_loop_beside_an_explanation_keeps_learning(method: str) -> No
     assert all(parameter.requires_grad and parameter.grad is not None for parameter in net.parameters())
 
 
+@pytest.mark.slow
 def test_a_part_that_is_trained_beside_an_explanation_of_the_whole_keeps_learning() -> None:
     part = network()
     whole = nn.Sequential(nn.Identity(), nn.ModuleDict({"part": part})["part"])
@@ -151,6 +154,7 @@ def test_a_part_that_is_trained_beside_an_explanation_of_the_whole_keeps_learnin
     assert all(parameter.requires_grad and parameter.grad is not None for parameter in part.parameters())
 
 
+@pytest.mark.slow
 def test_a_training_loop_on_another_network_does_not_change_the_map() -> None:
     images = torch.rand(2, 3, 16, 16)
     net = network()
@@ -200,6 +204,7 @@ def test_nested_use_in_one_thread_restores_once() -> None:
     assert snapshot(net) == before
 
 
+@pytest.mark.slow
 def test_a_network_that_runs_parts_of_itself_in_threads_does_not_wait_for_itself(monkeypatch) -> None:
     class Tiles(nn.Module):
         def __init__(self) -> None:
@@ -217,6 +222,7 @@ def test_a_network_that_runs_parts_of_itself_in_threads_does_not_wait_for_itself
     assert torch.equal(found.saliency, MDM(net.eval(), sizes=2, steps=2)(images, 1).saliency)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no timer that interrupts")
 def test_ctrl_c_at_any_moment_leaves_no_hook_and_no_owner() -> None:
     def interrupt(*_: object) -> None:
@@ -249,6 +255,7 @@ def test_ctrl_c_at_any_moment_leaves_no_hook_and_no_owner() -> None:
         other.join()
 
 
+@pytest.mark.slow
 def test_a_check_with_random_weights_does_not_disturb_an_explanation_in_another_thread() -> None:
     net, images = network().eval(), torch.rand(1, 3, 16, 16)
     explainer = MDM(net, sizes=3, steps=6, members=2)
@@ -267,6 +274,7 @@ def test_a_check_with_random_weights_does_not_disturb_an_explanation_in_another_
     assert all(torch.equal(each.saliency, alone.saliency) for each in found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["node", "gradcam"])
 def test_another_thread_can_use_the_network_beside_methods_that_hook_it(what: str) -> None:
     net, images, over = network().eval(), torch.rand(2, 3, 16, 16), threading.Event()

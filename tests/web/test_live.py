@@ -46,6 +46,7 @@ def searching() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == SEARCH]
 
 
+@pytest.mark.slow
 def test_every_step_is_seen_and_nothing_is_changed_by_watching(net, images) -> None:
     mdm, told = searcher(net, steps=7), []
 
@@ -79,6 +80,7 @@ def test_every_step_is_seen_and_nothing_is_changed_by_watching(net, images) -> N
     assert not searching()
 
 
+@pytest.mark.slow
 def test_snapshots_are_no_more_often_than_asked_but_forget_no_step() -> None:
     times = [0.0, 0.02, 0.04, 0.3, 0.32]
 
@@ -130,6 +132,7 @@ def test_a_snapshot_is_of_the_first_image() -> None:
     assert first.hidden_scores[0] != first.hidden_scores[0]
 
 
+@pytest.mark.slow
 def test_stop_ends_the_search_with_what_was_found(net, images) -> None:
     stop = threading.Event()
     mdm = searcher(net, steps=100_000)
@@ -151,6 +154,7 @@ def test_a_stop_that_came_before_leaves_one_step(net, images) -> None:
     assert int(found.steps.max()) == 1
 
 
+@pytest.mark.slow
 def test_who_leaves_ends_the_search(net, images) -> None:
     stop, mdm = threading.Event(), searcher(net, steps=100_000)
     watching = live(lambda tell: mdm(images, 1, progress=tell), stop, every=0)
@@ -187,6 +191,7 @@ def test_the_time_left_is_as_the_steps_until_now_went(step: int, seconds: float,
     assert snapshot.seconds_left == pytest.approx(left)
 
 
+@pytest.mark.slow
 def test_who_is_slow_sees_the_newest_and_not_what_was_before() -> None:
     steps, seen = 20, []
 

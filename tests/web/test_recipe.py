@@ -86,6 +86,7 @@ def spec(tmp_path, monkeypatch) -> str:
     return f"python:{tmp_path / 'net.py'}:make,size=32"
 
 
+@pytest.mark.slow
 def test_the_lines_run_and_explain_the_class_for_as_many_steps(tmp_path, spec) -> None:
     names: dict[str, object] = {}
     text = lines(spec=spec, photo="it's.png", target=2, name="third\nclass", stopped_after=3).replace(
@@ -120,6 +121,7 @@ def lines_of(predicted: PredictedPhoto, found: Explanation) -> str:
     return html.unescape(page.partition("<pre")[2].partition(">")[2].partition("</pre>")[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "written"),
     [

@@ -67,6 +67,7 @@ def test_the_same_explanation_is_shown_on_the_same_photo(net, predicted, found, 
     assert difference.float().mean() < 8
 
 
+@pytest.mark.slow
 def test_a_file_names_its_network_and_its_place_in_the_photo_at_its_own_size(net, predicted, found, tmp_path) -> None:
     photo = Image.linear_gradient("L").convert("RGB").resize((1600, 1200))
     net = dataclasses.replace(net, spec="timm:mine", preprocess=lambda image: to_tensor(image.resize((16, 16))))

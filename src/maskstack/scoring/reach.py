@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-import inspect
 import sys
 import types
 import weakref
@@ -60,6 +60,7 @@ def reach(model: Any) -> Reach:
     seen: set[int] = set()
     waiting = deque[Any]([model])  # what is near comes first, as there is a limit
     keep: list[Any] = []  # so that no id is given twice
+    classes: set[type] = set()  # those whose attributes were visited: all objects of a class share them
     while waiting and len(seen) < MOST_OBJECTS:
         each = waiting.popleft()
         if id(each) in seen or isinstance(each, _ATOMS):
@@ -72,11 +73,11 @@ def reach(model: Any) -> Reach:
                 if module is each or id(module) not in seen:
                     seen.add(id(module))
                     found.modules.append(module)
-                    waiting += _of_module(module)
+                    waiting += _of_module(module, classes)
         elif isinstance(each, Tensor | np.ndarray):
             found.tensors.append(each)
         else:
-            waiting += _parts(each)
+            waiting += _parts(each, classes)
     if found.tensors:
         owned = {id(own) for module in found.modules for own in _own_tensors(module)}
         found.tensors = [tensor for tensor in found.tensors if id(tensor) not in owned]
@@ -105,7 +106,7 @@ def _parameters(found: Reach) -> list[Tensor]:
     return list(every.values())
 
 
-def _of_module(module: nn.Module) -> Iterator[Any]:
+def _of_module(module: nn.Module, classes: set[type]) -> Iterator[Any]:
     """What a module holds besides its registered parts, and what the globals named by its ``forward`` hold."""
     if isinstance(module, torch.jit.ScriptModule):
         return
@@ -113,14 +114,14 @@ def _of_module(module: nn.Module) -> Iterator[Any]:
     for name, value in vars(module).items():
         if name not in _TABLES and not isinstance(value, _ATOMS) and not (plain and isinstance(value, list | tuple)):
             yield value
-    yield from _of_class(type(module))
+    yield from _of_class(type(module), classes)
 
 
-def _parts(each: Any) -> Iterator[Any]:
+def _parts(each: Any, classes: set[type]) -> Iterator[Any]:
     """The objects that one object refers to, as far as its code can call them."""
     if isinstance(each, types.MethodType):
         # A class, for a class method.
-        yield from _of_class(each.__self__) if isinstance(each.__self__, type) else (each.__self__,)
+        yield from _of_class(each.__self__, classes) if isinstance(each.__self__, type) else (each.__self__,)
         yield each.__func__
     elif isinstance(each, functools.partial | functools.partialmethod):
         yield each.func
@@ -137,7 +138,7 @@ def _parts(each: Any) -> Iterator[Any]:
     elif isinstance(each, types.ModuleType | types.CodeType):
         return
     else:
-        yield from _of_object(each)
+        yield from _of_object(each, classes)
 
 
 def _of_function(function: types.FunctionType) -> Iterator[Any]:
@@ -175,25 +176,26 @@ def _names(code: types.CodeType) -> Iterator[str]:
             yield from _names(constant)
 
 
-def _of_object(each: Any) -> Iterator[Any]:
+def _of_object(each: Any, classes: set[type]) -> Iterator[Any]:
     if type(each).__module__.partition(".")[0] in sys.stdlib_module_names:
         return
     yield from list(getattr(each, "__dict__", {}).values())
     for kind in type(each).__mro__:
         slots = vars(kind).get("__slots__", ())
         for name in (slots,) if isinstance(slots, str) else slots:
-            try:
-                yield inspect.getattr_static(each, name).__get__(each)
-            except (AttributeError, TypeError):
-                continue
-    yield from _of_class(type(each))
+            slot = vars(kind).get(name)
+            if isinstance(slot, types.MemberDescriptorType):
+                with contextlib.suppress(AttributeError):  # not assigned yet
+                    yield slot.__get__(each)
+    yield from _of_class(type(each), classes)
 
 
-def _of_class(kind: type) -> Iterator[Any]:
-    """What the methods, properties and attributes of a user's class refer to."""
+def _of_class(kind: type, classes: set[type]) -> Iterator[Any]:
+    """What the methods, properties and attributes of a user's class refer to, for each class once."""
     for base in kind.__mro__:
-        if base.__module__.partition(".")[0] in _LIBRARIES | sys.stdlib_module_names:
+        if base in classes or base.__module__.partition(".")[0] in _LIBRARIES | sys.stdlib_module_names:
             continue
+        classes.add(base)
         for value in list(vars(base).values()):
             if isinstance(value, property):
                 yield value.fget
