@@ -83,6 +83,26 @@ def test_few_photos_are_held_at_a_time(folder, monkeypatch, capsys) -> None:
     assert most <= 3
 
 
+def test_pictures_of_figures_end_without_a_search_for_garbage(folder, monkeypatch, capsys) -> None:
+    held: list[weakref.ref[object]] = []
+    save_png = photo_files.save_png
+
+    def kept(picture, path):
+        save_png(picture, path)
+        if not isinstance(picture, Image.Image):
+            held.extend(weakref.ref(image.get_array()) for image in picture.axes[0].images)
+            held.append(weakref.ref(picture.canvas))
+
+    monkeypatch.setattr(photo_files, "save_png", kept)
+    gc.disable()
+    try:
+        assert main(["explain", "photos", "--out", "out", *QUICK]) == 0
+        assert sum(each() is not None for each in held) <= 4, "a figure without pictures and its canvas are small"
+    finally:
+        gc.enable()
+    assert len(held) > 12
+
+
 def test_a_picture_that_cannot_be_written_ends_the_work_in_one_sentence(folder, monkeypatch, capsys) -> None:
     def full(_picture, path):
         raise OSError(28, "No space left on device")

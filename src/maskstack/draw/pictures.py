@@ -29,9 +29,13 @@ def _drawn(figure: Figure) -> Image.Image:
     """A figure as a picture without transparency, which would only take space."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # matplotlib is loaded only to draw
 
+    before = figure.canvas
     canvas: Any = FigureCanvasAgg(figure)
-    canvas.draw()
-    return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+    try:
+        canvas.draw()
+        return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+    finally:
+        figure.set_canvas(before)  # the new one holds the whole picture
 
 
 def as_picture(values: NDArray[Any]) -> Image.Image:

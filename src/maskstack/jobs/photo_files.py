@@ -71,6 +71,7 @@ def write_files(request: ExplainRequest, searched: Searched) -> dict[str, str]:
     figure = explanation.plot(picture, grids=request.grids, **request.drawing)
     write_whole(files["overlay"], partial(save_png, drawn))
     write_whole(files["figure"], partial(save_png, figure))
+    figure.clear()  # its parts refer to each other, so Python would keep its pictures, some 10 MiB, for long
     if request.animate:
         content = animation(
             picture, searched.frames, steps=searched.steps, kind=request.animate, geometry=explanation.geometry[0]

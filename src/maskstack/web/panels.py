@@ -67,14 +67,15 @@ def webp_of(image: Image.Image, *, quality: int = 80) -> bytes:
 
 
 def png_of_figure(figure: Figure, *, dpi: int = 110) -> bytes:
-    """A figure as a PNG file."""
+    """A figure as a PNG file; the figure is cleared, as its parts refer to each other and would be kept for long."""
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=dpi)
+    figure.clear()
     return file.getvalue()
 
 
 def webp_of_figure(figure: Figure, *, dpi: int = 110) -> bytes:
-    """A figure as a WebP file."""
+    """A figure as a WebP file; the figure is cleared."""
     with Image.open(io.BytesIO(png_of_figure(figure, dpi=dpi))) as drawn:
         return webp_of(drawn.convert("RGB"), quality=85)
 

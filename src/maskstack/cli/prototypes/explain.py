@@ -98,7 +98,9 @@ def gallery(
 
 
 def _save(figure: Figure, path: Path) -> Path:
-    return write_whole(path, lambda file: figure.savefig(file, dpi=120))
+    written = write_whole(path, lambda file: figure.savefig(file, dpi=120))
+    figure.clear()  # its parts refer to each other, so Python would keep its pictures for long
+    return written
 
 
 def _check_data(data: Path | None) -> None:
