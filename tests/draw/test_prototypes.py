@@ -119,6 +119,7 @@ def test_numbers_say_what_was_multiplied_and_added() -> None:
     assert "similarity 2.50\nx weight -0.50\n= -1.25" in text
     assert "these 2 prototypes add 4.75 to the class's logit" in text
     assert "regions by mdm" in text
+    assert "similarity -0.20 (unlike)" in all_text(page([line(similarity=-0.2)]))
     assert "this prototype adds 6.00" in all_text(page([line()]))
 
 

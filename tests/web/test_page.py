@@ -534,7 +534,7 @@ def test_this_looks_like_that(visit, tmp_path):
     upload(page, path, "#prototypes-photo")
     page.locator("#prototypes-photo img").wait_for()
     page.get_by_role("button", name="Explain by prototypes").click()
-    page.get_by_text(re.compile("^The network predicts ")).wait_for()
+    page.get_by_text(re.compile("^The network gives .* a probability of ")).wait_for()
     assert page.locator("#prototypes-page img").get_attribute("alt")
     assert "adds" in page.locator("#prototypes-page figcaption").inner_text()
     page.wait_for_timeout(300)

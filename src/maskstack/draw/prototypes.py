@@ -117,8 +117,9 @@ def looks_like_page(image: Any, lines: Sequence[Likeness], *, title: str, method
         _draw_source(row[2], line.source, line.source_region, line.source_problem)
         if line.source is not None and line.source_region is not None:
             _draw_map(row[3], as_rgb(line.source), line.source_region, line.source_problem, line.source_word)
+        unlike = " (unlike)" if line.similarity < 0 else ""
         words = (
-            f"prototype {line.prototype}\n{_short(line.source_name, 34)}\n\nsimilarity {line.similarity:.2f}\n"
+            f"prototype {line.prototype}\n{_short(line.source_name, 34)}\n\nsimilarity {line.similarity:.2f}{unlike}\n"
             f"x weight {line.weight:.2f}\n= {line.similarity * line.weight:.2f}"
         )
         row[4].text(0.0, 0.5, words, ha="left", va="center", fontsize=9, transform=row[4].transAxes, parse_math=False)

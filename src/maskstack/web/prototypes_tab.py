@@ -149,7 +149,9 @@ class PrototypesTab:
         alt = f"regions of {len(found.evidence)} prototypes, in this photo and in the training images they come from"
         drawn = Picture(panels.webp_of_figure(figure), alt, "; ".join(each))
         yield {
-            self.status: panels.status_line(f"The network predicts {found.name}, {found.probability:.0%}."),
+            self.status: panels.status_line(
+                f"The network gives {found.name} a probability of {found.probability:.0%}."
+            ),
             self.page: panels.pictures([drawn], wide=True),
         }
 
