@@ -16,6 +16,7 @@ from maskstack.leaderboard.request import BenchRequest
 from maskstack.leaderboard.work import BenchNetwork, ImageTask, MeasuredMap, Worker, write_map
 from maskstack.runs.folder import RunListener, opened
 from maskstack.runs.rows import FAILED
+from maskstack.runs.together import RowsTogether
 from maskstack.version import __version__
 
 Engine = Callable[[Sequence[ImageTask], Worker], Iterator[MeasuredMap]]
@@ -72,13 +73,12 @@ def bench(
         plan, tasks = make_plan(request, worker, store.measured, looking=listener.looking)
         listener.planned(plan)
         maps = failed = 0
-        for found in engine(tasks, worker):
-            write_map(run, found)
-            # The rows come last, because a map that has rows counts as finished.
-            store.write(found.rows)
-            store.merge_when_many()
-            maps, failed = maps + 1, failed + any(row.metric == FAILED for row in found.rows)
-            listener.finished(1, found.rows)
+        with RowsTogether(store, listener) as together:
+            for found in engine(tasks, worker):
+                write_map(run, found)
+                # The rows come last, because a map that has rows counts as finished.
+                together.add(found.rows, found.seconds)
+                maps, failed = maps + 1, failed + any(row.metric == FAILED for row in found.rows)
         return Outcome(maps, failed)
 
 

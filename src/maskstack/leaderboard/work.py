@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -37,13 +38,17 @@ class ImageTask:
 
 @dataclass(frozen=True)
 class MeasuredMap:
-    """The rows of one method on one image, and the map, H x W, if there is one and it is to be kept."""
+    """The rows of one method on one image, and the map, H x W, if there is one and it is to be kept.
+
+    ``seconds`` is the time that making and measuring it took.
+    """
 
     model: str
     method: str
     image: str
     rows: tuple[ResultRow, ...]
     saliency: NDArray[np.float16] | None = None
+    seconds: float = 0.0
 
 
 class BenchNetwork:
@@ -137,6 +142,12 @@ class Worker:
 
     def __call__(self, task: ImageTask) -> Iterator[MeasuredMap]:
         """Work on a task, map by map. A failure is a row with its reason."""
+        started = time.perf_counter()
+        for found in self._maps(task):
+            yield replace(found, seconds=time.perf_counter() - started)
+            started = time.perf_counter()
+
+    def _maps(self, task: ImageTask) -> Iterator[MeasuredMap]:
         network = self.network(task.model)
         try:
             case = network.case(task.image)

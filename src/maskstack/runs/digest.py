@@ -44,17 +44,22 @@ def _add(digest: Any, chunks: Sequence[Any], kind: Any) -> None:
         digest.update(_bytes(chunk.is_null().to_numpy(zero_copy_only=False), np.uint8))
     if types.is_list(kind):
         for chunk in chunks:
-            digest.update(_bytes(compute.fill_null(compute.list_value_length(chunk), 0), np.int32))
+            digest.update(_bytes(_filled(compute.list_value_length(chunk), 0), np.int32))
         _add(digest, [chunk.flatten() for chunk in chunks], kind.value_type)
     elif types.is_string(kind):
-        texts = [compute.fill_null(chunk, "") for chunk in chunks]
+        texts = [_filled(chunk, "") for chunk in chunks]
         for chunk in texts:
             digest.update(_bytes(compute.binary_length(chunk), np.int32))
         for chunk in texts:
             digest.update(_joined(chunk))
     else:
         for chunk in chunks:
-            digest.update(_bytes(compute.fill_null(chunk, 0), kind.to_pandas_dtype()))
+            digest.update(_bytes(_filled(chunk, 0), kind.to_pandas_dtype()))
+
+
+def _filled(values: Any, null: Any) -> Any:
+    """Values with others in place of nulls; a small shard's column costs more to copy than to look at."""
+    return require("pyarrow.compute", extra="bench").fill_null(values, null) if values.null_count else values
 
 
 def _bytes(values: Any, kind: Any) -> bytes:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -42,7 +41,9 @@ def schema() -> Any:
 
 def to_table(rows: Sequence[ResultRow]) -> Any:
     """Rows as a table of pyarrow."""
-    return require("pyarrow", extra="bench").Table.from_pylist([asdict(row) for row in rows], schema=schema())
+    columns = schema()
+    values = {name: [getattr(row, name) for row in rows] for name in columns.names}
+    return require("pyarrow", extra="bench").table(values, schema=columns)
 
 
 def write_shard(path: Path, table: Any, *, holds: Iterable[str]) -> Path:

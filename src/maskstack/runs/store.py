@@ -1,9 +1,9 @@
 """The rows of a run as Parquet files (shards), each written whole or not at all.
 
-The rows of one map (one method on one image of one network) are a shard, so no finished map is lost when the process is
-killed. Many small files are slow to read, so they are merged from time to time, and so are merged ones of about one
-size. A merged shard lists the shards it replaces; those that a kill left behind are removed when the run is opened
-again. Each shard has a digest of its rows, so that a damaged one is noticed.
+The rows of a map (one method on one image of one network) are written as a shard, those of quick maps together, so
+little is lost when the process is killed. Many small files are slow to read, so they are merged from time to time, and
+so are merged ones of about one size. A merged shard lists the shards it replaces; those that a kill left behind are
+removed when the run is opened again. Each shard has a digest of its rows, so that a damaged one is noticed.
 """
 
 from __future__ import annotations
