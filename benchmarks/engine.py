@@ -42,7 +42,7 @@ def network() -> nn.Module:
 
 
 class Watch:
-    """Notes when each map was measured, and the peak memory then."""
+    """Notes when each map was measured, and the peak memory then; rows of quick maps are written together later."""
 
     def __init__(self) -> None:
         self.begun = time.perf_counter()
@@ -63,11 +63,20 @@ class Watch:
         """Begin to count."""
         self.begun = time.perf_counter()
 
-    def finished(self, maps: int, rows: Sequence[ResultRow]) -> None:
-        """Note a map."""
-        self.seconds += [time.perf_counter() - self.begun] * maps
-        self.peaks += [resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024] * maps
+    def finished(self, _maps: int, rows: Sequence[ResultRow]) -> None:
+        """Note failures."""
         self.failures += [row.failure for row in rows if row.failure]
+
+    def watched(self, engine: Engine) -> Engine:
+        """An engine whose maps are noted."""
+
+        def work(tasks: Sequence[ImageTask], worker: Worker) -> Iterator[MeasuredMap]:
+            for found in engine(tasks, worker):
+                self.seconds.append(time.perf_counter() - self.begun)
+                self.peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+                yield found
+
+        return work
 
 
 def made_images(folder: Path, count: int) -> Path:
@@ -103,7 +112,8 @@ def ray_nodes(count: int) -> Iterator[Callable[[], None]]:
 def measure(request: BenchRequest, run: Path, engine: Engine, expected: int) -> None:
     """Measure a run and its resume, and print the figures."""
     watch = Watch()
-    outcome = bench(request, run, engine=engine, listener=watch)
+    outcome = bench(request, run, engine=watch.watched(engine), listener=watch)
+    last = time.perf_counter() - watch.begun  # all rows are written
     if outcome.maps != expected or outcome.failed or watch.failures:
         raise SystemExit(f"{outcome.maps} of {expected} maps, {outcome.failed} failed: {watch.failures[:1]}")
     started = time.perf_counter()
@@ -112,7 +122,7 @@ def measure(request: BenchRequest, run: Path, engine: Engine, expected: int) -> 
     if again.maps:
         raise SystemExit(f"the resume measured {again.maps} maps again")
     middle = expected // 2 - 1
-    first, last = watch.seconds[0], watch.seconds[-1]
+    first = watch.seconds[0]
     half, rest = watch.seconds[middle], last - watch.seconds[middle]
     print(f"{expected} maps: {expected / last:.1f} a second, {(expected - 1) / (last - first):.1f} after the first map")
     print(f"first map after {first:.2f} s")

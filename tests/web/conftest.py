@@ -26,6 +26,8 @@ FEW_STEPS = 5
 PROGRAM = f"""
 from maskstack.cli.main import run
 from maskstack.masks.presets import PRESETS
+from maskstack.models.from_bundled import LITES
+LITES["lite0"] = (128, "demo")
 PRESETS["fast"] = PRESETS["fast"].with_(steps={FEW_STEPS})
 PRESETS["default"] = PRESETS["default"].with_(steps=12)
 run()

@@ -33,7 +33,7 @@ from maskstack.runs.shards import (
     write_shard,
 )
 
-MERGE_AT = 500
+MERGE_AT = 100
 """Number of small shards that are merged into one."""
 
 
