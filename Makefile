@@ -5,9 +5,10 @@ BIN := $(VENV)/bin
 # Two processes of one thread each take little more than half of the time that one takes.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 # pip compiles one file after another; this uses all cores. Left out are files of which none or only a few are ever imported: the
-# packages' own tests, the networks of transformers, and pip. Templates that end in .py cannot be compiled, which is not an error here.
+# packages' own tests, the networks of transformers, most of Ray, mypy and pip. Templates that end in .py cannot be compiled, which is not
+# an error here.
 INSTALL := $(BIN)/pip install --quiet --no-compile
-SELDOM := /tests?/|/transformers/models/|/site-packages/pip/
+SELDOM := /tests?/|/transformers/models/|/ray/(data|llm|rllib|serve|train|tune)/|/site-packages/(mypy|mypyc|pip)/
 COMPILE := $(BIN)/python -m compileall -q -j 0 -x '$(SELDOM)' $(VENV)/lib src > /dev/null 2>&1 || true
 
 .PHONY: demo test quick harden fuzz check docs clean

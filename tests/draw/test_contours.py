@@ -68,6 +68,7 @@ COLOURS = ("black", "white", "yellow", "#777777", "red", "blue", "#00ff00", "#f3
 
 @pytest.mark.parametrize("colour", COLOURS)
 @pytest.mark.parametrize("size", [(96, 96), (600, 400)], ids=str)
+@pytest.mark.slow
 def test_it_has_contrast_on_every_colour(colour: str, size: tuple[int, int]) -> None:
     photo = Image.new("RGB", size, colour)
     assert contrast(photo, whole(photo), blob((96, 96))) >= 0.99

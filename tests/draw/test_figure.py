@@ -126,7 +126,8 @@ def words(figure: Figure) -> list:
 
 
 @pytest.mark.parametrize("shape", [(12, 18), (40, 8), (8, 60), (300, 200)], ids=str)
-@pytest.mark.parametrize("word", [pytest.param("", marks=pytest.mark.slow), "doubtful", "do not use"])
+@pytest.mark.parametrize("word", ["", "doubtful", "do not use"])
+@pytest.mark.slow
 def test_the_words_are_there_and_do_not_overlap(shape: tuple[int, int], word: str) -> None:
     saliency = RANDOM.random(shape, dtype=np.float32)
     caption = Caption(title="a long name of a class, 5%", word=word, sentence="A long sentence that says why. " * 6)

@@ -96,6 +96,7 @@ OPTIONS = {
 
 
 @pytest.mark.parametrize("name", table.METHODS)
+@pytest.mark.slow
 def test_seconds_of_every_method_are_those_of_the_scored_models_clock(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

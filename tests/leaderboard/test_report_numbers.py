@@ -127,6 +127,7 @@ def test_means_differences_and_ranks_come_out(run):
     assert float(mdm["forward"]) == 10
 
 
+@pytest.mark.slow
 def test_another_reference_turns_the_differences_round(run):
     found = numbers(make_report([run], reference="gradcam").summary)
     assert float(found["mdm", "insertion_wide"]["difference"]) == pytest.approx(0.1, abs=0.01)

@@ -49,6 +49,7 @@ def test_an_error_in_progress_comes_through(score) -> None:
 @pytest.mark.parametrize("joint", [True, False])
 @pytest.mark.parametrize("fits", [1, 3, 5])
 @pytest.mark.parametrize("backward", [False, True], ids=["forward", "backward"])
+@pytest.mark.slow
 def test_too_little_memory_gives_the_same_masks(score, joint: bool, fits: int, backward: bool) -> None:
     refused = []
 

@@ -92,9 +92,8 @@ def test_operations_that_wait_are_counted() -> None:
         values[values > 1]  # an index by booleans waits for their number
 
 
-@pytest.mark.parametrize(
-    "preset", ["fast", *(pytest.param(name, marks=pytest.mark.slow) for name in PRESETS if name != "fast")]
-)
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.slow
 def test_the_host_waits_once_between_two_steps_and_never_inside_of_one(score: Any, preset: str) -> None:
     few, many = (waits(score, preset, steps=steps) for steps in (3, 8))
     assert many - few == 8 - 3

@@ -80,6 +80,7 @@ def test_a_runs_folder_stands_for_its_checkpoint(read, trained):
     assert read.folder == trained / "checkpoint"
 
 
+@pytest.mark.slow
 def test_the_most_weighty_prototypes_come_first(read):
     for label in range(3):
         numbers = read.prototypes_of(label)

@@ -309,6 +309,7 @@ LEFT = [UsedTwice, CalledTwice, InPlace, OwnKinds, NoStatistics, Random, LooksAt
 
 
 @pytest.mark.parametrize("kind", LEFT)
+@pytest.mark.slow
 def test_what_cannot_be_folded_runs_as_it_is(kind: type[Small]) -> None:
     net, images = kind().eval(), photos(2)
     quick = {**QUICK, "batch_size": 1} if kind is NoStatistics else QUICK  # the images of a pass change each other
