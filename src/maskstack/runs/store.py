@@ -116,7 +116,7 @@ class Store:
                 vanished |= not shard.exists()
 
     def write(self, rows: Sequence[ResultRow]) -> Path:
-        """Write rows as a shard whose name depends on their keys, so that a map is never stored twice.
+        """Write rows as a shard whose name depends on their keys, so that the same rows are never stored twice.
 
         Raises:
             OutputError: The file cannot be written.
